@@ -1,0 +1,218 @@
+//! Composition: configuration → pools → router and loops. The only room that knows every other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::Router;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::blob::Blobs;
+use crate::config::{Serve, read_secret};
+use crate::domain::key::Service;
+use crate::http::{self, AppState};
+use crate::index::Index;
+use crate::index::wake::Waiters;
+use crate::service::Ctx;
+use crate::service::auth::Tokens;
+use crate::service::keys::fresh_key;
+use crate::store::keys::NewKey;
+use crate::store::{self, Db, migrate, upkeep};
+use crate::{maintenance, telemetry};
+
+/// How long requests under way may go on after the signal to stop.
+const DRAIN_WAIT: Duration = Duration::from_secs(20);
+/// The shortest key that may sign tokens, in bytes.
+const TOKEN_KEY_BYTES_MIN: usize = 32;
+
+/// A composed server that does not listen yet.
+pub struct App {
+    pub ctx: Arc<Ctx>,
+    pub router: Router,
+    stop: watch::Sender<bool>,
+}
+
+impl App {
+    /// Connects, checks the schema, and puts everything together.
+    pub async fn new(config: &Serve) -> anyhow::Result<Self> {
+        let limits = config.limits()?;
+        let db = Db::new(config.database.options()?, config.db_connections);
+        let mut connection =
+            db.pool().acquire().await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
+        migrate::check(&mut connection).await?;
+        let tokens = Tokens::new(&token_key(config, &mut connection).await?);
+        if let Some(folder) = &config.key_hashes {
+            take_up_keys(&mut connection, folder).await?;
+        }
+        drop(connection);
+        let index = Arc::new(Index::new(&config.redis_url.0, &config.namespace).context("REDIS_URL is no Redis URL")?);
+        let blobs =
+            Blobs::open(&config.data).with_context(|| format!("cannot use the folder {}", config.data.display()))?;
+        let replica = Uuid::new_v4();
+        let (stop, stopping) = watch::channel(false);
+        let ctx = Arc::new(Ctx::new(db, index, blobs, Waiters::new(replica), replica, limits, tokens, stopping));
+        let state = AppState { ctx: Arc::clone(&ctx), openapi: openapi_bytes()?, prometheus: telemetry::recorder()? };
+        Ok(Self { ctx, router: http::router(Arc::new(state), &config.origins()?), stop })
+    }
+
+    /// Serves until told to stop, then lets requests under way finish for a while.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        until: impl Future<Output = ()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        if let Err(error) = maintenance::make_partitions(&self.ctx).await {
+            tracing::warn!(%error, "partitions could not be made now; rows fall into the default ones");
+        }
+        let mut loops = maintenance::start(&self.ctx);
+        loops.spawn(telemetry::upkeep(telemetry::recorder()?));
+        let stop = self.stop;
+        let (drained, mut deadline) = watch::channel(false);
+        let shutdown = async move {
+            until.await;
+            tracing::info!("stopping: requests under way may finish");
+            stop.send_replace(true);
+            drained.send_replace(true);
+            // Held until the process ends, so that waiting requests see the word and not its sender's end.
+            std::future::pending::<()>().await;
+        };
+        let signal = tokio::spawn(shutdown);
+        let mut asked = deadline.clone();
+        let serving = axum::serve(listener, self.router.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(async move { drop(asked.wait_for(|stop| *stop).await) })
+            .into_future();
+        tokio::select! {
+            served = serving => served?,
+            () = async {
+                drop(deadline.wait_for(|stop| *stop).await);
+                tokio::time::sleep(DRAIN_WAIT).await;
+            } => tracing::warn!("some requests did not finish in time"),
+        }
+        signal.abort();
+        Ok(())
+    }
+}
+
+/// The OpenAPI document as it is served and committed.
+pub fn openapi_bytes() -> anyhow::Result<Bytes> {
+    let mut text = http::openapi::document().to_pretty_json()?;
+    text.push('\n');
+    Ok(text.into())
+}
+
+async fn token_key(config: &Serve, db: &mut sqlx::PgConnection) -> anyhow::Result<Vec<u8>> {
+    let text = match &config.token_key_file {
+        Some(file) => read_secret(file)?,
+        None => {
+            let fresh: [u8; 32] = rand::random();
+            upkeep::setting(db, "token_key", &hex::encode(fresh)).await?
+        }
+    };
+    if text.len() < TOKEN_KEY_BYTES_MIN {
+        bail!("the token key has {} bytes; it needs {TOKEN_KEY_BYTES_MIN}", text.len());
+    }
+    Ok(text.into_bytes())
+}
+
+/// The hash of a bundled microservice's key, as `setup` writes it.
+#[derive(Serialize, Deserialize)]
+struct KeyHash {
+    id: String,
+    secret_sha256: String,
+    service: Service,
+    models: Vec<String>,
+}
+
+async fn take_up_keys(db: &mut sqlx::PgConnection, folder: &std::path::Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|e| e != "json") {
+            continue;
+        }
+        let hash: KeyHash = serde_json::from_slice(&std::fs::read(&path)?)
+            .with_context(|| format!("{} is not a key's hash", path.display()))?;
+        let secret_sha256 = hex::decode(&hash.secret_sha256)?;
+        let new = NewKey {
+            id: &hash.id,
+            secret_sha256: &secret_sha256,
+            service: hash.service,
+            models: &hash.models,
+            owner: None,
+            trusted: true,
+            detail: Some("came with the installation"),
+            expires_at: None,
+        };
+        store::keys::create(db, &new, None).await?;
+    }
+    Ok(())
+}
+
+/// Writes what an installation needs before its first start, and nothing that is there already: the database's
+/// password, the key that signs tokens, and one key per bundled microservice, each into a folder of its own, with
+/// the keys' hashes in another.
+pub fn setup(folder: &std::path::Path, models: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut made = Vec::new();
+    let mut put = |path: std::path::PathBuf, text: String| -> anyhow::Result<bool> {
+        if path.exists() {
+            return Ok(false);
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        made.push(path.display().to_string());
+        Ok(true)
+    };
+    put(folder.join("database/password"), hex::encode(rand::random::<[u8; 24]>()))?;
+    put(folder.join("token/key"), hex::encode(rand::random::<[u8; 32]>()))?;
+    for model in models {
+        let key = fresh_key();
+        if put(folder.join(format!("key-{model}/key")), key.reveal())? {
+            let hash = KeyHash {
+                id: key.id.clone(),
+                secret_sha256: hex::encode(key.secret_sha256()),
+                service: Service::Predict,
+                models: vec![model.clone()],
+            };
+            put(folder.join(format!("hashes/{model}.json")), serde_json::to_string_pretty(&hash)?)?;
+        }
+    }
+    Ok(made)
+}
+
+/// Runs the server until SIGINT or SIGTERM.
+pub async fn serve(config: &Serve) -> anyhow::Result<()> {
+    telemetry::init_logs(config.log, config.log_json);
+    let app = App::new(config).await?;
+    let listener =
+        TcpListener::bind(&config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "darkroom listens; Swagger UI is at http://{address}/docs");
+    say_how_to_begin(&app.ctx).await;
+    app.run(listener, stop_signal()).await
+}
+
+async fn say_how_to_begin(ctx: &Ctx) {
+    let Ok(mut db) = ctx.db.pool().acquire().await else { return };
+    if let Ok(false) = store::accounts::has_admin(&mut db).await {
+        tracing::warn!(
+            "there is no administrator yet; make one with: darkroom user create admin --roles admin,investigator,researcher \
+             (with Compose: docker-compose exec server darkroom user create admin --roles admin,investigator,researcher)"
+        );
+    }
+}
+
+/// Resolves at SIGINT or SIGTERM.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+}

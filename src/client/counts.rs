@@ -1,0 +1,147 @@
+//! A submission in numbers.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde::Serialize;
+
+use super::outcome::{Photo, Rejected};
+use super::text;
+
+/// Files, images and jobs in numbers.
+///
+/// Jobs are counted once, however many of the files hold the same bytes.
+#[derive(Debug, Default, Serialize)]
+pub struct Counts {
+    /// Files taken.
+    pub files: usize,
+    /// Different images among them.
+    pub images: usize,
+    /// Bytes of the files taken.
+    pub bytes: u64,
+    /// Files not taken.
+    pub rejected: usize,
+    /// Jobs altogether.
+    pub jobs: usize,
+    /// Jobs made by this submission.
+    pub computed_now: usize,
+    /// Jobs answered by an earlier result.
+    pub cached: usize,
+    /// Jobs that somebody else already waited for.
+    pub attached: usize,
+    /// Jobs by state.
+    pub queued: usize,
+    /// Jobs by state.
+    pub running: usize,
+    /// Jobs by state.
+    pub succeeded: usize,
+    /// Jobs by state.
+    pub failed: usize,
+    /// Jobs by state.
+    pub cancelled: usize,
+}
+
+/// Counts photographs and their jobs, each job once.
+pub(super) fn count(photos: &[Photo], rejected: &[Rejected]) -> Counts {
+    let mut jobs: HashMap<(&str, &str), (&str, Vec<&str>)> = HashMap::new();
+    for photo in photos {
+        for job in &photo.jobs {
+            let entry = jobs.entry((&photo.md5, &job.model)).or_default();
+            entry.0 = &job.job.state;
+            entry.1.extend(job.outcome.as_deref());
+        }
+    }
+    let images: BTreeSet<&str> = photos.iter().map(|photo| photo.md5.as_str()).collect();
+    let in_state = |state| jobs.values().filter(|(is, _)| *is == state).count();
+    // The second of two equal files attaches to the job that the first one made.
+    let rank = |outcomes: &[&str]| ["created", "attached", "finished"].into_iter().find(|name| outcomes.contains(name));
+    let by = |outcome| jobs.values().filter(|(_, all)| rank(all) == Some(outcome)).count();
+    Counts {
+        files: photos.len(),
+        images: images.len(),
+        bytes: photos.iter().map(|photo| photo.bytes).sum(),
+        rejected: rejected.len(),
+        jobs: jobs.len(),
+        computed_now: by("created"),
+        cached: by("finished"),
+        attached: by("attached"),
+        queued: in_state("queued"),
+        running: in_state("running"),
+        succeeded: in_state("succeeded"),
+        failed: in_state("failed"),
+        cancelled: in_state("cancelled"),
+    }
+}
+
+impl Counts {
+    /// The numbers as two lines for people; what is zero and unexpected is left out.
+    pub fn lines(&self) -> String {
+        let mut states = Vec::new();
+        let named = [
+            (self.succeeded, "succeeded"),
+            (self.failed, "failed"),
+            (self.cancelled, "cancelled"),
+            (self.running, "running"),
+            (self.queued, "queued"),
+        ];
+        for (n, name) in named {
+            if n > 0 || name == "succeeded" || name == "failed" {
+                states.push(format!("{name} {n}"));
+            }
+        }
+        let files = text::count(self.files, "file");
+        let images = text::count(self.images, "image");
+        let jobs = text::count(self.jobs, "job");
+        let origin = [
+            format!("computed now {}", self.computed_now),
+            format!("cached {}", self.cached),
+            format!("attached {}", self.attached),
+        ];
+        format!(
+            "{files} ({images}, {}), {jobs}: {}\n{}; rejected files {}",
+            text::size(self.bytes),
+            states.join(", "),
+            origin.join(", "),
+            self.rejected
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::outcome::PhotoJob;
+    use super::super::wire::JobView;
+    use super::*;
+
+    fn photo(md5: &str, jobs: &[(&str, &str)]) -> Photo {
+        let job = |&(state, outcome): &(&str, &str)| PhotoJob {
+            model: "m".into(),
+            outcome: Some(outcome.into()),
+            job: JobView { state: state.into(), ..JobView::default() },
+            result: None,
+        };
+        Photo {
+            name: "a.jpg".into(),
+            path: PathBuf::new(),
+            md5: md5.into(),
+            bytes: 1,
+            new: true,
+            warnings: Vec::new(),
+            jobs: jobs.iter().map(job).collect(),
+        }
+    }
+
+    #[test]
+    fn equal_files_are_one_image_and_one_job() {
+        let photos = [
+            photo("a", &[("succeeded", "attached")]),
+            photo("a", &[("succeeded", "created")]),
+            photo("b", &[("failed", "finished")]),
+        ];
+        let counts = count(&photos, &[]);
+        assert_eq!((counts.files, counts.images, counts.jobs), (3, 2, 2));
+        assert_eq!((counts.computed_now, counts.cached, counts.attached), (1, 1, 0));
+        assert_eq!((counts.succeeded, counts.failed), (1, 1));
+    }
+}

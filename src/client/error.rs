@@ -1,0 +1,156 @@
+//! Why a request failed, and whether and when to try it again.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::http::Repeat;
+use super::problem::Problem;
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(8);
+/// A server that asks for more patience than this is reported to the user instead of waited for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// Why a request did not lead to an answer that can be used.
+#[derive(Debug)]
+pub enum ApiError {
+    /// No answer came: refused, cut, or too late.
+    Transport(reqwest::Error),
+    /// The transfer stood still for this long.
+    Stalled(Duration),
+    /// The server answered with an error.
+    Problem(Box<Problem>),
+    /// A local file vanished or became unreadable between looking and sending.
+    File {
+        /// Its path, as given.
+        name: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The answer is not what this version of the client understands.
+    Unintelligible {
+        /// The path that was asked.
+        url: String,
+        /// Where the reading stopped.
+        source: serde_json::Error,
+    },
+}
+
+impl ApiError {
+    /// The HTTP status, if an answer came.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Problem(problem) => Some(problem.status),
+            Self::Transport(_) | Self::Stalled(_) | Self::File { .. } | Self::Unintelligible { .. } => None,
+        }
+    }
+
+    /// Whether the same request may well succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport(error) => !error.is_builder(),
+            Self::Stalled(_) => true,
+            Self::Problem(problem) => matches!(problem.status, 429 | 502 | 503 | 504),
+            Self::File { .. } | Self::Unintelligible { .. } => false,
+        }
+    }
+
+    /// How long to wait before the next try after `tried` of them, or `None` if it cannot help.
+    pub(super) fn pause(&self, repeat: Repeat, tried: u32) -> Option<Duration> {
+        let surely_not_done = match self {
+            Self::Transport(error) => error.is_connect(),
+            Self::Problem(problem) => matches!(problem.status, 429 | 503),
+            Self::Stalled(_) | Self::File { .. } | Self::Unintelligible { .. } => false,
+        };
+        if !self.is_transient() || (repeat == Repeat::Never && !surely_not_done) {
+            return None;
+        }
+        let asked = match self {
+            Self::Problem(problem) => problem.retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        (asked <= RETRY_AFTER_MAX).then(|| asked + jitter(tried))
+    }
+}
+
+/// A random pause below a bound that doubles with every try, so that clients do not come in step.
+fn jitter(tried: u32) -> Duration {
+    let bound = BACKOFF_FIRST.saturating_mul(1 << tried.min(16)).min(BACKOFF_MAX);
+    let [a, b, c, d, ..] = Uuid::new_v4().into_bytes();
+    bound.mul_f64(f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX))
+}
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Problem(problem) => problem.fmt(f),
+            Self::Stalled(pause) => {
+                write!(f, "no byte moved for {} s: check the network, try again", pause.as_secs())
+            }
+            Self::File { name, .. } => {
+                write!(f, "cannot read {name}: check that it is still there, then run this again")
+            }
+            Self::Unintelligible { url, .. } => {
+                write!(f, "the answer of {url} cannot be read: is this a Darkroom server, and as new as the client?")
+            }
+            Self::Transport(error) => {
+                let place =
+                    error.url().map_or_else(String::new, |url| format!(" {}", url.origin().ascii_serialization()));
+                if error.is_timeout() {
+                    write!(f, "no answer in time from{place}: is the server overloaded? Try again")
+                } else if error.is_connect() {
+                    write!(f, "cannot reach{place}: is the server running, and is `--server` right?")
+                } else {
+                    write!(f, "the connection to{place} broke: try again")
+                }
+            }
+        }
+    }
+}
+
+impl Error for ApiError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // The outer layers of reqwest's chain only repeat the URL.
+            Self::Transport(error) => error.source(),
+            Self::File { source, .. } => Some(source),
+            Self::Unintelligible { source, .. } => Some(source),
+            Self::Stalled(_) | Self::Problem(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_status(status: u16, retry_after: Option<u64>) -> ApiError {
+        let retry_after = retry_after.map(Duration::from_secs);
+        Problem { status, retry_after, ..Problem::default() }.into()
+    }
+
+    #[test]
+    fn only_what_may_help_is_tried_again() {
+        assert!(of_status(422, None).pause(Repeat::Harmless, 1).is_none());
+        assert!(of_status(502, None).pause(Repeat::Harmless, 1).is_some());
+        assert!(of_status(502, None).pause(Repeat::Never, 1).is_none());
+        assert!(of_status(503, None).pause(Repeat::Never, 1).is_some());
+    }
+
+    #[test]
+    fn retry_after_is_honoured_within_bounds() {
+        let pause = of_status(429, Some(7)).pause(Repeat::Harmless, 1).unwrap();
+        assert!((7.0..=7.5).contains(&pause.as_secs_f64()));
+        assert!(of_status(429, Some(3_600)).pause(Repeat::Harmless, 1).is_none());
+        assert!((1..40).all(|tried| jitter(tried) <= BACKOFF_MAX));
+    }
+}

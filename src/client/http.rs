@@ -1,0 +1,228 @@
+//! One HTTP request to the server: its URL, credential, time-out, retries and errors.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use super::error::ApiError;
+use super::exit::Fault;
+pub use super::problem::{FieldFault, Problem};
+
+/// Time-out of a request without a file or a wait in it.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const TRIES: u32 = 6;
+const TRIES_UNMET: u32 = 3;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whether a request may be sent again when it is unknown if the first one arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It changes nothing, or the server recognises it.
+    Harmless,
+    /// A second one would do something twice; only what surely was not done is sent again.
+    Never,
+}
+
+/// A server, a credential and a pool of connections; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    http: Client,
+    base: Url,
+    token: Option<String>,
+    /// Whether it ever answered: a server never met is mistyped rather than restarting.
+    met: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// Prepares requests to `server`, e.g. `http://127.0.0.1:8080`; connects to nothing yet.
+    ///
+    /// # Errors
+    /// The URL is not an `http://` one.
+    pub fn new(server: &str, token: Option<String>) -> anyhow::Result<Self> {
+        let base = Url::parse(server).ok().filter(|url| url.scheme() == "http" && url.has_host()).ok_or_else(|| {
+            Fault::usage(format!(
+                "`{server}` is no address of a server: give one like http://127.0.0.1:8080 \
+                     (plain HTTP; for TLS put a local proxy in front)"
+            ))
+        })?;
+        let mut builder = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("darkroom/", env!("CARGO_PKG_VERSION")));
+        if base.host_str().is_some_and(is_loopback) {
+            // A proxy set for the outside world does not know this machine's ports.
+            builder = builder.no_proxy();
+        }
+        Ok(Self { http: builder.build()?, base, token, met: Arc::default() })
+    }
+
+    /// The server's address without a trailing slash, as shown to people.
+    pub fn server(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// `GET` of the path with a query; `timeout` covers the whole answer.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        timeout: Duration,
+    ) -> Result<T, ApiError> {
+        let request = || self.request(Method::GET, path).timeout(timeout).query(query);
+        self.retrying(Repeat::Harmless, async || decode(answer(request()).await?).await).await
+    }
+
+    /// `POST` of a JSON body.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn post<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &B,
+        repeat: Repeat,
+    ) -> Result<T, ApiError> {
+        let request = || self.request(Method::POST, path).timeout(REQUEST_TIMEOUT).json(body);
+        self.retrying(repeat, async || decode(answer(request()).await?).await).await
+    }
+
+    /// `POST` of a form, without the credential.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn post_form<T: DeserializeOwned>(&self, path: &[&str], form: &[(&str, &str)]) -> Result<T, ApiError> {
+        let request = || self.http.post(self.url(path)).timeout(REQUEST_TIMEOUT).form(form);
+        self.retrying(Repeat::Harmless, async || decode(answer(request()).await?).await).await
+    }
+
+    /// `DELETE` of the path; the body of the answer is of no interest.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn delete(&self, path: &[&str]) -> Result<(), ApiError> {
+        let request = || self.request(Method::DELETE, path).timeout(REQUEST_TIMEOUT);
+        self.retrying(Repeat::Harmless, async || answer(request()).await.map(drop)).await
+    }
+
+    /// A request with the credential; the caller bounds its time.
+    pub(super) fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        let request = self.http.request(method, self.url(path));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Repeats `attempt` while that may help: lost connections and 429, 502, 503, 504, after a
+    /// random pause that grows to 8 s, or after what `Retry-After` says (up to 60 s). Six tries in
+    /// all, three for a server that has never answered.
+    ///
+    /// # Errors
+    /// That of the last attempt.
+    pub(super) async fn retrying<T, F>(&self, repeat: Repeat, attempt: F) -> Result<T, ApiError>
+    where
+        F: AsyncFn() -> Result<T, ApiError>,
+    {
+        let mut tried = 1;
+        loop {
+            let result = attempt().await;
+            if !matches!(result, Err(ApiError::Transport(_))) {
+                self.met.store(true, Ordering::Relaxed);
+            }
+            let error = match result {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let tries = if self.met.load(Ordering::Relaxed) { TRIES } else { TRIES_UNMET };
+            match error.pause(repeat, tried).filter(|_| tried < tries) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(error),
+            }
+            tried += 1;
+        }
+    }
+
+    /// The server's address with the segments appended, each percent-encoded.
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        url.set_query(None);
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Sends a request once; an answer has a 2xx status.
+///
+/// # Errors
+/// See [`ApiError`].
+pub(super) async fn answer(request: RequestBuilder) -> Result<Response, ApiError> {
+    let response = request.send().await.map_err(ApiError::Transport)?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let retry_after = response
+        .headers()
+        .get(reqwest::header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map(Duration::from_secs);
+    let body = response.bytes().await.unwrap_or_default();
+    let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem::unexplained(status));
+    Err(Problem { status: status.as_u16(), retry_after, ..problem }.into())
+}
+
+/// Reads the whole body as JSON.
+///
+/// # Errors
+/// The connection broke, or the body is something else.
+pub(super) async fn decode<T: DeserializeOwned>(response: Response) -> Result<T, ApiError> {
+    let url = response.url().path().to_owned();
+    let body = response.bytes().await.map_err(ApiError::Transport)?;
+    serde_json::from_slice(&body).map_err(|source| ApiError::Unintelligible { url, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_appended_to_the_address_and_encoded() {
+        let api = Api::new("http://box:8080/darkroom/", None).unwrap();
+        assert_eq!(api.server(), "http://box:8080/darkroom");
+        let url = api.url(&["auth", "key", "a/b?c"]);
+        assert_eq!(url.as_str(), "http://box:8080/darkroom/auth/key/a%2Fb%3Fc");
+    }
+
+    #[test]
+    fn only_plain_http_addresses_are_taken() {
+        assert!(Api::new("https://box", None).is_err());
+        assert!(Api::new("localhost:8080", None).is_err());
+        assert!(!format!("{:?}", Api::new("http://b", Some("secret".into()))).contains("secret"));
+    }
+
+    #[test]
+    fn loopback_is_recognised() {
+        assert!(["localhost", "127.0.0.1", "[::1]"].into_iter().all(is_loopback));
+        assert!(!["10.0.0.1", "box.local"].into_iter().any(is_loopback));
+    }
+}

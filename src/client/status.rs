@@ -1,0 +1,158 @@
+//! `darkroom status`: what happened to images, by hash, by file or by submission.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use md5::{Digest, Md5};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::exit::{Exit, Fault};
+use super::http::{Api, REQUEST_TIMEOUT};
+use super::outcome::PhotoJob;
+use super::session::Connection;
+use super::table::{self, Row};
+use super::wire::{LookupItem, SubmissionAnswer};
+use super::{submit, text};
+
+/// Show what happened to images
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// MD5 hashes, files (hashed here, not sent), or ids of submissions
+    #[arg(required = true, value_name = "HASH|FILE|SUBMISSION")]
+    targets: Vec<String>,
+    /// Print the server's answer, results included, as one JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// An image to ask after, and how the user called it.
+struct Target {
+    md5: String,
+    name: String,
+}
+
+impl StatusArgs {
+    /// Looks the images up and prints one row per model.
+    ///
+    /// # Errors
+    /// A target that is neither hash, file nor submission; see also [`super::http::ApiError`].
+    pub async fn run(self) -> anyhow::Result<Exit> {
+        let api = self.connection.api()?;
+        let mut targets = Vec::new();
+        for target in &self.targets {
+            targets.extend(resolve(&api, target).await?);
+        }
+        let md5s: Vec<&str> = targets.iter().map(|target| target.md5.as_str()).collect();
+        let items = submit::look_up(&api, &md5s, true).await?;
+        let exit = exit(&items);
+        if self.json {
+            text::print(&format!("{}\n", serde_json::to_string_pretty(&json!({"items": items}))?))?;
+        } else {
+            text::print(&rows(&targets, &items))?;
+        }
+        Ok(exit)
+    }
+}
+
+async fn resolve(api: &Api, target: &str) -> anyhow::Result<Vec<Target>> {
+    if target.len() == 32 && target.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let md5 = target.to_ascii_lowercase();
+        return Ok(vec![Target { name: md5.clone(), md5 }]);
+    }
+    if target.len() == 36 && Uuid::parse_str(target).is_ok() {
+        return of_submission(api, target).await;
+    }
+    let path = target.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || md5_of(Path::new(&path))).await?;
+    let md5 = hashed.map_err(|error| {
+        let mend = "give 32 hex digits, a file, or a submission's id";
+        Fault::usage(format!("cannot read `{}`: {error}; {mend}", text::clean(target)))
+    })?;
+    Ok(vec![Target { md5, name: target.to_owned() }])
+}
+
+async fn of_submission(api: &Api, id: &str) -> anyhow::Result<Vec<Target>> {
+    let query = [("wait_s", "0".to_owned())];
+    let timeout = REQUEST_TIMEOUT + Duration::from_secs(10);
+    let answer: SubmissionAnswer = api.get(&["submissions", id], &query, timeout).await?;
+    let target = |image: super::wire::SubmissionImage| {
+        let name = image.name.unwrap_or_else(|| image.md5.clone());
+        Target { md5: image.md5, name }
+    };
+    Ok(answer.images.into_iter().map(target).collect())
+}
+
+/// MD5 of a file's bytes in lower-case hex, read in pieces.
+///
+/// # Errors
+/// The file cannot be read.
+fn md5_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut digest = Md5::new();
+    let mut piece = vec![0; 256 << 10];
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok(hex::encode(digest.finalize()));
+        }
+        digest.update(&piece[..read]);
+    }
+}
+
+fn rows(targets: &[Target], items: &[LookupItem]) -> String {
+    let mut rows = Vec::new();
+    for target in targets {
+        let Some(item) = items.iter().find(|item| item.md5.eq_ignore_ascii_case(&target.md5)) else {
+            continue;
+        };
+        let jobs = PhotoJob::of_lookup(item);
+        if jobs.is_empty() {
+            let why = item.problem.as_ref().map_or_else(|| "no job yet".to_owned(), |p| p.sentence());
+            rows.push(Row {
+                file: text::middle_cut(&target.name, 44),
+                model: "-".to_owned(),
+                state: if item.problem.is_some() { "unknown" } else { "-" }.to_owned(),
+                summary: text::one_line(&why, 120),
+            });
+        }
+        rows.extend(jobs.iter().map(|job| Row::of_job(&target.name, job)));
+    }
+    table::render(&rows, text::colours())
+}
+
+/// Success also while jobs are still under way: nothing has failed yet.
+fn exit(items: &[LookupItem]) -> Exit {
+    let bad = |item: &LookupItem| {
+        item.problem.is_some() || item.jobs.values().any(|job| matches!(job.state.as_str(), "failed" | "cancelled"))
+    };
+    if items.iter().any(bad) { Exit::SomeFailed } else { Exit::Success }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_hashed_as_the_server_does() {
+        let path = std::env::temp_dir().join(format!("darkroom-{}", Uuid::new_v4()));
+        std::fs::write(&path, b"abc").unwrap();
+        assert_eq!(md5_of(&path).unwrap(), "900150983cd24fb0d6963f7d28e17f72");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn unknown_images_and_failed_jobs_count_as_failures() {
+        let item = |text: &str| serde_json::from_str::<LookupItem>(text).unwrap();
+        let running = item(r#"{"md5":"a","jobs":{"m":{"state":"running"}}}"#);
+        let failed = item(r#"{"md5":"b","jobs":{"m":{"state":"failed"}}}"#);
+        let absent = item(r#"{"md5":"c","problem":{"status":404}}"#);
+        assert_eq!(exit(std::slice::from_ref(&running)), Exit::Success);
+        assert_eq!(exit(&[running, failed]), Exit::SomeFailed);
+        assert_eq!(exit(&[absent]), Exit::SomeFailed);
+    }
+}

@@ -1,0 +1,195 @@
+//! `darkroom submit`: photographs to models, and back with what they saw.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::exit::{Exit, Fault};
+use super::outcome::Outcome;
+use super::progress::Progress;
+use super::session::Connection;
+use super::submit::{Options, submit};
+use super::{report, table, text};
+
+/// Upload photographs, run models on them and show the results
+#[derive(Debug, clap::Args)]
+pub struct SubmitArgs {
+    /// Files and folders; in folders, names that look like photographs
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Models to run, e.g. `face_detect,ocr`
+    #[arg(long, short, required = true, value_delimiter = ',', value_name = "MODEL")]
+    models: Vec<String>,
+    /// From -100 to 100; a step is worth ten minutes of waiting
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i32).range(-100..=100))]
+    priority: i32,
+    /// Compute again even what is already known
+    #[arg(long)]
+    rerun: bool,
+    /// Parameters by model, e.g. '{"ocr":{"lang":"de"}}'
+    #[arg(long, value_name = "JSON", value_parser = params)]
+    params: Option<Value>,
+    /// Continue the submission of this id: what it already holds is not done twice
+    #[arg(long, value_name = "UUID")]
+    submission: Option<Uuid>,
+    /// Print one JSON document on stdout in place of the table
+    #[arg(long)]
+    json: bool,
+    /// Write a self-contained HTML page with photographs and results
+    #[arg(long, value_name = "FILE", conflicts_with = "no_wait")]
+    report: Option<PathBuf>,
+    /// Return as soon as everything is uploaded
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait for the jobs after the upload, in seconds
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    timeout: u64,
+    /// Requests in flight at a time
+    #[arg(long, default_value_t = 4, value_name = "N",
+          value_parser = clap::value_parser!(u8).range(1..=32))]
+    parallel: u8,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl SubmitArgs {
+    /// Submits, waits, and shows what came of it.
+    ///
+    /// # Errors
+    /// Nothing to send, a refused request, a server that cannot be reached or went away, an
+    /// unwritable report.
+    pub async fn run(self) -> anyhow::Result<Exit> {
+        if let Some(path) = &self.report {
+            writable(path)?;
+        }
+        let api = self.connection.api()?;
+        let options = self.options()?;
+        let work = submit(&options, &api, Progress::stderr());
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            _ = tokio::signal::ctrl_c() => {
+                text::say(&format!(
+                    "\nInterrupted. What was uploaded goes on as submission {0}.\n\
+                     Look at it later: darkroom status {0}",
+                    options.submission
+                ));
+                return Ok(Exit::Interrupted);
+            }
+        };
+        match outcome {
+            Ok(outcome) => self.show(outcome).await,
+            // What was refused at once left nothing behind to go on with.
+            Err(error) if Exit::of_error(&error) == Exit::Usage => Err(error),
+            Err(error) => {
+                let id = options.submission;
+                text::say(&format!(
+                    "What was uploaded goes on. To go on from here: the same command with --submission {id}"
+                ));
+                Err(error)
+            }
+        }
+    }
+
+    fn options(&self) -> anyhow::Result<Options> {
+        let mut models: Vec<String> = Vec::new();
+        for model in self.models.iter().map(|model| model.trim()).filter(|model| !model.is_empty()) {
+            if !models.iter().any(|known| known == model) {
+                models.push(model.to_owned());
+            }
+        }
+        if models.is_empty() {
+            return Err(Fault::usage("no model named: give --models, e.g. --models face_detect"));
+        }
+        Ok(Options {
+            priority: self.priority,
+            rerun: self.rerun,
+            params: self.params.clone(),
+            submission: self.submission.unwrap_or_else(Uuid::new_v4),
+            wait: (!self.no_wait).then(|| Duration::from_secs(self.timeout)),
+            parallel: usize::from(self.parallel),
+            ..Options::new(self.paths.clone(), models)
+        })
+    }
+
+    async fn show(self, outcome: Outcome) -> anyhow::Result<Exit> {
+        let exit = outcome.exit();
+        if self.json {
+            text::print(&format!("{}\n", serde_json::to_string_pretty(&outcome)?))?;
+        } else {
+            text::print(&table::of_outcome(&outcome, text::colours()))?;
+        }
+        let submission = outcome.submission.clone();
+        if let Some(path) = self.report {
+            let shown = path.display().to_string();
+            // Rendering reads every photograph: seconds for a large folder.
+            let write = move || std::fs::write(&path, report::render(&outcome));
+            tokio::task::spawn_blocking(write).await?.with_context(|| format!("writing {shown}"))?;
+            text::say(&format!("Report: {shown}"));
+        }
+        if exit == Exit::TimedOut {
+            text::say(&format!(
+                "Not all jobs ended within {} s; they go on. Look again: darkroom status {submission}",
+                self.timeout
+            ));
+        }
+        Ok(exit)
+    }
+}
+
+fn params(text: &str) -> Result<Value, String> {
+    serde_json::from_str::<Map<String, Value>>(text)
+        .map(Value::Object)
+        .map_err(|error| format!("{error}; give an object keyed by model, e.g. '{{\"ocr\":{{\"lang\":\"de\"}}}}'"))
+}
+
+/// Finds out before the work, not after it, that a report cannot be written.
+fn writable(path: &Path) -> anyhow::Result<()> {
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map(drop)
+        .map_err(|error| Fault::usage(format!("cannot write {}: {error}; choose another place", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SubmitArgs,
+    }
+
+    fn parsed(line: &str) -> Result<Options, String> {
+        let words = line.split_whitespace();
+        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
+        line.args.options().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn options_follow_from_the_command_line() {
+        let options = parsed("x --models a,b,a --models c p q --priority -5 --no-wait").unwrap();
+        assert_eq!(options.models, ["a", "b", "c"]);
+        assert_eq!((options.paths.len(), options.priority), (2, -5));
+        assert_eq!((options.wait, options.parallel), (None, 4));
+        assert_eq!(parsed("x -m a p").unwrap().wait, Some(Duration::from_secs(600)));
+    }
+
+    #[test]
+    fn wrong_command_lines_are_refused() {
+        assert!(parsed("x p").is_err());
+        assert!(parsed("x -m a").is_err());
+        assert!(parsed("x -m , p").unwrap_err().contains("--models"));
+        assert!(parsed("x -m a p --priority 101").is_err());
+        assert!(parsed("x -m a p --params [1]").unwrap_err().contains("keyed by model"));
+        assert!(parsed("x -m a p --no-wait --report r.html").is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! Settings of the server, from flags and the environment. The only place that reads them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use axum::http::HeaderValue;
+use clap::Args;
+use sqlx::postgres::PgConnectOptions;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::service::Limits;
+
+/// Where PostgreSQL is.
+#[derive(Args, Clone, Debug)]
+pub struct Database {
+    /// PostgreSQL, as `postgres://user:password@host:5432/database`
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        default_value = "postgres://darkroom@localhost/darkroom"
+    )]
+    pub database_url: Secret,
+    /// A file with the database password, in place of one in the URL
+    #[arg(long, env = "DATABASE_PASSWORD_FILE")]
+    pub database_password_file: Option<PathBuf>,
+}
+
+impl Database {
+    /// The options to connect with.
+    pub fn options(&self) -> anyhow::Result<PgConnectOptions> {
+        let options = PgConnectOptions::from_str(&self.database_url.0)
+            .context("DATABASE_URL is not a PostgreSQL URL, as postgres://user:password@host:5432/database")?;
+        match &self.database_password_file {
+            None => Ok(options),
+            Some(file) => {
+                let password = read_secret(file)?;
+                Ok(options.password(&password))
+            }
+        }
+    }
+}
+
+/// Everything that `serve` may be told. `--help` and the README's table are made from these lines.
+#[derive(Args, Clone, Debug)]
+pub struct Serve {
+    /// Address to listen on
+    #[arg(long, env = "DARKROOM_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+    #[command(flatten)]
+    pub database: Database,
+    /// Redis, as `redis://host:6379`; the server works without it, only slower
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "redis://127.0.0.1:6379")]
+    pub redis_url: Secret,
+    /// Prefix of every Redis key, for several installations on one Redis
+    #[arg(long, env = "DARKROOM_NAMESPACE", default_value = "darkroom")]
+    pub namespace: String,
+    /// Folder of the image bytes
+    #[arg(long, env = "DARKROOM_DATA", default_value = "data")]
+    pub data: PathBuf,
+    /// A file with the key that signs tokens (32 bytes or more); else one is made and kept in the database
+    #[arg(long, env = "DARKROOM_TOKEN_KEY_FILE")]
+    pub token_key_file: Option<PathBuf>,
+    /// Folder with the hashes of the bundled microservices' keys, as `darkroom setup` writes them
+    #[arg(long, env = "DARKROOM_KEY_HASHES")]
+    pub key_hashes: Option<PathBuf>,
+    /// Origins that browsers may call from, comma-separated; `*` allows any
+    #[arg(long, env = "DARKROOM_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
+    /// The most connections to PostgreSQL
+    #[arg(long, env = "DARKROOM_DB_CONNECTIONS", default_value_t = 10)]
+    pub db_connections: u32,
+    /// Seconds between a worker's beats
+    #[arg(long, env = "DARKROOM_HEARTBEAT_S", default_value_t = 10.0)]
+    pub heartbeat_s: f64,
+    /// Seconds without a sign of life after which a worker is given up
+    #[arg(long, env = "DARKROOM_LEASE_S", default_value_t = 30.0)]
+    pub lease_s: f64,
+    /// The largest image, in bytes
+    #[arg(long, env = "DARKROOM_IMAGE_BYTES_MAX", default_value_t = 64 * 1024 * 1024)]
+    pub image_bytes_max: u64,
+    /// The largest upload request, in bytes
+    #[arg(long, env = "DARKROOM_UPLOAD_BYTES_MAX", default_value_t = 2 * 1024 * 1024 * 1024)]
+    pub upload_bytes_max: u64,
+    /// The largest result, in bytes of JSON
+    #[arg(long, env = "DARKROOM_RESULT_BYTES_MAX", default_value_t = 1024 * 1024)]
+    pub result_bytes_max: usize,
+    /// The most pixels that an image may declare
+    #[arg(long, env = "DARKROOM_PIXELS_MAX", default_value_t = 250_000_000)]
+    pub pixels_max: u64,
+    /// Seconds that a token is valid
+    #[arg(long, env = "DARKROOM_TOKEN_S", default_value_t = 12 * 60 * 60)]
+    pub token_s: i64,
+    /// What to log: error, warn, info, debug or trace
+    #[arg(long, env = "DARKROOM_LOG", default_value = "info")]
+    pub log: LevelFilter,
+    /// Log JSON lines
+    #[arg(long, env = "DARKROOM_LOG_JSON")]
+    pub log_json: bool,
+}
+
+impl Serve {
+    /// The limits, checked against each other; all problems are told at once.
+    pub fn limits(&self) -> anyhow::Result<Limits> {
+        let defaults = Limits::default();
+        let mut wrong = Vec::new();
+        if !(0.05..=3600.0).contains(&self.heartbeat_s) {
+            wrong.push("DARKROOM_HEARTBEAT_S is from 0.05 to 3600");
+        }
+        if self.lease_s < 2.0 * self.heartbeat_s || self.lease_s > 86_400.0 {
+            wrong.push(
+                "DARKROOM_LEASE_S is at least two heartbeats, or a single lost beat kills a worker, and at most a day",
+            );
+        }
+        if self.image_bytes_max > self.upload_bytes_max {
+            wrong.push("DARKROOM_IMAGE_BYTES_MAX is over DARKROOM_UPLOAD_BYTES_MAX, so no such image could be sent");
+        }
+        if self.db_connections < 2 {
+            wrong.push("DARKROOM_DB_CONNECTIONS is at least 2");
+        }
+        if self.token_s < 60 {
+            wrong.push("DARKROOM_TOKEN_S is at least 60");
+        }
+        if !self.namespace.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            || self.namespace.is_empty()
+        {
+            wrong.push("DARKROOM_NAMESPACE is letters, digits, - and _");
+        }
+        if !wrong.is_empty() {
+            bail!("{}", wrong.join("; "));
+        }
+        Ok(Limits {
+            heartbeat_s: self.heartbeat_s,
+            lease_s: self.lease_s,
+            result_bytes_max: self.result_bytes_max,
+            image_bytes_max: self.image_bytes_max,
+            upload_bytes_max: self.upload_bytes_max,
+            bounds: crate::domain::inspect::Bounds { max_pixels: self.pixels_max, ..defaults.bounds },
+            token_s: self.token_s,
+            ..defaults
+        })
+    }
+
+    /// The allowed origins as header values.
+    pub fn origins(&self) -> anyhow::Result<Vec<HeaderValue>> {
+        let parse =
+            |origin: &String| HeaderValue::from_str(origin.trim()).with_context(|| format!("{origin:?} is no origin"));
+        self.cors_origins.iter().filter(|o| !o.trim().is_empty()).map(parse).collect()
+    }
+}
+
+/// Reads a secret from a file, without the line's end.
+pub fn read_secret(file: &std::path::Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}

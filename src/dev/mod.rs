@@ -1,0 +1,1 @@
+//! Private PostgreSQL and Redis for development, the demo and the tests.

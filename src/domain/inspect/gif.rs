@@ -1,0 +1,75 @@
+//! GIF: the GIF89a specification, §17 to §27. GIF87a is a subset of it.
+
+use std::io::{Read, Seek};
+
+use super::window::{Step, Stop, Window, cut_is_truncated};
+use super::{Bounds, Ending, Format, Refusal, Structure};
+
+const SIGNATURE_BYTES: u64 = 6;
+const IMAGE: u8 = 0x2C;
+const EXTENSION: u8 = 0x21;
+const TRAILER: u8 = 0x3B;
+
+/// Reads the logical screen (§18) and walks the blocks to the trailer (§27), counting images. The
+/// dimensions are the screen's; an image larger than the screen still counts for the bounds.
+pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Structure> {
+    window.skip(SIGNATURE_BYTES)?;
+    let width = u32::from(u16::from_le_bytes(window.bytes()?));
+    let height = u32::from(u16::from_le_bytes(window.bytes()?));
+    bounds.admit(width, height)?;
+    bounds.admit_frames(1)?;
+    let mut images = 0;
+    let ending = cut_is_truncated(blocks(window, bounds, &mut images))?;
+    Ok(Structure { format: Format::Gif, width, height, frames: images.max(1), ending })
+}
+
+/// From within the screen descriptor to the end of the trailer.
+fn blocks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, images: &mut u32) -> Step<Ending> {
+    let [packed, _background, _aspect] = window.bytes()?;
+    window.skip(colour_table_bytes(packed))?;
+    loop {
+        match window.byte()? {
+            IMAGE => {
+                *images = images.saturating_add(1);
+                bounds.admit_frames(*images)?;
+                image(window, bounds)?;
+            }
+            EXTENSION => {
+                let _label = window.byte()?;
+                sub_blocks(window)?;
+            }
+            TRAILER if *images > 0 => return Ok(window.ending()),
+            TRAILER => return Err(Refusal::Malformed("a GIF without an image").into()),
+            _ => return Err(Stop::Cut),
+        }
+    }
+}
+
+/// An image: descriptor (§20), local colour table (§21), data (§22).
+fn image<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<()> {
+    let [_, _, _, _, w1, w2, h1, h2, packed] = window.bytes()?;
+    let width = u32::from(u16::from_le_bytes([w1, w2]));
+    let height = u32::from(u16::from_le_bytes([h1, h2]));
+    // An animation may hold an empty image, only to wait for a while.
+    if width != 0 && height != 0 {
+        bounds.admit(width, height)?;
+    }
+    window.skip(colour_table_bytes(packed))?;
+    let _minimum_code_size = window.byte()?;
+    sub_blocks(window)
+}
+
+/// Sub-blocks of 1 to 255 bytes, up to an empty one (§15, §16).
+fn sub_blocks<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<()> {
+    loop {
+        match window.byte()? {
+            0 => return Ok(()),
+            size => window.skip(u64::from(size))?,
+        }
+    }
+}
+
+/// The size of the colour table that a descriptor announces, global or local.
+fn colour_table_bytes(packed: u8) -> u64 {
+    if packed & 0x80 == 0 { 0 } else { 3 << ((packed & 7) + 1) }
+}

@@ -1,0 +1,110 @@
+//! JPEG: ITU-T T.81, Annex B.
+
+use std::io::{Read, Seek};
+
+use super::window::{Step, Stop, Window, cut_is_truncated};
+use super::{Bounds, Ending, Format, Refusal, Structure};
+
+const SOI: u8 = 0xD8;
+const EOI: u8 = 0xD9;
+const SOS: u8 = 0xDA;
+
+/// What a frame header says, and the position where it ends.
+struct Frame {
+    width: u32,
+    height: u32,
+    end: u64,
+}
+
+/// Walks marker segments to the frame header, and on through the scans to the EOI marker. What
+/// follows EOI is trailing, also when it is a further image of a Multi-Picture Format file.
+///
+/// A height of 0, to be given by a DNL segment after the first scan (§B.2.5), is not supported.
+pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Structure> {
+    let Frame { width, height, end } = frame_header(window)?;
+    bounds.admit(width, height)?;
+    bounds.admit_frames(1)?;
+    let ending = cut_is_truncated(window.jump(end).and_then(|()| scans(window, bounds)))?;
+    Ok(Structure { format: Format::Jpeg, width, height, frames: 1, ending })
+}
+
+/// Finds the first frame header: the only place with dimensions.
+fn frame_header<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<Frame> {
+    loop {
+        match next_marker(window)? {
+            SOS | EOI => return Err(Refusal::Malformed("a JPEG without a frame header").into()),
+            marker if is_frame(marker) => return frame(window),
+            marker if stands_alone(marker) => {}
+            _ => segment(window)?,
+        }
+    }
+}
+
+/// From the first frame header to the end of image.
+fn scans<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Ending> {
+    let mut scanned = false;
+    loop {
+        match next_marker(window)? {
+            EOI if scanned => return Ok(window.ending()),
+            EOI => return Err(Refusal::Malformed("a JPEG without a scan").into()),
+            // A hierarchical JPEG has several frames, and the later ones can be larger.
+            marker if is_frame(marker) => {
+                let frame = frame(window)?;
+                bounds.admit(frame.width, frame.height)?;
+                window.jump(frame.end)?;
+            }
+            marker if stands_alone(marker) => {}
+            marker => {
+                segment(window)?;
+                scanned |= marker == SOS;
+            }
+        }
+    }
+}
+
+/// The next marker. In entropy-coded data 0xFF is followed by a 0 that is stuffed (§B.1.1.5), and
+/// between segments by any number of 0xFF that fill (§B.1.1.2). Like decoders do, anything else
+/// before a marker is passed over: so the data of a scan and stray bytes are the same to us.
+fn next_marker<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<u8> {
+    loop {
+        window.pass(0xFF)?;
+        let mut marker = 0xFF;
+        while marker == 0xFF {
+            marker = window.byte()?;
+        }
+        if marker != 0 {
+            return Ok(marker);
+        }
+    }
+}
+
+/// SOF0 to SOF15, without DHT, JPG and DAC, which lie among them (Table B.1).
+fn is_frame(marker: u8) -> bool {
+    matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC)
+}
+
+/// TEM, RST0 to RST7, SOI: markers without a segment. EOI is met before.
+fn stands_alone(marker: u8) -> bool {
+    matches!(marker, 0x01 | 0xD0..=0xD7 | SOI)
+}
+
+/// Skips a segment, whose length counts its own two bytes.
+fn segment<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<()> {
+    let length = u16::from_be_bytes(window.bytes()?);
+    window.skip(u64::from(length.checked_sub(2).ok_or(Stop::Cut)?))
+}
+
+/// Reads a frame header (§B.2.2): length, precision, lines, samples per line, components.
+fn frame<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<Frame> {
+    let start = window.at();
+    let [l1, l2, _precision, y1, y2, x1, x2] = window.bytes()?;
+    let length = u16::from_be_bytes([l1, l2]);
+    if length < 8 {
+        return Err(Stop::Cut);
+    }
+    Ok(Frame {
+        width: u32::from(u16::from_be_bytes([x1, x2])),
+        height: u32::from(u16::from_be_bytes([y1, y2])),
+        end: start + u64::from(length),
+    })
+}

@@ -1,0 +1,13 @@
+//! Value types and pure rules in the vocabulary of the design. No async, no SQL, no HTTP, and nothing of
+//! ours is imported from outside this floor.
+
+pub mod account;
+pub mod fault;
+pub mod image;
+pub mod inspect;
+pub mod job;
+pub mod json;
+pub mod key;
+pub mod name;
+pub mod params;
+pub mod result;

@@ -1,0 +1,113 @@
+//! Who may call: every handler takes one of these in its signature, or is listed as open to anyone.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+use super::AppState;
+use super::problem::Problem;
+use crate::domain::account::Role;
+use crate::domain::fault::{Code, Fault};
+use crate::service::auth::{self, User};
+use crate::store::keys::ApiKey;
+
+/// A credential that holds.
+pub enum Caller {
+    User(User),
+    Key(ApiKey),
+}
+
+impl FromRequestParts<Arc<AppState>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+        let bearer = header(AUTHORIZATION.as_str())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let key = header("x-api-key").or_else(|| header("api_key")).or(bearer.filter(|b| b.starts_with("dr_")));
+        match (key, bearer) {
+            (Some(key), _) => Ok(Self::Key(auth::api_key(&state.ctx, key).await?)),
+            (None, Some(token)) => Ok(Self::User(auth::user(&state.ctx, token).await?)),
+            (None, None) => Err(Fault::new(Code::MissingCredential, "The request names no caller.").into()),
+        }
+    }
+}
+
+/// Any user.
+pub struct AnyUser(pub User);
+
+impl FromRequestParts<Arc<AppState>> for AnyUser {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, state).await? {
+            Caller::User(user) => Ok(Self(user)),
+            Caller::Key(_) => {
+                Err(Fault::new(Code::WrongService, "This needs a user's token; an API key was sent.").into())
+            }
+        }
+    }
+}
+
+/// A microservice.
+pub struct Microservice(pub ApiKey);
+
+impl FromRequestParts<Arc<AppState>> for Microservice {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, state).await? {
+            Caller::Key(key) => Ok(Self(key)),
+            Caller::User(_) => {
+                Err(Fault::new(Code::WrongService, "This needs an API key; a user's token was sent.").into())
+            }
+        }
+    }
+}
+
+/// Declares an extractor that demands one of some roles.
+macro_rules! demands {
+    ($(#[$doc:meta] $name:ident: $($role:ident)|+;)+) => {$(
+        #[$doc]
+        pub struct $name(pub User);
+
+        impl FromRequestParts<Arc<AppState>> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
+                let AnyUser(user) = AnyUser::from_request_parts(parts, state).await?;
+                if $(user.has(Role::$role))||+ {
+                    return Ok(Self(user));
+                }
+                let roles = [$(Role::$role.as_str()),+].join(" or ");
+                Err(Fault::new(Code::MissingRole, format!("This needs the role {roles}.")).into())
+            }
+        }
+    )+};
+}
+
+demands! {
+    /// An administrator.
+    AdminUser: Admin;
+    /// An investigator.
+    InvestigatorUser: Investigator;
+    /// A researcher, or an administrator.
+    ResearcherUser: Researcher | Admin;
+}
+
+/// A microservice with a key for prediction.
+pub struct PredictService(pub ApiKey);
+
+impl FromRequestParts<Arc<AppState>> for PredictService {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
+        let Microservice(key) = Microservice::from_request_parts(parts, state).await?;
+        auth::need_service(&key, crate::domain::key::Service::Predict)?;
+        Ok(Self(key))
+    }
+}

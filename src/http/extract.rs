@@ -1,0 +1,199 @@
+//! Extractors whose every refusal is a problem document: JSON bodies, paths, queries, cursors.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use crate::domain::fault::{Code, Fault};
+use crate::domain::image::ContentMd5;
+use crate::domain::json;
+use crate::domain::name::shorten;
+
+/// The most items in a page of a list.
+pub const LIMIT_MAX: i64 = 500;
+/// The items in a page when the request does not say.
+pub const LIMIT_DEFAULT: i64 = 100;
+/// The longest that any request waits, in seconds.
+pub const WAIT_MAX_S: f64 = 50.0;
+
+/// A JSON body, or a JSON answer.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let fault = Fault::new(Code::UnsupportedMediaType, "The body is not declared as JSON.");
+            return Err(fault.mend("Send Content-Type: application/json.").into());
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(body_problem)?;
+        Ok(Self(read(&bytes)?))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// Whether the declared content type is JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = declared.split(';').next().unwrap_or("").trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Fault::new(Code::TooLarge, "The body is over the size limit of this operation.").into();
+    }
+    Fault::new(Code::BodyCutOff, "The body could not be read to its end.").into()
+}
+
+/// Parses JSON strictly, then as a shape; a wrong shape is told with its place.
+pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    let value = json::parse(text)?;
+    shape(value, "body")
+}
+
+/// Reads a value as a shape.
+pub fn shape<T: DeserializeOwned>(value: serde_json::Value, place: &'static str) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let pointer = pointer(error.path());
+        let why = shorten_why(&error.into_inner().to_string());
+        wrong(place, pointer, &why).into()
+    })
+}
+
+fn wrong(place: &'static str, pointer: String, why: &str) -> Fault {
+    let code = if why.starts_with("unknown field") { Code::UnknownField } else { Code::InvalidField };
+    let at = if pointer.is_empty() { String::new() } else { format!(" at {pointer}") };
+    Fault::new(code, format!("Wrong {place}{at}: {why}.")).at(place, pointer)
+}
+
+fn shorten_why(why: &str) -> String {
+    match why.char_indices().nth(400) {
+        Some((cut, _)) => format!("{}…", &why[..cut]),
+        None => why.to_owned(),
+    }
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(format!("/{index}")),
+            Segment::Map { key } => Some(format!("/{}", shorten(key).replace('~', "~0").replace('/', "~1"))),
+            Segment::Enum { variant } => Some(format!("/{variant}")),
+            Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// A query string; unknown parameters are refused.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(query) => Ok(Self(query.0)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let why = text.trim_start_matches("Failed to deserialize query string: ");
+                let (field, why) = why.split_once(": ").filter(|(f, _)| !f.contains(' ')).unwrap_or(("", why));
+                let pointer = if field.is_empty() { String::new() } else { format!("/{field}") };
+                Err(wrong("query", pointer, &shorten_why(why)).into())
+            }
+        }
+    }
+}
+
+/// Parts of the path.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await.map_err(|rejection| {
+            let text = rejection.body_text();
+            let why = text.trim_start_matches("Invalid URL: ");
+            Problem::from(wrong("path", String::new(), &shorten_why(why)))
+        })?;
+        Ok(Self(path.0))
+    }
+}
+
+/// Parses an image's key.
+pub fn md5(text: &str, place: &'static str, pointer: impl Into<String>) -> Result<ContentMd5, Fault> {
+    ContentMd5::parse(text)
+        .ok_or_else(|| Fault::new(Code::InvalidHash, format!("{:?} is not an MD5.", shorten(text))).at(place, pointer))
+}
+
+/// Checks how long a request wants to wait.
+pub fn wait(seconds: Option<f64>, place: &'static str) -> Result<std::time::Duration, Fault> {
+    match seconds.unwrap_or(0.0) {
+        s if (0.0..=WAIT_MAX_S).contains(&s) => Ok(std::time::Duration::from_secs_f64(s)),
+        s => Err(Fault::invalid(place, "/wait_s", format!("wait_s is {s}; it is from 0 to {WAIT_MAX_S}."))),
+    }
+}
+
+/// Checks the size of a page.
+pub fn limit(limit: Option<i64>) -> Result<i64, Fault> {
+    match limit.unwrap_or(LIMIT_DEFAULT) {
+        n @ 1..=LIMIT_MAX => Ok(n),
+        n => Err(Fault::invalid("query", "/limit", format!("limit is {n}; it is from 1 to {LIMIT_MAX}."))),
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Send it as `cursor` to get the next page; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A page whose cursor is that of its last item, if it is full.
+    pub fn new<K: Serialize>(items: Vec<T>, limit: i64, key: impl FnOnce(&T) -> K) -> Self {
+        let full = i64::try_from(items.len()).is_ok_and(|n| n >= limit);
+        let next_cursor = items.last().filter(|_| full).map(|last| write_cursor(&key(last)));
+        Self { items, next_cursor }
+    }
+}
+
+/// Packs the place of an item in its list.
+pub fn write_cursor(key: &impl Serialize) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
+}
+
+/// Unpacks a cursor that an earlier page gave.
+pub fn read_cursor<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K>, Fault> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    URL_SAFE_NO_PAD
+        .decode(cursor)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .map(Some)
+        .ok_or_else(|| Fault::invalid("query", "/cursor", "The cursor was not given by this list."))
+}
+
+/// A field of a PATCH: absent, null or a value.
+pub fn patch_field<'de, T: serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
+    d: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    serde::Deserialize::deserialize(d).map(Some)
+}

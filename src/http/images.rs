@@ -1,0 +1,264 @@
+//! Stored images: their records and their bytes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::AppState;
+use super::accounts::Paging;
+use super::auth::{AnyUser, Caller};
+use super::extract::{self, Json, Page, Path, Query};
+use super::problem::{Answer, Problems};
+use crate::domain::fault::{Code, Fault};
+use crate::service::Error;
+use crate::store::images::{self, ImageRecord, VersionedResult};
+
+/// The most results shown with an image's record.
+const RESULTS_MAX: i64 = 1000;
+
+pub fn router() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new().routes(routes!(list_images)).routes(routes!(get_image)).routes(routes!(get_image_content))
+}
+
+/// A stored image.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg", "bytes": 4194304, "media_type": "image/jpeg",
+    "width": 4032, "height": 3024, "frames": 1, "orientation": null, "warnings": [], "uploaded_at": "2026-11-22T09:00:00Z", "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content"}))]
+struct ImageOut {
+    md5: String,
+    sha256: String,
+    /// The newest name it was uploaded under.
+    name: Option<String>,
+    bytes: i64,
+    media_type: String,
+    width: i32,
+    height: i32,
+    frames: i32,
+    /// EXIF orientation 1…8; null while it is not read.
+    orientation: Option<i16>,
+    warnings: Vec<String>,
+    uploaded_at: DateTime<Utc>,
+    /// Where its bytes are.
+    url: String,
+}
+
+impl From<ImageRecord> for ImageOut {
+    fn from(i: ImageRecord) -> Self {
+        Self {
+            url: format!("/images/{}/content", i.md5),
+            md5: i.md5.to_string(),
+            sha256: hex::encode(i.sha256),
+            name: i.name,
+            bytes: i.bytes,
+            media_type: i.media_type,
+            width: i.width,
+            height: i.height,
+            frames: i.frames,
+            orientation: i.orientation,
+            warnings: i.warnings,
+            uploaded_at: i.uploaded_at,
+        }
+    }
+}
+
+/// Lists images
+///
+/// One's own, newest first; everybody's for administrators.
+#[utoipa::path(get, path = "/images", tag = "images", security(("user" = []), ("token" = [])), params(Paging),
+    responses((status = 200, body = Page<ImageOut>), Problems))]
+async fn list_images(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Query(paging): Query<Paging>,
+) -> Answer<Json<Page<ImageOut>>> {
+    let (limit, before) = paging.read::<(DateTime<Utc>, i64)>()?;
+    let ctx = &state.ctx;
+    let found = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok::<_, Error>(images::list(&mut db, user.scope(), before, limit).await?)
+        })
+        .await?;
+    let full = i64::try_from(found.len()).is_ok_and(|n| n >= limit);
+    let next_cursor = found.last().filter(|_| full).map(|i| extract::write_cursor(&(i.uploaded_at, i.id)));
+    Ok(Json(Page { items: found.into_iter().map(ImageOut::from).collect(), next_cursor }))
+}
+
+/// A stored image with all that was said of it.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg", "bytes": 4194304, "media_type": "image/jpeg",
+    "width": 4032, "height": 3024, "frames": 1, "orientation": null, "warnings": [], "uploaded_at": "2026-11-22T09:00:00Z", "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content",
+    "results": [{"model": "face_detect", "version": "haar-1", "params": {}, "job": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "finished_at": "2026-11-22T09:00:01Z",
+        "result": {"items": [], "fields": {"faces": 0}, "summary": "no face"}}]}))]
+struct ImageRecordOut {
+    #[serde(flatten)]
+    image: ImageOut,
+    /// Every model × version × params, newest first.
+    results: Vec<ImageResult>,
+}
+
+/// What a version of a model said.
+#[derive(Serialize, ToSchema)]
+struct ImageResult {
+    model: String,
+    version: String,
+    #[schema(value_type = Object)]
+    params: Value,
+    job: Uuid,
+    finished_at: DateTime<Utc>,
+    #[schema(value_type = Object)]
+    result: Value,
+}
+
+impl From<VersionedResult> for ImageResult {
+    fn from(r: VersionedResult) -> Self {
+        Self {
+            model: r.model,
+            version: r.version,
+            params: r.params,
+            job: r.job,
+            finished_at: r.finished_at,
+            result: r.document,
+        }
+    }
+}
+
+/// Shows an image's record
+///
+/// With the result of every model and version. For whoever uploaded the bytes, and administrators.
+#[utoipa::path(get, path = "/images/{md5}", tag = "images", security(("user" = []), ("token" = [])),
+    params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6")), responses((status = 200, body = ImageRecordOut), Problems))]
+async fn get_image(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Path(md5): Path<String>,
+) -> Answer<Json<ImageRecordOut>> {
+    let md5 = extract::md5(&md5, "path", "/md5")?;
+    let ctx = &state.ctx;
+    let (image, results) = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            let image = images::find(&mut db, md5, user.scope())
+                .await?
+                .ok_or_else(|| Error::from(Fault::not_found("image")))?;
+            let results = images::results(&mut db, image.id, RESULTS_MAX).await?;
+            Ok::<_, Error>((image, results))
+        })
+        .await?;
+    Ok(Json(ImageRecordOut { image: image.into(), results: results.into_iter().map(ImageResult::from).collect() }))
+}
+
+/// Sends an image's bytes
+///
+/// For whoever uploaded them, administrators, and microservices while a job on the image lives whose model they serve. Knows ETag and Range.
+#[utoipa::path(get, path = "/images/{md5}/content", tag = "images", security(("user" = []), ("token" = []), ("key" = [])),
+    params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6"),
+           ("Range" = Option<String>, Header, description = "One range of bytes.", example = "bytes=0-1023")),
+    responses((status = 200, content_type = "image/*", body = Vec<u8>, description = "The bytes as they were uploaded.", example = json!("(bytes)")),
+              (status = 206, description = "The range."), (status = 304, description = "Not changed; it never does."), Problems))]
+async fn get_image_content(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    Path(md5): Path<String>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let md5 = extract::md5(&md5, "path", "/md5")?;
+    let ctx = &state.ctx;
+    let image = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            let image = match &caller {
+                Caller::User(user) => images::find(&mut db, md5, user.scope()).await?,
+                Caller::Key(key) => images::find_for_key(&mut db, md5, &key.id).await?,
+            };
+            image.ok_or_else(|| Error::from(Fault::not_found("image")))
+        })
+        .await?;
+    let etag = format!("\"{}\"", hex::encode(&image.sha256));
+    let common = [
+        (header::ETAG, etag.clone()),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
+        (header::CACHE_CONTROL, "private, max-age=3600".to_owned()),
+        (header::CONTENT_TYPE, image.media_type.clone()),
+        // Bytes of strangers must never run as a page of ours.
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned()),
+    ];
+    let asked = |name| headers.get(name).and_then(|v: &header::HeaderValue| v.to_str().ok());
+    if asked(header::IF_NONE_MATCH).is_some_and(|tags| tags == "*" || tags.contains(&etag)) {
+        return Ok((StatusCode::NOT_MODIFIED, common).into_response());
+    }
+    let bytes = u64::try_from(image.bytes).unwrap_or_default();
+    let whole = asked(header::IF_RANGE).is_some_and(|tag| tag != etag);
+    let range = if whole {
+        None
+    } else {
+        asked(header::RANGE).and_then(|range| parse_range(range, bytes).transpose()).transpose()?
+    };
+    let stream = ctx.blobs.read(&image.sha256, image.blob, range.clone()).await.map_err(Error::from)?;
+    let body = Body::from_stream(stream);
+    Ok(match range {
+        None => (common, [(header::CONTENT_LENGTH, bytes.to_string())], body).into_response(),
+        Some(range) => {
+            let shown = format!("bytes {}-{}/{bytes}", range.start, range.end - 1);
+            let length = (range.end - range.start).to_string();
+            (
+                StatusCode::PARTIAL_CONTENT,
+                common,
+                [(header::CONTENT_RANGE, shown), (header::CONTENT_LENGTH, length)],
+                body,
+            )
+                .into_response()
+        }
+    })
+}
+
+/// One range of RFC 9110 §14.1.2; other units and several ranges are ignored, as it allows.
+fn parse_range(text: &str, bytes: u64) -> Result<Option<Range<u64>>, Fault> {
+    let Some((first, last)) = text.strip_prefix("bytes=").filter(|r| !r.contains(',')).and_then(|r| r.split_once('-'))
+    else {
+        return Ok(None);
+    };
+    let range = match (first.trim().parse::<u64>().ok(), last.trim().parse::<u64>().ok()) {
+        (Some(first), Some(last)) if first <= last => first..(last.saturating_add(1)).min(bytes),
+        (Some(first), None) if last.trim().is_empty() => first..bytes,
+        (None, Some(suffix)) if first.trim().is_empty() => bytes.saturating_sub(suffix)..bytes,
+        _ => return Ok(None),
+    };
+    if range.start >= range.end {
+        return Err(Fault::new(Code::RangeNotSatisfiable, format!("The image has {bytes} bytes.")));
+    }
+    Ok(Some(range))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_those_of_the_rfc() {
+        let range = |text| parse_range(text, 100).map_err(|f| f.code);
+        assert_eq!(range("bytes=0-9"), Ok(Some(0..10)));
+        assert_eq!(range("bytes=90-"), Ok(Some(90..100)));
+        assert_eq!(range("bytes=-5"), Ok(Some(95..100)));
+        assert_eq!(range("bytes=50-999"), Ok(Some(50..100)));
+        assert_eq!(range("bytes=0-1,5-6"), Ok(None));
+        assert_eq!(range("lines=1-2"), Ok(None));
+        assert_eq!(range("bytes=100-"), Err(Code::RangeNotSatisfiable));
+        assert_eq!(range("bytes=0-18446744073709551615"), Ok(Some(0..100)));
+    }
+}

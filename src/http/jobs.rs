@@ -1,0 +1,345 @@
+//! Jobs for people: lists, history, cancel, retry, redrive.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::AppState;
+use super::auth::{AdminUser, AnyUser};
+use super::extract::{self, Json, Page, Path, Query};
+use super::predict::{JobOut, job_out};
+use super::problem::{Answer, Problems};
+use crate::domain::fault::Fault;
+use crate::domain::job::JobState;
+use crate::service::jobs::{self, Sight};
+use crate::service::{Ctx, Error, lookup};
+use crate::store::listing::{self, AttemptRecord, EventRecord, Filter, JobRecord};
+
+pub fn router() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_jobs))
+        .routes(routes!(get_job))
+        .routes(routes!(cancel_job))
+        .routes(routes!(retry_job))
+        .routes(routes!(redrive_jobs))
+}
+
+/// A job.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "succeeded", "reason": null, "waiting": null, "attempt": 1, "max_attempts": 5,
+    "progress": null, "created_at": "2026-11-22T09:00:00Z", "started_at": "2026-11-22T09:00:00Z", "run_at": null, "finished_at": "2026-11-22T09:00:01Z",
+    "error": null, "model": "face_detect", "md5": "9e107d9d372bb6826bd81d3542a419d6", "params": {}, "priority": 0, "finish_by": "2026-12-22T09:00:00Z",
+    "lease_no": 1, "deaths": 0, "worker": "019aac9e-4e00-7a00-9000-000000000001", "version": "haar-1", "duration_s": 0.16, "retry_of": null}))]
+struct JobDetail {
+    #[serde(flatten)]
+    job: JobOut,
+    model: String,
+    /// Null for those who see it only as owner of the model.
+    md5: Option<String>,
+    #[schema(value_type = Object)]
+    params: Value,
+    priority: i16,
+    finish_by: DateTime<Utc>,
+    /// How often it was claimed.
+    lease_no: i64,
+    /// How often its worker died.
+    deaths: i16,
+    worker: Option<Uuid>,
+    version: Option<String>,
+    /// How long the model worked, as the worker says.
+    duration_s: Option<f32>,
+    retry_of: Option<Uuid>,
+}
+
+async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
+    let gates = ctx.gates().await.unwrap_or_default();
+    let waiting = lookup::waiting(ctx, &gates, &job.model, &job.status);
+    JobDetail {
+        job: job_out(&job.status, waiting),
+        model: job.model,
+        md5: (sight == Sight::Whole).then(|| job.md5.to_string()),
+        params: job.params,
+        priority: job.priority,
+        finish_by: job.finish_by,
+        lease_no: job.lease_no,
+        deaths: job.deaths,
+        worker: job.worker,
+        version: job.version,
+        duration_s: job.duration_s,
+        retry_of: job.retry_of,
+    }
+}
+
+/// Which jobs.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct JobsQuery {
+    /// Of this model.
+    model: Option<String>,
+    /// In this state.
+    state: Option<JobState>,
+    /// Of this image.
+    md5: Option<String>,
+    /// Of this submission.
+    submission: Option<Uuid>,
+    /// The most items, 1 to 500; 100 when left out.
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Lists jobs
+///
+/// Those one asked for, and those of models one owns; all for administrators. Newest first.
+#[utoipa::path(get, path = "/jobs", tag = "jobs", security(("user" = []), ("token" = [])), params(JobsQuery),
+    responses((status = 200, body = Page<JobDetail>), Problems))]
+async fn list_jobs(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Query(query): Query<JobsQuery>,
+) -> Answer<Json<Page<JobDetail>>> {
+    let limit = extract::limit(query.limit)?;
+    let filter = Filter {
+        model: query.model,
+        state: query.state.map(JobState::as_str),
+        reason: None,
+        md5: query.md5.map(|text| extract::md5(&text, "query", "/md5")).transpose()?,
+        submission: query.submission,
+        before: extract::read_cursor(query.cursor.as_deref())?,
+    };
+    if let Some(model) = &filter.model {
+        crate::domain::json::check_text(model)?;
+    }
+    let ctx = &state.ctx;
+    let found = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok::<_, Error>(listing::list(&mut db, user.scope(), &filter, limit).await?)
+        })
+        .await?;
+    let mut items = Vec::new();
+    for job in found {
+        // Who could name a hash and learn a job by it would learn that the image exists.
+        if let Some(sight) = jobs::sight(&user, &job).filter(|s| *s == Sight::Whole || filter.md5.is_none()) {
+            items.push(detail(ctx, job, sight).await);
+        }
+    }
+    Ok(Json(Page::new(items, limit, |j: &JobDetail| j.job.id)))
+}
+
+/// One try at a job.
+#[derive(Serialize, ToSchema)]
+struct Attempt {
+    lease_no: i64,
+    attempt: i16,
+    worker: Uuid,
+    version: Option<String>,
+    /// `succeeded`, `retry`, `rejected`, `released`, `lost`, `deadline` or `cancelled`.
+    outcome: String,
+    error_type: Option<String>,
+    error_message: Option<String>,
+    traceback: Option<String>,
+    started_at: DateTime<Utc>,
+    ended_at: DateTime<Utc>,
+}
+
+impl From<AttemptRecord> for Attempt {
+    fn from(a: AttemptRecord) -> Self {
+        Self {
+            lease_no: a.lease_no,
+            attempt: a.attempt,
+            worker: a.worker,
+            version: a.version,
+            outcome: a.outcome,
+            error_type: a.error_type,
+            error_message: a.error_message,
+            traceback: a.traceback,
+            started_at: a.started_at,
+            ended_at: a.ended_at,
+        }
+    }
+}
+
+/// One line of a job's history.
+#[derive(Serialize, ToSchema)]
+struct Event {
+    id: i64,
+    at: DateTime<Utc>,
+    /// `created`, `attached`, `claimed`, `reclaimed`, `requeued`, `released`, `rescued`, `withdrawn`, `succeeded`, `failed` or `cancelled`.
+    code: String,
+    lease_no: Option<i64>,
+    attempt: Option<i16>,
+    worker: Option<Uuid>,
+    reason: Option<String>,
+}
+
+impl From<EventRecord> for Event {
+    fn from(e: EventRecord) -> Self {
+        Self {
+            id: e.id,
+            at: e.at,
+            code: e.code,
+            lease_no: e.lease_no,
+            attempt: e.attempt,
+            worker: e.worker,
+            reason: e.reason,
+        }
+    }
+}
+
+/// A job with its tries and its history.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "succeeded", "model": "face_detect", "attempts": [], "events": [
+    {"id": 17, "at": "2026-11-22T09:00:00Z", "code": "created", "lease_no": null, "attempt": null, "worker": null, "reason": null}]}))]
+struct JobHistory {
+    #[serde(flatten)]
+    job: JobDetail,
+    attempts: Vec<Attempt>,
+    events: Vec<Event>,
+}
+
+/// Shows a job
+///
+/// State, tries with tracebacks, and events. For those who asked for it and administrators; for the owner of its model without the image's key.
+#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
+    responses((status = 200, body = JobHistory), Problems))]
+async fn get_job(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Path(id): Path<Uuid>,
+) -> Answer<Json<JobHistory>> {
+    let ctx = &state.ctx;
+    let (job, sight) = jobs::find(ctx, &user, id).await?;
+    let (attempts, events) = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok::<_, Error>((listing::attempts(&mut db, id).await?, listing::events(&mut db, id).await?))
+        })
+        .await?;
+    Ok(Json(JobHistory {
+        job: detail(ctx, job, sight).await,
+        attempts: attempts.into_iter().map(Attempt::from).collect(),
+        events: events.into_iter().map(Event::from).collect(),
+    }))
+}
+
+/// A job's state after an act.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "cancelled"}))]
+struct JobStateOut {
+    id: Uuid,
+    state: JobState,
+}
+
+/// Cancels a job
+///
+/// An administrator ends it. Anybody else withdraws, and it ends when nobody waits for it any more. An ended job stays as it is.
+#[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
+    responses((status = 200, body = JobStateOut), Problems))]
+async fn cancel_job(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Path(id): Path<Uuid>,
+) -> Answer<Json<JobStateOut>> {
+    let state = jobs::cancel(&state.ctx, &user, id).await?;
+    Ok(Json(JobStateOut { id, state }))
+}
+
+/// The job that was made.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "019aac9e-5000-7d00-8a11-0c5a2b7f0a5f", "retry_of": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f"}))]
+struct Retried {
+    /// The new job, or the live one of the same image, model and params.
+    id: Uuid,
+    retry_of: Uuid,
+}
+
+/// Tries an ended job again
+///
+/// Makes a new job with `retry_of`; the ended one stays as it is.
+#[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
+    responses((status = 201, body = Retried), Problems))]
+async fn retry_job(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Path(id): Path<Uuid>,
+) -> Answer<impl IntoResponse> {
+    let made = jobs::retry(&state.ctx, &user, id).await?;
+    Ok((StatusCode::CREATED, Json(Retried { id: made, retry_of: id })))
+}
+
+/// Which ended jobs to try again.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"model": "face_detect", "state": "failed", "reason": "exhausted", "dry_run": true}))]
+struct Redrive {
+    model: Option<String>,
+    /// `failed` or `cancelled`.
+    state: JobState,
+    /// `rejected`, `exhausted`, `poisoned` or `expired`.
+    reason: Option<String>,
+    submission: Option<Uuid>,
+    /// True when left out: only say which jobs it would be.
+    dry_run: Option<bool>,
+}
+
+/// What a redrive found and made.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"dry_run": true, "matched": 1, "items": [{"id": null, "retry_of": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f"}]}))]
+struct Redriven {
+    dry_run: bool,
+    matched: usize,
+    items: Vec<RedrivenJob>,
+}
+
+/// One ended job and what became of it.
+#[derive(Serialize, ToSchema)]
+struct RedrivenJob {
+    /// The new job; null in a dry run.
+    id: Option<Uuid>,
+    retry_of: Uuid,
+}
+
+/// Tries ended jobs again by filter
+///
+/// For administrators; at most 1,000 at once, newest first. A dry run unless `dry_run` is false.
+#[utoipa::path(post, path = "/jobs/redrive", tag = "jobs", security(("user" = []), ("token" = [])), request_body = Redrive,
+    responses((status = 200, body = Redriven), Problems))]
+async fn redrive_jobs(
+    State(state): State<Arc<AppState>>,
+    AdminUser(user): AdminUser,
+    Json(ask): Json<Redrive>,
+) -> Answer<Json<Redriven>> {
+    if !matches!(ask.state, JobState::Failed | JobState::Cancelled) {
+        return Err(Fault::invalid("body", "/state", "Only failed or cancelled jobs are tried again.").into());
+    }
+    let known = ["rejected", "exhausted", "poisoned", "expired"];
+    if ask.reason.as_deref().is_some_and(|reason| !known.contains(&reason)) {
+        return Err(Fault::invalid("body", "/reason", format!("A reason is one of {}.", known.join(", "))).into());
+    }
+    let dry_run = ask.dry_run.unwrap_or(true);
+    let filter = Filter {
+        model: ask.model,
+        state: Some(ask.state.as_str()),
+        reason: ask.reason,
+        submission: ask.submission,
+        ..Filter::default()
+    };
+    let (found, made) = jobs::redrive(&state.ctx, &user, &filter, !dry_run).await?;
+    let ids = made.into_iter().map(Some).chain(std::iter::repeat(None));
+    let items: Vec<RedrivenJob> =
+        found.iter().zip(ids).map(|(job, id)| RedrivenJob { id, retry_of: job.status.id }).collect();
+    Ok(Json(Redriven { dry_run, matched: items.len(), items }))
+}

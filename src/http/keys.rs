@@ -1,0 +1,158 @@
+//! API keys of microservices.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AppState;
+use super::accounts::Paging;
+use super::auth::ResearcherUser;
+use super::extract::{Json, Page, Path, Query};
+use super::problem::{Answer, Problems};
+use crate::domain::fault::Fault;
+use crate::domain::json::check_text;
+use crate::domain::key::Service;
+use crate::domain::name::Glob;
+use crate::service::{Error, keys};
+use crate::store;
+
+pub fn router() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new().routes(routes!(create_key, list_keys)).routes(routes!(disable_key))
+}
+
+/// The most globs of one key.
+const GLOBS_MAX: usize = 100;
+
+/// A new API key.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"service": "predict", "models": ["face_*"], "detail": "the face detector on gpu1", "expires_at": null}))]
+struct CreateKey {
+    service: Service,
+    /// Globs of model names (of dataset names for `train`); they may name models not yet known.
+    models: Vec<String>,
+    /// Another account's name, for administrators.
+    owner: Option<String>,
+    /// What it is for.
+    detail: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// An API key, without its secret.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "a1b2c3d4e5f6", "service": "predict", "models": ["face_*"], "owner": "rosa", "detail": "the face detector on gpu1",
+    "created_at": "2026-11-22T09:00:00Z", "expires_at": null, "disabled_at": null, "last_used_at": null}))]
+struct Key {
+    id: String,
+    service: Service,
+    models: Vec<String>,
+    /// Null for keys that came with the installation.
+    owner: Option<String>,
+    detail: Option<String>,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    disabled_at: Option<DateTime<Utc>>,
+    /// When a worker last registered with it.
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+/// A new API key, with its text, shown this once.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"key": "dr_a1b2c3d4e5f6_…", "id": "a1b2c3d4e5f6", "service": "predict", "models": ["face_*"], "owner": "rosa",
+    "detail": null, "created_at": "2026-11-22T09:00:00Z", "expires_at": null, "disabled_at": null, "last_used_at": null}))]
+struct NewKey {
+    /// Keep it: only its hash is stored.
+    key: String,
+    #[serde(flatten)]
+    about: Key,
+}
+
+impl From<store::keys::ApiKey> for Key {
+    fn from(k: store::keys::ApiKey) -> Self {
+        Self {
+            id: k.id,
+            service: k.service,
+            models: k.models,
+            owner: k.owner_name,
+            detail: k.detail,
+            created_at: k.created_at,
+            expires_at: k.expires_at,
+            disabled_at: k.disabled_at,
+            last_used_at: k.last_used_at,
+        }
+    }
+}
+
+/// Makes an API key
+///
+/// For researchers and administrators. The answer is the only place that ever shows the key. A researcher's key reaches unknown models and the researcher's own.
+#[utoipa::path(post, path = "/auth/key", tag = "accounts", security(("user" = []), ("token" = [])), request_body = CreateKey,
+    responses((status = 201, body = NewKey), Problems))]
+async fn create_key(
+    State(state): State<Arc<AppState>>,
+    ResearcherUser(user): ResearcherUser,
+    Json(new): Json<CreateKey>,
+) -> Answer<impl IntoResponse> {
+    if new.models.is_empty() || new.models.len() > GLOBS_MAX {
+        return Err(Fault::invalid("body", "/models", format!("A key has 1 to {GLOBS_MAX} globs.")).into());
+    }
+    let models = new
+        .models
+        .iter()
+        .enumerate()
+        .map(|(index, glob)| Glob::parse(glob).map_err(|why| Fault::invalid("body", format!("/models/{index}"), why)))
+        .collect::<Result<_, _>>()?;
+    if new.detail.as_ref().is_some_and(|d| d.chars().count() > 500) {
+        return Err(Fault::invalid("body", "/detail", "A detail has at most 500 characters.").into());
+    }
+    let wish =
+        keys::Wish { service: new.service, models, owner: new.owner, detail: new.detail, expires_at: new.expires_at };
+    let (key, text) = keys::create(&state.ctx, &user, &wish).await?;
+    let out = NewKey { key: text.reveal(), about: key.into() };
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(out)))
+}
+
+/// Lists API keys
+///
+/// One's own, newest first; everybody's for administrators. Never their secrets.
+#[utoipa::path(get, path = "/auth/key", tag = "accounts", security(("user" = []), ("token" = [])), params(Paging),
+    responses((status = 200, body = Page<Key>), Problems))]
+async fn list_keys(
+    State(state): State<Arc<AppState>>,
+    ResearcherUser(user): ResearcherUser,
+    Query(paging): Query<Paging>,
+) -> Answer<Json<Page<Key>>> {
+    let (limit, before) = paging.read::<(DateTime<Utc>, String)>()?;
+    let ctx = &state.ctx;
+    let found = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            let before = before.as_ref().map(|(at, id)| (*at, id.as_str()));
+            Ok::<_, Error>(store::keys::list(&mut db, user.scope(), before, limit).await?)
+        })
+        .await?;
+    Ok(Json(Page::new(found.into_iter().map(Key::from).collect(), limit, |key| (key.created_at, key.id.clone()))))
+}
+
+/// Disables an API key
+///
+/// Its owner or an administrator. The row stays for the audit; the key stops working within seconds.
+#[utoipa::path(delete, path = "/auth/key/{id}", tag = "accounts", security(("user" = []), ("token" = [])),
+    params(("id" = String, Path, example = "a1b2c3d4e5f6")), responses((status = 204), Problems))]
+async fn disable_key(
+    State(state): State<Arc<AppState>>,
+    ResearcherUser(user): ResearcherUser,
+    Path(id): Path<String>,
+) -> Answer<StatusCode> {
+    check_text(&id)?;
+    keys::disable(&state.ctx, &user, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,71 @@
+//! The HTTP interface: one file per resource with its router, DTOs, annotations and thin handlers.
+
+pub mod accounts;
+pub mod auth;
+pub mod extract;
+pub mod health;
+pub mod images;
+pub mod jobs;
+pub mod keys;
+pub mod layers;
+pub mod models;
+pub mod openapi;
+pub mod predict;
+pub mod problem;
+pub mod submissions;
+pub mod upload;
+pub mod work;
+pub mod workers;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::response::Redirect;
+use axum::routing::get;
+use bytes::Bytes;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::service::Ctx;
+
+/// The largest JSON or form body where an operation does not say otherwise, in bytes.
+const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What every handler may reach.
+pub struct AppState {
+    pub ctx: Arc<Ctx>,
+    /// The OpenAPI document, serialised once.
+    pub openapi: Bytes,
+    pub prometheus: PrometheusHandle,
+}
+
+/// The whole interface. `origins` are those that browsers may call from; `*` allows any.
+pub fn router(state: Arc<AppState>, origins: &[HeaderValue]) -> Router {
+    let (operations, _) = openapi::operations(&state.ctx.limits).split_for_parts();
+    operations
+        .route("/", get(|| async { Redirect::temporary("/docs") }))
+        .merge(openapi::docs())
+        .fallback(layers::no_route)
+        .method_not_allowed_fallback(layers::no_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(cors(origins))
+        .layer(axum::middleware::from_fn(layers::observe))
+        .with_state(state)
+}
+
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    let any = origins.iter().any(|origin| origin == "*");
+    let allowed = if any { AllowOrigin::any() } else { AllowOrigin::list(origins.to_vec()) };
+    let names = ["x-api-key", "api_key", "x-request-id"].map(HeaderName::from_static);
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(
+            names.into_iter().chain([header::AUTHORIZATION, header::CONTENT_TYPE, header::RANGE]).collect::<Vec<_>>(),
+        )
+        .expose_headers([header::LOCATION, header::RETRY_AFTER, header::ETAG, HeaderName::from_static("x-request-id")])
+}

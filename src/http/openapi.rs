@@ -1,0 +1,103 @@
+//! The OpenAPI document: made from the code, committed as `openapi/openapi.json`, and served with Swagger UI.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa::openapi::encoding::Encoding;
+use utoipa::openapi::path::ParameterStyle;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme,
+};
+use utoipa::openapi::{OpenApi as Document, RefOr, ServerBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::AppState;
+use super::problem::Problem;
+use crate::service::Limits;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Darkroom",
+        description = "A durable queue between photographs and machine-learning models.\n\n\
+            **Investigators** log in (Authorize → *user*), post photographs and model names to `POST /predict`, and ask by the \
+            image's MD5. **Microservices** send their API key (Authorize → *key*), register, claim jobs, fetch the bytes, and complete. \
+            Every error is a problem document whose `mend` says what to do."
+    ),
+    components(schemas(Problem)),
+    tags(
+        (name = "predict", description = "Post photographs; ask what happened to them."),
+        (name = "submissions", description = "One or more posts under one id."),
+        (name = "images", description = "What is stored, and its bytes."),
+        (name = "models", description = "What models there are, and their queues."),
+        (name = "jobs", description = "One image × one model: its tries and its history."),
+        (name = "work", description = "For microservices: register, claim, complete."),
+        (name = "accounts", description = "People, their roles, and the keys of their microservices."),
+        (name = "health", description = "For operators.")
+    )
+)]
+struct Described;
+
+/// Every operation with its description. Upload routes take bodies as large as the limits say.
+pub fn operations(limits: &Limits) -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::with_openapi(base())
+        .merge(super::predict::router(limits))
+        .merge(super::submissions::router())
+        .merge(super::images::router())
+        .merge(super::models::router())
+        .merge(super::jobs::router())
+        .merge(super::work::router())
+        .merge(super::workers::router())
+        .merge(super::accounts::router())
+        .merge(super::keys::router())
+        .merge(super::health::router())
+}
+
+/// The document.
+pub fn document() -> Document {
+    let (_, mut document) = operations(&Limits::default()).split_for_parts();
+    repeat_models_in_the_form(&mut document);
+    document
+}
+
+/// Without this Swagger UI sends the list of models as one part of JSON.
+fn repeat_models_in_the_form(document: &mut Document) {
+    let submit = document.paths.paths.get_mut("/predict").and_then(|path| path.post.as_mut());
+    let Some(RefOr::T(body)) = submit.and_then(|operation| operation.request_body.as_mut()) else { return };
+    if let Some(RefOr::T(form)) = body.content.get_mut("multipart/form-data") {
+        let encoding = Encoding::builder().style(Some(ParameterStyle::Form)).explode(Some(true)).build();
+        form.encoding.insert("models".to_owned(), encoding);
+    }
+}
+
+fn base() -> Document {
+    let mut document = Described::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    document.servers = Some(vec![ServerBuilder::new().url("/").build()]);
+    let components = document.components.get_or_insert_default();
+    let password = OAuth2::with_description(
+        [Flow::Password(Password::new("/auth/login", Scopes::new()))],
+        "A user's name and password.",
+    );
+    components.add_security_scheme("user", SecurityScheme::OAuth2(password));
+    let bearer =
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token, or an API key `dr_…`.")).build();
+    components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    let key = ApiKeyValue::with_description("X-API-Key", "A microservice's API key, `dr_…`.");
+    components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)));
+    document
+}
+
+/// Swagger UI at `/docs`, vendored: it needs no other host.
+pub fn docs() -> Router<Arc<AppState>> {
+    let config = Config::new(["/openapi.json"])
+        .persist_authorization(true)
+        .try_it_out_enabled(true)
+        .display_request_duration(true);
+    let ui: Router<Arc<AppState>> = SwaggerUi::new("/docs/ui").config(config).into();
+    Router::new().route("/docs", get(|| async { Redirect::temporary("/docs/ui/") })).merge(ui)
+}

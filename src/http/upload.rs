@@ -1,0 +1,230 @@
+//! The upload form: parts in any order, files staged while they stream, everything bounded.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::extract;
+use super::problem::Problem;
+use crate::domain::fault::{Code, Fault};
+use crate::domain::json::{self, check_text};
+use crate::domain::name::shorten;
+use crate::service::Ctx;
+use crate::service::submit::{Ask, File};
+
+/// The largest part that is not a file, in bytes.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// The most parts that are not files.
+const TEXTS_MAX: usize = 200;
+/// How long the client may stay silent within a body.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The longest file name kept, in characters.
+const NAME_CHARS_MAX: usize = 255;
+
+/// Reads a whole form.
+pub async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<File>), Problem> {
+    let mut texts = Texts::default();
+    let mut files = Vec::new();
+    while let Some(field) = patient(form.next_field()).await? {
+        let name = field.name().unwrap_or_default().to_owned();
+        if name != "images" {
+            texts.add(name, text(field).await?)?;
+            continue;
+        }
+        if files.len() >= ctx.limits.images_max {
+            let detail = format!("The request has more than {} files.", ctx.limits.images_max);
+            return Err(Fault::new(Code::TooManyImages, detail).at("form", "/images").into());
+        }
+        let name = file_name(&field, files.len())?;
+        let staged = stage(ctx, field).await?;
+        files.push(File { name, staged });
+    }
+    Ok((texts.ask()?, files))
+}
+
+fn file_name(field: &Field<'_>, index: usize) -> Result<String, Fault> {
+    let name: String = field.file_name().unwrap_or_default().chars().take(NAME_CHARS_MAX).collect();
+    check_text(&name)?;
+    Ok(if name.is_empty() { format!("image-{index}") } else { name })
+}
+
+/// Stages one file; one over its limit is read to its end unstored.
+async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<crate::blob::Staged, Fault>, Problem> {
+    let most = ctx.limits.image_bytes_max;
+    let mut staging = Some(ctx.blobs.stage().await.map_err(crate::service::Error::from)?);
+    let mut bytes = 0u64;
+    while let Some(chunk) = patient(field.chunk()).await? {
+        bytes += chunk.len() as u64;
+        if bytes > most {
+            staging = None;
+        }
+        if let Some(staging) = &mut staging {
+            staging.write(&chunk).await.map_err(crate::service::Error::from)?;
+        }
+    }
+    match staging {
+        Some(staging) => Ok(Ok(staging.finish().await.map_err(crate::service::Error::from)?)),
+        None => Ok(Err(Fault::new(Code::FileTooLarge, format!("The file has {bytes} bytes; the limit is {most}.")))),
+    }
+}
+
+async fn text(mut field: Field<'_>) -> Result<String, Problem> {
+    let name = field.name().unwrap_or_default().to_owned();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = patient(field.chunk()).await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > TEXT_BYTES_MAX {
+            let detail = format!("The field {:?} has more than {TEXT_BYTES_MAX} bytes.", shorten(&name));
+            return Err(Fault::new(Code::TooLarge, detail).into());
+        }
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Fault::new(Code::MalformedBody, format!("The field {:?} is not UTF-8.", shorten(&name))))?;
+    check_text(&text)?;
+    Ok(text)
+}
+
+async fn patient<T>(read: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Problem> {
+    match tokio::time::timeout(SILENCE_MAX, read).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(body_fault(&error).into()),
+        Err(_) => {
+            let detail = format!("No byte came for {} seconds.", SILENCE_MAX.as_secs());
+            Err(Fault::new(Code::BodyCutOff, detail).into())
+        }
+    }
+}
+
+fn body_fault(error: &MultipartError) -> Fault {
+    let why = error.body_text();
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Fault::new(Code::TooLarge, "The request is over the size limit of one upload.")
+            .mend("Send fewer images at once under one `submission`.");
+    }
+    let why_lower = why.to_lowercase();
+    if ["incomplete", "stream", "eof", "closed"].iter().any(|word| why_lower.contains(word)) {
+        return Fault::new(Code::BodyCutOff, "The form ended before its last boundary.");
+    }
+    Fault::new(Code::MalformedBody, format!("The form cannot be parsed: {why}."))
+}
+
+/// The parts that are not files, as they come.
+#[derive(Default)]
+struct Texts {
+    count: usize,
+    models: Vec<String>,
+    single: BTreeMap<String, String>,
+}
+
+const SINGLE: [&str; 8] =
+    ["priority", "rerun", "params", "submission", "require_live", "strict", "run_at", "finish_within_s"];
+
+impl Texts {
+    fn add(&mut self, name: String, text: String) -> Result<(), Fault> {
+        self.count += 1;
+        if self.count > TEXTS_MAX {
+            return Err(Fault::new(
+                Code::TooLarge,
+                format!("The form has more than {TEXTS_MAX} fields that are not files."),
+            ));
+        }
+        let pointer = format!("/{}", shorten(&name));
+        if name == "models" {
+            self.models.extend(split_models(&text));
+        } else if !SINGLE.contains(&name.as_str()) {
+            let detail = format!("unknown field {:?}.", shorten(&name));
+            let mend = format!("The form takes images, models, {}.", SINGLE.join(", "));
+            return Err(Fault::new(Code::UnknownField, detail).mend(mend).at("form", pointer));
+        } else if self.single.insert(name.clone(), text).is_some() {
+            return Err(Fault::invalid("form", pointer, format!("The field {name} is given twice.")));
+        }
+        Ok(())
+    }
+
+    /// An empty field, as Swagger UI sends it, counts as left out.
+    fn take(&mut self, name: &str) -> Option<String> {
+        self.single.remove(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self, name: &str, what: &str) -> Result<Option<T>, Fault> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        let wrong =
+            |_| Fault::invalid("form", format!("/{name}"), format!("{name} is {:?}; it is {what}.", shorten(&text)));
+        text.parse().map(Some).map_err(wrong)
+    }
+
+    fn flag(&mut self, name: &str) -> Result<bool, Fault> {
+        match self.take(name).as_deref() {
+            None | Some("false" | "0" | "off") => Ok(false),
+            Some("true" | "1" | "on") => Ok(true),
+            Some(other) => {
+                let detail = format!("{name} is {:?}; it is true or false.", shorten(other));
+                Err(Fault::invalid("form", format!("/{name}"), detail))
+            }
+        }
+    }
+
+    fn ask(mut self) -> Result<Ask, Problem> {
+        let params = match self.take("params") {
+            Some(text) => params(json::parse(text.as_bytes()).map_err(|fault| fault.at("form", "/params"))?, "form")?,
+            None => BTreeMap::new(),
+        };
+        let ask = Ask {
+            priority: self.parsed("priority", "a whole number from -100 to 100")?.unwrap_or(0),
+            rerun: self.flag("rerun")?,
+            submission: self.parsed::<Uuid>("submission", "a UUID")?,
+            require_live: self.flag("require_live")?,
+            strict: self.flag("strict")?,
+            run_at: self.parsed::<DateTime<Utc>>("run_at", "a time as 2026-11-22T09:00:00Z")?,
+            finish_within_s: self.parsed("finish_within_s", "seconds")?,
+            models: distinct(self.models),
+            params,
+        };
+        check_terms(&ask, "form")?;
+        Ok(ask)
+    }
+}
+
+/// `a,b` is two models.
+pub fn split_models(text: &str) -> impl Iterator<Item = String> + use<'_> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+/// Model names without repeats, in the order they came.
+pub fn distinct(models: Vec<String>) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    models.into_iter().filter(|name| seen.insert(name.clone())).collect()
+}
+
+/// Params are an object keyed by model.
+pub fn params(value: Value, place: &'static str) -> Result<BTreeMap<String, Value>, Problem> {
+    if value.is_null() {
+        return Ok(BTreeMap::new());
+    }
+    extract::shape::<BTreeMap<String, Value>>(value, place)
+}
+
+/// The longest that a job may wait, in seconds: a year.
+const FINISH_WITHIN_MAX_S: f64 = 366.0 * 24.0 * 3600.0;
+
+/// Checks the terms that concern all jobs of a request.
+pub fn check_terms(ask: &Ask, place: &'static str) -> Result<(), Fault> {
+    if !(-100..=100).contains(&ask.priority) {
+        let detail = format!("priority is {}; it is from -100 to 100.", ask.priority);
+        return Err(Fault::invalid(place, "/priority", detail));
+    }
+    if let Some(s) = ask.finish_within_s.filter(|s| !(1.0..=FINISH_WITHIN_MAX_S).contains(s)) {
+        let detail = format!("finish_within_s is {s}; it is from 1 to {FINISH_WITHIN_MAX_S}.");
+        return Err(Fault::invalid(place, "/finish_within_s", detail));
+    }
+    let years = |at: DateTime<Utc>| chrono::Datelike::year(&at);
+    if let Some(at) = ask.run_at.filter(|at| !(2000..=2200).contains(&years(*at))) {
+        return Err(Fault::invalid(place, "/run_at", format!("run_at is {at}; its year is from 2000 to 2200.")));
+    }
+    Ok(())
+}

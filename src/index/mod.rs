@@ -1,0 +1,133 @@
+//! Redis: a rebuildable hint beside the truth in PostgreSQL. Every call has a defined answer while Redis is
+//! away, and nothing here is ever asked what is so.
+//!
+//! One connection, behind a circuit breaker: the first call that fails or takes too long opens it, everybody
+//! falls back at once, and [`Index::connect`] closes it again from the background.
+
+pub mod keys;
+pub mod queue;
+pub mod status;
+pub mod wake;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisError};
+
+/// How long any call may take before Redis counts as away.
+pub const CALL_WAIT: Duration = Duration::from_millis(300);
+/// How long connecting may take.
+const CONNECT_WAIT: Duration = Duration::from_millis(500);
+/// Replies outstanding on the one connection before callers wait their turn.
+const PIPELINE_DEPTH: usize = 1024;
+
+/// The index of all models' queues and all images' statuses.
+pub struct Index {
+    client: Client,
+    namespace: String,
+    live: RwLock<Option<Live>>,
+    /// Set when a pop met a queue that nobody vouches for.
+    mistrust: AtomicBool,
+}
+
+/// A connection to a Redis whose content belongs to an epoch.
+#[derive(Clone)]
+struct Live {
+    connection: MultiplexedConnection,
+    epoch: Arc<str>,
+    /// Tells connections apart, so that a late failure of an old one does not close a new one.
+    generation: u64,
+}
+
+impl Index {
+    /// An index that is away until [`Index::connect`] and [`Index::trust`].
+    pub fn new(url: &str, namespace: &str) -> Result<Self, RedisError> {
+        Ok(Self {
+            client: Client::open(url)?,
+            namespace: namespace.to_owned(),
+            live: RwLock::new(None),
+            mistrust: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether calls reach Redis at the moment.
+    pub fn is_live(&self) -> bool {
+        self.current().is_some()
+    }
+
+    /// Opens a connection and reads which run of which Redis answers, at each connect.
+    pub async fn connect(&self) -> Result<(MultiplexedConnection, String), RedisError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_WAIT))
+            .set_response_timeout(Some(CALL_WAIT))
+            .set_pipeline_buffer_size(PIPELINE_DEPTH);
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
+        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or("unknown");
+        Ok((connection, run_id.trim().to_owned()))
+    }
+
+    /// Starts to use a connection whose content belongs to this epoch.
+    pub fn trust(&self, connection: MultiplexedConnection, epoch: &str) {
+        let mut live = self.live.write().unwrap_or_else(|e| e.into_inner());
+        let generation = live.as_ref().map_or(0, |l| l.generation).wrapping_add(1);
+        let generation = generation.wrapping_add(u64::from(std::process::id()));
+        *live = Some(Live { connection, epoch: epoch.into(), generation });
+    }
+
+    /// Asks Redis for a sign of life; a failure opens the circuit like that of any other call.
+    pub async fn ping(&self) -> bool {
+        self.run(async |live| redis::cmd("PING").query_async::<String>(&mut live.connection).await).await.is_some()
+    }
+
+    /// The eviction policy, to warn about at start.
+    pub async fn eviction_policy(&self) -> Option<String> {
+        let reply = self
+            .run(async |live| {
+                redis::cmd("CONFIG")
+                    .arg("GET")
+                    .arg("maxmemory-policy")
+                    .query_async::<Vec<String>>(&mut live.connection)
+                    .await
+            })
+            .await?;
+        reply.into_iter().nth(1)
+    }
+
+    /// Whether a pop met a queue that nobody vouches for since this was last asked.
+    pub fn take_mistrust(&self) -> bool {
+        self.mistrust.swap(false, Ordering::Relaxed)
+    }
+
+    fn current(&self) -> Option<Live> {
+        self.live.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// Runs a call, or answers nothing: Redis is away, or this call found it so.
+    async fn run<T>(&self, call: impl AsyncFnOnce(&mut Live) -> Result<T, RedisError>) -> Option<T> {
+        let mut live = self.current()?;
+        let generation = live.generation;
+        match tokio::time::timeout(CALL_WAIT, call(&mut live)).await {
+            Ok(Ok(value)) => Some(value),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "redis call failed; going on without it");
+                self.lose(generation);
+                None
+            }
+            Err(_) => {
+                tracing::warn!(wait_ms = CALL_WAIT.as_millis() as u64, "redis does not answer; going on without it");
+                self.lose(generation);
+                None
+            }
+        }
+    }
+
+    fn lose(&self, generation: u64) {
+        let mut live = self.live.write().unwrap_or_else(|e| e.into_inner());
+        if live.as_ref().is_some_and(|l| l.generation == generation) {
+            *live = None;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The queue of each model: a ZSET of job ids by rank. Pushing is idempotent, and a popped id is only a
+//! candidate.
+
+use redis::Script;
+use uuid::Uuid;
+
+use super::{Index, keys};
+
+/// A due job of a model.
+#[derive(Debug, Clone)]
+pub struct Hint {
+    pub id: Uuid,
+    pub model: String,
+    pub rank: i64,
+}
+
+/// What a pop brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Popped {
+    /// Candidates, perhaps none.
+    Hints(Vec<Uuid>),
+    /// Redis is away, or this queue is not known to be complete: ask PostgreSQL.
+    Untrusted,
+}
+
+const POP: &str = "
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
+local popped = redis.call('ZPOPMIN', KEYS[1], ARGV[2])
+local ids = {}
+for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+return ids";
+
+const VOUCH: &str = "
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1";
+
+impl Index {
+    /// Pops at most `count` jobs of a model, most urgent first.
+    pub async fn pop(&self, model: &str, count: usize) -> Popped {
+        let popped = self
+            .run(async |live| {
+                Script::new(POP)
+                    .key(keys::queue(&self.namespace, model))
+                    .key(keys::queue_epoch(&self.namespace, model))
+                    .arg(&*live.epoch)
+                    .arg(count)
+                    .invoke_async::<Option<Vec<String>>>(&mut live.connection)
+                    .await
+            })
+            .await
+            .flatten();
+        match popped {
+            Some(ids) => Popped::Hints(ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect()),
+            None => {
+                self.mistrust.store(true, std::sync::atomic::Ordering::Relaxed);
+                Popped::Untrusted
+            }
+        }
+    }
+
+    /// Pushes due jobs; answers how many were missing, or nothing while Redis is away.
+    pub async fn push(&self, hints: &[Hint]) -> Option<u64> {
+        if hints.is_empty() {
+            return Some(0);
+        }
+        self.run(async |live| {
+            let mut pipe = redis::pipe();
+            for hint in hints {
+                pipe.zadd(keys::queue(&self.namespace, &hint.model), hint.id.to_string(), hint.rank);
+            }
+            let added: Vec<u64> = pipe.query_async(&mut live.connection).await?;
+            Ok(added.iter().sum())
+        })
+        .await
+    }
+
+    /// Takes out jobs that left the queue by another way than a pop.
+    pub async fn remove(&self, model: &str, ids: &[Uuid]) {
+        if ids.is_empty() {
+            return;
+        }
+        let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+        self.run(async |live| {
+            redis::cmd("ZREM")
+                .arg(keys::queue(&self.namespace, model))
+                .arg(&ids)
+                .query_async::<()>(&mut live.connection)
+                .await
+        })
+        .await;
+    }
+
+    /// Notes that a sweep begins for these models.
+    pub async fn begin_sweep(&self, models: &[String], sweep: Uuid) -> bool {
+        self.run(async |live| {
+            let mut pipe = redis::pipe();
+            for model in models {
+                pipe.set(keys::queue_sweep(&self.namespace, model), sweep.to_string()).ignore();
+            }
+            pipe.query_async::<()>(&mut live.connection).await
+        })
+        .await
+        .is_some()
+    }
+
+    /// Vouches that the queues of these models are complete, unless Redis lost something since the sweep began.
+    pub async fn end_sweep(&self, models: &[String], sweep: Uuid) {
+        for model in models {
+            self.run(async |live| {
+                Script::new(VOUCH)
+                    .key(keys::queue_epoch(&self.namespace, model))
+                    .key(keys::queue_sweep(&self.namespace, model))
+                    .arg(sweep.to_string())
+                    .arg(&*live.epoch)
+                    .invoke_async::<i64>(&mut live.connection)
+                    .await
+            })
+            .await;
+        }
+    }
+
+    /// How many jobs a model's queue shows.
+    pub async fn depth(&self, model: &str) -> Option<u64> {
+        self.run(async |live| {
+            redis::cmd("ZCARD").arg(keys::queue(&self.namespace, model)).query_async(&mut live.connection).await
+        })
+        .await
+    }
+
+    /// Forgets a model's queue.
+    pub async fn clear_queue(&self, model: &str) {
+        self.run(async |live| {
+            redis::cmd("DEL").arg(keys::queue(&self.namespace, model)).query_async::<()>(&mut live.connection).await
+        })
+        .await;
+    }
+}

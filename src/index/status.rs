@@ -1,0 +1,234 @@
+//! The mirror of statuses, one HASH per image: per model a packed job that yields only to a greater
+//! (job id, event id), the newest success up to [`RESULT_BYTES_MAX`], and a field per entitled account.
+//!
+//! Transitions change only keys that exist and leave a mark on a missing one; only a refill from PostgreSQL
+//! makes a key, and one that meets a mark or unfinished work is short-lived. So nothing stale lives long.
+
+use std::collections::HashMap;
+
+use redis::Script;
+use uuid::Uuid;
+
+use super::{Index, keys};
+use crate::domain::image::ContentMd5;
+use crate::domain::job::{ImageStatus, JobStatus, Success};
+
+/// The largest result mirrored, in bytes; a larger one is read from PostgreSQL.
+pub const RESULT_BYTES_MAX: usize = 64 * 1024;
+/// How long a mark, and a status with unfinished work, live, in seconds.
+const SHORT_S: u64 = 15;
+/// How long a finished status lives, in seconds.
+const LONG_S: u64 = 24 * 60 * 60;
+
+/// Puts one field unless what is there is of a greater (job, event).
+macro_rules! put_newer {
+    () => {
+        "local function put_newer(key, field, value)
+           local job, event = string.match(value, '^(%S+) (%d+) ')
+           local old = redis.call('HGET', key, field)
+           if old then
+             local old_job, old_event = string.match(old, '^(%S+) (%d+) ')
+             if old_job > job or (old_job == job and tonumber(old_event) > tonumber(event)) then return end
+           end
+           redis.call('HSET', key, field, value)
+         end "
+    };
+}
+
+/// ARGV: short life, then field and value pairs.
+const CHANGE: &str = concat!(
+    put_newer!(),
+    "
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SET', KEYS[2], '1', 'EX', ARGV[1]) return 0 end
+for i = 2, #ARGV, 2 do put_newer(KEYS[1], ARGV[i], ARGV[i + 1]) end
+return 1"
+);
+
+/// ARGV: short life, long life, whether finished, then field and value pairs.
+const FILL: &str = concat!(
+    put_newer!(),
+    "
+local was = redis.call('TTL', KEYS[1])
+for i = 4, #ARGV, 2 do
+  if string.sub(ARGV[i], 1, 2) == 'u:' then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  else put_newer(KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+local life = tonumber(ARGV[2])
+if ARGV[3] == '0' or redis.call('EXISTS', KEYS[2]) == 1 then life = tonumber(ARGV[1]) end
+if was > 0 and was < life then life = was end
+redis.call('EXPIRE', KEYS[1], life)
+return 1"
+);
+
+/// ARGV: short life.
+const MARK: &str = "
+redis.call('SET', KEYS[2], '1', 'EX', ARGV[1])
+if redis.call('TTL', KEYS[1]) > tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return 1";
+
+/// ARGV: short life.
+const SHORTEN: &str = "
+if redis.call('TTL', KEYS[1]) > tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return 1";
+
+/// A mirrored status.
+#[derive(Debug, Default)]
+pub struct Mirrored {
+    pub status: ImageStatus,
+    pub accounts: Vec<Uuid>,
+    /// A result was too large to be mirrored.
+    pub partial: bool,
+}
+
+/// One transition as the mirror takes it.
+#[derive(Debug)]
+pub struct Change<'a> {
+    pub md5: ContentMd5,
+    pub model: &'a str,
+    pub job: &'a JobStatus,
+    pub success: Option<Success>,
+}
+
+impl Index {
+    /// Reads mirrored statuses; a key that is not there is a miss, and so is everything while Redis is away.
+    pub async fn read_statuses(&self, images: &[ContentMd5]) -> HashMap<ContentMd5, Mirrored> {
+        let replies = self
+            .run(async |live| {
+                let mut pipe = redis::pipe();
+                for md5 in images {
+                    pipe.hgetall(keys::status(&self.namespace, *md5, &live.epoch));
+                }
+                pipe.query_async::<Vec<HashMap<String, String>>>(&mut live.connection).await
+            })
+            .await
+            .unwrap_or_default();
+        images
+            .iter()
+            .zip(replies)
+            .filter(|(_, fields)| !fields.is_empty())
+            .filter_map(|(md5, fields)| Some((*md5, unpack(&fields)?)))
+            .collect()
+    }
+
+    /// Fills a status from PostgreSQL.
+    pub async fn fill_status(&self, md5: ContentMd5, status: &ImageStatus, accounts: &[Uuid], finished: bool) {
+        self.run(async |live| {
+            let script = Script::new(FILL);
+            let mut call = script.prepare_invoke();
+            call.key(keys::status(&self.namespace, md5, &live.epoch)).key(keys::mark(
+                &self.namespace,
+                md5,
+                &live.epoch,
+            ));
+            call.arg(SHORT_S).arg(LONG_S).arg(u8::from(finished));
+            for account in accounts {
+                call.arg(format!("u:{account}")).arg("1");
+            }
+            for (model, job) in &status.jobs {
+                call.arg(format!("j:{model}")).arg(pack_job(job));
+            }
+            for (model, success) in &status.results {
+                call.arg(format!("r:{model}")).arg(pack_success(success));
+            }
+            call.invoke_async::<i64>(&mut live.connection).await
+        })
+        .await;
+    }
+
+    /// Mirrors transitions, in one pipeline.
+    pub async fn change_statuses(&self, changes: &[Change<'_>]) {
+        if changes.is_empty() {
+            return;
+        }
+        self.run(async |live| {
+            let script = Script::new(CHANGE);
+            let mut pipe = redis::pipe();
+            pipe.load_script(&script).ignore();
+            for change in changes {
+                let mut call = script.prepare_invoke();
+                call.key(keys::status(&self.namespace, change.md5, &live.epoch));
+                call.key(keys::mark(&self.namespace, change.md5, &live.epoch)).arg(SHORT_S);
+                call.arg(format!("j:{}", change.model)).arg(pack_job(change.job));
+                if let Some(success) = &change.success {
+                    call.arg(format!("r:{}", change.model)).arg(pack_success(success));
+                }
+                pipe.invoke_script(&call).ignore();
+            }
+            pipe.query_async::<()>(&mut live.connection).await
+        })
+        .await;
+    }
+
+    /// Shortens the life of the mirrored statuses of images with live jobs, so that a lost transition shows soon.
+    pub async fn shorten_statuses(&self, images: &[ContentMd5]) {
+        if images.is_empty() {
+            return;
+        }
+        self.run(async |live| {
+            let script = Script::new(SHORTEN);
+            let mut pipe = redis::pipe();
+            pipe.load_script(&script).ignore();
+            for md5 in images {
+                let mut call = script.prepare_invoke();
+                call.key(keys::status(&self.namespace, *md5, &live.epoch)).arg(SHORT_S);
+                pipe.invoke_script(&call).ignore();
+            }
+            pipe.query_async::<()>(&mut live.connection).await
+        })
+        .await;
+    }
+
+    /// Marks images whose status is about to change, and shortens the life of what is mirrored of them.
+    pub async fn mark_statuses(&self, images: &[ContentMd5]) {
+        if images.is_empty() {
+            return;
+        }
+        self.run(async |live| {
+            let script = Script::new(MARK);
+            let mut pipe = redis::pipe();
+            pipe.load_script(&script).ignore();
+            for md5 in images {
+                let mut call = script.prepare_invoke();
+                call.key(keys::status(&self.namespace, *md5, &live.epoch)).key(keys::mark(
+                    &self.namespace,
+                    *md5,
+                    &live.epoch,
+                ));
+                call.arg(SHORT_S);
+                pipe.invoke_script(&call).ignore();
+            }
+            pipe.query_async::<()>(&mut live.connection).await
+        })
+        .await;
+    }
+}
+
+fn pack_job(job: &JobStatus) -> String {
+    format!("{} {} {}", job.id, job.event, serde_json::json!(job))
+}
+
+/// A result too large to mirror leaves `-` in its place.
+fn pack_success(success: &Success) -> String {
+    let text = serde_json::json!(success).to_string();
+    let text = if text.len() > RESULT_BYTES_MAX { "-" } else { &text };
+    format!("{} 0 {text}", success.job)
+}
+
+fn unpack(fields: &HashMap<String, String>) -> Option<Mirrored> {
+    let mut mirrored = Mirrored::default();
+    for (field, value) in fields {
+        let (kind, name) = field.split_once(':')?;
+        if kind == "u" {
+            mirrored.accounts.push(Uuid::parse_str(name).ok()?);
+            continue;
+        }
+        let body = value.splitn(3, ' ').nth(2)?;
+        match kind {
+            "j" => drop(mirrored.status.jobs.insert(name.to_owned(), serde_json::from_str(body).ok()?)),
+            "r" if body == "-" => mirrored.partial = true,
+            "r" => drop(mirrored.status.results.insert(name.to_owned(), serde_json::from_str(body).ok()?)),
+            _ => return None,
+        }
+    }
+    Some(mirrored)
+}

@@ -1,0 +1,185 @@
+//! Wake-ups: in process at once, and over Redis pub/sub to the other replicas. A lost one costs a few
+//! seconds, never more: every waiter has a back-stop.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures_util::StreamExt;
+use redis::RedisError;
+use tokio::sync::{Notify, oneshot, watch};
+use uuid::Uuid;
+
+use super::{Index, keys};
+use crate::domain::image::ContentMd5;
+
+/// Why a waiting claim was woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// A job was pushed to the queue.
+    Pushed,
+    /// PostgreSQL has a job that the queue may not show.
+    Probed,
+}
+
+/// Who waits in this process, for jobs of a model or for news of an image.
+pub struct Waiters {
+    models: Mutex<HashMap<String, VecDeque<(u64, oneshot::Sender<Wake>)>>>,
+    images: Mutex<HashMap<ContentMd5, Arc<Notify>>>,
+    next: std::sync::atomic::AtomicU64,
+    /// Moves whenever any job ends.
+    ended: watch::Sender<u64>,
+    /// Tells this replica's own messages from the others'.
+    replica: Uuid,
+}
+
+impl Waiters {
+    pub fn new(replica: Uuid) -> Arc<Self> {
+        Arc::new(Self {
+            models: Mutex::default(),
+            images: Mutex::default(),
+            next: Default::default(),
+            ended: watch::Sender::new(0),
+            replica,
+        })
+    }
+
+    /// Gets in line for jobs of a model. Get in line before looking, or a push in between is missed.
+    pub fn line_up(self: &Arc<Self>, model: &str) -> Place {
+        let ticket = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.models).entry(model.to_owned()).or_default().push_back((ticket, sender));
+        Place { waiters: Arc::clone(self), model: model.to_owned(), ticket, receiver: Some(receiver) }
+    }
+
+    /// Wakes the first `count` in line, one for each job.
+    pub fn wake_model(&self, model: &str, count: usize, why: Wake) {
+        let mut models = lock(&self.models);
+        let Some(line) = models.get_mut(model) else { return };
+        let mut woken = 0;
+        while woken < count {
+            let Some((_, sender)) = line.pop_front() else { break };
+            // One that went away meanwhile does not count.
+            woken += usize::from(sender.send(why).is_ok());
+        }
+        if line.is_empty() {
+            models.remove(model);
+        }
+    }
+
+    /// The models that anybody waits for, and how many do.
+    pub fn waited_for(&self) -> Vec<(String, usize)> {
+        lock(&self.models).iter().map(|(model, line)| (model.clone(), line.len())).collect()
+    }
+
+    /// Waits for news of an image; ask for it before looking.
+    pub fn watch_image(&self, md5: ContentMd5) -> Arc<Notify> {
+        let mut images = lock(&self.images);
+        images.retain(|key, notify| Arc::strong_count(notify) > 1 || *key == md5);
+        Arc::clone(images.entry(md5).or_default())
+    }
+
+    /// Wakes everybody who waits for news of these images.
+    pub fn wake_images(&self, images: impl IntoIterator<Item = ContentMd5>) {
+        let waiting = lock(&self.images);
+        for md5 in images {
+            if let Some(notify) = waiting.get(&md5) {
+                notify.notify_waiters();
+            }
+        }
+        drop(waiting);
+        self.ended.send_modify(|n| *n += 1);
+    }
+
+    /// Follows the ending of jobs, any of them.
+    pub fn watch_ended(&self) -> watch::Receiver<u64> {
+        self.ended.subscribe()
+    }
+
+    /// Takes one message of another replica.
+    fn hear(&self, message: &str) {
+        let mut words = message.split(' ');
+        if words.next() == Some(self.replica.to_string().as_str()) {
+            return;
+        }
+        match (words.next(), words.next(), words.next()) {
+            (Some("model"), Some(model), Some(count)) => {
+                self.wake_model(model, count.parse().unwrap_or(1), Wake::Pushed);
+            }
+            (Some("image"), Some(md5), None) => self.wake_images(ContentMd5::parse(md5)),
+            _ => {}
+        }
+    }
+}
+
+/// A place in line. One that leaves after it was woken, but without having used the wake-up, passes it on.
+pub struct Place {
+    waiters: Arc<Waiters>,
+    model: String,
+    ticket: u64,
+    receiver: Option<oneshot::Receiver<Wake>>,
+}
+
+impl Place {
+    /// Waits until woken; the place is then used up.
+    pub async fn woken(mut self) -> Wake {
+        let Some(receiver) = self.receiver.as_mut() else { return Wake::Probed };
+        let why = receiver.await.unwrap_or(Wake::Probed);
+        self.receiver = None;
+        why
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(mut receiver) = self.receiver.take() else { return };
+        let mut models = lock(&self.waiters.models);
+        if let Some(line) = models.get_mut(&self.model) {
+            line.retain(|(ticket, _)| *ticket != self.ticket);
+            if line.is_empty() {
+                models.remove(&self.model);
+            }
+        }
+        drop(models);
+        if let Ok(why) = receiver.try_recv() {
+            self.waiters.wake_model(&self.model, 1, why);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Index {
+    /// Tells the other replicas about pushed jobs and changed images.
+    pub async fn tell(&self, replica: Uuid, models: &[(String, usize)], images: &[ContentMd5]) {
+        if models.is_empty() && images.is_empty() {
+            return;
+        }
+        let channel = keys::wake(&self.namespace);
+        self.run(async |live| {
+            let mut pipe = redis::pipe();
+            for (model, count) in models {
+                pipe.publish(&channel, format!("{replica} model {model} {count}")).ignore();
+            }
+            for md5 in images {
+                pipe.publish(&channel, format!("{replica} image {md5}")).ignore();
+            }
+            pipe.query_async::<()>(&mut live.connection).await
+        })
+        .await;
+    }
+
+    /// Listens to the other replicas until the connection breaks.
+    pub async fn listen(&self, waiters: &Waiters) -> Result<(), RedisError> {
+        let mut subscription = self.client.get_async_pubsub().await?;
+        subscription.subscribe(keys::wake(&self.namespace)).await?;
+        let mut messages = subscription.on_message();
+        while let Some(message) = messages.next().await {
+            if let Ok(text) = message.get_payload::<String>() {
+                waiters.hear(&text);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! What keeps the house in order: short ticks, bounded in rows and time, that any replica may run.
+//!
+//! Each tick that changes the database is one transaction opened by an advisory lock; not got, skipped. There
+//! is no leader.
+
+mod collect;
+mod due;
+mod partitions;
+mod redis;
+mod rescue;
+mod sweep;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::service::Ctx;
+
+pub use collect::collect_blobs;
+pub use due::due_pass;
+pub use partitions::make_partitions;
+pub use redis::reconnect;
+pub use rescue::{RESCUE_EVERY, rescue};
+pub use sweep::Sweep;
+pub use waiting::probe;
+
+/// Starts every loop; they end when the returned set is dropped.
+pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
+    let mut loops = JoinSet::new();
+    every(&mut loops, ctx, Duration::from_secs(1), "due", |ctx| async move { due_pass(&ctx).await });
+    every(&mut loops, ctx, RESCUE_EVERY, "rescue", |ctx| async move { rescue(&ctx).await });
+    every(&mut loops, ctx, Duration::from_secs(3600), "partitions", |ctx| async move { make_partitions(&ctx).await });
+    every(&mut loops, ctx, Duration::from_secs(3600), "collect", |ctx| async move {
+        collect_blobs(&ctx, collect::BLOB_AGE).await.map(drop)
+    });
+    loops.spawn(sweep::run(Arc::clone(ctx)));
+    loops.spawn(redis::run(Arc::clone(ctx)));
+    loops.spawn(redis::listen(Arc::clone(ctx)));
+    loops.spawn(waiting::probe_loop(Arc::clone(ctx)));
+    loops.spawn(waiting::prolong_loop(Arc::clone(ctx)));
+    loops
+}
+
+/// Runs a tick again and again, a little irregularly so that replicas do not march in step. A failure is
+/// logged and the next tick tries again.
+fn every<F>(
+    loops: &mut JoinSet<()>,
+    ctx: &Arc<Ctx>,
+    period: Duration,
+    name: &'static str,
+    tick: impl Fn(Arc<Ctx>) -> F + Send + 'static,
+) where
+    F: Future<Output = crate::service::Result<()>> + Send,
+{
+    let ctx = Arc::clone(ctx);
+    loops.spawn(async move {
+        loop {
+            if let Err(error) = tick(Arc::clone(&ctx)).await {
+                tracing::warn!(tick = name, error = %chain(&error), "tick failed; the next one tries again");
+            }
+            tokio::time::sleep(jittered(period)).await;
+        }
+    });
+}
+
+/// A period give or take a tenth.
+fn jittered(period: Duration) -> Duration {
+    period.mul_f64(0.9 + 0.2 * rand::random::<f64>())
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

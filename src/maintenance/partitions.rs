@@ -1,0 +1,24 @@
+//! Partitions of the archive and the events, made ahead of time.
+
+use crate::service::{Ctx, Result};
+use crate::store::upkeep;
+
+/// How far ahead, in days. Until then rows fall into a DEFAULT partition, so nothing fails for want of one.
+const DAYS_AHEAD: i32 = 14;
+/// How many failed log-ins of yesterday are forgotten at once.
+const LOGINS_MAX: i64 = 10_000;
+
+/// Makes what is missing, unless another replica is at it.
+pub async fn make_partitions(ctx: &Ctx) -> Result<()> {
+    ctx.db
+        .within(async {
+            let mut tx = ctx.db.begin().await?;
+            if upkeep::try_tick(&mut tx, "partitions").await? {
+                upkeep::make_partitions(&mut tx, DAYS_AHEAD).await?;
+                upkeep::forget_logins(&mut tx, LOGINS_MAX).await?;
+                tx.commit().await?;
+            }
+            Ok(())
+        })
+        .await
+}

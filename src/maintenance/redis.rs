@@ -1,0 +1,83 @@
+//! Keeps the connection to Redis: connects, finds out whether it is still the Redis it was, and listens to
+//! the other replicas.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{chain, jittered};
+use crate::service::{Ctx, Error, Result};
+use crate::store::upkeep;
+
+/// How often a lost connection is tried again, and a good one asked for a sign of life.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+const EPOCH: &str = "redis_epoch";
+
+pub(super) async fn run(ctx: Arc<Ctx>) {
+    let mut told = false;
+    loop {
+        if !ctx.index.is_live() {
+            match reconnect(&ctx).await {
+                Ok(()) => {
+                    tracing::info!("redis is connected");
+                    told = false;
+                    warn_of_eviction(&ctx).await;
+                }
+                Err(error) if !told => {
+                    tracing::warn!(error = %chain(&error), "redis is away; going on without it");
+                    told = true;
+                }
+                Err(_) => {}
+            }
+        } else {
+            ctx.index.ping().await;
+        }
+        tokio::time::sleep(jittered(TRY_EVERY)).await;
+    }
+}
+
+/// Connects and takes up the epoch: the expected one when this is the Redis of before, else a new one, which
+/// sets aside whatever queues and statuses it holds.
+pub async fn reconnect(ctx: &Ctx) -> Result<()> {
+    let (connection, run_id) = ctx.index.connect().await.map_err(|e| Error::Unavailable(e.into()))?;
+    let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
+    let standing = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            let read = upkeep::setting(&mut db, EPOCH, &fresh).await?;
+            if read.split(' ').next() == Some(run_id.as_str()) {
+                return Ok(read);
+            }
+            upkeep::replace_setting(&mut db, EPOCH, &read, &fresh).await
+        })
+        .await?;
+    let (known_run, epoch) = standing.split_once(' ').unwrap_or_default();
+    if known_run != run_id {
+        let why = "another replica met another redis at the same time";
+        return Err(Error::Unavailable(why.into()));
+    }
+    ctx.index.trust(connection, epoch);
+    Ok(())
+}
+
+async fn warn_of_eviction(ctx: &Ctx) {
+    match ctx.index.eviction_policy().await.as_deref() {
+        None | Some("noeviction") => {}
+        Some(policy) => tracing::warn!(
+            policy,
+            "redis may evict keys: nothing is lost by it, but claims get slower; set maxmemory-policy to noeviction"
+        ),
+    }
+}
+
+pub(super) async fn listen(ctx: Arc<Ctx>) {
+    loop {
+        if ctx.index.is_live() {
+            // Ends with the connection; the back-stops cover what is missed meanwhile.
+            let _ = ctx.index.listen(&ctx.waiters).await;
+        }
+        tokio::time::sleep(jittered(TRY_EVERY)).await;
+    }
+}

@@ -1,0 +1,104 @@
+//! Every metric: its name, labels and meaning. Labels are models, states and outcomes, never ids.
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::domain::job::JobState;
+use crate::store::moves::Moved;
+use crate::store::upkeep::Depth;
+
+/// Describes every metric to the recorder.
+pub fn describe() {
+    describe_gauge!("darkroom_jobs", "Live jobs by model and state.");
+    describe_gauge!("darkroom_queue_oldest_wait_seconds", "How long the first job in line has been due, by model.");
+    describe_gauge!("darkroom_workers", "Live workers by model.");
+    describe_counter!("darkroom_jobs_finished_total", "Jobs ended by this replica, by model and outcome.");
+    describe_counter!("darkroom_job_retries_total", "Attempts that failed and will be tried again, by model.");
+    describe_counter!("darkroom_jobs_rescued_total", "Jobs taken from dead or overdue workers, by model.");
+    describe_counter!(
+        "darkroom_stale_leases_total",
+        "Completions and releases refused because the lease was not held."
+    );
+    describe_counter!(
+        "darkroom_claim_fallbacks_total",
+        "Claims served from PostgreSQL because Redis could not be trusted, by model."
+    );
+    describe_counter!(
+        "darkroom_index_missing_total",
+        "Due jobs that the sweep found missing from the Redis queues: drift."
+    );
+    describe_gauge!("darkroom_redis_up", "Whether Redis answers this replica.");
+    describe_gauge!("darkroom_db_pool_connections", "Connections of this replica's PostgreSQL pool, by state.");
+    describe_counter!("darkroom_uploads_total", "Images taken.");
+    describe_counter!("darkroom_upload_bytes_total", "Bytes of the images taken.");
+    describe_histogram!(
+        "darkroom_http_request_duration_seconds",
+        "Durations of requests by method, route and status; long polls included."
+    );
+    describe_gauge!("darkroom_build_info", "Always 1; the version is its label.");
+    gauge!("darkroom_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    counter!("darkroom_stale_leases_total").absolute(0);
+    counter!("darkroom_index_missing_total").absolute(0);
+}
+
+/// Counts committed transitions.
+pub fn moved(moved: &[Moved]) {
+    for one in moved.iter().filter(|m| m.status.state.ended()) {
+        let outcome = one.status.reason.clone().unwrap_or_else(|| one.status.state.as_str().to_owned());
+        counter!("darkroom_jobs_finished_total", "model" => one.model.clone(), "outcome" => outcome).increment(1);
+    }
+}
+
+/// Counts attempts that will be tried again.
+pub fn retried(moved: &[Moved]) {
+    for one in moved.iter().filter(|m| m.status.state == JobState::Queued) {
+        counter!("darkroom_job_retries_total", "model" => one.model.clone()).increment(1);
+    }
+}
+
+/// Counts jobs taken from dead or overdue workers.
+pub fn rescued(moved: &[Moved]) {
+    for one in moved {
+        counter!("darkroom_jobs_rescued_total", "model" => one.model.clone()).increment(1);
+    }
+}
+
+/// Counts a completion or release whose lease was not held.
+pub fn stale_lease() {
+    counter!("darkroom_stale_leases_total").increment(1);
+}
+
+/// Counts a claim served without Redis.
+pub fn claim_fallback(model: &str) {
+    counter!("darkroom_claim_fallbacks_total", "model" => model.to_owned()).increment(1);
+}
+
+/// Counts jobs that the sweep had to put back.
+pub fn index_missing(count: u64) {
+    counter!("darkroom_index_missing_total").increment(count);
+}
+
+/// Counts images taken and their bytes.
+pub fn uploaded(images: usize, bytes: u64) {
+    counter!("darkroom_uploads_total").increment(images as u64);
+    counter!("darkroom_upload_bytes_total").increment(bytes);
+}
+
+/// Records a request's duration.
+pub fn request(method: &str, route: &str, status: u16, seconds: f64) {
+    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+    histogram!("darkroom_http_request_duration_seconds", &labels).record(seconds);
+}
+
+/// Sets the gauges that are read at a scrape.
+pub fn scraped(depths: &[Depth], redis_up: bool, pool_size: u32, pool_idle: usize) {
+    for depth in depths {
+        gauge!("darkroom_jobs", "model" => depth.model.clone(), "state" => "queued").set(depth.queued as f64);
+        gauge!("darkroom_jobs", "model" => depth.model.clone(), "state" => "running").set(depth.running as f64);
+        gauge!("darkroom_workers", "model" => depth.model.clone()).set(depth.workers as f64);
+        gauge!("darkroom_queue_oldest_wait_seconds", "model" => depth.model.clone())
+            .set(depth.oldest_wait_s.unwrap_or(0.0).max(0.0));
+    }
+    gauge!("darkroom_redis_up").set(f64::from(u8::from(redis_up)));
+    gauge!("darkroom_db_pool_connections", "state" => "idle").set(pool_idle as f64);
+    gauge!("darkroom_db_pool_connections", "state" => "used").set(f64::from(pool_size) - pool_idle as f64);
+}

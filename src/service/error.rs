@@ -1,0 +1,37 @@
+//! The error of every use case.
+
+use crate::domain::fault::{Code, Fault};
+use crate::{blob, store};
+
+/// Why a use case did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller can mend it.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    /// A backing service does not answer; the same call may work later.
+    #[error("a backing service is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Something here is broken.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What a use case answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if store::is_unavailable(&error) { Self::Unavailable(error.into()) } else { Self::Internal(error.into()) }
+    }
+}
+
+impl From<blob::Error> for Error {
+    fn from(error: blob::Error) -> Self {
+        if error.is_full() {
+            Self::Fault(Fault::new(Code::StorageFull, "The image store has no room for these bytes."))
+        } else {
+            Self::Unavailable(error.into())
+        }
+    }
+}

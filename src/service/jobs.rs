@@ -1,0 +1,241 @@
+//! Jobs and submissions for people: who may see what, cancel, retry, redrive.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::auth::User;
+use super::{Ctx, Error, Result, announce};
+use crate::domain::account::Role;
+use crate::domain::fault::{Code, Fault};
+use crate::domain::job::{JobState, Overall};
+use crate::store::jobs::{self, Terms, Wanted};
+use crate::store::listing::{self, Filter, JobRecord};
+use crate::store::moves::{self, Moved};
+use crate::store::submissions::{self, RequestRow, Submission};
+
+/// How soon a waiting submission looks again after any job ended.
+const LOOK_AGAIN_SOON: Duration = Duration::from_millis(200);
+/// How often it looks again though no job ended here.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// The most jobs that one redrive makes.
+pub const REDRIVE_MAX: i64 = 1000;
+/// How long a job that is tried again may wait, in seconds.
+const FINISH_WITHIN_S: f64 = 30.0 * 24.0 * 3600.0;
+
+/// How much of a job a user may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// Asked for it, or an administrator.
+    Whole,
+    /// Owns its model: tries and tracebacks, but not which image.
+    Work,
+}
+
+/// A job for those who may see it.
+pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<(JobRecord, Sight)> {
+    ctx.db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            let job = listing::find(&mut db, id, Some(user.account.id)).await?;
+            job.and_then(|job| Some((sight(user, &job)?, job)))
+                .map(|(sight, job)| (job, sight))
+                .ok_or_else(|| Fault::not_found("job").into())
+        })
+        .await
+}
+
+/// How much of this job the user may see, if anything.
+pub fn sight(user: &User, job: &JobRecord) -> Option<Sight> {
+    if user.is_admin() || job.requested {
+        Some(Sight::Whole)
+    } else if user.has(Role::Researcher) && job.model_owner == Some(user.account.id) {
+        Some(Sight::Work)
+    } else {
+        None
+    }
+}
+
+/// Cancels a job: an administrator ends it; anybody else withdraws, and it ends when nobody waits any more.
+pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
+    let (job, sight) = find(ctx, user, id).await?;
+    if sight != Sight::Whole {
+        return Err(Fault::not_found("job").into());
+    }
+    if job.status.state.ended() {
+        return Ok(job.status.state);
+    }
+    let moved = ctx
+        .db
+        .within(async {
+            let mut tx = ctx.db.begin().await?;
+            if !submissions::lock_job(&mut tx, id).await? {
+                return Ok(Vec::new());
+            }
+            let unwanted = if user.is_admin() {
+                vec![id]
+            } else {
+                submissions::withdraw(&mut tx, &[id], user.account.id, None).await?
+            };
+            let moved = moves::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
+            tx.commit().await?;
+            Ok::<_, Error>(moved)
+        })
+        .await?;
+    announce_cancelled(ctx, &moved).await;
+    Ok(find(ctx, user, id).await?.0.status.state)
+}
+
+/// Withdraws a whole submission; answers how many of its jobs ended by it.
+pub async fn cancel_submission(ctx: &Ctx, user: &User, id: Uuid) -> Result<usize> {
+    let submission = find_submission(ctx, user, id).await?;
+    let moved = ctx
+        .db
+        .within(async {
+            let mut tx = ctx.db.begin().await?;
+            let live = submissions::lock_jobs(&mut tx, id).await?;
+            let unwanted = submissions::withdraw(&mut tx, &live, submission.account_id, Some(id)).await?;
+            let moved = moves::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
+            tx.commit().await?;
+            Ok::<_, Error>(moved)
+        })
+        .await?;
+    announce_cancelled(ctx, &moved).await;
+    Ok(moved.len())
+}
+
+/// Announces cancelled jobs and takes their hints out of the queues.
+pub async fn announce_cancelled(ctx: &Ctx, moved: &[Moved]) {
+    announce::moved(ctx, moved).await;
+    for one in moved {
+        ctx.index.remove(&one.model, &[one.status.id]).await;
+    }
+}
+
+/// Makes a new job for an ended one, or attaches to the live one of the same key; answers its id.
+pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
+    let (job, sight) = find(ctx, user, id).await?;
+    if sight != Sight::Whole {
+        return Err(Fault::not_found("job").into());
+    }
+    if !job.status.state.ended() {
+        let detail = format!("The job is {}.", job.status.state.as_str());
+        return Err(Fault::new(Code::NotEnded, detail).into());
+    }
+    let made = again(ctx, user, &job).await?;
+    announce::moved(ctx, std::slice::from_ref(&made)).await;
+    Ok(made.status.id)
+}
+
+async fn again(ctx: &Ctx, user: &User, job: &JobRecord) -> Result<Moved> {
+    let wanted = Wanted { image_id: job.image_id, model: job.model.clone(), params_hash: job.params_hash.clone() };
+    let terms =
+        Terms { priority: job.priority, run_at: None, finish_within_s: FINISH_WITHIN_S, retry_of: Some(job.status.id) };
+    ctx.index.mark_statuses(&[job.md5]).await;
+    ctx.db
+        .within(async {
+            let mut tx = ctx.db.begin().await?;
+            let (submission, _) = submissions::open(&mut tx, None, user.account.id).await?;
+            let wanted = [wanted];
+            let mut made = jobs::enqueue(&mut tx, &wanted, &terms, Some(submission), Some(user.account.id)).await?;
+            let made = made.pop().ok_or_else(|| Error::from(sqlx::Error::RowNotFound))?.moved;
+            let [wanted] = wanted;
+            submissions::add_requests(&mut tx, submission, user.account.id, &[(wanted, made.status.id)]).await?;
+            tx.commit().await?;
+            Ok(made)
+        })
+        .await
+}
+
+/// The failed or cancelled jobs that a redrive by this filter would try again, newest first, and with `act`
+/// the new jobs made for them.
+pub async fn redrive(ctx: &Ctx, user: &User, filter: &Filter, act: bool) -> Result<(Vec<JobRecord>, Vec<Uuid>)> {
+    let found = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok::<_, Error>(listing::list(&mut db, user.scope(), filter, REDRIVE_MAX).await?)
+        })
+        .await?;
+    let mut made = Vec::new();
+    if act {
+        for job in &found {
+            let moved = again(ctx, user, job).await?;
+            announce::moved(ctx, std::slice::from_ref(&moved)).await;
+            made.push(moved.status.id);
+        }
+    }
+    Ok((found, made))
+}
+
+/// A submission of the user's, or anybody's for an administrator.
+pub async fn find_submission(ctx: &Ctx, user: &User, id: Uuid) -> Result<Submission> {
+    ctx.db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            submissions::find(&mut db, id)
+                .await?
+                .filter(|s| user.is_admin() || s.account_id == user.account.id)
+                .ok_or_else(|| Error::from(Fault::not_found("submission")))
+        })
+        .await
+}
+
+/// A submission and its requests, waiting until all are done or the time is up.
+pub async fn wait_for_submission(
+    ctx: &Ctx,
+    user: &User,
+    id: Uuid,
+    wait: Duration,
+) -> Result<(Submission, Vec<RequestRow>)> {
+    let until = Instant::now() + wait;
+    let mut ended = ctx.waiters.watch_ended();
+    let mut stopping = ctx.stopping.clone();
+    let submission = find_submission(ctx, user, id).await?;
+    loop {
+        ended.borrow_and_update();
+        let rows = ctx
+            .db
+            .within(async {
+                let mut db = ctx.db.pool().acquire().await?;
+                Ok::<_, Error>(submissions::requests(&mut db, &[id]).await?)
+            })
+            .await?;
+        let now = Instant::now();
+        if Overall::of(rows.iter().map(|r| r.state)).done() || now >= until {
+            return Ok((submission, rows));
+        }
+        tokio::select! {
+            _ = ended.changed() => {}
+            () = tokio::time::sleep_until(until.min(now + LOOK_AGAIN)) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return Ok((submission, rows)),
+        }
+        tokio::time::sleep_until(until.min(now + LOOK_AGAIN_SOON)).await;
+    }
+}
+
+/// Submissions newest first with their requests; the user's, or everybody's for an administrator.
+pub async fn list_submissions(
+    ctx: &Ctx,
+    user: &User,
+    before: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<(Submission, Vec<RequestRow>)>> {
+    ctx.db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            let list = submissions::list(&mut db, user.scope(), before, limit).await?;
+            let ids: Vec<Uuid> = list.iter().map(|s| s.id).collect();
+            let mut rows = submissions::requests(&mut db, &ids).await?;
+            Ok(list
+                .into_iter()
+                .map(|submission| {
+                    let own = rows.extract_if(.., |r| r.submission_id == submission.id).collect();
+                    (submission, own)
+                })
+                .collect())
+        })
+        .await
+}

@@ -1,0 +1,112 @@
+//! Look-ups by MD5: from the mirror when it knows, from PostgreSQL when it does not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::auth::User;
+use super::{Ctx, Result};
+use crate::domain::fault::Fault;
+use crate::domain::image::ContentMd5;
+use crate::domain::job::{ImageStatus, JobState, Overall};
+use crate::service::ctx::Gate;
+use crate::store::lookup;
+
+/// How often a waiting look-up looks again though nobody woke it.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// The statuses of those of these images that the user may see.
+pub async fn statuses(
+    ctx: &Ctx,
+    user: &User,
+    images: &[ContentMd5],
+    results: bool,
+) -> Result<HashMap<ContentMd5, ImageStatus>> {
+    let mirrored = ctx.index.read_statuses(images).await;
+    let mut found = HashMap::new();
+    let mut missing = Vec::new();
+    for md5 in images {
+        match mirrored.get(md5) {
+            Some(m) if !(results && m.partial) && (user.is_admin() || m.accounts.contains(&user.account.id)) => {
+                found.insert(*md5, m.status.clone());
+            }
+            _ => missing.push(*md5),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let loaded = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok::<_, super::Error>(lookup::load(&mut db, &missing, Some(user.account.id)).await?)
+        })
+        .await?;
+    for (md5, seen) in loaded {
+        let finished = overall(&seen.status, None).done();
+        ctx.index.fill_status(md5, &seen.status, &seen.accounts, finished).await;
+        if user.is_admin() || seen.accounts.contains(&user.account.id) {
+            found.insert(md5, seen.status);
+        }
+    }
+    Ok(found)
+}
+
+/// One image's status, waiting until it is finished (for the named models, or all) or the time is up.
+pub async fn wait_for(
+    ctx: &Ctx,
+    user: &User,
+    md5: ContentMd5,
+    models: Option<&[String]>,
+    wait: Duration,
+) -> Result<ImageStatus> {
+    let until = Instant::now() + wait;
+    let mut stopping = ctx.stopping.clone();
+    loop {
+        let notify = ctx.waiters.watch_image(md5);
+        let news = notify.notified();
+        tokio::pin!(news);
+        // Enrol before looking, or what happens in between is missed.
+        news.as_mut().enable();
+        let status = statuses(ctx, user, &[md5], true).await?.remove(&md5).ok_or_else(|| Fault::not_found("image"))?;
+        let now = Instant::now();
+        if overall(&status, models).done() || now >= until {
+            return Ok(status);
+        }
+        tokio::select! {
+            () = &mut news => {}
+            () = tokio::time::sleep_until(until.min(now + LOOK_AGAIN)) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return Ok(status),
+        }
+    }
+}
+
+/// The status over the newest job per model, of the named models or of all.
+pub fn overall(status: &ImageStatus, models: Option<&[String]>) -> Overall {
+    let named = |model: &String| models.is_none_or(|models| models.contains(model));
+    Overall::of(status.jobs.iter().filter(|(model, _)| named(model)).map(|(_, job)| job.state))
+}
+
+/// Why each queued job waits, as far as is known: `backoff`, `paused`, `no_live_worker`, `limit`.
+pub fn waiting(
+    ctx: &Ctx,
+    gates: &Arc<HashMap<String, Gate>>,
+    model: &str,
+    job: &crate::domain::job::JobStatus,
+) -> Option<&'static str> {
+    if job.state != JobState::Queued {
+        return None;
+    }
+    let later = job.run_at.zip(ctx.clock.now()).is_some_and(|(run_at, now)| run_at > now);
+    match gates.get(model) {
+        _ if later => Some("backoff"),
+        None => Some("no_live_worker"),
+        Some(gate) if gate.paused => Some("paused"),
+        Some(gate) if gate.workers == 0 => Some("no_live_worker"),
+        Some(gate) if gate.max_running.is_some_and(|max| gate.running >= i64::from(max)) => Some("limit"),
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,55 @@
+//! What owners and administrators do to models.
+
+use super::auth::User;
+use super::{Ctx, Error, Result, jobs};
+use crate::domain::account::Role;
+use crate::domain::fault::{Code, Fault};
+use crate::index::wake::Wake;
+use crate::store::models::{self, Change, Model};
+use crate::store::moves;
+
+/// How many queued jobs of a retired model are cancelled in one transaction.
+const CANCEL_AT_ONCE: i64 = 500;
+/// How many waiters a resumed model wakes; each that finds nothing waits again.
+const WAKE_MAX: usize = 1000;
+
+/// Changes a model. Retiring cancels its queued jobs; resuming wakes its workers.
+pub async fn update(ctx: &Ctx, user: &User, model: &Model, change: &Change) -> Result<()> {
+    let owns = user.has(Role::Researcher) && model.owner == Some(user.account.id);
+    if !user.is_admin() && !owns {
+        let detail = format!("{:?} belongs to somebody else.", model.name);
+        return Err(Fault::new(Code::MissingRole, detail).mend("Ask its owner or an administrator.").into());
+    }
+    ctx.db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok::<_, Error>(models::update(&mut db, &model.name, change, user.account.id).await?)
+        })
+        .await?;
+    ctx.board.forget(&());
+    if change.retired == Some(true) {
+        cancel_queued(ctx, user, &model.name).await?;
+    }
+    if change.paused == Some(false) || change.max_running.is_some() {
+        ctx.waiters.wake_model(&model.name, WAKE_MAX, Wake::Probed);
+        ctx.index.tell(ctx.replica, &[(model.name.clone(), WAKE_MAX)], &[]).await;
+    }
+    Ok(())
+}
+
+async fn cancel_queued(ctx: &Ctx, user: &User, model: &str) -> Result<()> {
+    loop {
+        let moved = ctx
+            .db
+            .within(async {
+                let mut db = ctx.db.pool().acquire().await?;
+                Ok::<_, Error>(moves::cancel_queued_of(&mut db, model, Some(user.account.id), CANCEL_AT_ONCE).await?)
+            })
+            .await?;
+        jobs::announce_cancelled(ctx, &moved).await;
+        if moved.is_empty() {
+            ctx.index.clear_queue(model).await;
+            return Ok(());
+        }
+    }
+}

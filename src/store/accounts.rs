@@ -1,0 +1,180 @@
+//! Accounts of people, and the brake on guessing their passwords.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row};
+use uuid::Uuid;
+
+use crate::domain::account::Role;
+
+/// An account without its password.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub id: Uuid,
+    pub name: String,
+    pub email: Option<String>,
+    pub roles: Vec<Role>,
+    pub token_generation: i32,
+    pub disabled_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+}
+
+impl FromRow<'_, PgRow> for Account {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let roles: Vec<String> = row.try_get("roles")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            email: row.try_get("email")?,
+            roles: roles.iter().filter_map(|role| Role::parse(role)).collect(),
+            token_generation: row.try_get("token_generation")?,
+            disabled_at: row.try_get("disabled_at")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "id, name, email, roles, token_generation, disabled_at, created_at"
+    };
+}
+
+/// The account of that id, and the database's time.
+pub async fn standing(db: &mut PgConnection, id: Uuid) -> sqlx::Result<(Option<Account>, DateTime<Utc>)> {
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM account WHERE id = $1");
+    let account = sqlx::query_as(SQL).bind(id).fetch_optional(&mut *db).await?;
+    Ok((account, now(db).await?))
+}
+
+/// The database's clock.
+pub async fn now(db: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(db).await
+}
+
+/// The account of that name with its password's hash.
+pub async fn find_by_name(db: &mut PgConnection, name: &str) -> sqlx::Result<Option<(Account, String)>> {
+    const SQL: &str = concat!("SELECT ", columns!(), ", password_hash FROM account WHERE name = $1");
+    let row = sqlx::query(SQL).bind(name).fetch_optional(db).await?;
+    row.map(|row| Ok((Account::from_row(&row)?, row.try_get("password_hash")?))).transpose()
+}
+
+/// Makes an account; breaks `account_name_key` when the name is taken.
+pub async fn create(
+    db: &mut PgConnection,
+    name: &str,
+    email: Option<&str>,
+    password_hash: &str,
+    roles: &[Role],
+    by: Option<Uuid>,
+) -> sqlx::Result<Account> {
+    const SQL: &str = concat!(
+        "WITH made AS (
+           INSERT INTO account (name, email, password_hash, roles) VALUES ($1, $2, $3, $4) RETURNING ",
+        columns!(),
+        "
+         ), told AS (
+           INSERT INTO job_event (code, account_id, subject_id) SELECT 'user_created', $5, id::text FROM made
+         )
+         SELECT * FROM made"
+    );
+    sqlx::query_as(SQL).bind(name).bind(email).bind(password_hash).bind(texts(roles)).bind(by).fetch_one(db).await
+}
+
+/// What may change of an account; what is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    pub email: Option<Option<String>>,
+    pub password_hash: Option<String>,
+    pub roles: Option<Vec<Role>>,
+    pub disabled: Option<bool>,
+}
+
+/// Changes an account. A new password or disabling withdraws the tokens given out before.
+pub async fn update(db: &mut PgConnection, id: Uuid, change: &Change, by: Option<Uuid>) -> sqlx::Result<Account> {
+    const SQL: &str = concat!(
+        "WITH made AS (
+           UPDATE account SET
+             email = CASE WHEN $2 THEN $3 ELSE email END,
+             password_hash = coalesce($4, password_hash),
+             roles = coalesce($5, roles),
+             disabled_at = CASE WHEN $6::boolean IS NULL THEN disabled_at
+                                WHEN $6 THEN coalesce(disabled_at, clock_timestamp()) END,
+             token_generation = token_generation + CASE WHEN $4 IS NOT NULL OR coalesce($6, false) THEN 1 ELSE 0 END
+           WHERE id = $1 RETURNING ",
+        columns!(),
+        "
+         ), told AS (
+           INSERT INTO job_event (code, account_id, subject_id, reason)
+           SELECT 'user_changed', $7, id::text,
+                  concat_ws(',', CASE WHEN $2 THEN 'email' END, CASE WHEN $4 IS NOT NULL THEN 'password' END,
+                            CASE WHEN $5 IS NOT NULL THEN 'roles' END,
+                            CASE WHEN $6 THEN 'disabled' WHEN NOT $6 THEN 'enabled' END) FROM made
+         )
+         SELECT * FROM made"
+    );
+    sqlx::query_as(SQL)
+        .bind(id)
+        .bind(change.email.is_some())
+        .bind(change.email.clone().flatten())
+        .bind(&change.password_hash)
+        .bind(change.roles.as_deref().map(texts))
+        .bind(change.disabled)
+        .bind(by)
+        .fetch_one(db)
+        .await
+}
+
+/// Locks the enabled administrators and answers their ids.
+pub async fn lock_admins(db: &mut PgConnection) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "SELECT id FROM account WHERE 'admin' = ANY(roles) AND disabled_at IS NULL ORDER BY id FOR UPDATE",
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Whether any enabled administrator exists.
+pub async fn has_admin(db: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM account WHERE 'admin' = ANY(roles) AND disabled_at IS NULL)")
+        .fetch_one(db)
+        .await
+}
+
+/// Accounts by name, from after the cursor.
+pub async fn list(db: &mut PgConnection, after: Option<&str>, limit: i64) -> sqlx::Result<Vec<Account>> {
+    const SQL: &str =
+        concat!("SELECT ", columns!(), " FROM account WHERE $1::text IS NULL OR name > $1 ORDER BY name LIMIT $2");
+    sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(db).await
+}
+
+/// Counts one more attempt to log in under this name from this address, and answers how many there were in
+/// the window and in how many seconds it ends. Counting before the password is checked stops parallel guesses.
+pub async fn count_login(db: &mut PgConnection, name: &str, source: &str, window_s: f64) -> sqlx::Result<(i32, f64)> {
+    sqlx::query_as(
+        "INSERT INTO login_failure AS f (name, source, failures, since) VALUES ($1, $2, 1, clock_timestamp())
+         ON CONFLICT ON CONSTRAINT login_failure_pkey DO UPDATE SET
+           failures = CASE WHEN f.since < clock_timestamp() - interval '1 s' * $3 THEN 1 ELSE f.failures + 1 END,
+           since = CASE WHEN f.since < clock_timestamp() - interval '1 s' * $3 THEN clock_timestamp() ELSE f.since END
+         RETURNING failures, extract(epoch FROM since + interval '1 s' * $3 - clock_timestamp())::float8",
+    )
+    .bind(name)
+    .bind(source)
+    .bind(window_s)
+    .fetch_one(db)
+    .await
+}
+
+/// Forgets the failures after a log-in that worked.
+pub async fn clear_logins(db: &mut PgConnection, name: &str, source: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM login_failure WHERE name = $1 AND source = $2")
+        .bind(name)
+        .bind(source)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+fn texts(roles: &[Role]) -> Vec<&'static str> {
+    roles.iter().map(|role| role.as_str()).collect()
+}

@@ -1,0 +1,235 @@
+//! Images, the titles that users have to them, and what is known of each.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row};
+use uuid::Uuid;
+
+use super::moves::md5;
+use crate::domain::image::ContentMd5;
+
+/// An image about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewImage {
+    pub md5: ContentMd5,
+    pub sha256: [u8; 32],
+    pub bytes: i64,
+    pub media_type: &'static str,
+    pub width: i32,
+    pub height: i32,
+    pub frames: i32,
+    pub warnings: Vec<String>,
+    pub blob: Uuid,
+}
+
+/// An image's row after an upload: the one that won.
+#[derive(Debug, Clone)]
+pub struct StoredImage {
+    pub id: i64,
+    pub md5: ContentMd5,
+    pub sha256: Vec<u8>,
+    pub blob: Uuid,
+}
+
+/// Inserts images, or locks the rows that are there already. `images` is sorted by MD5 and free of repeats.
+pub async fn put(db: &mut PgConnection, images: &[NewImage]) -> sqlx::Result<Vec<StoredImage>> {
+    let rows = sqlx::query(
+        "INSERT INTO image (md5, sha256, bytes, media_type, width, height, frames, warnings, blob)
+         SELECT t.md5, t.sha256, t.bytes, t.media_type, t.width, t.height, t.frames,
+                coalesce((SELECT array_agg(x) FROM jsonb_array_elements_text(t.warnings::jsonb) AS x), '{}'), t.blob
+         FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::text[], $5::int[], $6::int[], $7::int[], $8::text[], $9::uuid[])
+           AS t (md5, sha256, bytes, media_type, width, height, frames, warnings, blob)
+         ORDER BY t.md5
+         ON CONFLICT ON CONSTRAINT image_md5_key DO UPDATE SET md5 = excluded.md5
+         RETURNING id, md5, sha256, blob",
+    )
+    .bind(images.iter().map(|i| i.md5.0.to_vec()).collect::<Vec<_>>())
+    .bind(images.iter().map(|i| i.sha256.to_vec()).collect::<Vec<_>>())
+    .bind(images.iter().map(|i| i.bytes).collect::<Vec<_>>())
+    .bind(images.iter().map(|i| i.media_type).collect::<Vec<_>>())
+    .bind(images.iter().map(|i| i.width).collect::<Vec<_>>())
+    .bind(images.iter().map(|i| i.height).collect::<Vec<_>>())
+    .bind(images.iter().map(|i| i.frames).collect::<Vec<_>>())
+    .bind(images.iter().map(|i| serde_json::json!(i.warnings).to_string()).collect::<Vec<_>>())
+    .bind(images.iter().map(|i| i.blob).collect::<Vec<_>>())
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(stored).collect()
+}
+
+/// Locks and returns the images of these keys that the account has a title to; all of them for an
+/// administrator (`account` absent).
+pub async fn lock_visible(
+    db: &mut PgConnection,
+    keys: &[ContentMd5],
+    account: Option<Uuid>,
+) -> sqlx::Result<Vec<StoredImage>> {
+    let rows = sqlx::query(
+        "SELECT id, md5, sha256, blob FROM image AS i
+         WHERE md5 = ANY($1) AND ($2::uuid IS NULL OR EXISTS (SELECT FROM upload AS u WHERE u.image_id = i.id AND u.account_id = $2))
+         ORDER BY md5 FOR SHARE",
+    )
+    .bind(keys.iter().map(|k| k.0.to_vec()).collect::<Vec<_>>())
+    .bind(account)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(stored).collect()
+}
+
+fn stored(row: &PgRow) -> sqlx::Result<StoredImage> {
+    Ok(StoredImage {
+        id: row.try_get("id")?,
+        md5: md5(row, "md5")?,
+        sha256: row.try_get("sha256")?,
+        blob: row.try_get("blob")?,
+    })
+}
+
+/// Gives an account titles to images under the names it used; a name it used before changes nothing.
+pub async fn give_titles(db: &mut PgConnection, account: Uuid, images: &[i64], names: &[String]) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO upload (account_id, image_id, name)
+         SELECT DISTINCT $1::uuid, t.image_id, t.name FROM unnest($2::bigint[], $3::text[]) AS t (image_id, name)
+         ORDER BY t.image_id, t.name
+         ON CONFLICT ON CONSTRAINT upload_pkey DO NOTHING",
+    )
+    .bind(account)
+    .bind(images)
+    .bind(names)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What is known of an image.
+#[derive(Debug, Clone)]
+pub struct ImageRecord {
+    pub id: i64,
+    pub md5: ContentMd5,
+    pub sha256: Vec<u8>,
+    pub bytes: i64,
+    pub media_type: String,
+    pub width: i32,
+    pub height: i32,
+    pub frames: i32,
+    pub orientation: Option<i16>,
+    pub warnings: Vec<String>,
+    pub blob: Uuid,
+    /// The newest name under which the asking account uploaded it; any account's for an administrator.
+    pub name: Option<String>,
+    /// When that was.
+    pub uploaded_at: DateTime<Utc>,
+}
+
+impl FromRow<'_, PgRow> for ImageRecord {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            md5: md5(row, "md5")?,
+            sha256: row.try_get("sha256")?,
+            bytes: row.try_get("bytes")?,
+            media_type: row.try_get("media_type")?,
+            width: row.try_get("width")?,
+            height: row.try_get("height")?,
+            frames: row.try_get("frames")?,
+            orientation: row.try_get("orientation")?,
+            warnings: row.try_get("warnings")?,
+            blob: row.try_get("blob")?,
+            name: row.try_get("name")?,
+            uploaded_at: row.try_get("uploaded_at")?,
+        })
+    }
+}
+
+macro_rules! record_columns {
+    () => {
+        "i.id, i.md5, i.sha256, i.bytes, i.media_type, i.width, i.height, i.frames, i.orientation, i.warnings, i.blob, \
+         t.name, coalesce(t.at, i.created_at) AS uploaded_at"
+    };
+}
+
+/// One image for those entitled to it: an uploader, or an administrator (`account` absent).
+pub async fn find(db: &mut PgConnection, key: ContentMd5, account: Option<Uuid>) -> sqlx::Result<Option<ImageRecord>> {
+    const SQL: &str = concat!(
+        "SELECT ", record_columns!(), "
+         FROM image AS i
+         LEFT JOIN LATERAL (SELECT u.name, u.at FROM upload AS u
+                            WHERE u.image_id = i.id AND ($2::uuid IS NULL OR u.account_id = $2) ORDER BY u.at DESC LIMIT 1) AS t ON true
+         WHERE i.md5 = $1 AND ($2 IS NULL OR t.name IS NOT NULL)");
+    sqlx::query_as(SQL).bind(key.0.to_vec()).bind(account).fetch_optional(db).await
+}
+
+/// One image for an API key: while a job on it lives whose model a live session of that key serves.
+pub async fn find_for_key(db: &mut PgConnection, key: ContentMd5, api_key: &str) -> sqlx::Result<Option<ImageRecord>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        record_columns!(),
+        "
+         FROM image AS i CROSS JOIN (SELECT NULL::text AS name, NULL::timestamptz AS at) AS t
+         WHERE i.md5 = $1 AND EXISTS (
+           SELECT FROM job AS j JOIN worker_session AS s ON s.model = j.model
+           WHERE j.image_id = i.id AND s.key_id = $2 AND s.ended_at IS NULL)"
+    );
+    sqlx::query_as(SQL).bind(key.0.to_vec()).bind(api_key).fetch_optional(db).await
+}
+
+/// Images newest title first, from before the cursor (time, image id).
+pub async fn list(
+    db: &mut PgConnection,
+    account: Option<Uuid>,
+    before: Option<(DateTime<Utc>, i64)>,
+    limit: i64,
+) -> sqlx::Result<Vec<ImageRecord>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        record_columns!(),
+        "
+         FROM (SELECT image_id, max(at) AS at, (array_agg(name ORDER BY at DESC))[1] AS name
+               FROM upload WHERE $1::uuid IS NULL OR account_id = $1 GROUP BY image_id) AS t
+         JOIN image AS i ON i.id = t.image_id
+         WHERE $2::timestamptz IS NULL OR (t.at, i.id) < ($2, $3)
+         ORDER BY t.at DESC, i.id DESC LIMIT $4"
+    );
+    sqlx::query_as(SQL)
+        .bind(account)
+        .bind(before.map(|b| b.0))
+        .bind(before.map_or(0, |b| b.1))
+        .bind(limit)
+        .fetch_all(db)
+        .await
+}
+
+/// A model's answer about an image, for the image's record.
+#[derive(Debug, Clone)]
+pub struct VersionedResult {
+    pub model: String,
+    pub version: String,
+    pub params: serde_json::Value,
+    pub job: Uuid,
+    pub document: serde_json::Value,
+    pub finished_at: DateTime<Utc>,
+}
+
+/// Every model × version × params that has answered, newest first, at most `limit`.
+pub async fn results(db: &mut PgConnection, image_id: i64, limit: i64) -> sqlx::Result<Vec<VersionedResult>> {
+    let rows = sqlx::query(
+        "SELECT r.model, r.version, p.body, r.job_id, r.document, r.finished_at FROM result AS r
+         JOIN params AS p ON p.hash = r.params_hash WHERE r.image_id = $1 ORDER BY r.finished_at DESC, r.job_id LIMIT $2",
+    )
+    .bind(image_id)
+    .bind(limit)
+    .fetch_all(db)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(VersionedResult {
+                model: row.try_get(0)?,
+                version: row.try_get(1)?,
+                params: row.try_get(2)?,
+                job: row.try_get(3)?,
+                document: row.try_get(4)?,
+                finished_at: row.try_get(5)?,
+            })
+        })
+        .collect()
+}

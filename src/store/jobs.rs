@@ -1,0 +1,319 @@
+//! How jobs come to be and how they are claimed. `moves` has every way they leave a state again.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row};
+use uuid::Uuid;
+
+use super::moves::{Moved, md5};
+use crate::domain::image::ContentMd5;
+
+/// One (image, model, params) that a submission wants.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wanted {
+    pub image_id: i64,
+    pub model: String,
+    pub params_hash: Vec<u8>,
+}
+
+/// How urgent, how late and how long: the same for all jobs of one request.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    pub priority: i16,
+    /// Not before; now when absent.
+    pub run_at: Option<DateTime<Utc>>,
+    /// Seconds after `run_at` at which a queued job expires.
+    pub finish_within_s: f64,
+    pub retry_of: Option<Uuid>,
+}
+
+/// A job that was made, or attached to.
+#[derive(Debug, Clone)]
+pub struct Enqueued {
+    pub params_hash: Vec<u8>,
+    pub created: bool,
+    pub moved: Moved,
+}
+
+/// The newest-state columns of a `put` row joined with its image and model.
+macro_rules! moved_columns {
+    () => {
+        "p.id, p.image_id, im.md5, p.model, p.state::text AS state, NULL::text AS reason, p.attempt, m.max_attempts, \
+         NULL::float8 AS progress, p.event_id, p.created_at, p.started_at, \
+         CASE WHEN p.state = 'queued' THEN p.run_at END AS run_at, NULL::timestamptz AS finished_at, \
+         NULL::text AS error_type, NULL::text AS error_message, p.rank, p.due, NULL::text AS version, NULL::jsonb AS document"
+    };
+}
+
+/// Makes a job for every key, or attaches to the live one; attaching only makes it sooner, more urgent and
+/// longer-lived. `wanted` is sorted and free of repeats, so that two submissions cannot deadlock.
+///
+/// A job that waits out a back-off keeps it.
+pub async fn enqueue(
+    db: &mut PgConnection,
+    wanted: &[Wanted],
+    terms: &Terms,
+    submission: Option<Uuid>,
+    account: Option<Uuid>,
+) -> sqlx::Result<Vec<Enqueued>> {
+    const SQL: &str = concat!(
+        "WITH wanted AS (
+           SELECT w.*, t.run_at, t.run_at <= t.now AS due
+           FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS w (image_id, model, params_hash),
+                (SELECT clock_timestamp() AS now, coalesce($5, clock_timestamp()) AS run_at) AS t
+         ), put AS (
+           INSERT INTO job (image_id, model, params_hash, priority, run_at, due, finish_by, retry_of, event_id)
+           SELECT image_id, model, params_hash, $4, run_at, due, run_at + interval '1 s' * $6, $7, nextval('job_event_id')
+           FROM wanted ORDER BY image_id, model, params_hash
+           ON CONFLICT ON CONSTRAINT job_single_flight DO UPDATE SET
+             priority = greatest(job.priority, excluded.priority),
+             run_at = CASE WHEN job.state = 'queued' AND job.attempt = 0 THEN least(job.run_at, excluded.run_at)
+                           ELSE job.run_at END,
+             due = job.due OR (job.state = 'queued' AND job.attempt = 0 AND excluded.due),
+             finish_by = greatest(job.finish_by, excluded.finish_by),
+             event_id = nextval('job_event_id')
+           RETURNING job.*, (xmax = 0) AS created
+         ), told AS (
+           INSERT INTO job_event (id, code, job_id, model, submission_id, account_id)
+           SELECT event_id, CASE WHEN created THEN 'created' ELSE 'attached' END, id, model, $8, $9 FROM put
+         )
+         SELECT p.params_hash, p.created, ", moved_columns!(), "
+         FROM put AS p JOIN image AS im ON im.id = p.image_id JOIN model AS m ON m.name = p.model");
+    sqlx::query_as(SQL)
+        .bind(wanted.iter().map(|w| w.image_id).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|w| w.model.as_str()).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|w| w.params_hash.as_slice()).collect::<Vec<_>>())
+        .bind(terms.priority)
+        .bind(terms.run_at)
+        .bind(terms.finish_within_s)
+        .bind(terms.retry_of)
+        .bind(submission)
+        .bind(account)
+        .fetch_all(db)
+        .await
+}
+
+impl FromRow<'_, PgRow> for Enqueued {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            params_hash: row.try_get("params_hash")?,
+            created: row.try_get("created")?,
+            moved: Moved::from_row(row)?,
+        })
+    }
+}
+
+/// A claimed job with all that its worker needs.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    pub moved: Moved,
+    pub lease_no: i64,
+    pub deadline_s: f64,
+    pub params: serde_json::Value,
+    pub image: ClaimedImage,
+}
+
+/// The image of a claimed job.
+#[derive(Debug, Clone)]
+pub struct ClaimedImage {
+    pub md5: ContentMd5,
+    pub sha256: Vec<u8>,
+    pub media_type: String,
+    pub bytes: i64,
+    pub width: i32,
+    pub height: i32,
+    pub orientation: Option<i16>,
+}
+
+impl FromRow<'_, PgRow> for Claimed {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            moved: Moved::from_row(row)?,
+            lease_no: row.try_get("lease_no")?,
+            deadline_s: row.try_get("deadline_left_s")?,
+            params: row.try_get("params")?,
+            image: ClaimedImage {
+                md5: md5(row, "md5")?,
+                sha256: row.try_get("sha256")?,
+                media_type: row.try_get("media_type")?,
+                bytes: row.try_get("bytes")?,
+                width: row.try_get("width")?,
+                height: row.try_get("height")?,
+                orientation: row.try_get("orientation")?,
+            },
+        })
+    }
+}
+
+/// Takes the jobs of `cand` and returns them.
+macro_rules! take {
+    ($set:literal, $code:literal) => {
+        concat!(
+            ", put AS (
+               UPDATE job AS j SET state = 'running', lease_no = j.lease_no + 1, ", $set, " event_id = nextval('job_event_id')
+               FROM cand WHERE j.id = cand.id
+               RETURNING j.*
+             ), told AS (
+               INSERT INTO job_event (id, code, job_id, model, key_id, session_id, lease_no, attempt)
+               SELECT p.event_id, '", $code, "', p.id, p.model, s.key_id, p.session_id, p.lease_no, p.attempt
+               FROM put AS p JOIN worker_session AS s ON s.id = p.session_id
+             )
+             SELECT ", moved_columns!(), ", p.lease_no, im.sha256, im.media_type, im.bytes, im.width, im.height, im.orientation,
+                    pa.body AS params, greatest(0, extract(epoch FROM p.deadline_at - clock_timestamp()))::float8 AS deadline_left_s
+             FROM put AS p JOIN image AS im ON im.id = p.image_id JOIN model AS m ON m.name = p.model
+             JOIN params AS pa ON pa.hash = p.params_hash
+             ORDER BY p.rank, p.id"
+        )
+    };
+}
+
+/// Claims those of the hinted jobs that are still to be had: the hint proposes, this statement decides.
+pub async fn claim_hinted(
+    db: &mut PgConnection,
+    session: Uuid,
+    claim: Uuid,
+    model: &str,
+    hints: &[Uuid],
+) -> sqlx::Result<Vec<Claimed>> {
+    const SQL: &str = concat!(
+        "WITH cand AS MATERIALIZED (
+           SELECT j.id FROM job AS j JOIN model AS m ON m.name = j.model
+           WHERE j.id = ANY($4) AND j.model = $3 AND j.state = 'queued' AND j.run_at <= clock_timestamp()
+             AND j.finish_by > clock_timestamp() AND NOT m.paused
+           ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
+         )",
+        take!(
+            "attempt = j.attempt + 1, session_id = $1, claim_id = $2, started_at = clock_timestamp(), \
+               deadline_at = clock_timestamp() + interval '1 s' * (SELECT deadline_s FROM model WHERE name = $3),",
+            "claimed"
+        )
+    );
+    sqlx::query_as(SQL).bind(session).bind(claim).bind(model).bind(hints).fetch_all(db).await
+}
+
+/// Claims by rank without hints: what keeps work flowing while Redis is away or not yet trusted.
+pub async fn claim_ranked(
+    db: &mut PgConnection,
+    session: Uuid,
+    claim: Uuid,
+    model: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<Claimed>> {
+    const SQL: &str = concat!(
+        "WITH cand AS MATERIALIZED (
+           SELECT j.id FROM job AS j JOIN model AS m ON m.name = j.model
+           WHERE j.model = $3 AND j.state = 'queued' AND j.due AND j.finish_by > clock_timestamp() AND NOT m.paused
+           ORDER BY j.rank, j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED
+         )",
+        take!(
+            "attempt = j.attempt + 1, session_id = $1, claim_id = $2, started_at = clock_timestamp(), \
+               deadline_at = clock_timestamp() + interval '1 s' * (SELECT deadline_s FROM model WHERE name = $3),",
+            "claimed"
+        )
+    );
+    sqlx::query_as(SQL).bind(session).bind(claim).bind(model).bind(limit).fetch_all(db).await
+}
+
+/// Answers a claim sent again: a new lease of what it still holds, at the same attempt.
+pub async fn replay_claim(db: &mut PgConnection, session: Uuid, claim: Uuid) -> sqlx::Result<Vec<Claimed>> {
+    const SQL: &str = concat!(
+        "WITH cand AS MATERIALIZED (
+           SELECT j.id FROM job AS j
+           WHERE j.session_id = $1 AND j.claim_id = $2 AND j.state = 'running' ORDER BY j.id FOR UPDATE OF j
+         )",
+        take!("started_at = clock_timestamp(),", "reclaimed")
+    );
+    sqlx::query_as(SQL).bind(session).bind(claim).fetch_all(db).await
+}
+
+/// Locks a limited model's row and says how many more of its jobs may run; the count is a statement of its
+/// own, so that it sees what the lock waited for.
+pub async fn room_under_limit(db: &mut PgConnection, model: &str) -> sqlx::Result<i64> {
+    let limit: Option<i32> = sqlx::query_scalar("SELECT max_running FROM model WHERE name = $1 FOR UPDATE")
+        .bind(model)
+        .fetch_one(&mut *db)
+        .await?;
+    let Some(limit) = limit else { return Ok(i64::MAX) };
+    let running: i64 = sqlx::query_scalar("SELECT count(*) FROM job WHERE model = $1 AND state = 'running'")
+        .bind(model)
+        .fetch_one(db)
+        .await?;
+    Ok((i64::from(limit) - running).max(0))
+}
+
+/// A queue entry: a due job of a model.
+#[derive(Debug, Clone)]
+pub struct QueueEntry {
+    pub id: Uuid,
+    pub model: String,
+    pub rank: i64,
+}
+
+impl FromRow<'_, PgRow> for QueueEntry {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self { id: row.try_get("id")?, model: row.try_get("model")?, rank: row.try_get("rank")? })
+    }
+}
+
+/// Those of the popped ids that are due and queued after all, to be put back.
+pub async fn still_ready(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<QueueEntry>> {
+    sqlx::query_as("SELECT id, model, rank FROM job WHERE id = ANY($1) AND state = 'queued' AND due")
+        .bind(ids)
+        .fetch_all(db)
+        .await
+}
+
+/// Flags at most `limit` jobs whose time has come.
+pub async fn flag_due(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<QueueEntry>> {
+    sqlx::query_as(
+        "WITH late AS (
+           SELECT id FROM job WHERE state = 'queued' AND NOT due AND run_at <= clock_timestamp()
+           ORDER BY run_at LIMIT $1 FOR UPDATE SKIP LOCKED
+         )
+         UPDATE job SET due = true FROM late WHERE job.id = late.id RETURNING job.id, job.model, job.rank",
+    )
+    .bind(limit)
+    .fetch_all(db)
+    .await
+}
+
+/// How many due jobs each model has, counted up to `limit` each: what wakes waiters that missed a push.
+pub async fn ready_counts(db: &mut PgConnection, models: &[String], limit: i64) -> sqlx::Result<Vec<(String, i64)>> {
+    sqlx::query_as(
+        "SELECT w.name, (SELECT count(*) FROM (SELECT FROM job WHERE model = w.name AND state = 'queued' AND due LIMIT $2) AS q)
+         FROM unnest($1::text[]) AS w (name)",
+    )
+    .bind(models)
+    .bind(limit)
+    .fetch_all(db)
+    .await
+}
+
+/// How a lease that is not held now once ended for the same session: what makes a repeat harmless.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub id: Uuid,
+    pub lease_no: i64,
+    pub state: String,
+}
+
+/// Looks the refused items up with a fresh snapshot: in the archive, or among the attempts after a retry or
+/// release.
+pub async fn settled(db: &mut PgConnection, session: Uuid, items: &[(Uuid, i64)]) -> sqlx::Result<Vec<Settled>> {
+    let rows = sqlx::query(
+        "SELECT t.id, t.lease_no, coalesce(a.state::text, 'queued') AS state
+         FROM unnest($2::uuid[], $3::bigint[]) AS t (id, lease_no)
+         LEFT JOIN job_archive AS a ON a.id = t.id AND a.lease_no = t.lease_no AND a.session_id = $1
+         LEFT JOIN attempt AS b ON b.job_id = t.id AND b.lease_no = t.lease_no AND b.session_id = $1
+                               AND b.outcome IN ('retry', 'released')
+         WHERE a.id IS NOT NULL OR b.job_id IS NOT NULL",
+    )
+    .bind(session)
+    .bind(items.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(items.iter().map(|(_, lease_no)| *lease_no).collect::<Vec<_>>())
+    .fetch_all(db)
+    .await?;
+    rows.iter()
+        .map(|row| Ok(Settled { id: row.try_get(0)?, lease_no: row.try_get(1)?, state: row.try_get(2)? }))
+        .collect()
+}

@@ -1,0 +1,144 @@
+//! API keys of microservices. The secret never comes here, only its SHA-256.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row};
+use uuid::Uuid;
+
+use crate::domain::key::Service;
+
+/// A key's row.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    pub id: String,
+    pub secret_sha256: Vec<u8>,
+    pub service: Service,
+    pub models: Vec<String>,
+    pub owner: Option<Uuid>,
+    pub owner_name: Option<String>,
+    pub trusted: bool,
+    pub detail: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub disabled_at: Option<DateTime<Utc>>,
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// Whether its owner's account is disabled.
+    pub owner_disabled: bool,
+}
+
+impl FromRow<'_, PgRow> for ApiKey {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let service: String = row.try_get("service")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            secret_sha256: row.try_get("secret_sha256")?,
+            service: Service::parse(&service).ok_or_else(|| sqlx::Error::Decode("api_key.service".into()))?,
+            models: row.try_get("models")?,
+            owner: row.try_get("owner")?,
+            owner_name: row.try_get("owner_name")?,
+            trusted: row.try_get("trusted")?,
+            detail: row.try_get("detail")?,
+            created_at: row.try_get("created_at")?,
+            expires_at: row.try_get("expires_at")?,
+            disabled_at: row.try_get("disabled_at")?,
+            last_used_at: row.try_get("last_used_at")?,
+            owner_disabled: row.try_get("owner_disabled")?,
+        })
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "k.id, k.secret_sha256, k.service, k.models, k.owner, a.name AS owner_name, k.trusted, k.detail, k.created_at, \
+         k.expires_at, k.disabled_at, k.last_used_at, a.disabled_at IS NOT NULL AS owner_disabled"
+    };
+}
+
+/// What a new key is made of.
+#[derive(Debug, Clone)]
+pub struct NewKey<'a> {
+    pub id: &'a str,
+    pub secret_sha256: &'a [u8],
+    pub service: Service,
+    pub models: &'a [String],
+    pub owner: Option<Uuid>,
+    pub trusted: bool,
+    pub detail: Option<&'a str>,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Makes a key; one that is there already under the same id stays as it is.
+pub async fn create(db: &mut PgConnection, key: &NewKey<'_>, by: Option<Uuid>) -> sqlx::Result<()> {
+    sqlx::query(
+        "WITH made AS (
+           INSERT INTO api_key (id, secret_sha256, service, models, owner, trusted, detail, expires_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT ON CONSTRAINT api_key_pkey DO NOTHING RETURNING id
+         )
+         INSERT INTO job_event (code, account_id, key_id) SELECT 'key_created', $9, id FROM made",
+    )
+    .bind(key.id)
+    .bind(key.secret_sha256)
+    .bind(key.service.as_str())
+    .bind(key.models)
+    .bind(key.owner)
+    .bind(key.trusted)
+    .bind(key.detail)
+    .bind(key.expires_at)
+    .bind(by)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The key of that id.
+pub async fn find(db: &mut PgConnection, id: &str) -> sqlx::Result<Option<ApiKey>> {
+    const SQL: &str =
+        concat!("SELECT ", columns!(), " FROM api_key AS k LEFT JOIN account AS a ON a.id = k.owner WHERE k.id = $1");
+    sqlx::query_as(SQL).bind(id).fetch_optional(db).await
+}
+
+/// Keys newest first, from before the cursor; everybody's when no owner is given.
+pub async fn list(
+    db: &mut PgConnection,
+    owner: Option<Uuid>,
+    before: Option<(DateTime<Utc>, &str)>,
+    limit: i64,
+) -> sqlx::Result<Vec<ApiKey>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM api_key AS k LEFT JOIN account AS a ON a.id = k.owner
+         WHERE ($1::uuid IS NULL OR k.owner = $1) AND ($2::timestamptz IS NULL OR (k.created_at, k.id) < ($2, $3))
+         ORDER BY k.created_at DESC, k.id DESC LIMIT $4"
+    );
+    sqlx::query_as(SQL)
+        .bind(owner)
+        .bind(before.map(|b| b.0))
+        .bind(before.map_or("", |b| b.1))
+        .bind(limit)
+        .fetch_all(db)
+        .await
+}
+
+/// Disables a key of that owner, or of anybody; the row stays. Answers whether there is such a key.
+pub async fn disable(db: &mut PgConnection, id: &str, owner: Option<Uuid>, by: Uuid) -> sqlx::Result<bool> {
+    let known: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM api_key WHERE id = $1 AND ($2::uuid IS NULL OR owner = $2))")
+            .bind(id)
+            .bind(owner)
+            .fetch_one(&mut *db)
+            .await?;
+    if known {
+        sqlx::query(
+            "WITH made AS (
+               UPDATE api_key SET disabled_at = clock_timestamp() WHERE id = $1 AND disabled_at IS NULL RETURNING id
+             )
+             INSERT INTO job_event (code, account_id, key_id) SELECT 'key_disabled', $2, id FROM made",
+        )
+        .bind(id)
+        .bind(by)
+        .execute(db)
+        .await?;
+    }
+    Ok(known)
+}

@@ -1,0 +1,124 @@
+//! Migrations: refinery over sqlx's own connection, so that no second PostgreSQL driver is needed.
+
+use anyhow::{Context, bail};
+use refinery_core::Migration;
+use refinery_core::traits::r#async::{AsyncMigrate, AsyncQuery, AsyncTransaction};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+
+/// The newest migration this program knows. Raise it with every file added under `migrations/`: refinery's
+/// macro does not notice new files by itself.
+pub const LATEST: i32 = 2;
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Serialises migrating programs; any constant would do.
+const LOCK: i64 = 7_201_117;
+
+/// Brings the database up to [`LATEST`] on one direct connection, and returns what was applied.
+pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> {
+    let mut connection = PgConnection::connect_with(options).await.context("cannot connect to PostgreSQL")?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await?;
+    let report = embedded::migrations::runner().run_async(&mut Adapter(&mut connection)).await?;
+    connection.execute(AUDIT_ROLE).await.context("cannot prepare the audit role")?;
+    connection.close().await?;
+    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// Refuses a database whose schema is not the one this program was built for, or which does not keep what
+/// it says it kept.
+pub async fn check(connection: &mut PgConnection) -> anyhow::Result<()> {
+    match version(connection).await? {
+        None => bail!("the database has no schema yet; run `darkroom migrate`"),
+        Some(found) if found < LATEST => {
+            bail!("the database has schema {found}, this program needs {LATEST}; run `darkroom migrate`")
+        }
+        Some(found) if found > LATEST => {
+            bail!("the database has schema {found}, this program knows only {LATEST}; run a newer darkroom")
+        }
+        Some(_) => {}
+    }
+    for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
+        let value: String =
+            sqlx::query_scalar("SELECT current_setting($1)").bind(setting).fetch_one(&mut *connection).await?;
+        if value == "off" || (setting == "synchronous_commit" && value == "local") {
+            bail!("PostgreSQL runs with {setting} = {value}, so an accepted job could be lost; set it to on");
+        }
+    }
+    Ok(())
+}
+
+/// The newest applied migration; nothing in an empty database.
+pub async fn version(connection: &mut PgConnection) -> sqlx::Result<Option<i32>> {
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('refinery_schema_history') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists {
+        return Ok(None);
+    }
+    sqlx::query_scalar("SELECT max(version) FROM refinery_schema_history").fetch_one(connection).await
+}
+
+/// The statements that `doctor` prints when the audit role could not be made.
+pub const AUDIT_GRANTS: &str = "CREATE ROLE darkroom_audit NOLOGIN;
+GRANT SELECT ON audit_jobs, audit_events, audit_keys TO darkroom_audit;
+GRANT darkroom_audit TO CURRENT_USER;";
+
+/// Guarded: the role is the whole cluster's and may exist; making one needs CREATEROLE, which may be missing.
+const AUDIT_ROLE: &str = "
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'darkroom_audit') THEN
+    CREATE ROLE darkroom_audit NOLOGIN;
+  END IF;
+EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN NULL;
+END $$;
+DO $$ BEGIN
+  GRANT SELECT ON audit_jobs, audit_events, audit_keys TO darkroom_audit;
+EXCEPTION WHEN insufficient_privilege OR undefined_object THEN NULL;
+END $$;
+DO $$ BEGIN
+  IF NOT pg_has_role(CURRENT_USER, 'darkroom_audit', 'MEMBER') THEN
+    GRANT darkroom_audit TO CURRENT_USER;
+  END IF;
+EXCEPTION WHEN insufficient_privilege OR undefined_object OR unique_violation THEN NULL;
+  WHEN internal_error THEN NULL;
+END $$;";
+
+/// refinery's view of an sqlx connection.
+struct Adapter<'c>(&'c mut PgConnection);
+
+impl AsyncTransaction for Adapter<'_> {
+    type Error = sqlx::Error;
+
+    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(&'a mut self, queries: T) -> sqlx::Result<usize> {
+        let mut transaction = self.0.begin().await?;
+        let mut count = 0;
+        for query in queries {
+            sqlx::raw_sql(AssertSqlSafe(query)).execute(&mut *transaction).await?;
+            count += 1;
+        }
+        transaction.commit().await?;
+        Ok(count)
+    }
+}
+
+impl AsyncQuery<Vec<Migration>> for Adapter<'_> {
+    async fn query<'a>(&'a mut self, query: &'a str) -> sqlx::Result<Vec<Migration>> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(&mut *self.0).await?;
+        rows.iter().map(applied).collect()
+    }
+}
+
+impl AsyncMigrate for Adapter<'_> {}
+
+fn applied(row: &sqlx::postgres::PgRow) -> sqlx::Result<Migration> {
+    let decode = |what: &str| sqlx::Error::Decode(format!("refinery_schema_history.{what} cannot be read").into());
+    let (version, name): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
+    let at: String = row.try_get(2)?;
+    let at = time::OffsetDateTime::parse(&at, &time::format_description::well_known::Rfc3339)
+        .map_err(|_| decode("applied_on"))?;
+    let checksum: String = row.try_get(3)?;
+    Ok(Migration::applied(version, name, at, checksum.parse().map_err(|_| decode("checksum"))?))
+}

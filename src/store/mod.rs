@@ -1,0 +1,101 @@
+//! All the SQL, and nothing but SQL: no rules, no HTTP, no Redis.
+//!
+//! Functions take a connection and never open a transaction; `service` does, through [`Db::begin`]. Every
+//! instant that decides anything is PostgreSQL's.
+
+pub mod accounts;
+pub mod audit;
+pub mod images;
+pub mod jobs;
+pub mod keys;
+pub mod listing;
+pub mod lookup;
+pub mod migrate;
+pub mod models;
+pub mod moves;
+pub mod submissions;
+pub mod upkeep;
+pub mod workers;
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, PgTransaction};
+use tracing::Instrument;
+
+/// How long a request waits for a free connection before it is told to come again.
+pub const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
+/// How long any one use of the database may take, seen from here: a stopped server answers nothing.
+pub const CALL_WAIT: Duration = Duration::from_secs(5);
+/// How long PostgreSQL works on one statement before it gives up by itself.
+const STATEMENT_TIMEOUT: &str = "10s";
+/// How long a statement waits for a lock.
+const LOCK_TIMEOUT: &str = "4s";
+/// A safety net under transactions whose client vanished.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
+
+/// The pool, and the one way to open a transaction.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: PgPool,
+}
+
+impl Db {
+    /// A pool of at most `connections` that connects when first used.
+    pub fn new(options: PgConnectOptions, connections: u32) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_WAIT)
+            .connect_lazy_with(session_settings(options));
+        Self { pool }
+    }
+
+    /// For single statements.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Opens a transaction in a task of its own: sqlx up to 0.9.0 leaves a connection inside an open
+    /// transaction when `begin` is cancelled, and here a client may hang up at any await.
+    pub async fn begin(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
+        let pool = self.pool.clone();
+        #[expect(clippy::disallowed_methods, reason = "this is the wrapper that the lint points to")]
+        tokio::spawn(async move { pool.begin().await }.in_current_span())
+            .await
+            .map_err(|e| sqlx::Error::Io(std::io::Error::other(e)))?
+    }
+
+    /// Puts a bound of [`CALL_WAIT`] on a use of the database.
+    pub async fn within<T, E: From<sqlx::Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        match tokio::time::timeout(CALL_WAIT, work).await {
+            Ok(done) => done,
+            Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
+        }
+    }
+}
+
+fn session_settings(options: PgConnectOptions) -> PgConnectOptions {
+    options.application_name("darkroom").options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("lock_timeout", LOCK_TIMEOUT),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        ("timezone", "UTC"),
+    ])
+}
+
+/// The named constraint that a failed statement broke, if one is the cause.
+pub fn broken_constraint(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error()?.constraint()
+}
+
+/// Whether the database could not be reached or was too busy, so that the same call may work later.
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Protocol(_) => true,
+        // Class 08 connection, 53 resources, 57 operator intervention, 40 rollback, 55P03 lock timeout.
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
+            ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)) || code == "55P03" || code == "25006"
+        }),
+        _ => false,
+    }
+}
