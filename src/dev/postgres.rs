@@ -1,0 +1,119 @@
+//! A private PostgreSQL on a Unix socket.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+
+use super::process::{Server, is_root, output};
+use super::{find, private_folder};
+
+/// How long the server may take to accept connections; a crashed one first replays its log.
+const START_WAIT: Duration = Duration::from_secs(60);
+/// The socket is in a folder of its own, so the port is only part of its name.
+const PORT: u16 = 5432;
+const USER: &str = "darkroom";
+
+/// A running server; it stops when dropped.
+pub struct Postgres {
+    folder: PathBuf,
+    _server: Server,
+}
+
+impl Postgres {
+    /// Starts a server whose data lie in this folder, making a new one if there is none. With `scrap` the folder
+    /// is removed when the server has stopped.
+    pub async fn start(folder: &Path, settings: &[&str], scrap: bool) -> anyhow::Result<Self> {
+        let bin = find::postgres_bin()?;
+        let data = folder.join("pg");
+        let runner = runner()?;
+        std::fs::create_dir_all(folder)?;
+        private_folder(&data)?;
+        if let Some(user) = &runner {
+            output("chown", &[user, &data.to_string_lossy()])?;
+        }
+        let run_as = |program: &str| -> Vec<String> {
+            let program = bin.join(program).to_string_lossy().into_owned();
+            match &runner {
+                None => vec![program],
+                Some(user) => {
+                    ["setpriv", &format!("--reuid={user}"), &format!("--regid={user}"), "--init-groups", &program]
+                        .map(str::to_owned)
+                        .to_vec()
+                }
+            }
+        };
+        if !data.join("cluster/PG_VERSION").exists() {
+            let cluster = data.join("cluster").to_string_lossy().into_owned();
+            let mut initdb = run_as("initdb");
+            initdb.extend(
+                ["-D", &cluster, "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+                    .map(str::to_owned),
+            );
+            let args: Vec<&str> = initdb[1..].iter().map(String::as_str).collect();
+            output(&initdb[0], &args).context("cannot make a database cluster")?;
+        }
+        let mut command = run_as("postgres");
+        let fixed = ["listen_addresses=", "max_connections=200", "logging_collector=off"].map(str::to_owned);
+        let socket = format!("unix_socket_directories={}", data.display());
+        command.extend([
+            "-D".to_owned(),
+            data.join("cluster").to_string_lossy().into_owned(),
+            "-p".to_owned(),
+            PORT.to_string(),
+        ]);
+        for setting in fixed.into_iter().chain([socket]).chain(settings.iter().map(|s| (*s).to_owned())) {
+            command.extend(["-c".to_owned(), setting]);
+        }
+        let server = Server::start(&command, "INT", &folder.join("postgres.log"), scrap.then_some(folder))?;
+        let postgres = Self { folder: folder.to_path_buf(), _server: server };
+        postgres.wait().await?;
+        Ok(postgres)
+    }
+
+    /// The URL of a database of this server.
+    pub fn url(&self, database: &str) -> String {
+        let socket = self.folder.join("pg").to_string_lossy().replace('/', "%2F");
+        format!("postgres://{USER}@{socket}:{PORT}/{database}")
+    }
+
+    /// The process id of the server, to stop and continue it in tests.
+    pub fn pid(&self) -> anyhow::Result<String> {
+        let file = std::fs::read_to_string(self.folder.join("pg/cluster/postmaster.pid"))?;
+        file.lines().next().map(str::to_owned).context("postmaster.pid is empty")
+    }
+
+    async fn wait(&self) -> anyhow::Result<()> {
+        let options = PgConnectOptions::from_str(&self.url("postgres"))?;
+        let start = Instant::now();
+        loop {
+            match options.connect().await {
+                Ok(_) => return Ok(()),
+                Err(error) if start.elapsed() > START_WAIT => {
+                    let log = std::fs::read_to_string(self.folder.join("postgres.log")).unwrap_or_default();
+                    let last: Vec<&str> = log.lines().rev().take(5).collect();
+                    bail!("PostgreSQL did not start: {error}; its log ends with:\n{}", last.join("\n"));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+}
+
+/// The user that runs the server when we are root, whom PostgreSQL refuses; made if there is none.
+fn runner() -> anyhow::Result<Option<String>> {
+    if !is_root() {
+        return Ok(None);
+    }
+    if output("id", &["-u", "postgres"]).is_err() {
+        output(
+            "useradd",
+            &["--system", "--no-create-home", "--user-group", "--shell", "/usr/sbin/nologin", "postgres"],
+        )
+        .context("PostgreSQL does not run as root, and no user postgres could be made")?;
+    }
+    Ok(Some("postgres".to_owned()))
+}

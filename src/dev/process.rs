@@ -1,0 +1,72 @@
+//! Child servers that end with us, however we end.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail};
+
+/// Waits on a pipe that only the starting process holds open: when that process ends, by whatever cause, the
+/// pipe closes and the server is told to stop. `$1` is the signal, `$2` a folder to remove afterwards or nothing.
+const KEEPER: &str = r#"
+signal=$1 scrap=$2; shift 2
+trap '' INT HUP TERM
+"$@" & server=$!
+( while kill -0 $server 2>/dev/null; do sleep 1; done; kill $$ 2>/dev/null ) >/dev/null 2>&1 </dev/null &
+read -r _
+kill -"$signal" $server 2>/dev/null
+wait $server
+if [ -n "$scrap" ]; then rm -rf "$scrap"; fi
+"#;
+
+/// A server that stops when this is dropped, or when this process ends.
+pub struct Server {
+    keeper: Child,
+}
+
+impl Server {
+    /// Starts a server whose output goes to a file. `stop` is the signal that it stops by, `scrap` a folder to
+    /// remove after it has.
+    pub fn start(command: &[String], stop: &str, log: &Path, scrap: Option<&Path>) -> anyhow::Result<Self> {
+        use std::os::unix::process::CommandExt;
+        let out = std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER, "darkroom-keeper", stop])
+            .arg(scrap.unwrap_or(Path::new("")))
+            .args(command)
+            .stdin(Stdio::piped())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            // Away from the terminal's Ctrl-C: we stop it ourselves, after our own work is done.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {}", command.first().map_or("nothing", String::as_str)))?;
+        Ok(Self { keeper })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        // Nothing is left to do about a keeper that cannot be waited for.
+        let _ = self.keeper.wait();
+    }
+}
+
+/// Whether this process is root, whom PostgreSQL refuses.
+pub fn is_root() -> bool {
+    output("id", &["-u"]).is_ok_and(|uid| uid.trim() == "0")
+}
+
+/// Runs a program to its end and returns what it printed; its error output is the error's text.
+pub fn output(program: &str, args: &[&str]) -> anyhow::Result<String> {
+    let done = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr);
+        bail!("{program} {} failed: {}", args.join(" "), said.trim());
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}

@@ -1,0 +1,185 @@
+//! A server of a test's own, called in process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use clap::Parser;
+use darkroom::app::App;
+use darkroom::config::{Secret, Serve};
+use darkroom::domain::account::Role;
+use darkroom::maintenance;
+use darkroom::service::{Ctx, auth};
+use darkroom::store;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::client::Client;
+use super::servers;
+
+/// The settings of a test's server; a test changes what it is about.
+pub fn settings(database_url: &str, redis_url: &str, data: PathBuf) -> Serve {
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        serve: Serve,
+    }
+    let mut serve = Cli::parse_from(["darkroom"]).serve;
+    serve.database.database_url = Secret(database_url.to_owned());
+    serve.database.database_password_file = None;
+    serve.redis_url = Secret(redis_url.to_owned());
+    serve.namespace = format!("t{}", Uuid::new_v4().simple());
+    serve.data = data;
+    serve
+}
+
+/// A server on a database, a Redis namespace and a data folder of its own.
+pub struct TestApp {
+    pub ctx: Arc<Ctx>,
+    pub router: Router,
+    pub settings: Serve,
+    _data: Option<tempfile::TempDir>,
+}
+
+/// The password of every account in tests.
+pub const PASSWORD: &str = "correct horse battery";
+
+impl TestApp {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A server with settings changed.
+    pub async fn with(change: impl FnOnce(&mut Serve)) -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut settings =
+            settings(&servers::new_database().await, &servers::servers().redis.url(), data.path().to_path_buf());
+        change(&mut settings);
+        let app = App::new(&settings).await.expect("the server to compose");
+        let test = Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, _data: Some(data) };
+        // The sender of the stop signal lives as long as the process.
+        std::mem::forget(app);
+        if maintenance::reconnect(&test.ctx).await.is_ok() {
+            test.sweep().await;
+        }
+        test
+    }
+
+    /// Another server on the same database, Redis and data.
+    pub async fn replica(&self) -> Self {
+        let app = App::new(&self.settings).await.expect("a replica");
+        let test =
+            Self { ctx: app.ctx.clone(), router: app.router.clone(), settings: self.settings.clone(), _data: None };
+        std::mem::forget(app);
+        maintenance::reconnect(&test.ctx).await.expect("redis");
+        test
+    }
+
+    /// Makes one whole pass of the sweep.
+    pub async fn sweep(&self) {
+        let mut sweep = maintenance::Sweep::default();
+        while !sweep.step(&self.ctx).await.expect("a sweep") {}
+    }
+
+    /// Nobody's client.
+    pub fn nobody(&self) -> Client {
+        Client::new(self.router.clone(), None)
+    }
+
+    /// The client of a new account with these roles.
+    pub async fn user(&self, name: &str, roles: &[Role]) -> Client {
+        let hash = auth::hash_password_now(PASSWORD).expect("a hash");
+        let mut db = self.ctx.db.pool().acquire().await.expect("a connection");
+        store::accounts::create(&mut db, name, None, &hash, roles, None).await.expect("an account");
+        drop(db);
+        self.log_in(name, PASSWORD).await
+    }
+
+    /// The client of an account.
+    pub async fn log_in(&self, name: &str, password: &str) -> Client {
+        let answer = self.nobody().form("/auth/login", &[("username", name), ("password", password)]).await;
+        let token = answer.ok(200)["access_token"].as_str().expect("a token").to_owned();
+        Client::new(self.router.clone(), Some(token))
+    }
+
+    pub async fn investigator(&self, name: &str) -> Client {
+        self.user(name, &[Role::Investigator]).await
+    }
+
+    pub async fn admin(&self) -> Client {
+        self.user("root", &[Role::Admin]).await
+    }
+
+    /// The client of a new API key of a new researcher.
+    pub async fn key(&self, service: &str, models: &[&str]) -> Client {
+        let owner = self.user(&format!("owner-{}", Uuid::new_v4().simple()), &[Role::Researcher]).await;
+        self.key_of(&owner, service, models).await
+    }
+
+    /// The client of a new API key of that user.
+    pub async fn key_of(&self, owner: &Client, service: &str, models: &[&str]) -> Client {
+        let made = owner.post("/auth/key", json!({ "service": service, "models": models })).await.ok(201);
+        Client::new(self.router.clone(), Some(made["key"].as_str().expect("a key").to_owned()))
+    }
+
+    /// A registered worker of a model, with a key of its own.
+    pub async fn worker(&self, model: &str) -> Worker {
+        let key = self.key("predict", &[model]).await;
+        let worker = Worker::register(key, model, "v1").await;
+        self.sweep().await;
+        worker
+    }
+
+    /// Makes what is known of sessions older, as if their workers had been silent for that long.
+    pub async fn age_sessions(&self, seconds: f64) {
+        self.sql("UPDATE worker_session SET alive_until = alive_until - interval '1 s' * $1", seconds).await;
+    }
+
+    async fn sql(&self, sql: &'static str, seconds: f64) {
+        sqlx::query(sql).bind(seconds).execute(self.ctx.db.pool()).await.expect("a statement");
+    }
+
+    /// Counts rows.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(self.ctx.db.pool()).await.expect("a count")
+    }
+}
+
+/// A microservice in a test.
+#[derive(Clone)]
+pub struct Worker {
+    pub key: Client,
+    pub id: String,
+}
+
+impl Worker {
+    pub async fn register(key: Client, model: &str, version: &str) -> Self {
+        let body = json!({ "service": "predict", "model": model, "version": version, "instance": Uuid::new_v4(), "batch_max": 8 });
+        let answer = key.post("/workers/register", body).await.ok(201);
+        Self { key, id: answer["worker"].as_str().expect("a worker").to_owned() }
+    }
+
+    /// Claims at most `max` jobs, not waiting.
+    pub async fn claim(&self, max: usize) -> Vec<Value> {
+        self.claim_as(Uuid::new_v4(), max, 0.0).await
+    }
+
+    pub async fn claim_as(&self, claim_id: Uuid, max: usize, wait_s: f64) -> Vec<Value> {
+        let body = json!({ "worker": self.id, "claim_id": claim_id, "max": max, "wait_s": wait_s });
+        let answer = self.key.post("/jobs/claim", body).await.ok(200);
+        answer["jobs"].as_array().expect("jobs").clone()
+    }
+
+    /// Completes one job; answers its item.
+    pub async fn complete(&self, job: &Value, outcome: Value) -> Value {
+        let mut item = json!({ "id": job["id"], "lease_no": job["lease_no"] });
+        item.as_object_mut().expect("an object").extend(outcome.as_object().expect("an object").clone());
+        let body = json!({ "worker": self.id, "items": [item] });
+        self.key.post("/jobs/complete", body).await.ok(200)["items"][0].clone()
+    }
+
+    /// Completes one job with a result.
+    pub async fn succeed(&self, job: &Value) -> Value {
+        self.complete(job, json!({ "outcome": "succeeded", "result": { "fields": { "ok": true } } })).await
+    }
+}
