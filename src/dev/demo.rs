@@ -1,1 +1,310 @@
-//! placeholder
+//! `darkroom demo`: from nothing to answers of real models in one command.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::TcpListener;
+
+use super::process::Server;
+use super::{FOLDER, Postgres, Redis, data_folder, python};
+use crate::app::{self, App};
+use crate::client::http::Api;
+use crate::client::outcome::Outcome;
+use crate::client::progress::Progress;
+use crate::client::submit::{Options, submit};
+use crate::client::{Exit, report, table};
+use crate::config::{Secret, Serve};
+use crate::domain::account::Role;
+use crate::domain::key::Service;
+use crate::service::Ctx;
+use crate::service::accounts::made_up_password;
+use crate::service::auth::hash_password_now;
+use crate::service::keys::fresh_key;
+use crate::store::accounts::{self, Change};
+use crate::store::keys::{self, NewKey};
+use crate::store::migrate;
+
+/// The microservices, each in its folder of `examples/`.
+const MODELS: [&str; 2] = ["face_detect", "image_stats"];
+const PHOTOS: &str = "examples/photos";
+const INVESTIGATOR: &str = "demo-investigator";
+const ADMIN: &str = "demo-admin";
+/// Where the server listens if nobody else does.
+const LISTEN: &str = "127.0.0.1:8080";
+
+/// Runs the demo; stays up until SIGINT or SIGTERM, or, with `DEMO_EXIT=1`, ends with 0 only if every photograph
+/// was computed now by both models and every marked face was found.
+pub async fn run() -> anyhow::Result<Exit> {
+    if !Path::new(PHOTOS).is_dir() {
+        bail!("{PHOTOS} is not here; run the demo from the folder of the repository");
+    }
+    let start = Instant::now();
+    super::private_folder(Path::new(FOLDER))?;
+    let folder = data_folder()?.join("demo");
+    say(start, "starting a PostgreSQL and a Redis of its own");
+    let postgres = Postgres::start(&folder.join("postgres"), &[], false).await?;
+    let redis = Redis::start(&folder.join("redis"), false).await?;
+    say(start, "preparing Python for the microservices");
+    for model in MODELS {
+        python::install_requirements(&Path::new("examples").join(model).join("requirements.txt"))?;
+    }
+    let python = python::environment()?;
+    say(start, "migrating and starting the server");
+    let database = PgConnectOptions::from_str(&postgres.url("postgres"))?;
+    migrate::migrate(&database).await?;
+    let app = App::new(&settings(&postgres, &redis)).await?;
+    let ctx = Arc::clone(&app.ctx);
+    let listener = listen().await?;
+    let base = format!("http://{}", listener.local_addr()?);
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(app.run(listener, async { drop(ended.await) }));
+    let demo = demonstrate(&ctx, &base, &python, start).await;
+    let exit = match demo {
+        Ok((exit, workers)) => {
+            if std::env::var("DEMO_EXIT").is_ok_and(|v| v == "1") {
+                drop(workers);
+                exit
+            } else {
+                say(start, "everything stays up until Ctrl-C");
+                app::stop_signal().await;
+                eprintln!("stopping what was started");
+                drop(workers);
+                Exit::Success
+            }
+        }
+        Err(error) => {
+            drop(end);
+            let _ = server.await;
+            return Err(error);
+        }
+    };
+    drop(end);
+    server.await??;
+    drop((redis, postgres));
+    Ok(exit)
+}
+
+fn say(start: Instant, what: &str) {
+    eprintln!("[{:5.1} s] {what}", start.elapsed().as_secs_f64());
+}
+
+fn settings(postgres: &Postgres, redis: &Redis) -> Serve {
+    #[derive(Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        serve: Serve,
+    }
+    let mut serve = Defaults::parse_from(["darkroom"]).serve;
+    serve.database.database_url = Secret(postgres.url("postgres"));
+    serve.database.database_password_file = None;
+    serve.redis_url = Secret(redis.url());
+    serve.data = Path::new(FOLDER).join("demo-data");
+    serve
+}
+
+async fn listen() -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(LISTEN).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("cannot listen on 127.0.0.1"),
+    }
+}
+
+async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> anyhow::Result<(Exit, Vec<Server>)> {
+    let password = account(ctx, INVESTIGATOR, &[Role::Investigator]).await?;
+    let admin_password = account(ctx, ADMIN, &Role::ALL).await?;
+    say(start, &format!("starting the microservices {}", MODELS.join(" and ")));
+    let mut workers = Vec::new();
+    for model in MODELS {
+        workers.push(worker(ctx, base, python, model).await?);
+    }
+    wait_for_workers(ctx, start).await?;
+    say(start, "submitting the photographs");
+    let nobody = Api::new(base, None)?;
+    let form = [("username", INVESTIGATOR), ("password", password.as_str())];
+    let token: Token = nobody.post_form(&["auth", "login"], &form).await?;
+    let api = Api::new(base, Some(token.access_token.clone()))?;
+    let mut options = Options::new(vec![PathBuf::from(PHOTOS)], MODELS.map(str::to_owned).to_vec());
+    options.rerun = true;
+    let outcome = submit(&options, &api, Progress::stderr()).await?;
+    let outcome = Arc::new(outcome);
+    println!("{}", table::of_outcome(&outcome, false));
+    let for_report = Arc::clone(&outcome);
+    let html = tokio::task::spawn_blocking(move || report::render(&for_report)).await?;
+    let report = Path::new(FOLDER).join("report.html");
+    std::fs::write(&report, html)?;
+    let environment = Path::new(FOLDER).join("postman_environment.json");
+    std::fs::write(&environment, postman_environment(base, &password, &admin_password)?)?;
+    let faces = check_faces(ctx, &outcome).await?;
+    println!("{}", farewell(base, &password, &admin_password, &report, &environment, &outcome));
+    let all_now = outcome.photos.iter().all(|p| p.jobs.len() == MODELS.len()) && outcome.rejected.is_empty();
+    let computed_now = outcome.counts.computed_now == outcome.photos.len() * MODELS.len();
+    for miss in &faces {
+        println!("NOT FOUND: {miss}");
+    }
+    let good =
+        all_now && computed_now && faces.is_empty() && outcome.exit() == Exit::Success && !outcome.photos.is_empty();
+    Ok((if good { Exit::Success } else { Exit::SomeFailed }, workers))
+}
+
+#[derive(Deserialize)]
+struct Token {
+    access_token: String,
+}
+
+/// Makes an account for this run, or gives the one of an earlier run a new password.
+async fn account(ctx: &Ctx, name: &str, roles: &[Role]) -> anyhow::Result<String> {
+    let password = made_up_password();
+    let hash = hash_password_now(&password)?;
+    let mut db = ctx.db.pool().acquire().await?;
+    match accounts::find_by_name(&mut db, name).await? {
+        None => drop(accounts::create(&mut db, name, None, &hash, roles, None).await?),
+        Some((account, _)) => {
+            let change =
+                Change { password_hash: Some(hash), roles: Some(roles.to_vec()), disabled: Some(false), email: None };
+            accounts::update(&mut db, account.id, &change, None).await?;
+        }
+    }
+    Ok(password)
+}
+
+/// Starts a microservice with a key made for this run.
+async fn worker(ctx: &Ctx, base: &str, python: &Path, model: &str) -> anyhow::Result<Server> {
+    let key = fresh_key();
+    let (models, hash) = ([model.to_owned()], key.secret_sha256());
+    let new = NewKey {
+        id: &key.id,
+        secret_sha256: &hash,
+        service: Service::Predict,
+        models: &models,
+        owner: None,
+        trusted: true,
+        detail: Some("made by darkroom demo"),
+        expires_at: None,
+    };
+    let mut db = ctx.db.pool().acquire().await?;
+    keys::create(&mut db, &new, None).await?;
+    let key_file = Path::new(FOLDER).join(format!("{model}.key"));
+    super::private_file(&key_file, &key.reveal())?;
+    let key_file = key_file.canonicalize()?;
+    let settings = [format!("DARKROOM_URL={base}"), format!("DARKROOM_API_KEY_FILE={}", key_file.display())];
+    let mut command = vec!["env".to_owned()];
+    command.extend(settings);
+    command.extend([python.display().to_string(), format!("examples/{model}/{model}.py")]);
+    Server::start(&command, "TERM", &Path::new(FOLDER).join(format!("{model}.log")), None)
+}
+
+async fn wait_for_workers(ctx: &Ctx, start: Instant) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let names = MODELS.map(str::to_owned).to_vec();
+    loop {
+        let mut db = ctx.db.pool().acquire().await?;
+        let found = crate::store::models::find(&mut db, &names).await?;
+        drop(db);
+        if found.iter().filter(|model| model.workers > 0).count() == MODELS.len() {
+            say(start, "both microservices have registered");
+            return Ok(());
+        }
+        if began.elapsed().as_secs() > 60 {
+            bail!("the microservices did not register within a minute; look at {FOLDER}/*.log");
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+/// The faces marked in `expected.json`, as boxes in fractions of the upright image.
+#[derive(Deserialize)]
+struct Expected {
+    faces: Vec<[f64; 4]>,
+}
+
+/// The marked faces that the detector did not find (IoU ≥ 0.5), as sentences.
+async fn check_faces(ctx: &Ctx, outcome: &Outcome) -> anyhow::Result<Vec<String>> {
+    let text = std::fs::read_to_string(Path::new(PHOTOS).join("expected.json"))?;
+    let expected: HashMap<String, Expected> = serde_json::from_str(&text).context("expected.json")?;
+    let mut missed = Vec::new();
+    let mut db = ctx.db.pool().acquire().await?;
+    for (file, marks) in &expected {
+        let photo =
+            outcome.photos.iter().find(|p| p.path.file_name().is_some_and(|name| name.to_string_lossy() == **file));
+        let Some(md5) = photo.and_then(|p| crate::domain::image::ContentMd5::parse(&p.md5)) else {
+            missed.push(format!("{file} was not submitted"));
+            continue;
+        };
+        let seen = crate::store::lookup::load(&mut db, &[md5], None).await?;
+        let result = seen.get(&md5).and_then(|s| s.status.results.get("face_detect"));
+        let boxes: Vec<[f64; 4]> = result
+            .and_then(|r| r.document["items"].as_array())
+            .into_iter()
+            .flatten()
+            .filter_map(|item| serde_json::from_value(item["box"].clone()).ok())
+            .collect();
+        for face in &marks.faces {
+            if !boxes.iter().any(|found| overlap(face, found) >= 0.5) {
+                missed.push(format!("{file}: the face at {face:?}"));
+            }
+        }
+    }
+    Ok(missed)
+}
+
+/// Intersection over union of two boxes.
+fn overlap(a: &[f64; 4], b: &[f64; 4]) -> f64 {
+    let side = |low: usize, high: usize| (a[high].min(b[high]) - a[low].max(b[low])).max(0.0);
+    let area = |r: &[f64; 4]| (r[2] - r[0]) * (r[3] - r[1]);
+    let shared = side(0, 2) * side(1, 3);
+    shared / (area(a) + area(b) - shared)
+}
+
+fn postman_environment(base: &str, password: &str, admin_password: &str) -> anyhow::Result<String> {
+    let value = |key: &str, value: &str, kind: &str| serde_json::json!({ "key": key, "value": value, "type": kind, "enabled": true });
+    let environment = serde_json::json!({
+        "name": "Darkroom demo",
+        "values": [
+            value("base", base, "default"),
+            value("investigator", INVESTIGATOR, "default"),
+            value("investigator_password", password, "secret"),
+            value("admin", ADMIN, "default"),
+            value("admin_password", admin_password, "secret"),
+            value("photo", "examples/photos/astronaut.jpg", "default"),
+        ],
+    });
+    Ok(serde_json::to_string_pretty(&environment)?)
+}
+
+fn farewell(
+    base: &str,
+    password: &str,
+    admin_password: &str,
+    report: &Path,
+    environment: &Path,
+    outcome: &Outcome,
+) -> String {
+    let md5 = outcome.photos.first().map_or("", |photo| photo.md5.as_str());
+    let report = report.canonicalize().unwrap_or_else(|_| report.to_path_buf());
+    format!(
+        "
+Server       {base}
+Swagger UI   {base}/docs
+Investigator {INVESTIGATOR}  {password}
+Admin        {ADMIN}  {admin_password}
+Report       file://{report}
+Postman      {environment} (with postman/darkroom.postman_collection.json)
+
+Submit and look up with curl:
+
+TOKEN=$(curl -s {base}/auth/login -d username={INVESTIGATOR} -d password={password} | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
+curl -s {base}/predict -H \"Authorization: Bearer $TOKEN\" -F images=@{PHOTOS}/astronaut.jpg -F models=face_detect,image_stats
+curl -s \"{base}/predict/{md5}?wait_s=30\" -H \"Authorization: Bearer $TOKEN\"
+",
+        report = report.display(),
+        environment = environment.display(),
+    )
+}

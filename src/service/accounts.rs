@@ -18,6 +18,13 @@ pub fn check_password(password: &str) -> std::result::Result<(), Fault> {
     crate::domain::json::check_text(password)
 }
 
+/// A random password of 120 bits that can be read aloud.
+pub fn made_up_password() -> String {
+    let text = hex::encode(rand::random::<[u8; 15]>());
+    let groups: Vec<&str> = (0..text.len()).step_by(6).map(|at| &text[at..at + 6]).collect();
+    groups.join("-")
+}
+
 /// Makes an account.
 pub async fn create(
     ctx: &Ctx,

@@ -61,6 +61,16 @@ pub async fn version(connection: &mut PgConnection) -> sqlx::Result<Option<i32>>
     sqlx::query_scalar("SELECT max(version) FROM refinery_schema_history").fetch_one(connection).await
 }
 
+/// Whether the audit role exists and may read the audit views.
+pub async fn audit_role_works(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT coalesce(bool_and(has_table_privilege(r.oid, v.name, 'SELECT')), false) FROM pg_roles AS r
+         CROSS JOIN unnest(ARRAY['audit_jobs', 'audit_events', 'audit_keys']) AS v (name) WHERE r.rolname = 'darkroom_audit'",
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// The statements that `doctor` prints when the audit role could not be made.
 pub const AUDIT_GRANTS: &str = "CREATE ROLE darkroom_audit NOLOGIN;
 GRANT SELECT ON audit_jobs, audit_events, audit_keys TO darkroom_audit;

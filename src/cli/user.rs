@@ -1,0 +1,128 @@
+//! Accounts made beside the server, on its database: how the first administrator comes to be.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use sqlx::ConnectOptions;
+
+use crate::client::Exit;
+use crate::config::{Database, read_secret};
+use crate::domain::account::Role;
+use crate::domain::name::Name;
+use crate::service::accounts::{check_password, made_up_password};
+use crate::service::auth::hash_password_now;
+use crate::store;
+use crate::store::accounts::Change;
+
+#[derive(Args)]
+pub struct UserArgs {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// Make an account; without a password file one is made up and printed, once
+    Create {
+        name: String,
+        /// What it may do
+        #[arg(long, value_delimiter = ',', required = true)]
+        roles: Vec<RoleArg>,
+        #[arg(long)]
+        email: Option<String>,
+        #[command(flatten)]
+        password: Password,
+    },
+    /// Give an account a new password; tokens given out before stop working
+    ResetPassword {
+        name: String,
+        #[command(flatten)]
+        password: Password,
+    },
+}
+
+#[derive(Args)]
+struct Password {
+    /// A file with the password
+    #[arg(long)]
+    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    database: Database,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RoleArg {
+    Admin,
+    Investigator,
+    Researcher,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Admin => Self::Admin,
+            RoleArg::Investigator => Self::Investigator,
+            RoleArg::Researcher => Self::Researcher,
+        }
+    }
+}
+
+impl UserArgs {
+    pub async fn run(self) -> anyhow::Result<Exit> {
+        match self.act {
+            Act::Create { name, roles, email, password } => {
+                let name = Name::parse(&name).map_err(anyhow::Error::msg)?;
+                let roles: Vec<Role> = roles.into_iter().map(Role::from).collect();
+                let (text, made_up) = password.text()?;
+                let hash = hash_password_now(&text)?;
+                let mut db = password.database.options()?.connect().await.context("cannot connect to PostgreSQL")?;
+                store::migrate::check(&mut db).await?;
+                let made = store::accounts::create(&mut db, name.as_str(), email.as_deref(), &hash, &roles, None).await;
+                match made {
+                    Ok(_) => {}
+                    Err(error) if store::broken_constraint(&error) == Some("account_name_key") => {
+                        bail!(
+                            "an account {:?} exists; reset its password with: darkroom user reset-password {name}",
+                            name.as_str()
+                        )
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                tell(name.as_str(), &text, made_up);
+            }
+            Act::ResetPassword { name, password } => {
+                let (text, made_up) = password.text()?;
+                let hash = hash_password_now(&text)?;
+                let mut db = password.database.options()?.connect().await.context("cannot connect to PostgreSQL")?;
+                store::migrate::check(&mut db).await?;
+                let Some((account, _)) = store::accounts::find_by_name(&mut db, &name).await? else {
+                    bail!("there is no account {name:?}");
+                };
+                let change = Change { password_hash: Some(hash), ..Change::default() };
+                store::accounts::update(&mut db, account.id, &change, None).await?;
+                tell(&name, &text, made_up);
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+impl Password {
+    /// The password, and whether it was made up here.
+    fn text(&self) -> anyhow::Result<(String, bool)> {
+        let Some(file) = &self.password_file else { return Ok((made_up_password(), true)) };
+        let text = read_secret(file)?;
+        check_password(&text).map_err(|fault| anyhow::anyhow!("{}", fault.detail))?;
+        Ok((text, false))
+    }
+}
+
+fn tell(name: &str, password: &str, made_up: bool) {
+    if made_up {
+        println!("{name}\n{password}");
+        eprintln!("This is the only time the password is shown.");
+    } else {
+        eprintln!("done: {name}");
+    }
+}
