@@ -3,8 +3,6 @@
 use crate::service::{Ctx, Result};
 use crate::store::upkeep;
 
-/// How far ahead, in days. Until then rows fall into a DEFAULT partition, so nothing fails for want of one.
-const DAYS_AHEAD: i32 = 14;
 /// How many failed log-ins of yesterday are forgotten at once.
 const LOGINS_MAX: i64 = 10_000;
 
@@ -14,7 +12,7 @@ pub async fn make_partitions(ctx: &Ctx) -> Result<()> {
         .within(async {
             let mut tx = ctx.db.begin().await?;
             if upkeep::try_tick(&mut tx, "partitions").await? {
-                upkeep::make_partitions(&mut tx, DAYS_AHEAD).await?;
+                upkeep::make_partitions(&mut tx, upkeep::DAYS_AHEAD).await?;
                 upkeep::forget_logins(&mut tx, LOGINS_MAX).await?;
                 tx.commit().await?;
             }

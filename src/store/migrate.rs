@@ -22,6 +22,10 @@ pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> 
     let mut connection = PgConnection::connect_with(options).await.context("cannot connect to PostgreSQL")?;
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await?;
     let report = embedded::migrations::runner().run_async(&mut Adapter(&mut connection)).await?;
+    // Before any traffic: attaching the partition of today fails the inserts that are on their way to DEFAULT.
+    super::upkeep::make_partitions(&mut connection, super::upkeep::DAYS_AHEAD)
+        .await
+        .context("cannot make partitions")?;
     connection.execute(AUDIT_ROLE).await.context("cannot prepare the audit role")?;
     connection.close().await?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())

@@ -54,6 +54,10 @@ pub async fn stamp_tick(db: &mut PgConnection, tick: &str) -> sqlx::Result<Optio
     Ok(before)
 }
 
+/// How far ahead partitions are made, in days. Until then rows fall into a DEFAULT partition, so nothing fails
+/// for want of one.
+pub const DAYS_AHEAD: i32 = 14;
+
 /// Makes the partitions of the next days, only what is missing; answers how many were made.
 pub async fn make_partitions(db: &mut PgConnection, days_ahead: i32) -> sqlx::Result<i32> {
     sqlx::query_scalar("SELECT make_partitions($1)").bind(days_ahead).fetch_one(db).await
