@@ -16,7 +16,6 @@ use crate::blob::Blobs;
 use crate::config::{Serve, read_secret};
 use crate::domain::key::Service;
 use crate::http::{self, AppState};
-use crate::index::Index;
 use crate::index::wake::Waiters;
 use crate::service::Ctx;
 use crate::service::auth::Tokens;
@@ -50,7 +49,7 @@ impl App {
             take_up_keys(&mut connection, folder).await?;
         }
         drop(connection);
-        let index = Arc::new(Index::new(&config.redis_url.0, &config.namespace).context("REDIS_URL is no Redis URL")?);
+        let index = Arc::new(config.index()?);
         let blobs =
             Blobs::open(&config.data).with_context(|| format!("cannot use the folder {}", config.data.display()))?;
         let replica = Uuid::new_v4();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::http::HeaderValue;
@@ -10,6 +11,7 @@ use clap::Args;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::index::Index;
 use crate::service::Limits;
 
 /// Where PostgreSQL is.
@@ -57,6 +59,9 @@ pub struct Serve {
     /// Prefix of every Redis key, for several installations on one Redis
     #[arg(long, env = "DARKROOM_NAMESPACE", default_value = "darkroom")]
     pub namespace: String,
+    /// Milliseconds that Redis may take to answer before the server goes on without it
+    #[arg(long, env = "DARKROOM_REDIS_WAIT_MS", default_value_t = 300)]
+    pub redis_wait_ms: u64,
     /// Folder of the image bytes
     #[arg(long, env = "DARKROOM_DATA", default_value = "data")]
     pub data: PathBuf,
@@ -141,6 +146,12 @@ impl Serve {
             token_s: self.token_s,
             ..defaults
         })
+    }
+
+    /// The index of queues and statuses, not connected yet.
+    pub fn index(&self) -> anyhow::Result<Index> {
+        let wait = Duration::from_millis(self.redis_wait_ms);
+        Index::new(&self.redis_url.0, &self.namespace, wait).context("REDIS_URL is no Redis URL")
     }
 
     /// The allowed origins as header values.

@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("maintenance", &["maintenance", "service", "store", "index", "blob", "domain", "metrics"]),
     ("http", &["http", "service", "store", "index", "blob", "domain", "metrics"]),
     ("telemetry", &["telemetry", "metrics"]),
-    ("config", &["config", "service", "domain"]),
+    ("config", &["config", "service", "index", "domain"]),
     ("client", &["client"]),
 ];
 

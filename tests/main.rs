@@ -3,6 +3,14 @@
 
 mod support;
 
+mod access; // who may call what
 mod architecture; // which floor imports which
+mod audit; // what an auditor finds in SQL
+mod bad_input; // each fault gets its problem and leaves nothing behind
+mod documents; // README, OpenAPI and Postman agree with the code
+mod lookup; // what happened to an image
+mod outage; // PostgreSQL or Redis do not answer
+mod people; // accounts, keys, models, cancel, retry
+mod process; // the binary itself
 mod submit; // photographs come in
 mod work; // microservices claim and complete

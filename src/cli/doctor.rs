@@ -5,7 +5,7 @@ use sqlx::{Connection, PgConnection};
 use crate::blob::Blobs;
 use crate::client::Exit;
 use crate::config::Serve;
-use crate::index::{Index, keys};
+use crate::index::keys;
 use crate::store::{accounts, migrate, upkeep};
 
 /// What was found, line by line.
@@ -77,7 +77,7 @@ async fn postgres(findings: &mut Findings, db: &mut PgConnection) -> anyhow::Res
 }
 
 async fn redis(findings: &mut Findings, config: &Serve, db: &mut PgConnection) -> anyhow::Result<()> {
-    let index = Index::new(&config.redis_url.0, &config.namespace)?;
+    let index = config.index()?;
     let (connection, _) = match index.connect().await {
         Ok(connected) => connected,
         Err(error) => {

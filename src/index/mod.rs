@@ -16,8 +16,6 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 
-/// How long any call may take before Redis counts as away.
-pub const CALL_WAIT: Duration = Duration::from_millis(300);
 /// How long connecting may take.
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
 /// Replies outstanding on the one connection before callers wait their turn.
@@ -27,6 +25,8 @@ const PIPELINE_DEPTH: usize = 1024;
 pub struct Index {
     client: Client,
     namespace: String,
+    /// How long any call may take before Redis counts as away.
+    call_wait: Duration,
     live: RwLock<Option<Live>>,
     /// Set when a pop met a queue that nobody vouches for.
     mistrust: AtomicBool,
@@ -43,10 +43,11 @@ struct Live {
 
 impl Index {
     /// An index that is away until [`Index::connect`] and [`Index::trust`].
-    pub fn new(url: &str, namespace: &str) -> Result<Self, RedisError> {
+    pub fn new(url: &str, namespace: &str, call_wait: Duration) -> Result<Self, RedisError> {
         Ok(Self {
             client: Client::open(url)?,
             namespace: namespace.to_owned(),
+            call_wait,
             live: RwLock::new(None),
             mistrust: AtomicBool::new(false),
         })
@@ -61,7 +62,7 @@ impl Index {
     pub async fn connect(&self) -> Result<(MultiplexedConnection, String), RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WAIT))
-            .set_response_timeout(Some(CALL_WAIT))
+            .set_response_timeout(Some(self.call_wait))
             .set_pipeline_buffer_size(PIPELINE_DEPTH);
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
@@ -109,15 +110,21 @@ impl Index {
     async fn run<T>(&self, call: impl AsyncFnOnce(&mut Live) -> Result<T, RedisError>) -> Option<T> {
         let mut live = self.current()?;
         let generation = live.generation;
-        match tokio::time::timeout(CALL_WAIT, call(&mut live)).await {
+        match tokio::time::timeout(self.call_wait, call(&mut live)).await {
             Ok(Ok(value)) => Some(value),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "redis call failed; going on without it");
-                self.lose(generation);
+                tracing::warn!(%error, "redis call failed; going on without its answer");
+                // An answer that says no is still an answer.
+                if error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() {
+                    self.lose(generation);
+                }
                 None
             }
             Err(_) => {
-                tracing::warn!(wait_ms = CALL_WAIT.as_millis() as u64, "redis does not answer; going on without it");
+                tracing::warn!(
+                    wait_ms = self.call_wait.as_millis() as u64,
+                    "redis does not answer; going on without it"
+                );
                 self.lose(generation);
                 None
             }

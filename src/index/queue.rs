@@ -26,7 +26,7 @@ pub enum Popped {
 const POP: &str = "
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
 local popped = redis.call('ZPOPMIN', KEYS[1], ARGV[2])
-local ids = {}
+local ids = {'trusted'}
 for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
 return ids";
 
@@ -51,7 +51,8 @@ impl Index {
             .await
             .flatten();
         match popped {
-            Some(ids) => Popped::Hints(ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect()),
+            // The first word keeps an empty answer apart from none.
+            Some(ids) => Popped::Hints(ids.iter().skip(1).filter_map(|id| Uuid::parse_str(id).ok()).collect()),
             None => {
                 self.mistrust.store(true, std::sync::atomic::Ordering::Relaxed);
                 Popped::Untrusted
@@ -93,6 +94,9 @@ impl Index {
 
     /// Notes that a sweep begins for these models.
     pub async fn begin_sweep(&self, models: &[String], sweep: Uuid) -> bool {
+        if models.is_empty() {
+            return self.is_live();
+        }
         self.run(async |live| {
             let mut pipe = redis::pipe();
             for model in models {

@@ -170,6 +170,15 @@ impl Index {
         .await;
     }
 
+    /// How many replicas listen.
+    pub async fn listeners(&self) -> Option<u64> {
+        let channel = keys::wake(&self.namespace);
+        let reply: (String, u64) = self
+            .run(async |live| redis::cmd("PUBSUB").arg("NUMSUB").arg(&channel).query_async(&mut live.connection).await)
+            .await?;
+        Some(reply.1)
+    }
+
     /// Listens to the other replicas until the connection breaks.
     pub async fn listen(&self, waiters: &Waiters) -> Result<(), RedisError> {
         let mut subscription = self.client.get_async_pubsub().await?;

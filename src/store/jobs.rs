@@ -60,7 +60,7 @@ pub async fn enqueue(
         "WITH wanted AS (
            SELECT w.*, t.run_at, t.run_at <= t.now AS due
            FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS w (image_id, model, params_hash),
-                (SELECT clock_timestamp() AS now, coalesce($5, clock_timestamp()) AS run_at) AS t
+                (SELECT c.now, coalesce($5, c.now) AS run_at FROM (SELECT clock_timestamp() AS now) AS c) AS t
          ), put AS (
            INSERT INTO job (image_id, model, params_hash, priority, run_at, due, finish_by, retry_of, event_id)
            SELECT image_id, model, params_hash, $4, run_at, due, run_at + interval '1 s' * $6, $7, nextval('job_event_id')

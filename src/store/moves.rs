@@ -230,7 +230,7 @@ pub async fn complete(db: &mut PgConnection, session: Uuid, items: &[Finish]) ->
         .await
 }
 
-/// The part of a head that every free requeue shares: the attempt is not counted.
+/// The part of a head that every free requeue shares: the attempt is not counted, and the place in line is kept.
 macro_rules! ruled_released {
     ($outcome:literal, $code:literal) => {
         concat!(
@@ -239,7 +239,7 @@ macro_rules! ruled_released {
                       NULL::text AS error_message, NULL::text AS traceback, nextval('job_event_id') AS new_event,
                       clock_timestamp() AS at, '", $outcome, "' AS outcome, NULL::uuid AS by_session, NULL::uuid AS by_account,
                       'queued'::job_state AS next, NULL::fail_reason AS next_reason, '", $code, "' AS code,
-                      clock_timestamp() AS next_run_at, (h.attempt - 1)::smallint AS next_attempt, h.deaths AS next_deaths
+                      h.run_at AS next_run_at, (h.attempt - 1)::smallint AS next_attempt, h.deaths AS next_deaths
                FROM held AS h
              )"
         )

@@ -30,6 +30,8 @@ pub fn settings(database_url: &str, redis_url: &str, data: PathBuf) -> Serve {
     serve.redis_url = Secret(redis_url.to_owned());
     serve.namespace = format!("t{}", Uuid::new_v4().simple());
     serve.data = data;
+    // A busy machine must not look like a dead Redis.
+    serve.redis_wait_ms = 10_000;
     serve
 }
 
@@ -59,9 +61,9 @@ impl TestApp {
         let test = Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, _data: Some(data) };
         // The sender of the stop signal lives as long as the process.
         std::mem::forget(app);
-        if maintenance::reconnect(&test.ctx).await.is_ok() {
-            test.sweep().await;
-        }
+        maintenance::reconnect(&test.ctx).await.expect("redis");
+        test.sweep().await;
+        assert!(test.ctx.index.is_live(), "redis went away");
         test
     }
 

@@ -31,10 +31,9 @@ pub fn servers() -> &'static Servers {
 }
 
 async fn start() -> anyhow::Result<Servers> {
-    let folder = scratch("servers");
     let settings = ["shared_buffers=128MB", "max_wal_size=2GB", "autovacuum=off"];
-    let postgres = Postgres::start(&folder.join("postgres"), &settings, true).await?;
-    let redis = Redis::start(&folder.join("redis"), true).await?;
+    let postgres = Postgres::start(&scratch("postgres"), &settings, true).await?;
+    let redis = Redis::start(&scratch("redis"), true).await?;
     execute(&postgres, "CREATE DATABASE template_darkroom").await?;
     migrate::migrate(&PgConnectOptions::from_str(&postgres.url(TEMPLATE))?).await?;
     Ok(Servers { postgres, redis })
