@@ -1,1 +1,223 @@
-//! placeholder
+//! Who may call what: every operation of the OpenAPI document, as everybody.
+
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use darkroom::domain::account::Role;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::app::Worker;
+use crate::support::images::{md5_of, photo};
+use crate::support::{Answer, Client, Form, TestApp};
+
+/// The columns of [`TABLE`]: nobody; the investigator who owns the image, job and submission; another
+/// investigator; the researcher who owns the key and model; another researcher; an administrator without other
+/// roles; the key that serves the model; a key for training.
+const WHO: [&str; 8] =
+    ["nobody", "owner", "stranger", "researcher", "other researcher", "admin", "predict key", "train key"];
+
+/// The status that each gets, by operation.
+const TABLE: &[(&str, [u16; 8])] = &[
+    ("log_in", [200, 200, 200, 200, 200, 200, 200, 200]),
+    ("get_profile", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("create_user", [401, 403, 403, 403, 403, 201, 403, 403]),
+    ("list_users", [401, 403, 403, 403, 403, 200, 403, 403]),
+    ("update_user", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("create_key", [401, 403, 403, 201, 201, 201, 403, 403]),
+    ("list_keys", [401, 403, 403, 200, 200, 200, 403, 403]),
+    ("disable_key", [401, 403, 403, 204, 404, 204, 403, 403]),
+    ("submit_images", [401, 202, 202, 403, 403, 403, 403, 403]),
+    ("get_prediction", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("list_statuses", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("list_submissions", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("get_submission", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("cancel_submission", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("list_images", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("get_image", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("get_image_content", [401, 200, 404, 404, 404, 200, 200, 404]),
+    ("list_models", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("get_model", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("update_model", [401, 403, 403, 200, 403, 200, 403, 403]),
+    ("register_worker", [401, 403, 403, 403, 403, 403, 201, 403]),
+    ("beat_worker", [401, 403, 403, 403, 403, 403, 200, 403]),
+    ("leave_worker", [401, 403, 403, 403, 403, 403, 204, 403]),
+    ("list_workers", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("claim_jobs", [401, 403, 403, 403, 403, 403, 200, 403]),
+    ("complete_jobs", [401, 403, 403, 403, 403, 403, 200, 403]),
+    ("release_jobs", [401, 403, 403, 403, 403, 403, 200, 403]),
+    ("list_jobs", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("get_job", [401, 200, 404, 200, 404, 200, 403, 403]),
+    ("cancel_job", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("retry_job", [401, 201, 404, 404, 404, 201, 403, 403]),
+    ("redrive_jobs", [401, 403, 403, 403, 403, 200, 403, 403]),
+    ("get_live", [200; 8]),
+    ("get_ready", [200; 8]),
+    ("get_metrics", [200; 8]),
+    ("list_queues", [200; 8]),
+    ("get_queue", [200; 8]),
+    ("get_openapi", [200; 8]),
+    ("get_problem", [200; 8]),
+];
+
+/// Everybody, and something of the owner's to ask for.
+struct World {
+    _app: TestApp,
+    callers: [Client; 8],
+    md5: String,
+    submission: String,
+    live_job: String,
+    ended_job: String,
+    worker: Worker,
+    key_id: String,
+}
+
+async fn world() -> World {
+    let app = TestApp::new().await;
+    let owner = app.investigator("ines").await;
+    let stranger = app.investigator("ivo").await;
+    let researcher = app.user("rosa", &[Role::Researcher]).await;
+    let other = app.user("rolf", &[Role::Researcher]).await;
+    let admin = app.admin().await;
+    let predict = app.key_of(&researcher, "predict", &["ocr"]).await;
+    let train = app.key_of(&researcher, "train", &["*"]).await;
+    let spare = researcher.post("/auth/key", json!({"service": "predict", "models": ["x"]})).await.ok(201);
+    let worker = Worker::register(predict.clone(), "ocr", "v1").await;
+    app.sweep().await;
+    let first = owner.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    let job = worker.claim(1).await.remove(0);
+    worker
+        .complete(&job, json!({"outcome": "rejected", "error": {"type": "ValueError", "traceback": "secret path"}}))
+        .await;
+    let second = owner.post("/predict", json!({"images": [md5_of(&photo(1))], "models": ["ocr"]})).await.ok(202);
+    World {
+        md5: md5_of(&photo(1)),
+        submission: second["submission"].as_str().expect("an id").to_owned(),
+        live_job: second["images"][0]["jobs"][0]["id"].as_str().expect("an id").to_owned(),
+        ended_job: first["images"][0]["jobs"][0]["id"].as_str().expect("an id").to_owned(),
+        key_id: spare["id"].as_str().expect("an id").to_owned(),
+        callers: [app.nobody(), owner, stranger, researcher, other, admin, predict, train],
+        worker,
+        _app: app,
+    }
+}
+
+impl World {
+    /// What a request of this operation looks like.
+    async fn call(&self, operation: &str, method: &Method, template: &str, caller: &Client) -> Answer {
+        let path = template
+            .replace("{md5}", &self.md5)
+            .replace("/submissions/{id}", &format!("/submissions/{}", self.submission))
+            .replace("/workers/{id}", &format!("/workers/{}", self.worker.id))
+            .replace("/auth/key/{id}", &format!("/auth/key/{}", self.key_id))
+            .replace(
+                "/jobs/{id}",
+                &format!("/jobs/{}", if operation == "retry_job" { &self.ended_job } else { &self.live_job }),
+            )
+            .replace("/auth/users/{name}", "/auth/users/ines")
+            .replace("{name}", "ocr")
+            .replace("{model}", "ocr")
+            .replace("{code}", "not_found");
+        let body = match operation {
+            "log_in" => {
+                return caller.form(&path, &[("username", "ines"), ("password", crate::support::app::PASSWORD)]).await;
+            }
+            "submit_images" => {
+                return caller.upload(Form::default().file("z.png", &photo(9)).text("models", "ocr")).await;
+            }
+            "create_user" => json!({"name": "new", "password": "long enough", "roles": []}),
+            "update_user" => json!({"email": "ines@example.org"}),
+            "create_key" => json!({"service": "predict", "models": ["a"]}),
+            "list_statuses" => json!({"images": [self.md5]}),
+            "update_model" => json!({"max_attempts": 4}),
+            "register_worker" => {
+                json!({"service": "predict", "model": "ocr", "version": "v1", "instance": Uuid::new_v4()})
+            }
+            "beat_worker" => json!({"jobs": []}),
+            "claim_jobs" => json!({"worker": self.worker.id, "claim_id": Uuid::new_v4()}),
+            "complete_jobs" | "release_jobs" => json!({"worker": self.worker.id, "items": []}),
+            "redrive_jobs" => json!({"state": "failed"}),
+            _ => Value::Null,
+        };
+        caller.call(method.clone(), &path, (!body.is_null()).then_some(body)).await
+    }
+}
+
+/// Every operation of the document: its id, method and path.
+fn operations() -> Vec<(String, Method, String)> {
+    let document = serde_json::to_value(darkroom::http::openapi::document()).expect("a document");
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("a path") {
+            let id = operation["operationId"].as_str().expect("an operationId").to_owned();
+            found.push((id, method.to_uppercase().parse().expect("a method"), path.clone()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_operation_answers_everybody_as_the_table_says() {
+    let operations = operations();
+    let unlisted: Vec<&str> =
+        operations.iter().map(|o| o.0.as_str()).filter(|id| !TABLE.iter().any(|row| row.0 == *id)).collect();
+    assert!(unlisted.is_empty() && operations.len() == TABLE.len(), "not in the table: {unlisted:?}");
+    let mut wrong = Vec::new();
+    let mut world = world().await;
+    for (id, method, path) in &operations {
+        let (_, expected) = TABLE.iter().find(|row| row.0 == id).expect("a row");
+        for (column, status) in expected.iter().enumerate() {
+            let answer = world.call(id, method, path, &world.callers[column]).await;
+            if answer.status.as_u16() != *status {
+                wrong.push(format!("{id} as {}: {} in place of {status}", WHO[column], answer.status));
+            }
+        }
+        if ["cancel_job", "cancel_submission", "leave_worker"].contains(&id.as_str()) {
+            world = self::world().await;
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_models_owner_sees_tracebacks_but_not_which_image() {
+    let world = world().await;
+    let path = format!("/jobs/{}", world.ended_job);
+    let researcher = world.callers[3].get(&path).await.ok(200);
+    assert_eq!((&researcher["md5"], &researcher["attempts"][0]["traceback"]), (&Value::Null, &json!("secret path")));
+    assert_eq!(world.callers[1].get(&path).await.ok(200)["md5"], world.md5);
+    let by_hash = world.callers[3].get(&format!("/jobs?md5={}", world.md5)).await.ok(200);
+    assert_eq!(by_hash["items"], json!([]), "a hash cannot be probed by the jobs on it");
+}
+
+#[tokio::test]
+async fn absent_and_foreign_things_have_the_same_answer() {
+    let world = world().await;
+    let stranger = &world.callers[2];
+    let of = async |path: String| {
+        let mut body = stranger.get(&path).await.problem(404, "not_found");
+        body["request_id"] = Value::Null;
+        body
+    };
+    assert_eq!(of(format!("/predict/{}", world.md5)).await, of(format!("/predict/{}", md5_of(b"nothing"))).await);
+    assert_eq!(of(format!("/images/{}", world.md5)).await, of(format!("/images/{}", md5_of(b"nothing"))).await);
+    assert_eq!(of(format!("/jobs/{}", world.live_job)).await, of(format!("/jobs/{}", Uuid::new_v4())).await);
+    assert_eq!(
+        of(format!("/submissions/{}", world.submission)).await,
+        of(format!("/submissions/{}", Uuid::new_v4())).await
+    );
+}
+
+#[tokio::test]
+async fn a_key_is_taken_from_every_header_that_is_promised() {
+    let app = TestApp::new().await;
+    let key = app.key("predict", &["ocr"]).await.token.expect("a key");
+    for (name, value) in
+        [("authorization", format!("Bearer {key}")), ("x-api-key", key.clone()), ("api_key", key.clone())]
+    {
+        let body =
+            json!({"service": "predict", "model": "ocr", "version": "1", "instance": Uuid::new_v4()}).to_string();
+        let request =
+            Request::post("/workers/register").header(name, value).header(header::CONTENT_TYPE, "application/json");
+        app.nobody().send(request.body(Body::from(body)).expect("a request")).await.ok(201);
+    }
+}

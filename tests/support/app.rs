@@ -1,7 +1,7 @@
 //! A server of a test's own, called in process.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use clap::Parser;
@@ -40,6 +40,8 @@ pub struct TestApp {
     pub ctx: Arc<Ctx>,
     pub router: Router,
     pub settings: Serve,
+    /// Holds the stop signal, and with it the server.
+    _app: App,
     _data: Option<tempfile::TempDir>,
 }
 
@@ -58,9 +60,7 @@ impl TestApp {
             settings(&servers::new_database().await, &servers::servers().redis.url(), data.path().to_path_buf());
         change(&mut settings);
         let app = App::new(&settings).await.expect("the server to compose");
-        let test = Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, _data: Some(data) };
-        // The sender of the stop signal lives as long as the process.
-        std::mem::forget(app);
+        let test = Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, _app: app, _data: Some(data) };
         maintenance::reconnect(&test.ctx).await.expect("redis");
         test.sweep().await;
         assert!(test.ctx.index.is_live(), "redis went away");
@@ -70,9 +70,13 @@ impl TestApp {
     /// Another server on the same database, Redis and data.
     pub async fn replica(&self) -> Self {
         let app = App::new(&self.settings).await.expect("a replica");
-        let test =
-            Self { ctx: app.ctx.clone(), router: app.router.clone(), settings: self.settings.clone(), _data: None };
-        std::mem::forget(app);
+        let test = Self {
+            ctx: app.ctx.clone(),
+            router: app.router.clone(),
+            settings: self.settings.clone(),
+            _app: app,
+            _data: None,
+        };
         maintenance::reconnect(&test.ctx).await.expect("redis");
         test
     }
@@ -90,7 +94,8 @@ impl TestApp {
 
     /// The client of a new account with these roles.
     pub async fn user(&self, name: &str, roles: &[Role]) -> Client {
-        let hash = auth::hash_password_now(PASSWORD).expect("a hash");
+        static HASH: OnceLock<String> = OnceLock::new();
+        let hash = HASH.get_or_init(|| auth::hash_password_now(PASSWORD).expect("a hash")).clone();
         let mut db = self.ctx.db.pool().acquire().await.expect("a connection");
         store::accounts::create(&mut db, name, None, &hash, roles, None).await.expect("an account");
         drop(db);
