@@ -1,1 +1,310 @@
-//! placeholder
+//! Each fault gets the problem document that is promised, names its mend, and leaves nothing behind.
+
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::app::{PASSWORD, Worker};
+use crate::support::images::{photo, png};
+use crate::support::{Client, Form, TestApp};
+
+async fn desk() -> (TestApp, Client, Worker) {
+    let app = TestApp::with(|s| {
+        s.image_bytes_max = 4096;
+        s.upload_bytes_max = 64 * 1024;
+        s.result_bytes_max = 2048;
+    })
+    .await;
+    let worker = app.worker("face_detect").await;
+    let ines = app.investigator("ines").await;
+    (app, ines, worker)
+}
+
+/// Nothing of a refused request may stay: no row, no bytes, no spool file.
+async fn assert_nothing_stays(app: &TestApp) {
+    for table in ["SELECT count(*) FROM image", "SELECT count(*) FROM job", "SELECT count(*) FROM upload", "SELECT count(*) FROM request"] {
+        assert_eq!(app.count(table).await, 0, "{table}");
+    }
+    let root = app.ctx.blobs.root();
+    let blobs = std::fs::read_dir(root).expect("the store").flatten().filter_map(|f| std::fs::read_dir(f.path()).ok()).flatten().count();
+    let spool = std::fs::read_dir(root.with_file_name("staging")).expect("the spool").count();
+    assert_eq!((blobs, spool), (0, 0), "bytes stayed");
+}
+
+fn form() -> Form {
+    Form::default().file("a.png", &photo(1))
+}
+
+#[tokio::test]
+async fn a_wrong_request_is_refused_whole() {
+    let (app, ines, _) = desk().await;
+    let misspelt = ines.upload(form().text("models", "face_detcet")).await.problem(422, "unknown_model");
+    assert!(misspelt["mend"].as_str().is_some_and(|mend| mend.contains("face_detect")), "{misspelt}");
+    assert_eq!(misspelt["errors"][0]["pointer"], "/models/0");
+    let good = || form().text("models", "face_detect");
+    let cases: [(Form, u16, &str); 17] = [
+        (form(), 422, "no_model"),
+        (Form::default().text("models", "face_detect"), 422, "no_image"),
+        (form().text("models", "Not A Name"), 422, "unknown_model"),
+        (good().text("modles", "x"), 422, "unknown_field"),
+        (good().text("priority", "101"), 422, "invalid_field"),
+        (good().text("priority", "high"), 422, "invalid_field"),
+        (good().text("rerun", "perhaps"), 422, "invalid_field"),
+        (good().text("submission", "17"), 422, "invalid_field"),
+        (good().text("run_at", "tomorrow"), 422, "invalid_field"),
+        (good().text("finish_within_s", "-1"), 422, "invalid_field"),
+        (good().text("finish_within_s", "NaN"), 422, "invalid_field"),
+        (good().text("params", "{"), 400, "malformed_json"),
+        (good().text("params", "[]"), 422, "invalid_field"),
+        (good().text("params", r#"{"ocr":{}}"#), 422, "invalid_field"),
+        (good().text("params", r#"{"face_detect":{"a":1,"a":2}}"#), 422, "duplicate_key"),
+        (good().text("priority", "1").text("priority", "2"), 422, "invalid_field"),
+        (good().text("models", "a\0b"), 422, "nul_character"),
+    ];
+    for (n, (form, status, code)) in cases.into_iter().enumerate() {
+        let answer = ines.upload(form).await;
+        assert_eq!(answer.json()["code"], code, "case {n}");
+        answer.problem(status, code);
+    }
+    assert_nothing_stays(&app).await;
+}
+
+#[tokio::test]
+async fn a_bad_file_is_rejected_with_its_reason() {
+    let (app, ines, _) = desk().await;
+    let mut cut = photo(2);
+    cut.truncate(20);
+    let mut bomb = png(100_000, 100_000, 3);
+    bomb.truncate(200);
+    let files: [(&str, Vec<u8>, u16, &str); 6] = [
+        ("empty.png", Vec::new(), 422, "empty_file"),
+        ("notes.txt", b"just words, not a photograph".to_vec(), 422, "not_an_image"),
+        ("cut.png", cut, 422, "malformed_image"),
+        ("bomb.png", bomb, 422, "image_too_big"),
+        ("zero.png", png(0, 10, 4), 422, "malformed_image"),
+        ("big.png", [photo(5), vec![0; 5000]].concat(), 413, "file_too_large"),
+    ];
+    let mut form = Form::default().text("models", "face_detect");
+    for (name, bytes, ..) in &files {
+        form = form.file(name, bytes);
+    }
+    let refused = ines.upload(form.clone()).await.problem(422, "nothing_accepted");
+    assert_eq!(refused["errors"].as_array().map(Vec::len), Some(files.len()));
+    assert_nothing_stays(&app).await;
+    let answer = ines.upload(form.file("good.png", &photo(6))).await.ok(202);
+    assert_eq!(answer["images"].as_array().map(Vec::len), Some(1));
+    for (rejected, (name, _, status, code)) in answer["rejected"].as_array().expect("rejected").iter().zip(files) {
+        assert_eq!((&rejected["name"], &rejected["problem"]["code"], &rejected["problem"]["status"]), (&json!(name), &json!(code), &json!(status)));
+        assert!(rejected["problem"]["mend"].as_str().is_some_and(|mend| mend.len() > 10));
+    }
+    let mut truncated = photo(7);
+    truncated.truncate(truncated.len() - 14);
+    let taken = ines.submit(&[("truncated.png", truncated)], &["face_detect"]).await;
+    assert!(taken["images"][0]["warnings"][0].as_str().is_some_and(|w| w.starts_with("truncated")), "{taken}");
+}
+
+#[tokio::test]
+async fn sizes_counts_and_content_types_are_bounded() {
+    let (app, ines, _) = desk().await;
+    let mut huge = Form::default().text("models", "face_detect");
+    for n in 0..40 {
+        huge = huge.file("a.png", &[photo(n), vec![0; 3000]].concat());
+    }
+    ines.upload(huge.clone()).await.problem(413, "too_large");
+    let declared = Request::post("/predict").header(header::CONTENT_TYPE, "multipart/form-data; boundary=x").header(header::CONTENT_LENGTH, 1u64 << 40);
+    ines.send(declared.body(Body::empty()).expect("a request")).await.problem(413, "too_large");
+    let hashes: Vec<String> = (0..1001u64).map(|n| crate::support::images::md5_of(&n.to_be_bytes())).collect();
+    ines.post("/predict", json!({"images": hashes, "models": ["face_detect"]})).await.problem(422, "too_many_images");
+    ines.post("/predict/status", json!({"images": hashes})).await.problem(422, "too_many_images");
+    for content_type in ["text/plain", "multipart/form-data", "application/xml"] {
+        let request = Request::post("/predict").header(header::CONTENT_TYPE, content_type).body(Body::from("x"));
+        ines.send(request.expect("a request")).await.problem(415, "unsupported_media_type");
+    }
+    let text = Request::post("/predict/status").header(header::CONTENT_TYPE, "text/plain").body(Body::from("{}"));
+    ines.send(text.expect("a request")).await.problem(415, "unsupported_media_type");
+    ines.raw("/predict/status", " ".repeat(3 * 1024 * 1024)).await.problem(413, "too_large");
+    assert_nothing_stays(&app).await;
+}
+
+#[tokio::test]
+async fn a_body_cut_off_is_told_and_leaves_nothing() {
+    let (app, ines, _) = desk().await;
+    let whole = form().text("models", "face_detect").finish();
+    for keep in [whole.len() - 20, whole.len() / 2, 100, 10] {
+        let request = Request::post("/predict").header(header::CONTENT_TYPE, "multipart/form-data; boundary=darkroom-test-boundary");
+        let answer = ines.send(request.body(Body::from(whole[..keep].to_vec())).expect("a request")).await;
+        answer.problem(400, "body_cut_off");
+    }
+    let broken = futures_util::stream::iter([Ok(whole[..150].to_vec()), Err(std::io::Error::other("gone"))]);
+    let request = Request::post("/predict").header(header::CONTENT_TYPE, "multipart/form-data; boundary=darkroom-test-boundary");
+    ines.send(request.body(Body::from_stream(broken)).expect("a request")).await.problem(400, "body_cut_off");
+    assert_nothing_stays(&app).await;
+}
+
+#[tokio::test]
+async fn strange_json_is_refused_everywhere() {
+    let (_, ines, worker) = desk().await;
+    let deep = format!("{{\"images\":{}{}}}", "[".repeat(100), "]".repeat(100));
+    let cases: [(&str, u16, &str); 12] = [
+        ("", 400, "malformed_json"),
+        ("{", 400, "malformed_json"),
+        ("{\"images\":[NaN]}", 400, "malformed_json"),
+        ("{\"images\":[]} trailing", 400, "malformed_json"),
+        ("{\"images\":[\"\\ud800\"]}", 400, "malformed_json"),
+        ("{\"images\":[\"a\\u0000\"]}", 422, "nul_character"),
+        ("{\"images\":[],\"images\":[]}", 422, "duplicate_key"),
+        (&deep, 422, "too_deep"),
+        ("{\"images\":[],\"colour\":1}", 422, "unknown_field"),
+        ("{\"images\":\"x\"}", 422, "invalid_field"),
+        ("{}", 422, "invalid_field"),
+        ("[]", 422, "invalid_field"),
+    ];
+    for (body, status, code) in cases {
+        ines.raw("/predict/status", body.to_owned()).await.problem(status, code);
+    }
+    let unknown = ines.raw("/predict/status", "{\"images\":[],\"colour\":1}").await.json();
+    assert!(unknown["detail"].as_str().is_some_and(|d| d.contains("colour")), "the field is named: {unknown}");
+    let latin = ines.raw("/predict/status", b"{\"images\":[\"\xff\"]}".to_vec()).await;
+    latin.problem(400, "malformed_json");
+    worker.key.raw("/jobs/claim", "{\"worker\":7}").await.problem(422, "invalid_field");
+}
+
+#[tokio::test]
+async fn paths_and_queries_are_parsed() {
+    let (_, ines, _) = desk().await;
+    let md5 = "9e107d9d372bb6826bd81d3542a419d6";
+    for (path, status, code) in [
+        ("/predict/xyz".to_owned(), 422, "invalid_hash"),
+        (format!("/predict/{md5}0"), 422, "invalid_hash"),
+        (format!("/predict/{md5}?wait_s=51"), 422, "invalid_field"),
+        (format!("/predict/{md5}?wait_s=-1"), 422, "invalid_field"),
+        (format!("/predict/{md5}?wait_s=NaN"), 422, "invalid_field"),
+        (format!("/predict/{md5}?wait=1"), 422, "unknown_field"),
+        (format!("/predict/{md5}"), 404, "not_found"),
+        ("/jobs/7".to_owned(), 422, "invalid_field"),
+        (format!("/jobs/{}", Uuid::new_v4()), 404, "not_found"),
+        ("/jobs?state=lost".to_owned(), 422, "invalid_field"),
+        ("/jobs?model=a%00b".to_owned(), 422, "nul_character"),
+        ("/workers?model=%00".to_owned(), 422, "nul_character"),
+        ("/models/%00".to_owned(), 404, "not_found"),
+        ("/queues/nothing".to_owned(), 404, "not_found"),
+        ("/problems/nothing".to_owned(), 404, "not_found"),
+        ("/nowhere".to_owned(), 404, "not_found"),
+    ] {
+        ines.get(&path).await.problem(status, code);
+    }
+    ines.call(Method::PUT, "/predict", None).await.problem(405, "method_not_allowed");
+    let page = ines.get("/problems/unknown_model").await;
+    assert!(page.status.is_success() && page.headers["content-type"].to_str().is_ok_and(|t| t.starts_with("text/html")));
+}
+
+#[tokio::test]
+async fn bad_work_is_answered_item_by_item() {
+    let (app, ines, worker) = desk().await;
+    ines.submit(&[("a.png", photo(1))], &["face_detect"]).await;
+    let job = worker.claim(1).await.remove(0);
+    let outcome = async |outcome: Value| worker.complete(&job, outcome).await;
+    for (posted, status, code) in [
+        (json!({"outcome": "succeeded"}), 422, "invalid_result"),
+        (json!({"outcome": "succeeded", "result": {"items": 3}}), 422, "invalid_result"),
+        (json!({"outcome": "succeeded", "result": {"items": [{"type": "box", "box": [0.2, 0.2, 0.1, 0.3]}]}}), 422, "invalid_result"),
+        (json!({"outcome": "succeeded", "result": {"summary": "x".repeat(5000)}}), 422, "invalid_result"),
+        (json!({"outcome": "succeeded", "result": {"fields": {"a": "x".repeat(3000)}}}), 413, "result_too_large"),
+        (json!({"outcome": "retry", "result": {}}), 422, "invalid_result"),
+        (json!({"outcome": "retry", "retry_after_s": -1}), 422, "invalid_field"),
+        (json!({"outcome": "retry", "retry_after_s": 1e300}), 422, "invalid_field"),
+        (json!({"outcome": "succeeded", "result": {}, "duration_s": -0.5}), 422, "invalid_field"),
+    ] {
+        let item = outcome(posted).await;
+        assert_eq!((&item["status"], &item["problem"]["code"]), (&json!(status), &json!(code)), "{item}");
+    }
+    let text = format!("{{\"worker\":\"{}\",\"items\":[{{\"id\":{},\"lease_no\":1,\"outcome\":\"succeeded\",\"result\":{{\"a\":NaN}}}}]}}", worker.id, job["id"]);
+    let nan = worker.key.raw("/jobs/complete", text).await.problem(400, "malformed_json");
+    assert!(nan["mend"].as_str().is_some_and(|mend| mend.contains("NaN")));
+    let text = format!("{{\"worker\":\"{}\",\"items\":[{{\"id\":{},\"lease_no\":1,\"outcome\":\"succeeded\",\"result\":\"\\u0000\"}}]}}", worker.id, job["id"]);
+    worker.key.raw("/jobs/complete", text).await.problem(422, "nul_character");
+    let many: Vec<Value> = (0..1001).map(|_| json!({"id": Uuid::new_v4(), "lease_no": 1})).collect();
+    worker.key.post("/jobs/release", json!({"worker": worker.id, "items": many})).await.problem(422, "invalid_field");
+    let odd = json!({"id": job["id"], "lease_no": i64::MIN});
+    assert_eq!(worker.succeed(&odd).await["problem"]["code"], "stale_lease");
+    for (field, value) in [("max", json!(0)), ("max", json!(100_000)), ("wait_s", json!(51)), ("wait_s", json!(-3)), ("linger_s", json!(99)), ("min", json!(0))] {
+        let mut body = json!({"worker": worker.id, "claim_id": Uuid::new_v4()});
+        body[field] = value;
+        worker.key.post("/jobs/claim", body).await.problem(422, "invalid_field");
+    }
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'running' AND lease_no = 1").await, 1, "the job is as it was");
+    assert_eq!(worker.succeed(&job).await["status"], 200);
+}
+
+#[tokio::test]
+async fn registrations_are_checked() {
+    let (_, _, worker) = desk().await;
+    let good = json!({"service": "predict", "model": "face_detect", "version": "1", "instance": Uuid::new_v4()});
+    for (field, value, status, code) in [
+        ("model", json!("Face"), 422, "invalid_field"),
+        ("model", Value::Null, 422, "invalid_field"),
+        ("version", json!(""), 422, "invalid_field"),
+        ("version", json!("x".repeat(101)), 422, "invalid_field"),
+        ("version", json!("a\0"), 422, "nul_character"),
+        ("instance", json!("1"), 422, "invalid_field"),
+        ("batch_max", json!(0), 422, "invalid_field"),
+        ("batch_max", json!(99_999_999_999u64), 422, "invalid_field"),
+        ("service", json!("cook"), 422, "invalid_field"),
+        ("service", json!("train"), 403, "wrong_service"),
+        ("colour", json!("red"), 422, "unknown_field"),
+        ("model", json!("other"), 403, "out_of_scope"),
+    ] {
+        let mut body = good.clone();
+        body[field] = value;
+        worker.key.post("/workers/register", body).await.problem(status, code);
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_told_apart() {
+    let (app, ines, _) = desk().await;
+    app.nobody().get("/auth/profile").await.problem(401, "missing_credential");
+    for token in ["nonsense", "a.b.c", "dr_000000000000_0000000000000000000000000000000000000000000000000000000000000000"] {
+        Client::new(app.router.clone(), Some(token.to_owned())).get("/auth/profile").await.problem(401, "unknown_credential");
+    }
+    let mut altered = ines.token.clone().expect("a token");
+    altered.truncate(altered.len() - 4);
+    Client::new(app.router.clone(), Some(altered)).get("/auth/profile").await.problem(401, "unknown_credential");
+    let basic = Request::post("/auth/login").header(header::AUTHORIZATION, "Basic Og==").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let body = serde_urlencoded::to_string([("username", "ines"), ("password", PASSWORD)]).expect("a form");
+    app.nobody().send(basic.body(Body::from(body)).expect("a request")).await.ok(200);
+    app.nobody().post("/auth/login", json!({"username": "ines"})).await.problem(415, "unsupported_media_type");
+    app.nobody().form("/auth/login", &[("username", "ines")]).await.problem(422, "invalid_field");
+}
+
+#[tokio::test]
+async fn wrong_passwords_are_throttled() {
+    let (app, _, _) = desk().await;
+    for _ in 0..10 {
+        app.nobody().form("/auth/login", &[("username", "ines"), ("password", "wrong")]).await.problem(401, "wrong_password");
+    }
+    let answer = app.nobody().form("/auth/login", &[("username", "ines"), ("password", PASSWORD)]).await;
+    assert!(answer.headers["retry-after"].to_str().is_ok_and(|s| s.parse::<u32>().is_ok_and(|s| s > 0)));
+    answer.problem(429, "too_many_logins");
+    app.nobody().form("/auth/login", &[("username", "nobody"), ("password", "wrong")]).await.problem(401, "wrong_password");
+    app.nobody().form("/auth/login", &[("username", "a\0"), ("password", "b")]).await.problem(422, "nul_character");
+}
+
+#[tokio::test]
+async fn a_panic_is_a_problem_too() {
+    let answer = darkroom::http::layers::panicked(Box::new("boom"));
+    assert_eq!(answer.status().as_u16(), 500);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+}
+
+#[tokio::test]
+async fn browsers_of_allowed_origins_may_call_and_see_errors() {
+    let app = TestApp::with(|s| s.cors_origins = vec!["https://lab.example".to_owned()]).await;
+    let ask = async |origin: &str| {
+        let request = Request::get("/auth/profile").header("origin", origin).body(Body::empty()).expect("a request");
+        app.nobody().send(request).await.headers.get("access-control-allow-origin").map(|v| v.to_str().expect("text").to_owned())
+    };
+    assert_eq!(ask("https://lab.example").await.as_deref(), Some("https://lab.example"));
+    assert_eq!(ask("https://evil.example").await, None);
+}
