@@ -175,7 +175,8 @@ CREATE TABLE job (
                                   AND (state = 'running') = (deadline_at IS NOT NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
-CREATE INDEX job_ready ON job (model, rank, id) WHERE state = 'queued' AND due;
+-- Serves the fallback claim (due, by rank) and the counts of a model's queue.
+CREATE INDEX job_ready ON job (model, due, rank, id) WHERE state = 'queued';
 CREATE INDEX job_later ON job (run_at) WHERE state = 'queued' AND NOT due;
 CREATE INDEX job_finish_by ON job (finish_by) WHERE state = 'queued';
 CREATE INDEX job_session ON job (session_id) WHERE state = 'running';

@@ -22,6 +22,8 @@ use crate::domain::inspect::{self, Bounds, Refusal, Structure};
 
 /// How much of a file is in memory at once while it is staged or kept, in bytes.
 const CHUNK_BYTES: usize = 512 * 1024;
+/// How many blobs the collector looks at together.
+const LISTED_AT_ONCE: usize = 1000;
 /// How long any one call to the storage may take.
 const CALL_WAIT: Duration = Duration::from_secs(20);
 
@@ -71,11 +73,12 @@ pub struct Blobs {
 }
 
 impl Blobs {
-    /// Opens the store under a folder, making it if need be. Spool files that a dead process left are removed.
+    /// Opens the store under a folder, making it if need be. Spool files that a dead process left long ago are removed.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let (root, staging) = (folder.join("images"), folder.join("staging"));
         std::fs::create_dir_all(&root)?;
         std::fs::create_dir_all(&staging)?;
+        remove_old_files(&staging)?;
         let store = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), root, staging })
     }
@@ -145,25 +148,32 @@ impl Blobs {
         Ok(found.into_stream())
     }
 
-    /// Blobs older than an age, at most `limit`: candidates for the collector.
-    pub async fn older_than(&self, age: Duration, limit: usize) -> Result<Vec<(Vec<u8>, Uuid)>, Error> {
+    /// Blobs older than an age, page by page: candidates for the collector.
+    pub fn older_than(&self, age: Duration) -> impl Stream<Item = Result<Vec<(Vec<u8>, Uuid)>, Error>> + Send + '_ {
         let horizon = chrono::Utc::now() - age;
-        let mut found = Vec::new();
-        let mut listing = self.store.list(None);
-        while let Some(entry) = listing.next().await {
-            let entry = entry?;
-            let mut parts = entry.location.parts();
-            let sha256 = parts.next().and_then(|part| hex::decode(part.as_ref()).ok());
-            let blob = parts.next().and_then(|part| Uuid::parse_str(part.as_ref()).ok());
-            if let (Some(sha256), Some(blob), true) = (sha256, blob, entry.last_modified < horizon) {
-                found.push((sha256, blob));
-            }
-            if found.len() >= limit {
-                break;
-            }
-        }
-        Ok(found)
+        self.store.list(None).chunks(LISTED_AT_ONCE).map(move |page| {
+            let page: Vec<_> = page.into_iter().collect::<Result<_, _>>()?;
+            Ok(page.iter().filter(|entry| entry.last_modified < horizon).filter_map(named_by_path).collect())
+        })
     }
+}
+
+/// Removes spool files of processes that are gone; a day is longer than any request.
+fn remove_old_files(folder: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if age > Duration::from_secs(24 * 3600) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn named_by_path(entry: &object_store::ObjectMeta) -> Option<(Vec<u8>, Uuid)> {
+    let mut parts = entry.location.parts();
+    let sha256 = hex::decode(parts.next()?.as_ref()).ok()?;
+    Some((sha256, Uuid::parse_str(parts.next()?.as_ref()).ok()?))
 }
 
 fn blob_path(sha256: &[u8], blob: Uuid) -> BlobPath {

@@ -23,11 +23,21 @@ async fn desk() -> (TestApp, Client, Worker) {
 
 /// Nothing of a refused request may stay: no row, no bytes, no spool file.
 async fn assert_nothing_stays(app: &TestApp) {
-    for table in ["SELECT count(*) FROM image", "SELECT count(*) FROM job", "SELECT count(*) FROM upload", "SELECT count(*) FROM request"] {
+    for table in [
+        "SELECT count(*) FROM image",
+        "SELECT count(*) FROM job",
+        "SELECT count(*) FROM upload",
+        "SELECT count(*) FROM request",
+    ] {
         assert_eq!(app.count(table).await, 0, "{table}");
     }
     let root = app.ctx.blobs.root();
-    let blobs = std::fs::read_dir(root).expect("the store").flatten().filter_map(|f| std::fs::read_dir(f.path()).ok()).flatten().count();
+    let blobs = std::fs::read_dir(root)
+        .expect("the store")
+        .flatten()
+        .filter_map(|f| std::fs::read_dir(f.path()).ok())
+        .flatten()
+        .count();
     let spool = std::fs::read_dir(root.with_file_name("staging")).expect("the spool").count();
     assert_eq!((blobs, spool), (0, 0), "bytes stayed");
 }
@@ -95,7 +105,10 @@ async fn a_bad_file_is_rejected_with_its_reason() {
     let answer = ines.upload(form.file("good.png", &photo(6))).await.ok(202);
     assert_eq!(answer["images"].as_array().map(Vec::len), Some(1));
     for (rejected, (name, _, status, code)) in answer["rejected"].as_array().expect("rejected").iter().zip(files) {
-        assert_eq!((&rejected["name"], &rejected["problem"]["code"], &rejected["problem"]["status"]), (&json!(name), &json!(code), &json!(status)));
+        assert_eq!(
+            (&rejected["name"], &rejected["problem"]["code"], &rejected["problem"]["status"]),
+            (&json!(name), &json!(code), &json!(status))
+        );
         assert!(rejected["problem"]["mend"].as_str().is_some_and(|mend| mend.len() > 10));
     }
     let mut truncated = photo(7);
@@ -112,7 +125,9 @@ async fn sizes_counts_and_content_types_are_bounded() {
         huge = huge.file("a.png", &[photo(n), vec![0; 3000]].concat());
     }
     ines.upload(huge.clone()).await.problem(413, "too_large");
-    let declared = Request::post("/predict").header(header::CONTENT_TYPE, "multipart/form-data; boundary=x").header(header::CONTENT_LENGTH, 1u64 << 40);
+    let declared = Request::post("/predict")
+        .header(header::CONTENT_TYPE, "multipart/form-data; boundary=x")
+        .header(header::CONTENT_LENGTH, 1u64 << 40);
     ines.send(declared.body(Body::empty()).expect("a request")).await.problem(413, "too_large");
     let hashes: Vec<String> = (0..1001u64).map(|n| crate::support::images::md5_of(&n.to_be_bytes())).collect();
     ines.post("/predict", json!({"images": hashes, "models": ["face_detect"]})).await.problem(422, "too_many_images");
@@ -132,12 +147,14 @@ async fn a_body_cut_off_is_told_and_leaves_nothing() {
     let (app, ines, _) = desk().await;
     let whole = form().text("models", "face_detect").finish();
     for keep in [whole.len() - 20, whole.len() / 2, 100, 10] {
-        let request = Request::post("/predict").header(header::CONTENT_TYPE, "multipart/form-data; boundary=darkroom-test-boundary");
+        let request = Request::post("/predict")
+            .header(header::CONTENT_TYPE, "multipart/form-data; boundary=darkroom-test-boundary");
         let answer = ines.send(request.body(Body::from(whole[..keep].to_vec())).expect("a request")).await;
         answer.problem(400, "body_cut_off");
     }
     let broken = futures_util::stream::iter([Ok(whole[..150].to_vec()), Err(std::io::Error::other("gone"))]);
-    let request = Request::post("/predict").header(header::CONTENT_TYPE, "multipart/form-data; boundary=darkroom-test-boundary");
+    let request =
+        Request::post("/predict").header(header::CONTENT_TYPE, "multipart/form-data; boundary=darkroom-test-boundary");
     ines.send(request.body(Body::from_stream(broken)).expect("a request")).await.problem(400, "body_cut_off");
     assert_nothing_stays(&app).await;
 }
@@ -196,7 +213,9 @@ async fn paths_and_queries_are_parsed() {
     }
     ines.call(Method::PUT, "/predict", None).await.problem(405, "method_not_allowed");
     let page = ines.get("/problems/unknown_model").await;
-    assert!(page.status.is_success() && page.headers["content-type"].to_str().is_ok_and(|t| t.starts_with("text/html")));
+    assert!(
+        page.status.is_success() && page.headers["content-type"].to_str().is_ok_and(|t| t.starts_with("text/html"))
+    );
 }
 
 #[tokio::test]
@@ -208,7 +227,11 @@ async fn bad_work_is_answered_item_by_item() {
     for (posted, status, code) in [
         (json!({"outcome": "succeeded"}), 422, "invalid_result"),
         (json!({"outcome": "succeeded", "result": {"items": 3}}), 422, "invalid_result"),
-        (json!({"outcome": "succeeded", "result": {"items": [{"type": "box", "box": [0.2, 0.2, 0.1, 0.3]}]}}), 422, "invalid_result"),
+        (
+            json!({"outcome": "succeeded", "result": {"items": [{"type": "box", "box": [0.2, 0.2, 0.1, 0.3]}]}}),
+            422,
+            "invalid_result",
+        ),
         (json!({"outcome": "succeeded", "result": {"summary": "x".repeat(5000)}}), 422, "invalid_result"),
         (json!({"outcome": "succeeded", "result": {"fields": {"a": "x".repeat(3000)}}}), 413, "result_too_large"),
         (json!({"outcome": "retry", "result": {}}), 422, "invalid_result"),
@@ -219,21 +242,38 @@ async fn bad_work_is_answered_item_by_item() {
         let item = outcome(posted).await;
         assert_eq!((&item["status"], &item["problem"]["code"]), (&json!(status), &json!(code)), "{item}");
     }
-    let text = format!("{{\"worker\":\"{}\",\"items\":[{{\"id\":{},\"lease_no\":1,\"outcome\":\"succeeded\",\"result\":{{\"a\":NaN}}}}]}}", worker.id, job["id"]);
+    let text = format!(
+        "{{\"worker\":\"{}\",\"items\":[{{\"id\":{},\"lease_no\":1,\"outcome\":\"succeeded\",\"result\":{{\"a\":NaN}}}}]}}",
+        worker.id, job["id"]
+    );
     let nan = worker.key.raw("/jobs/complete", text).await.problem(400, "malformed_json");
     assert!(nan["mend"].as_str().is_some_and(|mend| mend.contains("NaN")));
-    let text = format!("{{\"worker\":\"{}\",\"items\":[{{\"id\":{},\"lease_no\":1,\"outcome\":\"succeeded\",\"result\":\"\\u0000\"}}]}}", worker.id, job["id"]);
+    let text = format!(
+        "{{\"worker\":\"{}\",\"items\":[{{\"id\":{},\"lease_no\":1,\"outcome\":\"succeeded\",\"result\":\"\\u0000\"}}]}}",
+        worker.id, job["id"]
+    );
     worker.key.raw("/jobs/complete", text).await.problem(422, "nul_character");
     let many: Vec<Value> = (0..1001).map(|_| json!({"id": Uuid::new_v4(), "lease_no": 1})).collect();
     worker.key.post("/jobs/release", json!({"worker": worker.id, "items": many})).await.problem(422, "invalid_field");
     let odd = json!({"id": job["id"], "lease_no": i64::MIN});
     assert_eq!(worker.succeed(&odd).await["problem"]["code"], "stale_lease");
-    for (field, value) in [("max", json!(0)), ("max", json!(100_000)), ("wait_s", json!(51)), ("wait_s", json!(-3)), ("linger_s", json!(99)), ("min", json!(0))] {
+    for (field, value) in [
+        ("max", json!(0)),
+        ("max", json!(100_000)),
+        ("wait_s", json!(51)),
+        ("wait_s", json!(-3)),
+        ("linger_s", json!(99)),
+        ("min", json!(0)),
+    ] {
         let mut body = json!({"worker": worker.id, "claim_id": Uuid::new_v4()});
         body[field] = value;
         worker.key.post("/jobs/claim", body).await.problem(422, "invalid_field");
     }
-    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'running' AND lease_no = 1").await, 1, "the job is as it was");
+    assert_eq!(
+        app.count("SELECT count(*) FROM job WHERE state = 'running' AND lease_no = 1").await,
+        1,
+        "the job is as it was"
+    );
     assert_eq!(worker.succeed(&job).await["status"], 200);
 }
 
@@ -265,13 +305,20 @@ async fn registrations_are_checked() {
 async fn credentials_are_told_apart() {
     let (app, ines, _) = desk().await;
     app.nobody().get("/auth/profile").await.problem(401, "missing_credential");
-    for token in ["nonsense", "a.b.c", "dr_000000000000_0000000000000000000000000000000000000000000000000000000000000000"] {
-        Client::new(app.router.clone(), Some(token.to_owned())).get("/auth/profile").await.problem(401, "unknown_credential");
+    for token in
+        ["nonsense", "a.b.c", "dr_000000000000_0000000000000000000000000000000000000000000000000000000000000000"]
+    {
+        Client::new(app.router.clone(), Some(token.to_owned()))
+            .get("/auth/profile")
+            .await
+            .problem(401, "unknown_credential");
     }
     let mut altered = ines.token.clone().expect("a token");
     altered.truncate(altered.len() - 4);
     Client::new(app.router.clone(), Some(altered)).get("/auth/profile").await.problem(401, "unknown_credential");
-    let basic = Request::post("/auth/login").header(header::AUTHORIZATION, "Basic Og==").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let basic = Request::post("/auth/login")
+        .header(header::AUTHORIZATION, "Basic Og==")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     let body = serde_urlencoded::to_string([("username", "ines"), ("password", PASSWORD)]).expect("a form");
     app.nobody().send(basic.body(Body::from(body)).expect("a request")).await.ok(200);
     app.nobody().post("/auth/login", json!({"username": "ines"})).await.problem(415, "unsupported_media_type");
@@ -282,12 +329,18 @@ async fn credentials_are_told_apart() {
 async fn wrong_passwords_are_throttled() {
     let (app, _, _) = desk().await;
     for _ in 0..10 {
-        app.nobody().form("/auth/login", &[("username", "ines"), ("password", "wrong")]).await.problem(401, "wrong_password");
+        app.nobody()
+            .form("/auth/login", &[("username", "ines"), ("password", "wrong")])
+            .await
+            .problem(401, "wrong_password");
     }
     let answer = app.nobody().form("/auth/login", &[("username", "ines"), ("password", PASSWORD)]).await;
     assert!(answer.headers["retry-after"].to_str().is_ok_and(|s| s.parse::<u32>().is_ok_and(|s| s > 0)));
     answer.problem(429, "too_many_logins");
-    app.nobody().form("/auth/login", &[("username", "nobody"), ("password", "wrong")]).await.problem(401, "wrong_password");
+    app.nobody()
+        .form("/auth/login", &[("username", "nobody"), ("password", "wrong")])
+        .await
+        .problem(401, "wrong_password");
     app.nobody().form("/auth/login", &[("username", "a\0"), ("password", "b")]).await.problem(422, "nul_character");
 }
 
@@ -303,7 +356,12 @@ async fn browsers_of_allowed_origins_may_call_and_see_errors() {
     let app = TestApp::with(|s| s.cors_origins = vec!["https://lab.example".to_owned()]).await;
     let ask = async |origin: &str| {
         let request = Request::get("/auth/profile").header("origin", origin).body(Body::empty()).expect("a request");
-        app.nobody().send(request).await.headers.get("access-control-allow-origin").map(|v| v.to_str().expect("text").to_owned())
+        app.nobody()
+            .send(request)
+            .await
+            .headers
+            .get("access-control-allow-origin")
+            .map(|v| v.to_str().expect("text").to_owned())
     };
     assert_eq!(ask("https://lab.example").await.as_deref(), Some("https://lab.example"));
     assert_eq!(ask("https://evil.example").await, None);

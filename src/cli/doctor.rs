@@ -35,7 +35,7 @@ pub async fn run(config: &Serve) -> anyhow::Result<Exit> {
     match config.limits().and_then(|_| config.origins()) {
         Ok(_) => findings.fine("the settings fit together"),
         Err(error) => {
-            findings.wrong(&format!("settings: {error:#}"), "change them; darkroom serve --help explains each")
+            findings.wrong(&format!("settings: {error:#}"), "change them; darkroom serve --help explains each");
         }
     }
     match PgConnection::connect_with(&config.database.options()?).await {

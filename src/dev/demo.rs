@@ -238,7 +238,7 @@ async fn check_faces(ctx: &Ctx, outcome: &Outcome) -> anyhow::Result<Vec<String>
             missed.push(format!("{file} was not submitted"));
             continue;
         };
-        let seen = crate::store::lookup::load(&mut db, &[md5], None).await?;
+        let seen = crate::store::lookup::load(&mut db, &[md5], None, true).await?;
         let result = seen.get(&md5).and_then(|s| s.status.results.get("face_detect"));
         let boxes: Vec<[f64; 4]> = result
             .and_then(|r| r.document["items"].as_array())

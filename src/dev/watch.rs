@@ -35,7 +35,7 @@ pub async fn run() -> anyhow::Result<()> {
         ("REDIS_URL", redis_url),
         ("DARKROOM_DATA", data.display().to_string()),
     ];
-    eprintln!("PostgreSQL: psql '{}'", database_url);
+    eprintln!("PostgreSQL: psql '{database_url}'");
     eprintln!(
         "make an administrator with:\n  DATABASE_URL='{database_url}' cargo run -- user create admin --roles admin,investigator,researcher"
     );

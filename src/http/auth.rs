@@ -28,10 +28,11 @@ impl FromRequestParts<Arc<AppState>> for Caller {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
-        let key = header("x-api-key").or_else(|| header("api_key")).or(bearer.filter(|b| b.starts_with("dr_")));
-        match (key, bearer) {
-            (Some(key), _) => Ok(Self::Key(auth::api_key(&state.ctx, key).await?)),
-            (None, Some(token)) => Ok(Self::User(auth::user(&state.ctx, token).await?)),
+        let key = header("x-api-key").or_else(|| header("api_key"));
+        // A user's token comes first: Swagger UI sends both where both are allowed.
+        match (bearer, key) {
+            (Some(token), _) if !token.starts_with("dr_") => Ok(Self::User(auth::user(&state.ctx, token).await?)),
+            (Some(key), _) | (None, Some(key)) => Ok(Self::Key(auth::api_key(&state.ctx, key).await?)),
             (None, None) => Err(Fault::new(Code::MissingCredential, "The request names no caller.").into()),
         }
     }

@@ -186,7 +186,7 @@ pub fn read_cursor<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K
     URL_SAFE_NO_PAD
         .decode(cursor)
         .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .and_then(|bytes| serde_json::from_value(json::parse(&bytes).ok()?).ok())
         .map(Some)
         .ok_or_else(|| Fault::invalid("query", "/cursor", "The cursor was not given by this list."))
 }

@@ -166,7 +166,7 @@ async fn get_image(
 /// For whoever uploaded them, administrators, and microservices while a job on the image lives whose model they serve. Knows ETag and Range.
 #[utoipa::path(get, path = "/images/{md5}/content", tag = "images", security(("user" = []), ("token" = []), ("key" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6"),
-           ("Range" = Option<String>, Header, description = "One range of bytes.", example = "bytes=0-1023")),
+           ("Range" = Option<String>, Header, description = "One range of bytes, as `bytes=0-1023`.")),
     responses((status = 200, content_type = "image/*", body = Vec<u8>, description = "The bytes as they were uploaded.", example = json!("(bytes)")),
               (status = 206, description = "The range."), (status = 304, description = "Not changed; it never does."), Problems))]
 async fn get_image_content(

@@ -61,8 +61,8 @@ struct JobDetail {
 }
 
 async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
-    let gates = ctx.gates().await.unwrap_or_default();
-    let waiting = lookup::waiting(ctx, &gates, &job.model, &job.status);
+    let gates = ctx.gates().await.ok();
+    let waiting = lookup::waiting(ctx, gates.as_ref(), &job.model, &job.status);
     JobDetail {
         job: job_out(&job.status, waiting),
         model: job.model,
@@ -128,6 +128,9 @@ async fn list_jobs(
             Ok::<_, Error>(listing::list(&mut db, user.scope(), &filter, limit).await?)
         })
         .await?;
+    // From what was found, shown or not: a page may show less than its limit.
+    let full = i64::try_from(found.len()).is_ok_and(|n| n >= limit);
+    let next_cursor = found.last().filter(|_| full).map(|job| extract::write_cursor(&job.status.id));
     let mut items = Vec::new();
     for job in found {
         // Who could name a hash and learn a job by it would learn that the image exists.
@@ -135,7 +138,7 @@ async fn list_jobs(
             items.push(detail(ctx, job, sight).await);
         }
     }
-    Ok(Json(Page::new(items, limit, |j: &JobDetail| j.job.id)))
+    Ok(Json(Page { items, next_cursor }))
 }
 
 /// One try at a job.

@@ -39,7 +39,7 @@ pub fn router(limits: &Limits) -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(list_statuses))
 }
 
-/// The upload form.
+/// The upload form. What may be left out may also be sent empty.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form; the form itself is read as a stream")]
 struct UploadForm {
@@ -50,25 +50,29 @@ struct UploadForm {
     #[schema(example = json!(["face_detect", "image_stats"]))]
     models: Vec<String>,
     /// −100…100; higher is sooner.
-    #[schema(default = 0, minimum = -100, maximum = 100)]
-    priority: Option<i16>,
+    #[schema(required = false, default = 0, minimum = -100, maximum = 100)]
+    priority: i16,
     /// Compute again even where a result is known.
-    #[schema(default = false)]
-    rerun: Option<bool>,
-    /// An object keyed by model.
-    params: Option<String>,
+    #[schema(required = false, default = false)]
+    rerun: bool,
+    /// An object keyed by model, as JSON.
+    #[schema(required = false, default = "{}")]
+    params: String,
     /// A UUID of yours: makes the request safe to repeat, and lets many requests be one submission.
-    submission: Option<Uuid>,
+    #[schema(required = false, example = "")]
+    submission: String,
     /// Refuse unless every model has a live worker.
-    #[schema(default = false)]
-    require_live: Option<bool>,
+    #[schema(required = false, default = false)]
+    require_live: bool,
     /// Refuse all if one file is bad.
-    #[schema(default = false)]
-    strict: Option<bool>,
-    /// Not before this time.
-    run_at: Option<DateTime<Utc>>,
+    #[schema(required = false, default = false)]
+    strict: bool,
+    /// Not before this time, as `2026-11-22T09:00:00Z`.
+    #[schema(required = false, example = "")]
+    run_at: String,
     /// Give up this many seconds after `run_at`.
-    finish_within_s: Option<f64>,
+    #[schema(required = false, default = 2_592_000)]
+    finish_within_s: f64,
 }
 
 /// The same for images that are stored already.
@@ -190,10 +194,12 @@ impl From<submit::Answer> for Submitted {
 async fn submit_images(
     State(state): State<Arc<AppState>>,
     InvestigatorUser(user): InvestigatorUser,
-    request: Request,
+    mut request: Request,
 ) -> Answer<impl IntoResponse> {
     let ctx = &state.ctx;
     let answer = if extract::is_json(request.headers()) {
+        // Names of images are short, whatever an upload may weigh.
+        DefaultBodyLimit::max(super::BODY_BYTES_MAX).apply(&mut request);
         let Json(body) = Json::<SubmitHashes>::from_request(request, &()).await?;
         let (ask, hashes) = read_hashes(ctx, body)?;
         submit::rerun(ctx, &user, &ask, &hashes).await?
@@ -229,6 +235,7 @@ fn read_hashes(ctx: &Ctx, body: SubmitHashes) -> Result<(Ask, Vec<ContentMd5>), 
     let parse = |(index, text): (usize, &String)| extract::md5(text, "body", format!("/images/{index}"));
     let hashes = body.images.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     let ask = Ask {
+        place: submit::Place::Body,
         models: distinct(body.models.iter().flat_map(|m| split_models(m)).collect()),
         params: body.params.unwrap_or_default(),
         priority: body.priority.unwrap_or(0),
@@ -328,7 +335,7 @@ pub fn job_out(job: &crate::domain::job::JobStatus, waiting: Option<&'static str
 
 fn prediction(
     ctx: &Ctx,
-    gates: &Arc<HashMap<String, Gate>>,
+    gates: Option<&Arc<HashMap<String, Gate>>>,
     md5: ContentMd5,
     status: ImageStatus,
     models: Option<&[String]>,
@@ -383,8 +390,9 @@ async fn get_prediction(
     let wait = extract::wait(query.wait_s, "query")?;
     let models: Option<Vec<String>> = query.models.as_deref().map(|m| split_models(m).collect());
     let status = lookup::wait_for(ctx, &user, md5, models.as_deref(), wait).await?;
-    let gates = ctx.gates().await.unwrap_or_default();
-    let out = prediction(ctx, &gates, md5, status, models.as_deref(), true);
+    let gates = ctx.gates().await.ok();
+    lookup::check_models(gates.as_ref(), &status, models.as_deref().unwrap_or_default())?;
+    let out = prediction(ctx, gates.as_ref(), md5, status, models.as_deref(), true);
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(out)))
 }
 
@@ -439,11 +447,11 @@ async fn list_statuses(
     distinct.sort();
     distinct.dedup();
     let found = lookup::statuses(ctx, &user, &distinct, results).await?;
-    let gates = ctx.gates().await.unwrap_or_default();
+    let gates = ctx.gates().await.ok();
     let item = |(sent, md5): (&String, Result<ContentMd5, Fault>)| match md5.and_then(|md5| {
         found
             .get(&md5)
-            .map(|status| prediction(ctx, &gates, md5, status.clone(), None, results))
+            .map(|status| prediction(ctx, gates.as_ref(), md5, status.clone(), None, results))
             .ok_or_else(|| Fault::not_found("image"))
     }) {
         Ok(p) => StatusItem {

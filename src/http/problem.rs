@@ -143,19 +143,25 @@ pub struct Problems;
 impl utoipa::IntoResponses for Problems {
     fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::response::Response>> {
         use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
-        let answer = |text: &str| {
-            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-            RefOr::T(ResponseBuilder::new().description(text).content("application/problem+json", content).build())
+        let answer = |text: &str, example: Fault| {
+            let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+            content = content.example(serde_json::to_value(Problem::from(example)).ok());
+            let response =
+                ResponseBuilder::new().description(text).content("application/problem+json", content.build());
+            RefOr::T(response.build())
         };
+        let wrong = Fault::new(Code::InvalidField, "limit is 0; it is from 1 to 500.");
+        let away = Fault::new(Code::Unavailable, "A part of the service does not answer.");
         [
             (
                 "4XX",
                 "The request is wrong; `mend` says what to do. 401 and 403 as the roles demand, 429 with Retry-After.",
+                wrong,
             ),
-            ("5XX", "The service cannot answer now; 503 comes with Retry-After."),
+            ("5XX", "The service cannot answer now; 503 comes with Retry-After.", away),
         ]
         .into_iter()
-        .map(|(status, text)| (status.to_owned(), answer(text)))
+        .map(|(status, text, example)| (status.to_owned(), answer(text, example)))
         .collect()
     }
 }

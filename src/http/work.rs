@@ -267,7 +267,12 @@ async fn complete_jobs(
         Some((claim_id, max)) => {
             let ask =
                 Claim { worker: body.worker, claim_id, max, wait: Duration::ZERO, min: 1, linger: Duration::ZERO };
-            Some(claim_out(claim_id, claim::claim(ctx, &key, &ask).await?, ctx.limits.lease_s))
+            // The items are committed: nothing about the next claim may hide what became of them.
+            let answer = claim::claim(ctx, &key, &ask).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, worker = %body.worker, "the claim after a completion failed");
+                claim::Answer::default()
+            });
+            Some(claim_out(claim_id, answer, ctx.limits.lease_s))
         }
     };
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed }))

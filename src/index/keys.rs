@@ -1,6 +1,8 @@
 //! The name of every key. Braces are literal hash tags: no script crosses them, so that a cluster could
 //! serve them.
 
+use uuid::Uuid;
+
 use crate::domain::image::ContentMd5;
 
 /// The ZSET of a model's due jobs: id by rank.
@@ -13,9 +15,9 @@ pub fn queue_epoch(namespace: &str, model: &str) -> String {
     format!("{{{namespace}:{model}}}:epoch")
 }
 
-/// The sweep that is under way: a flush takes it away, and the sweep then vouches for nothing.
-pub fn queue_sweep(namespace: &str, model: &str) -> String {
-    format!("{{{namespace}:{model}}}:sweep")
+/// A sweep that is under way: a flush takes it away, and the sweep then vouches for nothing.
+pub fn queue_sweep(namespace: &str, model: &str, sweep: Uuid) -> String {
+    format!("{{{namespace}:{model}}}:sweep:{sweep}")
 }
 
 /// The HASH of an image's statuses, in an epoch.

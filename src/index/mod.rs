@@ -9,17 +9,24 @@ pub mod queue;
 pub mod status;
 pub mod wake;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 
+use crate::domain::image::ContentMd5;
+
 /// How long connecting may take.
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
 /// Replies outstanding on the one connection before callers wait their turn.
 const PIPELINE_DEPTH: usize = 1024;
+/// Commands sent in one go: a large request must not look like a slow Redis.
+const PIPELINE_MAX: usize = 200;
+/// How many images with missed changes are remembered.
+const MISSED_MAX: usize = 100_000;
 
 /// The index of all models' queues and all images' statuses.
 pub struct Index {
@@ -30,6 +37,9 @@ pub struct Index {
     live: RwLock<Option<Live>>,
     /// Set when a pop met a queue that nobody vouches for.
     mistrust: AtomicBool,
+    connections: AtomicU64,
+    /// Images of which a change could not be mirrored while Redis was away.
+    missed: Mutex<HashSet<ContentMd5>>,
 }
 
 /// A connection to a Redis whose content belongs to an epoch.
@@ -50,6 +60,8 @@ impl Index {
             call_wait,
             live: RwLock::new(None),
             mistrust: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
+            missed: Mutex::default(),
         })
     }
 
@@ -70,11 +82,34 @@ impl Index {
         Ok((connection, run_id.trim().to_owned()))
     }
 
+    /// Takes the statuses that missed a change out of a Redis that is the one of before; false when there are too many
+    /// to tell, and only a new epoch helps.
+    pub async fn drop_missed(&self, connection: &mut MultiplexedConnection, epoch: &str) -> Result<bool, RedisError> {
+        let missed: Vec<ContentMd5> = self.missed.lock().unwrap_or_else(|e| e.into_inner()).drain().collect();
+        for images in missed.chunks(PIPELINE_MAX) {
+            let mut pipe = redis::pipe();
+            for md5 in images {
+                pipe.del(keys::status(&self.namespace, *md5, epoch)).ignore();
+            }
+            pipe.query_async::<()>(connection).await?;
+        }
+        Ok(missed.len() < MISSED_MAX)
+    }
+
+    /// Notes images whose change was not mirrored.
+    fn miss(&self, images: impl IntoIterator<Item = ContentMd5>) {
+        let mut missed = self.missed.lock().unwrap_or_else(|e| e.into_inner());
+        for md5 in images {
+            if missed.len() < MISSED_MAX {
+                missed.insert(md5);
+            }
+        }
+    }
+
     /// Starts to use a connection whose content belongs to this epoch.
     pub fn trust(&self, connection: MultiplexedConnection, epoch: &str) {
         let mut live = self.live.write().unwrap_or_else(|e| e.into_inner());
-        let generation = live.as_ref().map_or(0, |l| l.generation).wrapping_add(1);
-        let generation = generation.wrapping_add(u64::from(std::process::id()));
+        let generation = self.connections.fetch_add(1, Ordering::Relaxed);
         *live = Some(Live { connection, epoch: epoch.into(), generation });
     }
 

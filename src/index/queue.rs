@@ -4,7 +4,10 @@
 use redis::Script;
 use uuid::Uuid;
 
-use super::{Index, keys};
+use super::{Index, PIPELINE_MAX, keys};
+
+/// The longest that a sweep may take, in seconds.
+const SWEEP_S: u64 = 24 * 60 * 60;
 
 /// A due job of a model.
 #[derive(Debug, Clone)]
@@ -31,8 +34,8 @@ for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
 return ids";
 
 const VOUCH: &str = "
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
+if redis.call('DEL', KEYS[2]) == 0 then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
 return 1";
 
 impl Index {
@@ -65,6 +68,14 @@ impl Index {
         if hints.is_empty() {
             return Some(0);
         }
+        let mut missing = 0;
+        for hints in hints.chunks(PIPELINE_MAX) {
+            missing += self.push_some(hints).await?;
+        }
+        Some(missing)
+    }
+
+    async fn push_some(&self, hints: &[Hint]) -> Option<u64> {
         self.run(async |live| {
             let mut pipe = redis::pipe();
             for hint in hints {
@@ -100,7 +111,7 @@ impl Index {
         self.run(async |live| {
             let mut pipe = redis::pipe();
             for model in models {
-                pipe.set(keys::queue_sweep(&self.namespace, model), sweep.to_string()).ignore();
+                pipe.set_ex(keys::queue_sweep(&self.namespace, model, sweep), 1, SWEEP_S).ignore();
             }
             pipe.query_async::<()>(&mut live.connection).await
         })
@@ -114,8 +125,7 @@ impl Index {
             self.run(async |live| {
                 Script::new(VOUCH)
                     .key(keys::queue_epoch(&self.namespace, model))
-                    .key(keys::queue_sweep(&self.namespace, model))
-                    .arg(sweep.to_string())
+                    .key(keys::queue_sweep(&self.namespace, model, sweep))
                     .arg(&*live.epoch)
                     .invoke_async::<i64>(&mut live.connection)
                     .await

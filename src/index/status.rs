@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use redis::Script;
 use uuid::Uuid;
 
-use super::{Index, keys};
+use super::{Index, PIPELINE_MAX, keys};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobStatus, Success};
 
@@ -54,7 +54,10 @@ for i = 4, #ARGV, 2 do
   else put_newer(KEYS[1], ARGV[i], ARGV[i + 1]) end
 end
 local life = tonumber(ARGV[2])
-if ARGV[3] == '0' or redis.call('EXISTS', KEYS[2]) == 1 then life = tonumber(ARGV[1]) end
+local marked = redis.call('EXISTS', KEYS[2]) == 1
+if ARGV[3] == '0' or marked then life = tonumber(ARGV[1]) end
+-- What was read may be older than the change that left the mark.
+if marked and was == -2 then life = 2 end
 if was > 0 and was < life then life = was end
 redis.call('EXPIRE', KEYS[1], life)
 return 1"
@@ -92,6 +95,14 @@ pub struct Change<'a> {
 impl Index {
     /// Reads mirrored statuses; a key that is not there is a miss, and so is everything while Redis is away.
     pub async fn read_statuses(&self, images: &[ContentMd5]) -> HashMap<ContentMd5, Mirrored> {
+        let mut found = HashMap::new();
+        for images in images.chunks(PIPELINE_MAX) {
+            found.extend(self.read_some(images).await);
+        }
+        found
+    }
+
+    async fn read_some(&self, images: &[ContentMd5]) -> HashMap<ContentMd5, Mirrored> {
         let replies = self
             .run(async |live| {
                 let mut pipe = redis::pipe();
@@ -137,9 +148,14 @@ impl Index {
 
     /// Mirrors transitions, in one pipeline.
     pub async fn change_statuses(&self, changes: &[Change<'_>]) {
-        if changes.is_empty() {
-            return;
+        for changes in changes.chunks(PIPELINE_MAX) {
+            if self.change_some(changes).await.is_none() {
+                self.miss(changes.iter().map(|change| change.md5));
+            }
         }
+    }
+
+    async fn change_some(&self, changes: &[Change<'_>]) -> Option<()> {
         self.run(async |live| {
             let script = Script::new(CHANGE);
             let mut pipe = redis::pipe();
@@ -156,14 +172,17 @@ impl Index {
             }
             pipe.query_async::<()>(&mut live.connection).await
         })
-        .await;
+        .await
     }
 
     /// Shortens the life of the mirrored statuses of images with live jobs, so that a lost transition shows soon.
     pub async fn shorten_statuses(&self, images: &[ContentMd5]) {
-        if images.is_empty() {
-            return;
+        for images in images.chunks(PIPELINE_MAX) {
+            self.shorten_some(images).await;
         }
+    }
+
+    async fn shorten_some(&self, images: &[ContentMd5]) {
         self.run(async |live| {
             let script = Script::new(SHORTEN);
             let mut pipe = redis::pipe();
@@ -180,9 +199,14 @@ impl Index {
 
     /// Marks images whose status is about to change, and shortens the life of what is mirrored of them.
     pub async fn mark_statuses(&self, images: &[ContentMd5]) {
-        if images.is_empty() {
-            return;
+        for images in images.chunks(PIPELINE_MAX) {
+            if self.mark_some(images).await.is_none() {
+                self.miss(images.iter().copied());
+            }
         }
+    }
+
+    async fn mark_some(&self, images: &[ContentMd5]) -> Option<()> {
         self.run(async |live| {
             let script = Script::new(MARK);
             let mut pipe = redis::pipe();
@@ -199,7 +223,7 @@ impl Index {
             }
             pipe.query_async::<()>(&mut live.connection).await
         })
-        .await;
+        .await
     }
 }
 

@@ -3,14 +3,20 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use redis::RedisError;
 use tokio::sync::{Notify, oneshot, watch};
 use uuid::Uuid;
 
-use super::{Index, keys};
+use super::{Index, PIPELINE_MAX, keys};
 use crate::domain::image::ContentMd5;
+
+/// How long subscribing may take.
+const SUBSCRIBE_WAIT: Duration = Duration::from_secs(2);
+/// After this much silence the subscription is made anew: a half-open connection says nothing either.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Why a waiting claim was woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +27,12 @@ pub enum Wake {
     Probed,
 }
 
+/// Those who wait for jobs of one model, first come first, each with its ticket.
+type Line = VecDeque<(u64, oneshot::Sender<Wake>)>;
+
 /// Who waits in this process, for jobs of a model or for news of an image.
 pub struct Waiters {
-    models: Mutex<HashMap<String, VecDeque<(u64, oneshot::Sender<Wake>)>>>,
+    models: Mutex<HashMap<String, Line>>,
     images: Mutex<HashMap<ContentMd5, Arc<Notify>>>,
     next: std::sync::atomic::AtomicU64,
     /// Moves whenever any job ends.
@@ -78,16 +87,20 @@ impl Waiters {
         Arc::clone(images.entry(md5).or_default())
     }
 
-    /// Wakes everybody who waits for news of these images.
-    pub fn wake_images(&self, images: impl IntoIterator<Item = ContentMd5>) {
+    /// Wakes everybody who waits for jobs on these images to end.
+    pub fn jobs_ended(&self, images: impl IntoIterator<Item = ContentMd5>) {
+        let mut any = false;
         let waiting = lock(&self.images);
         for md5 in images {
+            any = true;
             if let Some(notify) = waiting.get(&md5) {
                 notify.notify_waiters();
             }
         }
         drop(waiting);
-        self.ended.send_modify(|n| *n += 1);
+        if any {
+            self.ended.send_modify(|n| *n += 1);
+        }
     }
 
     /// Follows the ending of jobs, any of them.
@@ -105,7 +118,7 @@ impl Waiters {
             (Some("model"), Some(model), Some(count)) => {
                 self.wake_model(model, count.parse().unwrap_or(1), Wake::Pushed);
             }
-            (Some("image"), Some(md5), None) => self.wake_images(ContentMd5::parse(md5)),
+            (Some("image"), Some(md5), None) => self.jobs_ended(ContentMd5::parse(md5)),
             _ => {}
         }
     }
@@ -151,17 +164,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Index {
-    /// Tells the other replicas about pushed jobs and changed images.
+    /// Tells the other replicas about pushed jobs and images whose jobs ended.
     pub async fn tell(&self, replica: Uuid, models: &[(String, usize)], images: &[ContentMd5]) {
         if models.is_empty() && images.is_empty() {
             return;
         }
         let channel = keys::wake(&self.namespace);
+        for images in images.chunks(PIPELINE_MAX) {
+            self.tell_images(replica, images).await;
+        }
+        if models.is_empty() {
+            return;
+        }
         self.run(async |live| {
             let mut pipe = redis::pipe();
             for (model, count) in models {
                 pipe.publish(&channel, format!("{replica} model {model} {count}")).ignore();
             }
+            pipe.query_async::<()>(&mut live.connection).await
+        })
+        .await;
+    }
+
+    async fn tell_images(&self, replica: Uuid, images: &[ContentMd5]) {
+        let channel = keys::wake(&self.namespace);
+        self.run(async |live| {
+            let mut pipe = redis::pipe();
             for md5 in images {
                 pipe.publish(&channel, format!("{replica} image {md5}")).ignore();
             }
@@ -179,12 +207,17 @@ impl Index {
         Some(reply.1)
     }
 
-    /// Listens to the other replicas until the connection breaks.
+    /// Listens to the other replicas until the connection breaks, or has been silent for so long that it may have.
     pub async fn listen(&self, waiters: &Waiters) -> Result<(), RedisError> {
-        let mut subscription = self.client.get_async_pubsub().await?;
-        subscription.subscribe(keys::wake(&self.namespace)).await?;
+        let subscribing = async {
+            let mut subscription = self.client.get_async_pubsub().await?;
+            subscription.subscribe(keys::wake(&self.namespace)).await?;
+            Ok::<_, RedisError>(subscription)
+        };
+        let late = |_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        let mut subscription = tokio::time::timeout(SUBSCRIBE_WAIT, subscribing).await.map_err(late)??;
         let mut messages = subscription.on_message();
-        while let Some(message) = messages.next().await {
+        while let Ok(Some(message)) = tokio::time::timeout(SILENCE_MAX, messages.next()).await {
             if let Ok(text) = message.get_payload::<String>() {
                 waiters.hear(&text);
             }

@@ -3,29 +3,32 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
+
 use crate::service::{Ctx, Result};
 use crate::store::upkeep;
 
 /// How old a blob must be; no request lasts nearly as long.
 pub const BLOB_AGE: Duration = Duration::from_secs(24 * 3600);
-/// The most blobs that one tick looks at.
-const BLOBS_MAX: usize = 10_000;
 
 /// Removes orphans older than `age`; answers how many.
 pub async fn collect_blobs(ctx: &Ctx, age: Duration) -> Result<usize> {
-    let old = ctx.blobs.older_than(age, BLOBS_MAX).await?;
-    let ids: Vec<_> = old.iter().map(|(_, blob)| *blob).collect();
-    let named = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            upkeep::named_blobs(&mut db, &ids).await
-        })
-        .await?;
     let mut removed = 0;
-    for (sha256, blob) in old.iter().filter(|(_, blob)| !named.contains(blob)) {
-        ctx.blobs.remove(sha256, *blob).await?;
-        removed += 1;
+    let mut pages = std::pin::pin!(ctx.blobs.older_than(age));
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        let ids: Vec<_> = page.iter().map(|(_, blob)| *blob).collect();
+        let named = ctx
+            .db
+            .within(async {
+                let mut db = ctx.db.pool().acquire().await?;
+                upkeep::named_blobs(&mut db, &ids).await
+            })
+            .await?;
+        for (sha256, blob) in page.iter().filter(|(_, blob)| !named.contains(blob)) {
+            ctx.blobs.remove(sha256, *blob).await?;
+            removed += 1;
+        }
     }
     Ok(removed)
 }

@@ -1,7 +1,8 @@
-//! The due pass: jobs whose time has come are flagged and pushed; jobs past `finish_by` end.
+//! The due pass: jobs whose time has come are flagged and pushed; jobs past `finish_by` and those of retired models
+//! end.
 
 use crate::service::{Ctx, Result, announce, jobs as job_service};
-use crate::store::{jobs, moves, upkeep};
+use crate::store::{jobs, models, moves, upkeep};
 
 /// The most jobs that one pass moves.
 const ROWS_MAX: i64 = 2_000;
@@ -16,7 +17,10 @@ pub async fn due_pass(ctx: &Ctx) -> Result<()> {
                 return Ok((Vec::new(), Vec::new()));
             }
             let due = jobs::flag_due(&mut tx, ROWS_MAX).await?;
-            let expired = moves::expire(&mut tx, ROWS_MAX).await?;
+            let mut expired = moves::expire(&mut tx, ROWS_MAX).await?;
+            for model in models::retired(&mut tx).await? {
+                expired.extend(moves::cancel_queued_of(&mut tx, &model, None, ROWS_MAX).await?);
+            }
             tx.commit().await?;
             Ok::<_, crate::service::Error>((due, expired))
         })

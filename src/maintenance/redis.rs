@@ -40,7 +40,7 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
 /// Connects and takes up the epoch: the expected one when this is the Redis of before, else a new one, which
 /// sets aside whatever queues and statuses it holds.
 pub async fn reconnect(ctx: &Ctx) -> Result<()> {
-    let (connection, run_id) = ctx.index.connect().await.map_err(|e| Error::Unavailable(e.into()))?;
+    let (mut connection, run_id) = ctx.index.connect().await.map_err(|e| Error::Unavailable(e.into()))?;
     let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
     let standing = ctx
         .db
@@ -58,6 +58,16 @@ pub async fn reconnect(ctx: &Ctx) -> Result<()> {
         let why = "another replica met another redis at the same time";
         return Err(Error::Unavailable(why.into()));
     }
+    let current = ctx.index.drop_missed(&mut connection, epoch).await.map_err(|e| Error::Unavailable(e.into()))?;
+    if !current {
+        let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
+        let replace = async {
+            let mut db = ctx.db.pool().acquire().await?;
+            upkeep::replace_setting(&mut db, EPOCH, &standing, &fresh).await
+        };
+        ctx.db.within(replace).await?;
+        return Err(Error::Unavailable("too many statuses missed a change; taking up a new epoch".into()));
+    }
     ctx.index.trust(connection, epoch);
     Ok(())
 }
@@ -74,9 +84,9 @@ async fn warn_of_eviction(ctx: &Ctx) {
 
 pub(super) async fn listen(ctx: Arc<Ctx>) {
     loop {
-        if ctx.index.is_live() {
-            // Ends with the connection; the back-stops cover what is missed meanwhile.
-            let _ = ctx.index.listen(&ctx.waiters).await;
+        // The back-stops cover what is missed between two subscriptions.
+        if ctx.index.is_live() && ctx.index.listen(&ctx.waiters).await.is_ok() {
+            continue;
         }
         tokio::time::sleep(jittered(TRY_EVERY)).await;
     }

@@ -26,7 +26,8 @@ pub async fn rescue(ctx: &Ctx) -> Result<()> {
                 workers::extend_all(&mut tx, ctx.limits.lease_s).await?;
             }
             workers::give_up(&mut tx, ROWS_MAX).await?;
-            let moved = moves::rescue(&mut tx, rand::random(), ROWS_MAX).await?;
+            let locked = moves::lock_orphans(&mut tx, ROWS_MAX).await?;
+            let moved = moves::rescue(&mut tx, rand::random(), &locked).await?;
             tx.commit().await?;
             Ok::<_, crate::service::Error>(moved)
         })

@@ -25,6 +25,14 @@ pub fn made_up_password() -> String {
     groups.join("-")
 }
 
+/// A set of roles: sorted, without repeats.
+fn distinct(roles: &[Role]) -> Vec<Role> {
+    let mut roles = roles.to_vec();
+    roles.sort();
+    roles.dedup();
+    roles
+}
+
 /// Makes an account.
 pub async fn create(
     ctx: &Ctx,
@@ -39,14 +47,14 @@ pub async fn create(
     ctx.db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            accounts::create(&mut db, name.as_str(), email, &hash, roles, Some(by.account.id)).await.map_err(|error| {
-                match store::broken_constraint(&error) {
+            accounts::create(&mut db, name.as_str(), email, &hash, &distinct(roles), Some(by.account.id)).await.map_err(
+                |error| match store::broken_constraint(&error) {
                     Some("account_name_key") => {
                         Fault::new(Code::NameTaken, format!("An account {:?} exists.", name.as_str())).into()
                     }
                     _ => Error::from(error),
-                }
-            })
+                },
+            )
         })
         .await
 }
@@ -76,7 +84,12 @@ pub async fn update(ctx: &Ctx, by: &User, name: &str, wish: Wish) -> Result<Acco
         }
         None => None,
     };
-    let change = Change { email: wish.email, password_hash, roles: wish.roles, disabled: wish.disabled };
+    let change = Change {
+        email: wish.email,
+        password_hash,
+        roles: wish.roles.as_deref().map(distinct),
+        disabled: wish.disabled,
+    };
     let account = ctx
         .db
         .within(async {

@@ -26,13 +26,22 @@ pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
     ctx.index.push(&hints).await;
     let changes: Vec<Change<'_>> = moved.iter().map(change).collect();
     ctx.index.change_statuses(&changes).await;
-    let images: Vec<_> = moved.iter().map(|m| m.md5).collect();
-    ctx.waiters.wake_images(images.iter().copied());
+    // Who waits for an image waits for the end of its jobs.
+    let mut images: Vec<_> = moved.iter().filter(|m| m.status.state.ended()).map(|m| m.md5).collect();
+    images.sort();
+    images.dedup();
+    ctx.waiters.jobs_ended(images.iter().copied());
     let models = wake(ctx, &hints);
     ctx.index.tell(ctx.replica, &models, &images).await;
 }
 
-/// Pushes jobs whose time has come, or that were popped in vain, and wakes those who wait for them.
+/// Puts hints back that were popped in vain.
+pub async fn put_back(ctx: &Ctx, entries: Vec<QueueEntry>) {
+    let hints: Vec<Hint> = entries.into_iter().map(|e| Hint { id: e.id, model: e.model, rank: e.rank }).collect();
+    ctx.index.push(&hints).await;
+}
+
+/// Pushes jobs whose time has come and wakes those who wait for them.
 pub async fn ready(ctx: &Ctx, entries: Vec<QueueEntry>) {
     let hints: Vec<Hint> = entries.into_iter().map(|e| Hint { id: e.id, model: e.model, rank: e.rank }).collect();
     if hints.is_empty() {

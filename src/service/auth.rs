@@ -98,8 +98,12 @@ pub async fn log_in(ctx: &Ctx, name: &str, password: &str, source: &str) -> Resu
     let account = account
         .filter(|a| right && a.disabled_at.is_none())
         .ok_or_else(|| Fault::new(Code::WrongPassword, "The name and password do not belong together."))?;
-    let mut db = ctx.db.pool().acquire().await?;
-    store::accounts::clear_logins(&mut db, &name, source).await?;
+    ctx.db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok::<_, Error>(store::accounts::clear_logins(&mut db, &name, source).await?)
+        })
+        .await?;
     ctx.clock.anchor(now);
     issue(ctx, &account, now.timestamp())
 }

@@ -64,11 +64,12 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
     let until = Instant::now() + ask.wait;
     let mut take = Take::Hinted;
     let mut shut = touched.paused || touched.retired;
+    let mut limited = touched.limited;
     loop {
         let place = ctx.waiters.line_up(&touched.model);
         if !shut {
             linger(ctx, ask, &touched.model, until).await;
-            let jobs = carry_out(ctx, take, ask.clone(), touched.model.clone(), touched.limited).await?;
+            let jobs = carry_out(ctx, take, ask.clone(), touched.model.clone(), limited).await?;
             if !jobs.is_empty() {
                 return Ok(Answer { drain: false, jobs });
             }
@@ -80,7 +81,10 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
             _ = stopping.wait_for(|stopping| *stopping) => return Ok(Answer::default()),
         };
         take = if why == Wake::Probed { Take::Ranked } else { Take::Hinted };
-        shut = ctx.gates().await?.get(&touched.model).is_none_or(|gate| gate.paused);
+        let gates = ctx.gates().await?;
+        let gate = gates.get(&touched.model);
+        shut = gate.is_none_or(|g| g.paused || g.max_running.is_some_and(|most| g.running >= i64::from(most)));
+        limited = gate.is_some_and(|g| g.max_running.is_some());
     }
 }
 
@@ -157,7 +161,8 @@ async fn take_jobs(ctx: &Ctx, take: Take, ask: &Claim, model: &str, limited: boo
         let left: Vec<Uuid> =
             hints.iter().filter(|id| !taken.iter().any(|j| j.moved.status.id == **id)).copied().collect();
         if !left.is_empty() {
-            announce::ready(ctx, jobs::still_ready(&mut db, &left).await?).await;
+            // Without a wake-up, which would come back to this very claim: the probe is the back-stop.
+            announce::put_back(ctx, jobs::still_ready(&mut db, &left).await?).await;
         }
         if !taken.is_empty() {
             return Ok(taken);

@@ -63,7 +63,8 @@ pub async fn complete(ctx: &Ctx, key: &ApiKey, worker: Uuid, items: Vec<Item>) -
     let mut first = HashSet::new();
     let good: Vec<Finish> =
         checked.iter().filter_map(|(_, _, c)| c.as_ref().ok()).filter(|f| first.insert(f.id)).cloned().collect();
-    let fences: Vec<(Uuid, i64)> = checked.iter().filter(|c| c.2.is_ok()).map(|c| (c.0, c.1)).collect();
+    let fences: Vec<Fence> =
+        checked.iter().filter_map(|c| Some((c.0, c.1, c.2.as_ref().ok()?.outcome.as_str()))).collect();
     let mut settled = ctx
         .db
         .within(async {
@@ -89,6 +90,7 @@ pub async fn complete(ctx: &Ctx, key: &ApiKey, worker: Uuid, items: Vec<Item>) -
 pub async fn release(ctx: &Ctx, key: &ApiKey, worker: Uuid, items: &[(Uuid, i64)]) -> Result<Vec<Done>> {
     let mut first = HashSet::new();
     let once: Vec<(Uuid, i64)> = items.iter().copied().filter(|(id, _)| first.insert(*id)).collect();
+    let fences: Vec<Fence> = items.iter().map(|(id, lease_no)| (*id, *lease_no, "released")).collect();
     let mut settled = ctx
         .db
         .within(async {
@@ -98,12 +100,15 @@ pub async fn release(ctx: &Ctx, key: &ApiKey, worker: Uuid, items: &[(Uuid, i64)
             }
             workers::touch(&mut db, worker, &key.id, ctx.limits.lease_s, None).await?;
             let moved = moves::release(&mut db, worker, &once).await?;
-            settle(&mut db, worker, moved, once.iter().copied(), items).await
+            settle(&mut db, worker, moved, once.iter().copied(), &fences).await
         })
         .await?;
     announce::moved(ctx, &settled.moved).await;
     Ok(items.iter().map(|(id, lease_no)| Done { id: *id, outcome: settled.answer(*id, *lease_no) }).collect())
 }
+
+/// A job, a lease of it, and what was said of it: `succeeded`, `retry`, `rejected` or `released`.
+type Fence = (Uuid, i64, &'static str);
 
 /// What the two statements found: the first accepts, the second, with a fresh snapshot, recognises repeats.
 #[derive(Default)]
@@ -118,7 +123,7 @@ async fn settle(
     worker: Uuid,
     moved: Vec<Moved>,
     sent: impl Iterator<Item = (Uuid, i64)>,
-    fences: &[(Uuid, i64)],
+    fences: &[Fence],
 ) -> Result<Settlement> {
     let states: HashMap<Uuid, String> =
         moved.iter().map(|m| (m.status.id, m.status.state.as_str().to_owned())).collect();

@@ -22,7 +22,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if store::is_unavailable(&error) { Self::Unavailable(error.into()) } else { Self::Internal(error.into()) }
+        if store::is_unavailable(&error) {
+            Self::Unavailable(error.into())
+        } else if store::is_bad_value(&error) {
+            // The net under the parsers: PostgreSQL could not take a value, as a time beyond its calendar.
+            Self::Fault(Fault::new(Code::InvalidField, "A value is beyond what can be stored."))
+        } else {
+            Self::Internal(error.into())
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::auth::User;
 use super::{Ctx, Result};
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobState, Overall};
 use crate::service::ctx::Gate;
@@ -42,12 +42,14 @@ pub async fn statuses(
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, super::Error>(lookup::load(&mut db, &missing, Some(user.account.id)).await?)
+            Ok::<_, super::Error>(lookup::load(&mut db, &missing, Some(user.account.id), results).await?)
         })
         .await?;
     for (md5, seen) in loaded {
         let finished = overall(&seen.status, None).done();
-        ctx.index.fill_status(md5, &seen.status, &seen.accounts, finished).await;
+        if results {
+            ctx.index.fill_status(md5, &seen.status, &seen.accounts, finished).await;
+        }
         if user.is_admin() || seen.accounts.contains(&user.account.id) {
             found.insert(md5, seen.status);
         }
@@ -90,10 +92,10 @@ pub fn overall(status: &ImageStatus, models: Option<&[String]>) -> Overall {
     Overall::of(status.jobs.iter().filter(|(model, _)| named(model)).map(|(_, job)| job.state))
 }
 
-/// Why each queued job waits, as far as is known: `backoff`, `paused`, `no_live_worker`, `limit`.
+/// Why a queued job waits, as far as is known (nothing is while the gates are not): `backoff`, `paused`, `no_live_worker`, `limit`.
 pub fn waiting(
     ctx: &Ctx,
-    gates: &Arc<HashMap<String, Gate>>,
+    gates: Option<&Arc<HashMap<String, Gate>>>,
     model: &str,
     job: &crate::domain::job::JobStatus,
 ) -> Option<&'static str> {
@@ -101,12 +103,26 @@ pub fn waiting(
         return None;
     }
     let later = job.run_at.zip(ctx.clock.now()).is_some_and(|(run_at, now)| run_at > now);
-    match gates.get(model) {
-        _ if later => Some("backoff"),
+    if later {
+        return Some("backoff");
+    }
+    match gates?.get(model) {
         None => Some("no_live_worker"),
         Some(gate) if gate.paused => Some("paused"),
         Some(gate) if gate.workers == 0 => Some("no_live_worker"),
         Some(gate) if gate.max_running.is_some_and(|max| gate.running >= i64::from(max)) => Some("limit"),
         Some(_) => None,
+    }
+}
+
+/// Refuses names that no model has; while the models are not known, none is refused.
+pub fn check_models(gates: Option<&Arc<HashMap<String, Gate>>>, status: &ImageStatus, models: &[String]) -> Result<()> {
+    let known = |name: &String| status.jobs.contains_key(name) || gates.is_none_or(|gates| gates.contains_key(name));
+    match models.iter().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let detail = format!("No model is named {:?}.", crate::domain::name::shorten(name));
+            Err(Fault::new(Code::UnknownModel, detail).at("query", "/models").into())
+        }
     }
 }

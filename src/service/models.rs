@@ -28,28 +28,22 @@ pub async fn update(ctx: &Ctx, user: &User, model: &Model, change: &Change) -> R
         .await?;
     ctx.board.forget(&());
     if change.retired == Some(true) {
-        cancel_queued(ctx, user, &model.name).await?;
+        // The first of them at once; the due pass goes on with the rest.
+        let moved = ctx
+            .db
+            .within(async {
+                let mut db = ctx.db.pool().acquire().await?;
+                Ok::<_, Error>(
+                    moves::cancel_queued_of(&mut db, &model.name, Some(user.account.id), CANCEL_AT_ONCE).await?,
+                )
+            })
+            .await?;
+        jobs::announce_cancelled(ctx, &moved).await;
+        ctx.index.clear_queue(&model.name).await;
     }
     if change.paused == Some(false) || change.max_running.is_some() {
         ctx.waiters.wake_model(&model.name, WAKE_MAX, Wake::Probed);
         ctx.index.tell(ctx.replica, &[(model.name.clone(), WAKE_MAX)], &[]).await;
     }
     Ok(())
-}
-
-async fn cancel_queued(ctx: &Ctx, user: &User, model: &str) -> Result<()> {
-    loop {
-        let moved = ctx
-            .db
-            .within(async {
-                let mut db = ctx.db.pool().acquire().await?;
-                Ok::<_, Error>(moves::cancel_queued_of(&mut db, model, Some(user.account.id), CANCEL_AT_ONCE).await?)
-            })
-            .await?;
-        jobs::announce_cancelled(ctx, &moved).await;
-        if moved.is_empty() {
-            ctx.index.clear_queue(model).await;
-            return Ok(());
-        }
-    }
 }

@@ -41,12 +41,8 @@ pub async fn register(ctx: &Ctx, key: &ApiKey, new: &Registration) -> Result<(Uu
     ctx.db
         .within(async {
             let mut tx = ctx.db.begin().await?;
-            if let Some(owner) = models::owner(&mut tx, name).await? {
-                if !key.trusted && owner != key.owner {
-                    let detail = format!("{name:?} belongs to another researcher.");
-                    return Err(Fault::new(Code::OutOfScope, detail).into());
-                }
-            }
+            // Locked in turn, so that a fleet that starts together does not deadlock.
+            models::owner(&mut tx, name).await?;
             let described = Described {
                 name,
                 version: &new.version,
@@ -55,7 +51,10 @@ pub async fn register(ctx: &Ctx, key: &ApiKey, new: &Registration) -> Result<(Uu
                 labels: new.labels.as_deref(),
                 params_schema: new.params_schema.as_ref(),
             };
-            models::register(&mut tx, &described, key.owner, &key.id).await?;
+            let owner = models::register(&mut tx, &described, key.owner, &key.id).await?;
+            if !key.trusted && owner != key.owner {
+                return Err(Fault::new(Code::OutOfScope, format!("{name:?} belongs to another researcher.")).into());
+            }
             let session = NewSession {
                 key_id: &key.id,
                 model: name,

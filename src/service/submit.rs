@@ -32,6 +32,8 @@ const SUGGEST_FROM: i64 = 1000;
 /// What is asked for, the same for uploads and for stored images.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
+    /// Where the request has them: `form` or `body`.
+    pub place: Place,
     /// Names as sent, free of repeats.
     pub models: Vec<String>,
     /// Params by model.
@@ -43,6 +45,23 @@ pub struct Ask {
     pub strict: bool,
     pub run_at: Option<DateTime<Utc>>,
     pub finish_within_s: Option<f64>,
+}
+
+/// Which part of a request the asked-for lies in, for the faults that say where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Place {
+    #[default]
+    Form,
+    Body,
+}
+
+impl Place {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Form => "form",
+            Self::Body => "body",
+        }
+    }
 }
 
 /// A file of a request, staged or refused while it streamed.
@@ -204,16 +223,17 @@ async fn images_of(
 /// Verifies everything that concerns the whole request; a fault here leaves nothing behind.
 async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
     if ask.models.is_empty() {
-        return Err(Fault::new(Code::NoModel, "No model was named.").at("form", "/models").into());
+        return Err(Fault::new(Code::NoModel, "No model was named.").at(ask.place.as_str(), "/models").into());
     }
     if images > ctx.limits.images_max || images * ask.models.len() > ctx.limits.jobs_max {
         let (most, jobs) = (ctx.limits.images_max, ctx.limits.jobs_max);
         let detail =
             format!("{images} images × {} models; the limits are {most} images and {jobs} pairs.", ask.models.len());
-        return Err(Fault::new(Code::TooManyImages, detail).at("form", "/images").into());
+        return Err(Fault::new(Code::TooManyImages, detail).at(ask.place.as_str(), "/images").into());
     }
     for (index, name) in ask.models.iter().enumerate() {
-        Name::parse(name).map_err(|why| Fault::new(Code::UnknownModel, why).at("form", format!("/models/{index}")))?;
+        Name::parse(name)
+            .map_err(|why| Fault::new(Code::UnknownModel, why).at(ask.place.as_str(), format!("/models/{index}")))?;
     }
     let (known, names) = ctx
         .db
@@ -228,11 +248,11 @@ async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
         .await?;
     if let Some((index, name)) = ask.models.iter().enumerate().find(|(_, name)| !known.iter().any(|m| m.name == **name))
     {
-        return Err(unknown_model(index, name, &names).into());
+        return Err(unknown_model(ask, index, name, &names).into());
     }
     if let Some(dead) = known.iter().find(|m| ask.require_live && m.workers == 0) {
         let detail = format!("{:?} has no live worker.", dead.name);
-        return Err(Fault::new(Code::NoLiveWorker, detail).at("form", "/require_live").into());
+        return Err(Fault::new(Code::NoLiveWorker, detail).at(ask.place.as_str(), "/require_live").into());
     }
     let loads = known.iter().map(|m| (m.name.clone(), Load { workers: m.workers, queued: m.queued })).collect();
     let mut sorted = ask.models.clone();
@@ -243,7 +263,7 @@ async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
         .collect::<Result<_>>()?;
     if let Some(stray) = ask.params.keys().find(|name| !ask.models.contains(name)) {
         let detail = format!("params are given for {:?}, which is not among the models.", shorten(stray));
-        return Err(Fault::invalid("form", format!("/params/{stray}"), detail).into());
+        return Err(Fault::invalid(ask.place.as_str(), format!("/params/{stray}"), detail).into());
     }
     let terms = Terms {
         priority: ask.priority,
@@ -254,18 +274,18 @@ async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
     Ok(Plan { models, loads, terms })
 }
 
-fn unknown_model(index: usize, name: &str, known: &[String]) -> Fault {
+fn unknown_model(ask: &Ask, index: usize, name: &str, known: &[String]) -> Fault {
     let fault = Fault::new(Code::UnknownModel, format!("No model is named {name:?}."));
     let fault = match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => fault.mend(format!("Did you mean {near:?}? GET /models lists them.")),
         None => fault,
     };
-    fault.at("form", format!("/models/{index}"))
+    fault.at(ask.place.as_str(), format!("/models/{index}"))
 }
 
 fn params_of(ask: &Ask, model: &str) -> Result<Params> {
     let Some(body) = ask.params.get(model) else { return Ok(Params::default()) };
-    Params::new(body.clone()).map_err(|why| Fault::invalid("form", format!("/params/{model}"), why).into())
+    Params::new(body.clone()).map_err(|why| Fault::invalid(ask.place.as_str(), format!("/params/{model}"), why).into())
 }
 
 /// A file that is an image within the bounds.
@@ -332,7 +352,7 @@ fn collision(md5: ContentMd5) -> Fault {
 }
 
 fn nothing_or_strict(ask: &Ask, good: usize, rejected: &[Rejected]) -> Result<()> {
-    if good > 0 && !(ask.strict && !rejected.is_empty()) {
+    if good > 0 && (rejected.is_empty() || !ask.strict) {
         return Ok(());
     }
     let detail = format!("{} of {} images were rejected.", rejected.len(), good + rejected.len());

@@ -31,7 +31,8 @@ pub struct StoredImage {
     pub blob: Uuid,
 }
 
-/// Inserts images, or locks the rows that are there already. `images` is sorted by MD5 and free of repeats.
+/// Inserts images, or locks the rows that are there already (by a column that is no key, so that rows which refer
+/// to them can still be written). `images` is sorted by MD5 and free of repeats.
 pub async fn put(db: &mut PgConnection, images: &[NewImage]) -> sqlx::Result<Vec<StoredImage>> {
     let rows = sqlx::query(
         "INSERT INTO image (md5, sha256, bytes, media_type, width, height, frames, warnings, blob)
@@ -40,7 +41,7 @@ pub async fn put(db: &mut PgConnection, images: &[NewImage]) -> sqlx::Result<Vec
          FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::text[], $5::int[], $6::int[], $7::int[], $8::text[], $9::uuid[])
            AS t (md5, sha256, bytes, media_type, width, height, frames, warnings, blob)
          ORDER BY t.md5
-         ON CONFLICT ON CONSTRAINT image_md5_key DO UPDATE SET md5 = excluded.md5
+         ON CONFLICT ON CONSTRAINT image_md5_key DO UPDATE SET bytes = image.bytes
          RETURNING id, md5, sha256, blob",
     )
     .bind(images.iter().map(|i| i.md5.0.to_vec()).collect::<Vec<_>>())

@@ -60,7 +60,7 @@ pub async fn enqueue(
         "WITH wanted AS (
            SELECT w.*, t.run_at, t.run_at <= t.now AS due
            FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS w (image_id, model, params_hash),
-                (SELECT c.now, coalesce($5, c.now) AS run_at FROM (SELECT clock_timestamp() AS now) AS c) AS t
+                (SELECT c.now, greatest(coalesce($5, c.now), c.now) AS run_at FROM (SELECT clock_timestamp() AS now) AS c) AS t
          ), put AS (
            INSERT INTO job (image_id, model, params_hash, priority, run_at, due, finish_by, retry_of, event_id)
            SELECT image_id, model, params_hash, $4, run_at, due, run_at + interval '1 s' * $6, $7, nextval('job_event_id')
@@ -176,10 +176,11 @@ pub async fn claim_hinted(
     hints: &[Uuid],
 ) -> sqlx::Result<Vec<Claimed>> {
     const SQL: &str = concat!(
-        "WITH cand AS MATERIALIZED (
+        "WITH live AS MATERIALIZED (SELECT FROM worker_session WHERE id = $1 AND ended_at IS NULL FOR SHARE
+         ), cand AS MATERIALIZED (
            SELECT j.id FROM job AS j JOIN model AS m ON m.name = j.model
-           WHERE j.id = ANY($4) AND j.model = $3 AND j.state = 'queued' AND j.run_at <= clock_timestamp()
-             AND j.finish_by > clock_timestamp() AND NOT m.paused
+           WHERE EXISTS (SELECT FROM live) AND j.id = ANY($4) AND j.model = $3 AND j.state = 'queued' AND j.run_at <= clock_timestamp()
+             AND j.finish_by > clock_timestamp() AND NOT m.paused AND m.max_running IS NULL AND m.retired_at IS NULL
            ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
          )",
         take!(
@@ -200,9 +201,10 @@ pub async fn claim_ranked(
     limit: i64,
 ) -> sqlx::Result<Vec<Claimed>> {
     const SQL: &str = concat!(
-        "WITH cand AS MATERIALIZED (
+        "WITH live AS MATERIALIZED (SELECT FROM worker_session WHERE id = $1 AND ended_at IS NULL FOR SHARE
+         ), cand AS MATERIALIZED (
            SELECT j.id FROM job AS j JOIN model AS m ON m.name = j.model
-           WHERE j.model = $3 AND j.state = 'queued' AND j.due AND j.finish_by > clock_timestamp() AND NOT m.paused
+           WHERE EXISTS (SELECT FROM live) AND j.model = $3 AND j.state = 'queued' AND j.due AND j.finish_by > clock_timestamp() AND NOT m.paused AND m.retired_at IS NULL
            ORDER BY j.rank, j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED
          )",
         take!(
@@ -219,7 +221,8 @@ pub async fn replay_claim(db: &mut PgConnection, session: Uuid, claim: Uuid) -> 
     const SQL: &str = concat!(
         "WITH cand AS MATERIALIZED (
            SELECT j.id FROM job AS j
-           WHERE j.session_id = $1 AND j.claim_id = $2 AND j.state = 'running' ORDER BY j.id FOR UPDATE OF j
+           WHERE j.session_id = $1 AND j.claim_id = $2 AND j.state = 'running'
+           ORDER BY j.image_id, j.model, j.params_hash FOR UPDATE OF j
          )",
         take!("started_at = clock_timestamp(),", "reclaimed")
     );
@@ -257,10 +260,13 @@ impl FromRow<'_, PgRow> for QueueEntry {
 
 /// Those of the popped ids that are due and queued after all, to be put back.
 pub async fn still_ready(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<QueueEntry>> {
-    sqlx::query_as("SELECT id, model, rank FROM job WHERE id = ANY($1) AND state = 'queued' AND due")
-        .bind(ids)
-        .fetch_all(db)
-        .await
+    sqlx::query_as(
+        "SELECT id, model, rank FROM job
+         WHERE id = ANY($1) AND state = 'queued' AND due AND finish_by > clock_timestamp()",
+    )
+    .bind(ids)
+    .fetch_all(db)
+    .await
 }
 
 /// Flags at most `limit` jobs whose time has come.
@@ -297,20 +303,25 @@ pub struct Settled {
     pub state: String,
 }
 
-/// Looks the refused items up with a fresh snapshot: in the archive, or among the attempts after a retry or
-/// release.
-pub async fn settled(db: &mut PgConnection, session: Uuid, items: &[(Uuid, i64)]) -> sqlx::Result<Vec<Settled>> {
+/// Looks the refused items up with a fresh snapshot: in the archive, or, for what says `retry` or `released`, among
+/// the attempts that ended so. A result for a lease that was given back is not one of them.
+pub async fn settled(
+    db: &mut PgConnection,
+    session: Uuid,
+    items: &[(Uuid, i64, &'static str)],
+) -> sqlx::Result<Vec<Settled>> {
     let rows = sqlx::query(
         "SELECT t.id, t.lease_no, coalesce(a.state::text, 'queued') AS state
-         FROM unnest($2::uuid[], $3::bigint[]) AS t (id, lease_no)
+         FROM unnest($2::uuid[], $3::bigint[], $4::text[]) AS t (id, lease_no, said)
          LEFT JOIN job_archive AS a ON a.id = t.id AND a.lease_no = t.lease_no AND a.session_id = $1
          LEFT JOIN attempt AS b ON b.job_id = t.id AND b.lease_no = t.lease_no AND b.session_id = $1
-                               AND b.outcome IN ('retry', 'released')
+                               AND b.outcome = t.said AND t.said IN ('retry', 'released')
          WHERE a.id IS NOT NULL OR b.job_id IS NOT NULL",
     )
     .bind(session)
-    .bind(items.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(items.iter().map(|(_, lease_no)| *lease_no).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.0).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.1).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.2).collect::<Vec<_>>())
     .fetch_all(db)
     .await?;
     rows.iter()

@@ -21,11 +21,12 @@ pub struct Seen {
 /// How many titles of one image are carried to the mirror.
 pub const TITLES_MAX: i64 = 100;
 
-/// Reads the status of every stored image among these keys.
+/// Reads the status of every stored image among these keys, with the results if asked.
 pub async fn load(
     db: &mut PgConnection,
     keys: &[ContentMd5],
     asking: Option<Uuid>,
+    results: bool,
 ) -> sqlx::Result<HashMap<ContentMd5, Seen>> {
     let mut by_id: HashMap<i64, (ContentMd5, Seen)> = HashMap::new();
     let rows = sqlx::query(
@@ -44,7 +45,9 @@ pub async fn load(
     }
     let ids: Vec<i64> = by_id.keys().copied().collect();
     read_jobs(db, &ids, &mut by_id).await?;
-    read_results(db, &ids, &mut by_id).await?;
+    if results {
+        read_results(db, &ids, &mut by_id).await?;
+    }
     Ok(by_id.into_values().collect())
 }
 

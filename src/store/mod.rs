@@ -99,3 +99,8 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+/// Whether a value was refused by its type (class 22, data exception).
+pub fn is_bad_value(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code.starts_with("22"))
+}

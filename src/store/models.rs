@@ -36,7 +36,7 @@ pub struct Model {
 }
 
 /// Depths are counted no further than this: a count must not cost more the longer a queue is.
-pub const DEPTH_COUNTED_MAX: i64 = 100_000;
+pub const DEPTH_COUNTED_MAX: i64 = 10_000;
 
 impl FromRow<'_, PgRow> for Model {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
@@ -73,7 +73,7 @@ macro_rules! select {
                     m.max_running, m.max_attempts, m.backoff_base_s, m.backoff_cap_s, m.deadline_s, m.retired_at, m.created_at,
                     coalesce(cardinality(s.versions), 0)::bigint AS workers,
                     coalesce((SELECT array_agg(DISTINCT v ORDER BY v) FROM unnest(s.versions) AS v), '{}') AS live_versions,
-                    (SELECT count(*) FROM (SELECT FROM job AS j WHERE j.model = m.name AND j.state = 'queued' LIMIT 100000) AS q) AS queued,
+                    (SELECT count(*) FROM (SELECT FROM job AS j WHERE j.model = m.name AND j.state = 'queued' LIMIT 10000) AS q) AS queued,
                     (SELECT count(*) FROM job AS j JOIN worker_session AS w ON w.id = j.session_id
                      WHERE w.model = m.name AND j.state = 'running') AS running,
                     (SELECT j.run_at FROM job AS j WHERE j.model = m.name AND j.state = 'queued' AND j.due
@@ -137,17 +137,19 @@ pub async fn register(
     model: &Described<'_>,
     owner: Option<Uuid>,
     key: &str,
-) -> sqlx::Result<()> {
-    sqlx::query(
+) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar(
         "WITH made AS (
            INSERT INTO model AS m (name, owner, last_version, description, tags, labels, params_schema)
            VALUES ($1, $2, $3, coalesce($4, ''), coalesce($5, '{}'), coalesce($6, '{}'), $7)
            ON CONFLICT ON CONSTRAINT model_pkey DO UPDATE SET
              last_version = excluded.last_version, description = coalesce($4, m.description), tags = coalesce($5, m.tags),
              labels = coalesce($6, m.labels), params_schema = coalesce($7, m.params_schema), retired_at = NULL
-           RETURNING name, (xmax = 0) AS new
+           RETURNING name, owner, (xmax = 0) AS new
+         ), told AS (
+           INSERT INTO job_event (code, key_id, model) SELECT 'model_registered', $8, name FROM made WHERE new
          )
-         INSERT INTO job_event (code, key_id, model) SELECT 'model_registered', $8, name FROM made WHERE new",
+         SELECT owner FROM made",
     )
     .bind(model.name)
     .bind(owner)
@@ -157,14 +159,13 @@ pub async fn register(
     .bind(model.labels)
     .bind(model.params_schema)
     .bind(key)
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_one(db)
+    .await
 }
 
 /// The owner of a model that is known; the outer option says whether it is.
 pub async fn owner(db: &mut PgConnection, name: &str) -> sqlx::Result<Option<Option<Uuid>>> {
-    sqlx::query_scalar("SELECT owner FROM model WHERE name = $1 FOR SHARE").bind(name).fetch_optional(db).await
+    sqlx::query_scalar("SELECT owner FROM model WHERE name = $1 FOR NO KEY UPDATE").bind(name).fetch_optional(db).await
 }
 
 /// What may change of a model; what is absent stays.
@@ -248,4 +249,14 @@ pub async fn gates(db: &mut PgConnection) -> sqlx::Result<Vec<GateRow>> {
             })
         })
         .collect()
+}
+
+/// Retired models that still have queued jobs.
+pub async fn retired(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT m.name FROM model AS m WHERE m.retired_at IS NOT NULL
+           AND EXISTS (SELECT FROM job AS j WHERE j.model = m.name AND j.state = 'queued')",
+    )
+    .fetch_all(db)
+    .await
 }

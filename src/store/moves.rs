@@ -299,17 +299,31 @@ pub async fn release_unlisted(
         .await
 }
 
-/// Takes at most `limit` running jobs whose session is over or missing, or whose attempt is past its deadline.
+/// Locks at most `limit` running jobs whose session is over or missing, or whose attempt is past its deadline.
+pub async fn lock_orphans(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "SELECT j.id FROM job AS j LEFT JOIN worker_session AS s ON s.id = j.session_id
+         WHERE j.state = 'running' AND (s.id IS NULL OR s.ended_at IS NOT NULL OR j.deadline_at < clock_timestamp())
+         ORDER BY j.image_id, j.model, j.params_hash LIMIT $1 FOR UPDATE OF j SKIP LOCKED",
+    )
+    .bind(limit)
+    .fetch_all(db)
+    .await
+}
+
+/// Takes those of the locked jobs away that are still orphaned or overdue: a statement of its own, because the one
+/// that locked may have joined a job's new row with its old session.
 ///
 /// A death costs no attempt but counts; [`DEATHS_MAX`] of them poison. A missed deadline is a failed attempt.
 /// `jitter` is a random fraction 0…1 of the back-off.
-pub async fn rescue(db: &mut PgConnection, jitter: f64, limit: i64) -> sqlx::Result<Vec<Moved>> {
+pub async fn rescue(db: &mut PgConnection, jitter: f64, locked: &[Uuid]) -> sqlx::Result<Vec<Moved>> {
     const SQL: &str = concat!(
         "WITH held AS MATERIALIZED (
            SELECT ", held_columns!(), ", (s.id IS NULL OR s.ended_at IS NOT NULL) AS orphan
            FROM job AS j LEFT JOIN worker_session AS s ON s.id = j.session_id
-           WHERE j.state = 'running' AND (s.id IS NULL OR s.ended_at IS NOT NULL OR j.deadline_at < clock_timestamp())
-           ORDER BY j.image_id, j.model, j.params_hash LIMIT $2 FOR UPDATE OF j SKIP LOCKED
+           WHERE j.id = ANY($2) AND j.state = 'running'
+             AND (s.id IS NULL OR s.ended_at IS NOT NULL OR j.deadline_at < clock_timestamp())
+           ORDER BY j.image_id, j.model, j.params_hash FOR UPDATE OF j
          ), judged AS MATERIALIZED (
            SELECT h.*, m.backoff_base_s, m.backoff_cap_s, nextval('job_event_id') AS new_event, clock_timestamp() AS at,
                   (CASE WHEN h.orphan THEN h.deaths + 1 ELSE h.deaths END)::smallint AS next_deaths,
@@ -335,7 +349,7 @@ pub async fn rescue(db: &mut PgConnection, jitter: f64, limit: i64) -> sqlx::Res
                      $1 * least(g.backoff_cap_s, g.backoff_base_s * 2.0 ^ least(g.next_deaths + g.next_attempt, 20)) END) AS next_run_at
            FROM judged AS g
          )", tail!());
-    sqlx::query_as(SQL).bind(jitter).bind(limit).bind(DEATHS_MAX).fetch_all(db).await
+    sqlx::query_as(SQL).bind(jitter).bind(locked).bind(DEATHS_MAX).fetch_all(db).await
 }
 
 /// The part of a head that ends live jobs without a completion.

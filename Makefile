@@ -1,0 +1,24 @@
+# Two commands: `make demo` and `make test`. Neither needs anything but cargo; the rest is found or fetched.
+
+.PHONY: demo test dev openapi
+
+# Python's packages are fetched while cargo builds.
+demo:
+	@mkdir -p .darkroom; { test -x .darkroom/venv/bin/pip || python3 -m venv .darkroom/venv; } >/dev/null 2>&1 \
+	  && .darkroom/venv/bin/pip install -q --disable-pip-version-check \
+	     -r examples/face_detect/requirements.txt -r examples/image_stats/requirements.txt >/dev/null 2>&1 & \
+	cargo build; built=$$?; wait; test $$built -eq 0
+	cargo run --quiet -- demo
+
+test:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo test
+	@cat target/postman.txt
+
+dev:
+	cargo run -- dev
+
+# Writes the document that a test holds the code to.
+openapi:
+	cargo run --quiet -- openapi > openapi/openapi.json
