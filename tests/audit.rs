@@ -1,1 +1,146 @@
-//! placeholder
+//! What an auditor finds in SQL.
+
+use darkroom::domain::account::Role;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, TypeInfo};
+
+use crate::support::TestApp;
+use crate::support::app::{PASSWORD, Worker};
+use crate::support::images::{md5_of, photo};
+
+/// The README's queries, in their order.
+fn queries() -> Vec<String> {
+    let readme = std::fs::read_to_string("README.md").expect("README.md");
+    readme.split("```sql\n").skip(1).filter_map(|part| part.split("```").next()).map(str::to_owned).collect()
+}
+
+/// A history with a known outcome: two successes, one rejection, one cancellation, one job that waits.
+async fn seeded() -> TestApp {
+    let app = TestApp::new().await;
+    let admin = app.admin().await;
+    admin.post("/auth/users", json!({"name": "ines", "password": PASSWORD, "roles": ["investigator"]})).await.ok(201);
+    let ines = app.log_in("ines", PASSWORD).await;
+    let rosa = app.user("rosa", &[Role::Researcher]).await;
+    let idle = rosa.post("/auth/key", json!({"service": "train", "models": ["*"]})).await.ok(201);
+    rosa.delete(&format!("/auth/key/{}", idle["id"].as_str().expect("an id"))).await.ok(204);
+    let worker = Worker::register(app.key_of(&rosa, "predict", &["ocr"]).await, "ocr", "v1").await;
+    app.sweep().await;
+    for n in 1..=5 {
+        ines.submit(&[("a.png", photo(n))], &["ocr"]).await;
+    }
+    let jobs = worker.claim(3).await;
+    worker.succeed(&jobs[0]).await;
+    worker.succeed(&jobs[1]).await;
+    worker.complete(&jobs[2], json!({"outcome": "rejected", "error": {"type": "ValueError"}})).await;
+    let queued = ines.get("/jobs?state=queued").await.ok(200)["items"][0]["id"].as_str().expect("an id").to_owned();
+    ines.post(&format!("/jobs/{queued}/cancel"), Value::Null).await.ok(200);
+    admin.patch("/models/ocr", json!({"paused": true})).await.ok(200);
+    app
+}
+
+/// Runs a query as the audit role, and answers its rows as text.
+async fn ask(app: &TestApp, sql: &str) -> Vec<Vec<Option<String>>> {
+    let mut db = PgConnection::connect(&app.settings.database.database_url.0).await.expect("a connection");
+    db.execute("SET ROLE darkroom_audit").await.expect("the audit role");
+    db.execute("SET default_transaction_read_only = on").await.expect("read-only");
+    let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut db).await.expect("the query");
+    let text = |row: &sqlx::postgres::PgRow, n: usize| match row.column(n).type_info().name() {
+        "INT8" => row.get::<Option<i64>, _>(n).map(|v| v.to_string()),
+        "INT2" => row.get::<Option<i16>, _>(n).map(|v| v.to_string()),
+        "BOOL" => row.get::<Option<bool>, _>(n).map(|v| v.to_string()),
+        "UUID" => row.get::<Option<uuid::Uuid>, _>(n).map(|v| v.to_string()),
+        "TIMESTAMPTZ" => row.get::<Option<chrono::DateTime<chrono::Utc>>, _>(n).map(|_| "a time".to_owned()),
+        "TEXT[]" => row.get::<Option<Vec<String>>, _>(n).map(|v| v.join(",")),
+        _ => row.get::<Option<String>, _>(n),
+    };
+    rows.iter().map(|row| (0..row.len()).map(|n| text(row, n)).collect()).collect()
+}
+
+fn column(rows: &[Vec<Option<String>>], n: usize) -> Vec<&str> {
+    rows.iter().map(|row| row[n].as_deref().unwrap_or("-")).collect()
+}
+
+#[tokio::test]
+async fn the_readmes_five_queries_answer_a_known_history() {
+    let app = seeded().await;
+    let queries = queries();
+    assert_eq!(queries.len(), 5);
+    let ends = ask(&app, &queries[0]).await;
+    assert_eq!(column(&ends, 1), ["cancelled", "failed", "queued", "succeeded"]);
+    assert_eq!(column(&ends, 2), ["-", "rejected", "-", "-"]);
+    assert_eq!(column(&ends, 3), ["1", "1", "1", "2"]);
+    let failed = ask(&app, &queries[1]).await;
+    assert_eq!((column(&failed, 1), column(&failed, 3)), (vec![md5_of(&photo(3)).as_str()], vec!["rejected"]));
+    let steps = ask(&app, &queries[2]).await;
+    assert_eq!(column(&steps, 2), ["created", "claimed", "succeeded"]);
+    assert_eq!(column(&steps, 7), ["ines", "-", "-"]);
+    assert!(steps[1][6].is_some() && steps[1][5].is_some(), "the key and worker that claimed it are named");
+    let keys = ask(&app, &queries[3]).await;
+    assert_eq!((column(&keys, 1), column(&keys, 4), column(&keys, 6)), (vec!["rosa"], vec!["1"], vec!["false"]));
+    let acts = ask(&app, &queries[4]).await;
+    assert_eq!(
+        column(&acts, 2),
+        ["user_created", "user_created", "user_created", "key_created", "key_disabled", "key_created", "model_changed"]
+    );
+    assert_eq!(column(&acts, 1), ["-", "root", "-", "rosa", "rosa", "rosa", "root"]);
+    assert_eq!(acts[6][6].as_deref(), Some("paused"));
+}
+
+#[tokio::test]
+async fn the_audit_role_sees_its_views_and_changes_nothing() {
+    let app = seeded().await;
+    let mut db = PgConnection::connect(&app.settings.database.database_url.0).await.expect("a connection");
+    db.execute("SET ROLE darkroom_audit").await.expect("the audit role");
+    for forbidden in
+        ["SELECT * FROM account", "SELECT * FROM api_key", "SELECT * FROM setting", "DELETE FROM job_event"]
+    {
+        let refused = db.execute(forbidden).await.expect_err(forbidden);
+        assert_eq!(
+            refused.as_database_error().and_then(|e| e.code()).as_deref(),
+            Some("42501"),
+            "{forbidden}: {refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn events_hold_ids_codes_and_numbers_only() {
+    let app = seeded().await;
+    let rows: Vec<(String,)> =
+        sqlx::query_as("SELECT job_event::text FROM job_event").fetch_all(app.ctx.db.pool()).await.expect("events");
+    for n in 1..=5 {
+        assert!(
+            !rows
+                .iter()
+                .any(|(row,)| row.contains(&md5_of(&photo(n))) || row.contains("a.png") || row.contains("ValueError"))
+        );
+    }
+    let unordered =
+        "SELECT count(*) FROM job_event a JOIN job_event b ON a.job_id = b.job_id AND a.id < b.id AND a.at > b.at";
+    assert_eq!(app.count(unordered).await, 0, "a job's events are in the order of their ids");
+    assert_eq!(app.count("SELECT count(*) FROM job_event WHERE code = 'worker_registered'").await, 1);
+}
+
+#[tokio::test]
+async fn partitions_are_made_once_and_take_what_is_new() {
+    let app = seeded().await;
+    darkroom::maintenance::make_partitions(&app.ctx).await.expect("a tick");
+    assert_eq!(app.count("SELECT count(*) FROM job_event_default").await, 0);
+    assert_eq!(app.count("SELECT count(*) FROM job_archive_default").await, 0);
+    // A day without a partition: rows fall into DEFAULT, and are moved out when it is made.
+    let mut db = PgConnection::connect(&app.settings.database.database_url.0).await.expect("a connection");
+    let today: String = sqlx::query_scalar("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD')")
+        .fetch_one(&mut db)
+        .await
+        .expect("a day");
+    for table in ["job_event", "job_archive"] {
+        let sql = format!(
+            "ALTER TABLE {table} DETACH PARTITION {table}_{today}; INSERT INTO {table} SELECT * FROM {table}_{today}; DROP TABLE {table}_{today}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await.expect("a day lost");
+    }
+    assert!(app.count("SELECT count(*) FROM job_event_default").await > 0);
+    darkroom::maintenance::make_partitions(&app.ctx).await.expect("a tick");
+    assert_eq!(app.count("SELECT count(*) FROM job_event_default").await, 0);
+    assert_eq!(app.count("SELECT count(*) FROM job_archive").await, 4);
+}

@@ -65,7 +65,8 @@ fn every_operation_is_described() {
 fn has_example(document: &Value, value: &Value) -> bool {
     match value {
         Value::Object(map) => {
-            let referred = map.get("$ref").and_then(Value::as_str).and_then(|r| document.pointer(r.trim_start_matches('#')));
+            let referred =
+                map.get("$ref").and_then(Value::as_str).and_then(|r| document.pointer(r.trim_start_matches('#')));
             map.contains_key("example")
                 || map.contains_key("examples")
                 || referred.is_some_and(|schema| has_example(document, schema))
@@ -141,7 +142,12 @@ fn the_collection_has_a_request_for_every_operation_and_no_other() {
 fn fits(template: &str, path: &str) -> bool {
     let (a, b): (Vec<&str>, Vec<&str>) = (template.split('/').collect(), path.split('/').collect());
     // A literal path wins over a template, as in the router.
-    a.len() == b.len() && a.iter().zip(b).all(|(t, p)| *t == p || (t.starts_with('{') && (p.starts_with("{{") || *t == "{code}" || *t == "{md5}" || *t == "{name}" || *t == "{model}")))
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(t, p)| {
+            *t == p
+                || (t.starts_with('{')
+                    && (p.starts_with("{{") || *t == "{code}" || *t == "{md5}" || *t == "{name}" || *t == "{model}"))
+        })
 }
 
 /// Fills `{{name}}` from the variables.
@@ -186,8 +192,12 @@ async fn the_collection_runs_in_order() {
         variables.insert(plain(&variable["key"]), plain(&variable["value"]));
     }
     let environment = [
-        ("base", ""), ("investigator", "demo-investigator"), ("investigator_password", PASSWORD),
-        ("admin", "demo-admin"), ("admin_password", PASSWORD), ("photo", "examples/photos/astronaut.jpg"),
+        ("base", ""),
+        ("investigator", "demo-investigator"),
+        ("investigator_password", PASSWORD),
+        ("admin", "demo-admin"),
+        ("admin_password", PASSWORD),
+        ("photo", "examples/photos/astronaut.jpg"),
     ];
     variables.extend(environment.map(|(k, v)| (k.to_owned(), v.to_owned())));
     for step in &steps {
@@ -195,7 +205,14 @@ async fn the_collection_runs_in_order() {
         let body = answer.json();
         for line in &step.expectations {
             let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
-            let told = || format!("{}: {line}\n{} {}", step.name, answer.status, String::from_utf8_lossy(&answer.bytes[..answer.bytes.len().min(600)]));
+            let told = || {
+                format!(
+                    "{}: {line}\n{} {}",
+                    step.name,
+                    answer.status,
+                    String::from_utf8_lossy(&answer.bytes[..answer.bytes.len().min(600)])
+                )
+            };
             match verb {
                 "expect" => assert_eq!(answer.status.as_u16().to_string(), rest.trim(), "{}", told()),
                 "capture" => {
@@ -225,7 +242,8 @@ async fn the_collection_runs_in_order() {
 async fn play(app: &TestApp, step: &Step, variables: &BTreeMap<String, String>) -> Answer {
     let request = &step.request;
     let url = request["url"]["raw"].as_str().or(request["url"].as_str()).expect("a url");
-    let mut built = Request::builder().method(request["method"].as_str().and_then(|m| m.parse::<Method>().ok()).expect("a method"));
+    let mut built =
+        Request::builder().method(request["method"].as_str().and_then(|m| m.parse::<Method>().ok()).expect("a method"));
     built = built.uri(fill(url, variables).replace(' ', "%20"));
     for header in request["header"].as_array().into_iter().flatten() {
         built = built.header(plain(&header["key"]), fill(&plain(&header["value"]), variables));
@@ -238,8 +256,12 @@ async fn play(app: &TestApp, step: &Step, variables: &BTreeMap<String, String>) 
         Some("raw") => (Some("application/json".to_owned()), fill(&plain(&body["raw"]), variables).into_bytes()),
         Some("urlencoded") => {
             let fields = body["urlencoded"].as_array().expect("fields");
-            let fields: Vec<(String, String)> = fields.iter().map(|f| (plain(&f["key"]), fill(&plain(&f["value"]), variables))).collect();
-            (Some("application/x-www-form-urlencoded".to_owned()), serde_urlencoded::to_string(fields).expect("a form").into_bytes())
+            let fields: Vec<(String, String)> =
+                fields.iter().map(|f| (plain(&f["key"]), fill(&plain(&f["value"]), variables))).collect();
+            (
+                Some("application/x-www-form-urlencoded".to_owned()),
+                serde_urlencoded::to_string(fields).expect("a form").into_bytes(),
+            )
         }
         Some("formdata") => {
             let mut form = crate::support::Form::default();
@@ -256,7 +278,11 @@ async fn play(app: &TestApp, step: &Step, variables: &BTreeMap<String, String>) 
         }
         _ => (None, Vec::new()),
     };
-    let given = request["header"].as_array().into_iter().flatten().any(|h| plain(&h["key"]).eq_ignore_ascii_case("content-type"));
+    let given = request["header"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|h| plain(&h["key"]).eq_ignore_ascii_case("content-type"));
     if let (Some(content_type), false) = (content_type, given) {
         built = built.header(header::CONTENT_TYPE, content_type);
     }

@@ -1,1 +1,159 @@
-//! placeholder
+//! PostgreSQL or Redis do not answer.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use darkroom::dev::{Postgres, Redis, process};
+use darkroom::maintenance;
+use darkroom::store::migrate;
+use serde_json::json;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::support::images::{md5_of, photo};
+use crate::support::{Form, TestApp, servers};
+
+/// A PostgreSQL of a test's own, to be stopped.
+async fn own_postgres(name: &str) -> Postgres {
+    let postgres = Postgres::start(&servers::scratch(name), &[], true).await.expect("PostgreSQL");
+    migrate::migrate(&PgConnectOptions::from_str(&postgres.url("postgres")).expect("a URL")).await.expect("a schema");
+    postgres
+}
+
+fn signal(pid: &str, signal: &str) {
+    process::output("kill", &[signal, pid]).expect("a signal");
+}
+
+/// Stops every process of a server: PostgreSQL's backends answer without their parent.
+fn stop_postgres(pid: &str, how: &str) {
+    let children = process::output("pgrep", &["-P", pid]).unwrap_or_default();
+    for child in children.split_whitespace().chain([pid]) {
+        // A backend may have ended meanwhile.
+        let _ = process::output("kill", &[how, child]);
+    }
+}
+
+#[tokio::test]
+async fn a_warm_look_up_answers_while_postgresql_stands_still() {
+    let postgres = own_postgres("stopped-postgres").await;
+    let app = TestApp::with(|s| s.database.database_url = darkroom::config::Secret(postgres.url("postgres"))).await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    let job = worker.claim(1).await.remove(0);
+    worker.succeed(&job).await;
+    let path = format!("/predict/{}", md5_of(&photo(1)));
+    ines.get(&path).await.ok(200);
+    let pid = postgres.pid().expect("a pid");
+    stop_postgres(&pid, "-STOP");
+    let start = Instant::now();
+    let looked = ines.get(&path).await;
+    let many = ines.post("/predict/status", json!({"images": [md5_of(&photo(1))], "results": true})).await;
+    let took = start.elapsed();
+    let form = Form::default().file("b.png", &photo(2)).text("models", "ocr");
+    let refused = ines.upload(form).await;
+    let refusal_took = start.elapsed();
+    stop_postgres(&pid, "-CONT");
+    let looked = looked.ok(200);
+    assert_eq!((&looked["status"], &looked["results"]["ocr"]["fields"]["ok"]), (&json!("succeeded"), &json!(true)));
+    assert_eq!(many.ok(200)["items"][0]["status"], "succeeded");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(refused.headers.contains_key("retry-after"));
+    refused.problem(503, "unavailable");
+    assert!(refusal_took < Duration::from_secs(20), "{refusal_took:?}");
+    let form = Form::default().file("b.png", &photo(2)).text("models", "ocr");
+    crate::support::until("the service to come back", async || ines.upload(form.clone()).await.status.as_u16() == 202)
+        .await;
+}
+
+#[tokio::test]
+async fn everything_is_right_without_redis() {
+    let nowhere = PathBuf::from("/nonexistent/redis.sock");
+    let app = TestApp::without_redis(&format!("redis+unix://{}", nowhere.display())).await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1)), ("b.png", photo(2))], &["ocr"]).await;
+    let path = format!("/predict/{}", md5_of(&photo(1)));
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
+    let jobs = worker.claim(8).await;
+    assert_eq!(jobs.len(), 2);
+    let first = jobs.iter().find(|j| j["image"]["md5"] == md5_of(&photo(1))).expect("the first");
+    worker.succeed(first).await;
+    let looked = ines.get(&path).await.ok(200);
+    assert_eq!((&looked["status"], &looked["results"]["ocr"]["job"]), (&json!("succeeded"), &first["id"]));
+    let ready = app.nobody().get("/health/ready").await.ok(200);
+    assert_eq!((&ready["status"], &ready["redis"]), (&json!("ok"), &json!("away")));
+}
+
+#[tokio::test]
+async fn a_flushed_redis_loses_no_job_and_heals() {
+    let redis = Redis::start(&servers::scratch("flushed-redis"), true).await.expect("Redis");
+    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    let files: Vec<(&str, Vec<u8>)> = (1..=4).map(|n| ("a.png", photo(n))).collect();
+    ines.submit(&files, &["ocr"]).await;
+    let client = redis::Client::open(redis.url()).expect("a client");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.expect("a flush");
+    assert_eq!(worker.claim(1).await.len(), 1, "served by PostgreSQL, because nobody vouches for the queue");
+    app.sweep().await;
+    assert_eq!(app.ctx.index.depth("ocr").await, Some(3), "the sweep put the rest back");
+    assert_eq!(worker.claim(8).await.len(), 3);
+    assert_eq!(app.ctx.index.depth("ocr").await, Some(0));
+    drop(redis);
+    let again = ines.get(&format!("/predict/{}", md5_of(&photo(1)))).await.ok(200);
+    assert_eq!(again["status"], "running");
+}
+
+#[tokio::test]
+async fn a_redis_that_stands_still_is_gone_on_without() {
+    let redis = Redis::start(&servers::scratch("stopped-redis"), true).await.expect("Redis");
+    let app = TestApp::with(|s| {
+        s.redis_url = darkroom::config::Secret(redis.url());
+        s.redis_wait_ms = 1_000;
+    })
+    .await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    signal(&redis.pid().expect("a pid"), "-STOP");
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    assert!(!app.ctx.index.is_live(), "the first call that took too long opened the circuit");
+    let jobs = worker.claim(1).await;
+    worker.succeed(&jobs[0]).await;
+    let path = format!("/predict/{}", md5_of(&photo(1)));
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded");
+    signal(&redis.pid().expect("a pid"), "-CONT");
+    crate::support::until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded", "what was mirrored before does not come back");
+}
+
+#[tokio::test]
+async fn another_redis_begins_another_epoch() {
+    let first = Redis::start(&servers::scratch("first-redis"), true).await.expect("Redis");
+    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(first.url())).await;
+    let setting = "SELECT count(DISTINCT value) FROM setting WHERE name = 'redis_epoch' AND value LIKE '% %'";
+    assert_eq!(app.count(setting).await, 1);
+    let epoch = || sqlx::query_scalar::<_, String>("SELECT value FROM setting WHERE name = 'redis_epoch'");
+    let before = epoch().fetch_one(app.ctx.db.pool()).await.expect("an epoch");
+    maintenance::reconnect(&app.ctx).await.expect("redis");
+    assert_eq!(epoch().fetch_one(app.ctx.db.pool()).await.expect("an epoch"), before, "the same Redis, the same epoch");
+    drop(first);
+    let _second = Redis::start(&servers::scratch("first-redis"), true).await.expect("Redis");
+    maintenance::reconnect(&app.ctx).await.expect("redis");
+    assert_ne!(epoch().fetch_one(app.ctx.db.pool()).await.expect("an epoch"), before);
+}
+
+#[tokio::test]
+async fn orphaned_bytes_are_collected_and_needed_ones_are_not() {
+    let app = TestApp::new().await;
+    app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    let orphan = app.ctx.blobs.root().join("00".repeat(32));
+    std::fs::create_dir_all(&orphan).expect("a folder");
+    std::fs::write(orphan.join(uuid::Uuid::new_v4().to_string()), b"left by a dead server").expect("a file");
+    assert_eq!(maintenance::collect_blobs(&app.ctx, Duration::from_secs(3600)).await.expect("a tick"), 0, "too young");
+    assert_eq!(maintenance::collect_blobs(&app.ctx, Duration::ZERO).await.expect("a tick"), 1);
+    ines.get(&format!("/images/{}/content", md5_of(&photo(1)))).await.ok(200);
+}

@@ -1,1 +1,242 @@
-//! placeholder
+//! The binary itself, as a process.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use darkroom::domain::account::Role;
+use futures_util::StreamExt;
+use md5::{Digest, Md5};
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+
+use crate::support::app::PASSWORD;
+use crate::support::images::png;
+use crate::support::{TestApp, servers};
+
+const DARKROOM: &str = env!("CARGO_BIN_EXE_darkroom");
+
+fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(DARKROOM).args(args).envs(environment.iter().copied()).stdin(Stdio::null()).output().expect("darkroom")
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A server process beside a test's own in-process one: the same database, Redis and folder.
+struct Process {
+    child: Child,
+    base: String,
+}
+
+impl Process {
+    fn start(app: &TestApp) -> Self {
+        let mut child = Command::new(DARKROOM)
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", "info"])
+            .env("DATABASE_URL", &app.settings.database.database_url.0)
+            .env("REDIS_URL", &app.settings.redis_url.0)
+            .env("DARKROOM_NAMESPACE", &app.settings.namespace)
+            .env("DARKROOM_DATA", &app.settings.data)
+            .env("DARKROOM_REDIS_WAIT_MS", "10000")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a server");
+        let mut lines = BufReader::new(child.stderr.take().expect("its log")).lines();
+        let base = lines.find_map(|line| {
+            let line = line.ok()?;
+            let at = line.find("http://")?;
+            line[at..].split("/docs").next().map(str::to_owned)
+        });
+        // Its log is read to the end, or it would block on a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, base: base.expect("its address in the log") }
+    }
+
+    /// The most memory it has held so far and holds now, in bytes.
+    fn resident(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux");
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).expect("a field");
+            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
+        };
+        (field("VmHWM"), field("VmRSS"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn serve_refuses_a_database_that_it_does_not_know() {
+    let empty = servers::empty_database().await;
+    let refused = run(&["serve"], &[("DATABASE_URL", &empty)]);
+    assert!(!refused.status.success() && said(&refused).contains("darkroom migrate"), "{}", said(&refused));
+    let migrated = run(&["migrate"], &[("DATABASE_URL", &empty)]);
+    assert!(migrated.status.success(), "{}", said(&migrated));
+    assert!(said(&run(&["migrate"], &[("DATABASE_URL", &empty)])).contains("up to date"));
+    let mut db = PgConnection::connect(&empty).await.expect("a connection");
+    sqlx::query("UPDATE refinery_schema_history SET version = 999 WHERE version = (SELECT max(version) FROM refinery_schema_history)")
+        .execute(&mut db)
+        .await
+        .expect("a newer schema");
+    let refused = run(&["serve"], &[("DATABASE_URL", &empty)]);
+    assert!(!refused.status.success() && said(&refused).contains("newer darkroom"), "{}", said(&refused));
+}
+
+#[tokio::test]
+async fn the_first_administrator_is_made_beside_the_server() {
+    let app = TestApp::new().await;
+    let url = app.settings.database.database_url.0.clone();
+    let environment = [("DATABASE_URL", url.as_str())];
+    let made = run(&["user", "create", "admin", "--roles", "admin,investigator"], &environment);
+    assert!(made.status.success(), "{}", said(&made));
+    let text = String::from_utf8_lossy(&made.stdout).into_owned();
+    let password = text.lines().nth(1).expect("a password");
+    assert_eq!(
+        app.log_in("admin", password).await.get("/auth/profile").await.ok(200)["roles"],
+        json!(["admin", "investigator"])
+    );
+    let again = run(&["user", "create", "admin", "--roles", "admin"], &environment);
+    assert!(!again.status.success() && said(&again).contains("reset-password"), "{}", said(&again));
+    let reset = run(&["user", "reset-password", "admin"], &environment);
+    let reset = String::from_utf8_lossy(&reset.stdout).lines().nth(1).expect("a password").to_owned();
+    app.nobody()
+        .form("/auth/login", &[("username", "admin"), ("password", password)])
+        .await
+        .problem(401, "wrong_password");
+    app.log_in("admin", &reset).await;
+}
+
+#[tokio::test]
+async fn setup_writes_secrets_once_and_the_server_takes_up_the_keys() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("a path");
+    let args = ["setup", "--folder", path, "--models", "face_detect,image_stats"];
+    assert!(run(&args, &[]).status.success());
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
+    let (password, key) = (read("database/password"), read("key-face_detect/key"));
+    assert!(!read("hashes/face_detect.json").contains(&key[16..]), "only the hash");
+    assert!(said(&run(&args, &[])).contains("nothing was changed"));
+    assert_eq!((read("database/password"), read("key-face_detect/key")), (password, key.clone()));
+    let hashes = folder.path().join("hashes");
+    let app = TestApp::with(|s| s.key_hashes = Some(hashes)).await;
+    let service = crate::support::Client::new(app.router.clone(), Some(key));
+    crate::support::app::Worker::register(service, "face_detect", "1").await;
+}
+
+#[tokio::test]
+async fn doctor_finds_an_installation_well() {
+    let app = TestApp::new().await;
+    app.admin().await;
+    let environment = [
+        ("DATABASE_URL", app.settings.database.database_url.0.as_str()),
+        ("REDIS_URL", app.settings.redis_url.0.as_str()),
+        ("DARKROOM_DATA", app.settings.data.to_str().expect("a path")),
+    ];
+    let found = run(&["doctor"], &environment);
+    assert!(found.status.success() && said(&found).contains("the audit role can read"), "{}", said(&found));
+    let lost = run(&["doctor"], &[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")]);
+    assert_eq!(lost.status.code(), Some(1), "{}", said(&lost));
+}
+
+/// A file of this many bytes that begins as a photograph, in pieces, distinct for every salt.
+fn large_photo(
+    bytes: usize,
+    salt: u64,
+) -> impl futures_util::Stream<Item = Result<Vec<u8>, std::io::Error>> + Send + 'static {
+    const PIECE: usize = 256 * 1024;
+    let head = png(4000, 3000, salt);
+    let rest = bytes - head.len();
+    let pieces = (0..rest.div_ceil(PIECE)).map(move |n| Ok(vec![n as u8; PIECE.min(rest - n * PIECE)]));
+    futures_util::stream::iter(std::iter::once(Ok(head)).chain(pieces))
+}
+
+/// Uploads files of this size in one request, and answers the status.
+async fn upload(base: String, token: String, files: usize, bytes: usize, salt: u64) -> u16 {
+    let mut form = reqwest::multipart::Form::new().text("models", "ocr");
+    for n in 0..files {
+        let body = reqwest::Body::wrap_stream(large_photo(bytes, salt + n as u64));
+        form = form.part("images", reqwest::multipart::Part::stream(body).file_name("large.png"));
+    }
+    let request = reqwest::Client::new().post(format!("{base}/predict")).bearer_auth(token).multipart(form);
+    request.send().await.expect("an answer").status().as_u16()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gibibyte_streams_through_in_little_memory() {
+    const MIB: usize = 1024 * 1024;
+    let app = TestApp::new().await;
+    app.worker("ocr").await;
+    let token = app.investigator("ines").await.token.expect("a token");
+    let server = Process::start(&app);
+    assert_eq!(upload(server.base.clone(), token.clone(), 1, MIB, 1).await, 202);
+    let (_, before) = server.resident();
+    assert_eq!(upload(server.base.clone(), token.clone(), 16, 64 * MIB, 100).await, 202);
+    let together = (0..8).map(|n| upload(server.base.clone(), token.clone(), 2, 64 * MIB, 1000 + n * 10));
+    let statuses: Vec<u16> = futures_util::stream::iter(together).buffer_unordered(8).collect().await;
+    assert_eq!(statuses, [202; 8]);
+    let (peak, _) = server.resident();
+    let grown = peak.saturating_sub(before) / MIB as u64;
+    assert!(grown < 64, "resident memory grew by {grown} MiB");
+    let whole: Vec<Vec<u8>> = large_photo(64 * MIB, 100).map(|piece| piece.expect("a piece")).collect().await;
+    let md5 = hex::encode(Md5::digest(whole.concat()));
+    let known: i64 = sqlx::query_scalar("SELECT count(*) FROM image WHERE encode(md5, 'hex') = $1")
+        .bind(md5)
+        .fetch_one(app.ctx.db.pool())
+        .await
+        .expect("a count");
+    assert_eq!(known, 1, "the bytes that were sent are the bytes that are kept");
+}
+
+/// Where `make test` reads how the collection was run.
+const POSTMAN_RUN: &str = "target/postman.txt";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn newman_runs_the_collection_where_node_is_at_hand() {
+    let tell = |text: String| {
+        std::fs::create_dir_all("target").expect("target");
+        std::fs::write(POSTMAN_RUN, text).expect("a note");
+    };
+    let mut install = Command::new("npm");
+    install.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix", "target/newman", "newman@6.2.2"]);
+    let program = Path::new("target/newman/node_modules/.bin/newman");
+    let at_hand =
+        program.exists() || install.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+    if !at_hand {
+        return tell("Postman: no Node at hand; a Rust test sent the collection's requests in order.\n".to_owned());
+    }
+    let app = TestApp::new().await;
+    app.user("demo-investigator", &[Role::Investigator]).await;
+    app.user("demo-admin", &Role::ALL).await;
+    let server = Process::start(&app);
+    let base = format!("base={}", server.base);
+    let (investigator, admin) = (format!("investigator_password={PASSWORD}"), format!("admin_password={PASSWORD}"));
+    let ran = Command::new(program)
+        .args(["run", "postman/darkroom.postman_collection.json", "-e", "postman/darkroom.postman_environment.json"])
+        .args([
+            "--color",
+            "off",
+            "--working-dir",
+            ".",
+            "--env-var",
+            &base,
+            "--env-var",
+            &investigator,
+            "--env-var",
+            &admin,
+        ])
+        .stdin(Stdio::null())
+        .output()
+        .expect("newman");
+    let text = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success(), "{text}");
+    let summary: Vec<&str> =
+        text.lines().filter(|line| line.contains("requests") || line.contains("assertions")).collect();
+    tell(format!("Postman: newman ran the collection green: {}\n", summary.join(" ").replace("  ", " ")));
+}

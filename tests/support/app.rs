@@ -67,6 +67,15 @@ impl TestApp {
         test
     }
 
+    /// A server whose Redis is not there.
+    pub async fn without_redis(url: &str) -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let settings = settings(&servers::new_database().await, url, data.path().to_path_buf());
+        let app = App::new(&settings).await.expect("the server to compose");
+        assert!(maintenance::reconnect(&app.ctx).await.is_err());
+        Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, _app: app, _data: Some(data) }
+    }
+
     /// Another server on the same database, Redis and data.
     pub async fn replica(&self) -> Self {
         let app = App::new(&self.settings).await.expect("a replica");
