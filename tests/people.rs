@@ -191,3 +191,32 @@ async fn lists_are_paged_and_narrowed() {
     assert_eq!(ines.get("/workers").await.ok(200)["items"].as_array().map(Vec::len), Some(1));
     assert_eq!(app.nobody().get("/queues/ocr").await.ok(200)["backlog"], 3);
 }
+
+#[tokio::test]
+async fn metrics_tell_what_an_operator_watches() {
+    let app = TestApp::new().await;
+    let worker = app.worker("metered").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1)), ("b.png", photo(2)), ("c.png", photo(3))], &["metered"]).await;
+    let jobs = worker.claim(2).await;
+    worker.succeed(&jobs[0]).await;
+    worker.complete(&jobs[1], json!({"outcome": "retry"})).await;
+    worker.succeed(&jobs[1]).await;
+    let text = String::from_utf8(app.nobody().get("/metrics").await.bytes).expect("text");
+    for line in [
+        "darkroom_jobs{model=\"metered\",state=\"queued\"} 2",
+        "darkroom_jobs{model=\"metered\",state=\"running\"} 0",
+        "darkroom_workers{model=\"metered\"} 1",
+        "darkroom_jobs_finished_total{model=\"metered\",outcome=\"succeeded\"} 1",
+        "darkroom_job_retries_total{model=\"metered\"} 1",
+        "darkroom_queue_oldest_wait_seconds{model=\"metered\"} ",
+        "darkroom_stale_leases_total ",
+        "darkroom_index_missing_total ",
+        "darkroom_redis_up 1",
+        "darkroom_db_pool_connections{state=\"idle\"} ",
+        "darkroom_http_request_duration_seconds_bucket{method=\"POST\",route=\"/jobs/claim\",status=\"200\",le=\"",
+    ] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
+    assert!(!text.contains(&md5_of(&photo(1))), "no ids in labels");
+}

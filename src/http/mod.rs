@@ -13,6 +13,7 @@ pub mod openapi;
 pub mod predict;
 pub mod problem;
 pub mod submissions;
+pub mod submit;
 pub mod upload;
 pub mod work;
 pub mod workers;

@@ -45,7 +45,8 @@ struct Described;
 /// Every operation with its description. Upload routes take bodies as large as the limits say.
 pub fn operations(limits: &Limits) -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::with_openapi(base())
-        .merge(super::predict::router(limits))
+        .merge(super::submit::router(limits))
+        .merge(super::predict::router())
         .merge(super::submissions::router())
         .merge(super::images::router())
         .merge(super::models::router())

@@ -1,0 +1,102 @@
+//! Each file alone: whether it is an image within the bounds.
+
+use std::collections::HashMap;
+
+use super::{Ask, File, Rejected};
+use crate::blob::Staged;
+use crate::domain::fault::{Code, Fault, FieldFault};
+use crate::domain::image::ContentMd5;
+use crate::domain::inspect::{Ending, Refusal, Structure};
+use crate::service::{Ctx, Result};
+
+/// A file that is an image within the bounds.
+pub(super) struct Good {
+    pub(super) index: usize,
+    pub(super) name: String,
+    pub(super) staged: Staged,
+    pub(super) structure: Structure,
+}
+
+pub(super) async fn judge(ctx: &Ctx, files: Vec<File>) -> Result<(Vec<Good>, Vec<Rejected>)> {
+    let (mut good, mut rejected) = (Vec::new(), Vec::new());
+    for (index, File { name, staged }) in files.into_iter().enumerate() {
+        let staged = match staged {
+            Ok(staged) => staged,
+            Err(fault) => {
+                rejected.push(Rejected { index, name, fault });
+                continue;
+            }
+        };
+        match staged.inspect(ctx.limits.bounds).await? {
+            Ok(structure) => good.push(Good { index, name, staged, structure }),
+            Err(refusal) => {
+                let fault = refused(ctx, refusal).at("file", format!("/images/{index}"));
+                rejected.push(Rejected { index, name, fault });
+            }
+        }
+    }
+    Ok((good, rejected))
+}
+
+pub(super) fn refused(ctx: &Ctx, refusal: Refusal) -> Fault {
+    let bounds = ctx.limits.bounds;
+    match refusal {
+        Refusal::Empty => Fault::new(Code::EmptyFile, "The file has no bytes."),
+        Refusal::NotAnImage => Fault::new(Code::NotAnImage, "The file has the signature of no image format."),
+        Refusal::Malformed(why) => Fault::new(Code::MalformedImage, format!("The file's structure is broken: {why}.")),
+        Refusal::TooManyPixels { width, height } => {
+            let detail =
+                format!("The image declares {width} × {height} pixels; the limit is {} in all.", bounds.max_pixels);
+            Fault::new(Code::ImageTooBig, detail)
+        }
+        Refusal::SideTooLong { width, height } => {
+            let detail =
+                format!("The image declares {width} × {height} pixels; the limit is {} a side.", bounds.max_side);
+            Fault::new(Code::ImageTooBig, detail)
+        }
+        Refusal::TooManyFrames(frames) => {
+            let detail = format!("The image has {frames} frames or more; the limit is {}.", bounds.max_frames);
+            Fault::new(Code::ImageTooBig, detail)
+        }
+    }
+}
+
+/// Two files of one request with one MD5 but different bytes: the second is refused.
+pub(super) fn refuse_same_md5(good: &mut Vec<Good>, rejected: &mut Vec<Rejected>) {
+    let mut first: HashMap<ContentMd5, [u8; 32]> = HashMap::new();
+    let collide = good.extract_if(.., |f| *first.entry(f.staged.md5).or_insert(f.staged.sha256) != f.staged.sha256);
+    rejected.extend(collide.map(|f| Rejected { index: f.index, name: f.name, fault: collision(f.staged.md5) }));
+}
+
+pub(super) fn collision(md5: ContentMd5) -> Fault {
+    Fault::new(Code::Md5Collision, format!("Other bytes are known under {md5}."))
+}
+
+pub(super) fn nothing_or_strict(ask: &Ask, good: usize, rejected: &[Rejected]) -> Result<()> {
+    if good > 0 && (rejected.is_empty() || !ask.strict) {
+        return Ok(());
+    }
+    let detail = format!("{} of {} images were rejected.", rejected.len(), good + rejected.len());
+    let mut fault = Fault::new(Code::NothingAccepted, detail);
+    fault.errors = rejected
+        .iter()
+        .map(|r| FieldFault {
+            place: "file",
+            pointer: format!("/images/{}", r.index),
+            code: r.fault.code,
+            detail: r.fault.detail.clone(),
+        })
+        .collect();
+    if let [only] = rejected {
+        fault.mend.clone_from(&only.fault.mend);
+    }
+    Err(fault.into())
+}
+
+pub(super) fn warnings(structure: &Structure) -> Vec<String> {
+    match structure.ending {
+        Ending::Exact => Vec::new(),
+        Ending::Truncated => vec!["truncated: the file ends before its structure does".to_owned()],
+        Ending::TrailingBytes(count) => vec![format!("trailing_bytes: {count} bytes follow the end of the image")],
+    }
+}
