@@ -11,7 +11,6 @@ const KEEPER: &str = r#"
 signal=$1 scrap=$2; shift 2
 trap '' INT HUP TERM
 "$@" & server=$!
-( while kill -0 $server 2>/dev/null; do sleep 1; done; kill $$ 2>/dev/null ) >/dev/null 2>&1 </dev/null &
 read -r _
 kill -"$signal" $server 2>/dev/null
 wait $server
