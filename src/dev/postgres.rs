@@ -20,6 +20,7 @@ const USER: &str = "darkroom";
 /// A running server; it stops when dropped.
 pub struct Postgres {
     folder: PathBuf,
+    cluster: PathBuf,
     _server: Server,
 }
 
@@ -29,6 +30,7 @@ impl Postgres {
     pub async fn start(folder: &Path, settings: &[&str], scrap: bool) -> anyhow::Result<Self> {
         let bin = find::postgres_bin()?;
         let data = folder.join("pg");
+        let cluster = data.join(format!("cluster-{}", major_version(&bin)?));
         let runner = runner()?;
         std::fs::create_dir_all(folder)?;
         private_folder(&data)?;
@@ -46,8 +48,8 @@ impl Postgres {
                 }
             }
         };
-        if !data.join("cluster/PG_VERSION").exists() {
-            let cluster = data.join("cluster").to_string_lossy().into_owned();
+        if !cluster.join("PG_VERSION").exists() {
+            let cluster = cluster.to_string_lossy().into_owned();
             let mut initdb = run_as("initdb");
             initdb.extend(
                 ["-D", &cluster, "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
@@ -59,17 +61,12 @@ impl Postgres {
         let mut command = run_as("postgres");
         let fixed = ["listen_addresses=", "max_connections=200", "logging_collector=off"].map(str::to_owned);
         let socket = format!("unix_socket_directories={}", data.display());
-        command.extend([
-            "-D".to_owned(),
-            data.join("cluster").to_string_lossy().into_owned(),
-            "-p".to_owned(),
-            PORT.to_string(),
-        ]);
+        command.extend(["-D".to_owned(), cluster.to_string_lossy().into_owned(), "-p".to_owned(), PORT.to_string()]);
         for setting in fixed.into_iter().chain([socket]).chain(settings.iter().map(|s| (*s).to_owned())) {
             command.extend(["-c".to_owned(), setting]);
         }
         let server = Server::start(&command, "INT", &folder.join("postgres.log"), scrap.then_some(folder))?;
-        let postgres = Self { folder: folder.to_path_buf(), _server: server };
+        let postgres = Self { folder: folder.to_path_buf(), cluster, _server: server };
         postgres.wait().await?;
         Ok(postgres)
     }
@@ -82,7 +79,7 @@ impl Postgres {
 
     /// The process id of the server, to stop and continue it in tests.
     pub fn pid(&self) -> anyhow::Result<String> {
-        let file = std::fs::read_to_string(self.folder.join("pg/cluster/postmaster.pid"))?;
+        let file = std::fs::read_to_string(self.cluster.join("postmaster.pid"))?;
         file.lines().next().map(str::to_owned).context("postmaster.pid is empty")
     }
 
@@ -101,6 +98,14 @@ impl Postgres {
             }
         }
     }
+}
+
+/// The version that a cluster belongs to: another one cannot read it.
+fn major_version(bin: &Path) -> anyhow::Result<String> {
+    let text = output(&bin.join("postgres").to_string_lossy(), &["--version"])?;
+    let number = text.split(' ').find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let major = number.map(|n| n.chars().take_while(char::is_ascii_digit).collect());
+    major.with_context(|| format!("{text:?} names no version"))
 }
 
 /// The user that runs the server when we are root, whom PostgreSQL refuses; made if there is none.
