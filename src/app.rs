@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::blob::Blobs;
 use crate::config::{Serve, read_secret};
-use crate::domain::key::Service;
+use crate::domain::key::{KeyText, Service};
 use crate::http::{self, AppState};
 use crate::index::wake::Waiters;
 use crate::service::Ctx;
@@ -170,16 +170,17 @@ pub fn setup(folder: &std::path::Path, models: &[String]) -> anyhow::Result<Vec<
     put(folder.join("database/password"), hex::encode(rand::random::<[u8; 24]>()))?;
     put(folder.join("token/key"), hex::encode(rand::random::<[u8; 32]>()))?;
     for model in models {
-        let key = fresh_key();
-        if put(folder.join(format!("key-{model}/key")), key.reveal())? {
-            let hash = KeyHash {
-                id: key.id.clone(),
-                secret_sha256: hex::encode(key.secret_sha256()),
-                service: Service::Predict,
-                models: vec![model.clone()],
-            };
-            put(folder.join(format!("hashes/{model}.json")), serde_json::to_string_pretty(&hash)?)?;
-        }
+        let file = folder.join(format!("key-{model}/key"));
+        put(file.clone(), fresh_key().reveal())?;
+        // From the key that stands, which an earlier run may have left without its hash.
+        let key = KeyText::parse(&read_secret(&file)?).with_context(|| format!("{} holds no key", file.display()))?;
+        let hash = KeyHash {
+            id: key.id.clone(),
+            secret_sha256: hex::encode(key.secret_sha256()),
+            service: Service::Predict,
+            models: vec![model.clone()],
+        };
+        put(folder.join(format!("hashes/{model}.json")), serde_json::to_string_pretty(&hash)?)?;
     }
     Ok(made)
 }

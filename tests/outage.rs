@@ -21,16 +21,21 @@ async fn own_postgres(name: &str) -> Postgres {
 }
 
 fn signal(pid: &str, signal: &str) {
-    process::output("kill", &[signal, pid]).expect("a signal");
+    process::signal(pid, signal).expect("a signal");
 }
 
-/// Stops every process of a server: PostgreSQL's backends answer without their parent.
-fn stop_postgres(pid: &str, how: &str) {
-    let children = process::output("pgrep", &["-P", pid]).unwrap_or_default();
-    for child in children.split_whitespace().chain([pid]) {
-        // A backend may have ended meanwhile.
-        let _ = process::output("kill", &[how, child]);
+/// Signals every process of a server: PostgreSQL's backends answer without their parent.
+fn signal_postgres(pid: &str, how: &str) {
+    for entry in std::fs::read_dir("/proc").expect("Linux").flatten() {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // After the name in parentheses come the state and the parent.
+        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+        if parent == Some(pid) {
+            // A backend may have ended meanwhile.
+            let _ = process::signal(&entry.file_name().to_string_lossy(), how);
+        }
     }
+    signal(pid, how);
 }
 
 #[tokio::test]
@@ -45,7 +50,7 @@ async fn a_warm_look_up_answers_while_postgresql_stands_still() {
     let path = format!("/predict/{}", md5_of(&photo(1)));
     ines.get(&path).await.ok(200);
     let pid = postgres.pid().expect("a pid");
-    stop_postgres(&pid, "-STOP");
+    signal_postgres(&pid, "STOP");
     let start = Instant::now();
     let looked = ines.get(&path).await;
     let many = ines.post("/predict/status", json!({"images": [md5_of(&photo(1))], "results": true})).await;
@@ -53,7 +58,7 @@ async fn a_warm_look_up_answers_while_postgresql_stands_still() {
     let form = Form::default().file("b.png", &photo(2)).text("models", "ocr");
     let refused = ines.upload(form).await;
     let refusal_took = start.elapsed();
-    stop_postgres(&pid, "-CONT");
+    signal_postgres(&pid, "CONT");
     let looked = looked.ok(200);
     assert_eq!((&looked["status"], &looked["results"]["ocr"]["fields"]["ok"]), (&json!("succeeded"), &json!(true)));
     assert_eq!(many.ok(200)["items"][0]["status"], "succeeded");
@@ -116,14 +121,14 @@ async fn a_redis_that_stands_still_is_gone_on_without() {
     .await;
     let worker = app.worker("ocr").await;
     let ines = app.investigator("ines").await;
-    signal(&redis.pid().expect("a pid"), "-STOP");
+    signal(&redis.pid().expect("a pid"), "STOP");
     ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
     assert!(!app.ctx.index.is_live(), "the first call that took too long opened the circuit");
     let jobs = worker.claim(1).await;
     worker.succeed(&jobs[0]).await;
     let path = format!("/predict/{}", md5_of(&photo(1)));
     assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded");
-    signal(&redis.pid().expect("a pid"), "-CONT");
+    signal(&redis.pid().expect("a pid"), "CONT");
     crate::support::until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
     assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded", "what was mirrored before does not come back");
 }

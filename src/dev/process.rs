@@ -56,6 +56,11 @@ pub fn is_root() -> bool {
     output("id", &["-u"]).is_ok_and(|uid| uid.trim() == "0")
 }
 
+/// Sends a signal, as `TERM`. By the shell's own `kill`: small systems have no other.
+pub fn signal(pid: &str, signal: &str) -> anyhow::Result<()> {
+    output("sh", &["-c", "kill -\"$1\" \"$2\"", "kill", signal, pid]).map(drop)
+}
+
 /// Runs a program to its end and returns what it printed; its error output is the error's text.
 pub fn output(program: &str, args: &[&str]) -> anyhow::Result<String> {
     let done = Command::new(program)

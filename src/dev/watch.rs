@@ -76,7 +76,7 @@ fn restart(server: &mut Option<Child>, program: &Path, settings: &[(&str, String
 fn end(server: &mut Option<Child>) {
     if let Some(mut child) = server.take() {
         // Asked to stop first, so that it lets go of its requests.
-        let _ = super::process::output("kill", &["-TERM", &child.id().to_string()]);
+        let _ = super::process::signal(&child.id().to_string(), "TERM");
         let _ = child.wait();
     }
 }
