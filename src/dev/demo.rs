@@ -67,6 +67,7 @@ pub async fn run() -> anyhow::Result<Exit> {
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(app.run(listener, async { drop(ended.await) }));
     let demo = demonstrate(&ctx, &base, &python, start).await;
+    println!("Audit in SQL with:\n\nDATABASE_URL='{}' cargo run --quiet -- psql --audit\n", postgres.url("postgres"));
     let exit = match demo {
         Ok((exit, workers)) => {
             if std::env::var("DEMO_EXIT").is_ok_and(|v| v == "1") {
