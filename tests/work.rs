@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use darkroom::maintenance;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -48,7 +49,7 @@ async fn a_job_is_claimed_worked_on_and_looked_up() {
     worker.key.get(job["image"]["url"].as_str().expect("a url")).await.problem(404, "not_found");
 }
 
-async fn submit(app: &TestApp, count: u64) -> crate::support::Client {
+pub async fn submit(app: &TestApp, count: u64) -> crate::support::Client {
     let ines = app.investigator("ines").await;
     let files: Vec<(&str, Vec<u8>)> = (1..=count).map(|n| ("a.png", photo(n))).collect();
     ines.submit(&files, &["ocr"]).await;
@@ -250,6 +251,32 @@ async fn a_failed_attempt_waits_and_is_tried_again_until_none_is_left() {
 }
 
 #[tokio::test]
+async fn no_retry_starts_after_the_budget() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let admin = app.admin().await;
+    let policy = json!({"max_attempts": 100, "backoff_base_s": 0, "retry_budget_s": 60});
+    assert_eq!(admin.patch("/models/ocr", policy).await.ok(200)["retry"]["retry_budget_s"], 60.0);
+    let ines = submit(&app, 1).await;
+    let job = worker.claim(1).await.remove(0);
+    assert_eq!(worker.complete(&job, json!({"outcome": "retry"})).await["state"], "queued");
+    maintenance::due_pass(&app.ctx).await.expect("a pass");
+    let job = worker.claim(1).await.remove(0);
+    sqlx::query("UPDATE job SET begun_at = begun_at - interval '50 s'")
+        .execute(app.ctx.db.pool())
+        .await
+        .expect("an update");
+    let late = worker.complete(&job, json!({"outcome": "retry", "retry_after_s": 11})).await;
+    assert_eq!(late["state"], "failed", "the next try would start a second too late");
+    let looked = ines.get(&format!("/predict/{}", md5_of(&photo(1)))).await.ok(200);
+    assert_eq!(looked["jobs"]["ocr"]["reason"], "exhausted");
+    assert_eq!(
+        admin.patch("/models/ocr", json!({"retry_budget_s": null})).await.ok(200)["retry"]["retry_budget_s"],
+        Value::Null
+    );
+}
+
+#[tokio::test]
 async fn a_rejected_image_is_final() {
     let app = TestApp::new().await;
     let worker = app.worker("ocr").await;
@@ -282,75 +309,6 @@ async fn a_release_costs_no_attempt() {
         1,
         "leaving gives back"
     );
-}
-
-#[tokio::test]
-async fn a_dead_workers_job_is_claimed_by_another() {
-    let app = TestApp::new().await;
-    let (dead, alive) = (app.worker("ocr").await, app.admin().await);
-    let alive = Worker::register(app.key_of(&alive, "predict", &["ocr"]).await, "ocr", "v1").await;
-    submit(&app, 1).await;
-    let job = dead.claim(1).await.remove(0);
-    maintenance::rescue(&app.ctx).await.expect("a tick");
-    assert!(alive.claim(1).await.is_empty(), "a live session keeps its job");
-    sqlx::query("UPDATE worker_session SET alive_until = clock_timestamp() - interval '1 s' WHERE id = $1::uuid")
-        .bind(&dead.id)
-        .execute(app.ctx.db.pool())
-        .await
-        .expect("an update");
-    maintenance::rescue(&app.ctx).await.expect("a tick");
-    let again = alive.claim(1).await.remove(0);
-    assert_eq!(
-        (&again["id"], &again["attempt"], &again["lease_no"]),
-        (&job["id"], &json!(1), &json!(2)),
-        "a death costs no attempt"
-    );
-    assert_eq!(dead.succeed(&job).await["problem"]["code"], "stale_lease");
-    let body = json!({"draining": false, "jobs": []});
-    dead.key.post(&format!("/workers/{}/heartbeat", dead.id), body).await.problem(410, "unknown_worker");
-    let body = json!({"worker": dead.id, "claim_id": Uuid::new_v4()});
-    dead.key.post("/jobs/claim", body).await.problem(410, "unknown_worker");
-    assert_eq!(alive.succeed(&again).await["status"], 200);
-}
-
-#[tokio::test]
-async fn an_image_that_kills_its_workers_is_poisoned() {
-    let app = TestApp::new().await;
-    let worker = app.worker("ocr").await;
-    let ines = submit(&app, 1).await;
-    maintenance::rescue(&app.ctx).await.expect("the first tick, which spares everybody");
-    for death in 1..=3 {
-        let worker = Worker::register(worker.key.clone(), "ocr", "v1").await;
-        sqlx::query("UPDATE job SET run_at = clock_timestamp(), due = true")
-            .execute(app.ctx.db.pool())
-            .await
-            .expect("an update");
-        app.sweep().await;
-        assert_eq!(worker.claim(1).await.len(), 1, "death {death}");
-        app.age_sessions(60.0).await;
-        maintenance::rescue(&app.ctx).await.expect("a tick");
-    }
-    let looked = ines.get(&format!("/predict/{}", md5_of(&photo(1)))).await.ok(200);
-    assert_eq!(
-        (&looked["jobs"]["ocr"]["state"], &looked["jobs"]["ocr"]["reason"]),
-        (&json!("failed"), &json!("poisoned"))
-    );
-}
-
-#[tokio::test]
-async fn when_the_service_was_away_nobody_is_called_dead() {
-    let app = TestApp::new().await;
-    let worker = app.worker("ocr").await;
-    submit(&app, 1).await;
-    let job = worker.claim(1).await.remove(0);
-    maintenance::rescue(&app.ctx).await.expect("a tick");
-    app.age_sessions(600.0).await;
-    sqlx::query("UPDATE tick SET last_at = last_at - interval '10 min'")
-        .execute(app.ctx.db.pool())
-        .await
-        .expect("an update");
-    maintenance::rescue(&app.ctx).await.expect("a tick");
-    assert_eq!(worker.succeed(&job).await["status"], 200);
 }
 
 #[tokio::test]
@@ -456,25 +414,31 @@ async fn the_same_instance_keeps_its_session() {
 }
 
 #[tokio::test]
-async fn two_replicas_wake_each_others_waiters() {
+async fn of_all_replicas_waiters_one_is_woken_per_job() {
     let app = TestApp::new().await;
-    let other = app.replica().await;
     let worker = app.worker("ocr").await;
     let ines = app.investigator("ines").await;
-    let there = Worker {
-        key: crate::support::Client::new(other.router.clone(), worker.key.token.clone()),
-        id: worker.id.clone(),
-    };
-    let listener = tokio::spawn({
+    let others = [app.replica().await, app.replica().await];
+    let mut tasks = Vec::new();
+    for other in &others {
         let ctx = other.ctx.clone();
-        async move { ctx.index.listen(&ctx.waiters).await.expect("to listen") }
-    });
-    let waiting = tokio::spawn(async move { there.claim_as(Uuid::new_v4(), 1, 40.0).await });
-    until("a waiting claim and a listener", async || {
-        !other.ctx.waiters.waited_for().is_empty() && app.ctx.index.listeners().await == Some(1)
+        tasks.push(tokio::spawn(async move { ctx.index.listen(&ctx.waiters).await.expect("to listen") }));
+    }
+    let mut claims = futures_util::stream::FuturesUnordered::new();
+    for other in others.iter().cycle().take(6) {
+        let key = crate::support::Client::new(other.router.clone(), worker.key.token.clone());
+        let there = Worker { key, id: worker.id.clone() };
+        claims.push(tokio::spawn(async move { there.claim_as(Uuid::new_v4(), 1, 40.0).await }));
+    }
+    until("waiting claims and listeners", async || {
+        others.iter().all(|o| o.ctx.waiters.waiting_for("ocr") == 3) && app.ctx.index.listeners().await == Some(2)
     })
     .await;
     ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
-    assert_eq!(waiting.await.expect("a claim").len(), 1);
-    listener.abort();
+    let first = claims.next().await.expect("an answer").expect("a claim");
+    assert_eq!(first.len(), 1);
+    let lined_up: u64 = others.iter().map(|o| o.ctx.waiters.lined_up()).sum();
+    assert_eq!(lined_up, 6, "nobody was woken for nothing and got in line again");
+    claims.iter().for_each(tokio::task::JoinHandle::abort);
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -26,7 +26,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"name": "face_detect", "description": "Frontal faces", "owner": "rosa", "tags": ["faces"], "labels": ["face"], "params_schema": null,
     "versions": ["haar-1"], "last_version": "haar-1", "workers": 1, "queued": 12, "running": 8, "oldest_due_at": null, "paused": false, "max_running": null,
-    "retry": {"max_attempts": 5, "backoff_base_s": 5.0, "backoff_cap_s": 600.0, "deadline_s": 600.0}, "created_at": "2026-11-22T09:00:00Z", "retired_at": null}))]
+    "retry": {"max_attempts": 5, "backoff_base_s": 5.0, "backoff_cap_s": 600.0, "retry_budget_s": null, "deadline_s": 600.0}, "created_at": "2026-11-22T09:00:00Z", "retired_at": null}))]
 struct ModelOut {
     name: String,
     description: String,
@@ -41,7 +41,7 @@ struct ModelOut {
     last_version: String,
     /// Live workers.
     workers: i64,
-    /// Counted up to 100,000.
+    /// Counted up to 10,000.
     queued: i64,
     running: i64,
     /// Since when the first in line has been due.
@@ -61,6 +61,8 @@ struct RetryPolicy {
     /// The most that the first back-off waits; it doubles with every attempt.
     backoff_base_s: f32,
     backoff_cap_s: f32,
+    /// No retry starts later than this after the first claim; null is without limit.
+    retry_budget_s: Option<f32>,
     /// How long one attempt may take.
     deadline_s: f32,
 }
@@ -86,6 +88,7 @@ impl From<Model> for ModelOut {
                 max_attempts: m.max_attempts,
                 backoff_base_s: m.backoff_base_s,
                 backoff_cap_s: m.backoff_cap_s,
+                retry_budget_s: m.retry_budget_s,
                 deadline_s: m.deadline_s,
             },
             created_at: m.created_at,
@@ -167,6 +170,10 @@ struct UpdateModel {
     backoff_base_s: Option<f32>,
     /// 0…86400
     backoff_cap_s: Option<f32>,
+    /// 1…2592000; null removes the limit.
+    #[serde(default, deserialize_with = "extract::patch_field")]
+    #[schema(value_type = Option<f32>)]
+    retry_budget_s: Option<Option<f32>>,
     /// 1…86400
     deadline_s: Option<f32>,
     /// True: takes no more jobs, and cancels those that are queued. A new registration brings it back.
@@ -188,6 +195,7 @@ async fn update_model(
     check("max_attempts", body.max_attempts.map(f64::from), 1.0, 100.0)?;
     check("backoff_base_s", body.backoff_base_s.map(f64::from), 0.0, 3600.0)?;
     check("backoff_cap_s", body.backoff_cap_s.map(f64::from), 0.0, 86_400.0)?;
+    check("retry_budget_s", body.retry_budget_s.flatten().map(f64::from), 1.0, 2_592_000.0)?;
     check("deadline_s", body.deadline_s.map(f64::from), 1.0, 86_400.0)?;
     let change = Change {
         paused: body.paused,
@@ -195,6 +203,7 @@ async fn update_model(
         max_attempts: body.max_attempts,
         backoff_base_s: body.backoff_base_s,
         backoff_cap_s: body.backoff_cap_s,
+        retry_budget_s: body.retry_budget_s,
         deadline_s: body.deadline_s,
         retired: body.retired,
     };

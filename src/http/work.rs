@@ -20,7 +20,7 @@ use crate::domain::fault::Fault;
 use crate::domain::job::Outcome;
 use crate::service::claim::{self, Claim};
 use crate::service::complete::{self, Done, Item};
-use crate::store::jobs::Claimed;
+use crate::store::claims::Claimed;
 
 /// The largest completion, in bytes: many results at once.
 const COMPLETE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -73,7 +73,7 @@ struct ClaimedJob {
     lease_no: i64,
     attempt: i16,
     max_attempts: i16,
-    /// It may have killed a worker: do nothing else meanwhile.
+    /// It may have killed a worker: it comes alone, and nothing else comes before it has ended.
     solo: bool,
     lease_s: f64,
     /// Seconds left for this attempt.
@@ -105,7 +105,7 @@ fn claim_out(claim_id: Uuid, answer: claim::Answer, lease_s: f64) -> ClaimOut {
         lease_no: c.lease_no,
         attempt: c.moved.status.attempt,
         max_attempts: c.moved.status.max_attempts,
-        solo: false,
+        solo: c.solo,
         lease_s,
         deadline_s: c.deadline_s,
         model: c.moved.model,

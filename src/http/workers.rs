@@ -216,9 +216,9 @@ async fn beat_worker(
             note: j.note.map(|note| note.chars().take(500).collect()),
         })
         .collect();
-    let stop = complete::beat(&state.ctx, &key, id, beat.draining.unwrap_or(false), &held).await?;
+    let beaten = complete::beat(&state.ctx, &key, id, beat.draining.unwrap_or(false), &held).await?;
     let limits = &state.ctx.limits;
-    Ok(Json(BeatOut { next_s: limits.heartbeat_s, lease_s: limits.lease_s, drain: false, stop }))
+    Ok(Json(BeatOut { next_s: limits.heartbeat_s, lease_s: limits.lease_s, drain: beaten.drain, stop: beaten.stop }))
 }
 
 /// Ends a session

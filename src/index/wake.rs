@@ -10,6 +10,7 @@ use redis::RedisError;
 use tokio::sync::{Notify, oneshot, watch};
 use uuid::Uuid;
 
+use super::queue::Popped;
 use super::{Index, PIPELINE_MAX, keys};
 use crate::domain::image::ContentMd5;
 
@@ -23,6 +24,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 pub enum Wake {
     /// A job was pushed to the queue.
     Pushed,
+    /// This job was popped from the queue for the waiter.
+    Hinted(Uuid),
     /// PostgreSQL has a job that the queue may not show.
     Probed,
 }
@@ -60,10 +63,10 @@ impl Waiters {
         Place { waiters: Arc::clone(self), model: model.to_owned(), ticket, receiver: Some(receiver) }
     }
 
-    /// Wakes the first `count` in line, one for each job.
-    pub fn wake_model(&self, model: &str, count: usize, why: Wake) {
+    /// Wakes the first `count` in line, one for each job; answers how many were there to be woken.
+    pub fn wake_model(&self, model: &str, count: usize, why: Wake) -> usize {
         let mut models = lock(&self.models);
-        let Some(line) = models.get_mut(model) else { return };
+        let Some(line) = models.get_mut(model) else { return 0 };
         let mut woken = 0;
         while woken < count {
             let Some((_, sender)) = line.pop_front() else { break };
@@ -73,6 +76,17 @@ impl Waiters {
         if line.is_empty() {
             models.remove(model);
         }
+        woken
+    }
+
+    /// How often anybody got in line since the start: who is woken for nothing gets in line again.
+    pub fn lined_up(&self) -> u64 {
+        self.next.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// How many wait for jobs of a model.
+    pub fn waiting_for(&self, model: &str) -> usize {
+        lock(&self.models).get(model).map_or(0, VecDeque::len)
     }
 
     /// The models that anybody waits for, and how many do.
@@ -106,21 +120,6 @@ impl Waiters {
     /// Follows the ending of jobs, any of them.
     pub fn watch_ended(&self) -> watch::Receiver<u64> {
         self.ended.subscribe()
-    }
-
-    /// Takes one message of another replica.
-    fn hear(&self, message: &str) {
-        let mut words = message.split(' ');
-        if words.next() == Some(self.replica.to_string().as_str()) {
-            return;
-        }
-        match (words.next(), words.next(), words.next()) {
-            (Some("model"), Some(model), Some(count)) => {
-                self.wake_model(model, count.parse().unwrap_or(1), Wake::Pushed);
-            }
-            (Some("image"), Some(md5), None) => self.jobs_ended(ContentMd5::parse(md5)),
-            _ => {}
-        }
     }
 }
 
@@ -219,9 +218,59 @@ impl Index {
         let mut messages = subscription.on_message();
         while let Ok(Some(message)) = tokio::time::timeout(SILENCE_MAX, messages.next()).await {
             if let Ok(text) = message.get_payload::<String>() {
-                waiters.hear(&text);
+                self.hear(waiters, &text).await;
             }
         }
         Ok(())
+    }
+
+    /// Takes one message of another replica.
+    async fn hear(&self, waiters: &Waiters, message: &str) {
+        let mut words = message.split(' ');
+        if words.next() == Some(waiters.replica.to_string().as_str()) {
+            return;
+        }
+        match (words.next(), words.next(), words.next()) {
+            (Some("model"), Some(model), Some(count)) => {
+                self.pop_for(waiters, model, count.parse().unwrap_or(1)).await;
+            }
+            (Some("suspect"), Some(model), None) => {
+                waiters.wake_model(model, 1, Wake::Probed);
+            }
+            (Some("image"), Some(md5), None) => waiters.jobs_ended(ContentMd5::parse(md5)),
+            _ => {}
+        }
+    }
+
+    /// All replicas hear of a pushed job, but only the one that pops it wakes somebody, and gives it to them.
+    async fn pop_for(&self, waiters: &Waiters, model: &str, count: usize) {
+        let count = count.min(waiters.waiting_for(model));
+        if count == 0 {
+            return;
+        }
+        match self.pop(model, count).await {
+            // One whose waiter left meanwhile is found by the next probe.
+            Popped::Hints(ids) => {
+                for id in ids {
+                    waiters.wake_model(model, 1, Wake::Hinted(id));
+                }
+            }
+            Popped::Untrusted => {
+                waiters.wake_model(model, count, Wake::Probed);
+            }
+        }
+    }
+
+    /// Tells the other replicas that a model has a suspect to be tried.
+    pub async fn tell_suspect(&self, replica: Uuid, model: &str) {
+        let channel = keys::wake(&self.namespace);
+        self.run(async |live| {
+            redis::cmd("PUBLISH")
+                .arg(&channel)
+                .arg(format!("{replica} suspect {model}"))
+                .query_async::<()>(&mut live.connection)
+                .await
+        })
+        .await;
     }
 }

@@ -22,7 +22,7 @@ pub use collect::collect_blobs;
 pub use due::due_pass;
 pub use partitions::make_partitions;
 pub use redis::reconnect;
-pub use rescue::{RESCUE_EVERY, rescue};
+pub use rescue::{rescue, rescue_every};
 pub use sweep::Sweep;
 pub use waiting::probe;
 
@@ -30,7 +30,7 @@ pub use waiting::probe;
 pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     every(&mut loops, ctx, Duration::from_secs(1), "due", |ctx| async move { due_pass(&ctx).await });
-    every(&mut loops, ctx, RESCUE_EVERY, "rescue", |ctx| async move { rescue(&ctx).await });
+    every(&mut loops, ctx, rescue_every(ctx.limits.lease_s), "rescue", |ctx| async move { rescue(&ctx).await });
     every(&mut loops, ctx, Duration::from_secs(3600), "partitions", |ctx| async move { make_partitions(&ctx).await });
     every(&mut loops, ctx, Duration::from_secs(3600), "collect", |ctx| async move {
         collect_blobs(&ctx, collect::BLOB_AGE).await.map(drop)

@@ -6,13 +6,22 @@ use crate::metrics;
 use crate::service::{Ctx, Result, announce};
 use crate::store::{moves, upkeep, workers};
 
-/// How often; a dead worker's job is claimable within lease + this + its back-off.
-pub const RESCUE_EVERY: Duration = Duration::from_secs(5);
+/// The longest between two ticks: a dead worker's job is claimable within lease + this + its back-off.
+const EVERY_MAX: Duration = Duration::from_secs(5);
+/// So many ticks fall into one lease at least, or an outage that eats half a lease could pass unnoticed.
+const TICKS_PER_LEASE: f64 = 6.0;
+
+/// How often the tick runs.
+pub fn rescue_every(lease_s: f64) -> Duration {
+    Duration::from_secs_f64(lease_s / TICKS_PER_LEASE).min(EVERY_MAX)
+}
+
 /// The most sessions and jobs that one tick takes.
 const ROWS_MAX: i64 = 1_000;
 
 /// Runs one tick, unless another replica is at it.
 pub async fn rescue(ctx: &Ctx) -> Result<()> {
+    let every_s = rescue_every(ctx.limits.lease_s).as_secs_f64();
     let moved = ctx
         .db
         .within(async {
@@ -21,7 +30,7 @@ pub async fn rescue(ctx: &Ctx) -> Result<()> {
                 return Ok(Vec::new());
             }
             let away_s = upkeep::stamp_tick(&mut tx, "rescue").await?;
-            if away_s.is_none_or(|s| s > 2.0 * RESCUE_EVERY.as_secs_f64()) {
+            if away_s.is_none_or(|s| s > 2.0 * every_s) {
                 // The service was away, not the workers: nobody is called dead for our absence.
                 workers::extend_all(&mut tx, ctx.limits.lease_s).await?;
             }

@@ -20,7 +20,7 @@ pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
     metrics::moved(moved);
     let hints: Vec<Hint> = moved
         .iter()
-        .filter(|m| m.status.state == JobState::Queued && m.due)
+        .filter(|m| m.status.state == JobState::Queued && m.due && !m.suspect)
         .map(|m| Hint { id: m.status.id, model: m.model.clone(), rank: m.rank })
         .collect();
     ctx.index.push(&hints).await;
@@ -33,6 +33,7 @@ pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
     ctx.waiters.jobs_ended(images.iter().copied());
     let models = wake(ctx, &hints);
     ctx.index.tell(ctx.replica, &models, &images).await;
+    suspects(ctx, moved.iter().filter(|m| m.suspect && m.due).map(|m| m.model.as_str())).await;
 }
 
 /// Puts hints back that were popped in vain.
@@ -43,7 +44,9 @@ pub async fn put_back(ctx: &Ctx, entries: Vec<QueueEntry>) {
 
 /// Pushes jobs whose time has come and wakes those who wait for them.
 pub async fn ready(ctx: &Ctx, entries: Vec<QueueEntry>) {
-    let hints: Vec<Hint> = entries.into_iter().map(|e| Hint { id: e.id, model: e.model, rank: e.rank }).collect();
+    suspects(ctx, entries.iter().filter(|e| e.suspect).map(|e| e.model.as_str())).await;
+    let hints: Vec<Hint> =
+        entries.into_iter().filter(|e| !e.suspect).map(|e| Hint { id: e.id, model: e.model, rank: e.rank }).collect();
     if hints.is_empty() {
         return;
     }
@@ -52,15 +55,26 @@ pub async fn ready(ctx: &Ctx, entries: Vec<QueueEntry>) {
     ctx.index.tell(ctx.replica, &models, &[]).await;
 }
 
+/// Wakes one waiter here for every pushed job; answers for how many jobs there was none.
 fn wake(ctx: &Ctx, hints: &[Hint]) -> Vec<(String, usize)> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for hint in hints {
         *counts.entry(&hint.model).or_default() += 1;
     }
-    for (model, count) in &counts {
-        ctx.waiters.wake_model(model, *count, Wake::Pushed);
+    let left = |(model, count): (&str, usize)| {
+        let left = count - ctx.waiters.wake_model(model, count, Wake::Pushed);
+        (left > 0).then(|| (model.to_owned(), left))
+    };
+    counts.into_iter().filter_map(left).collect()
+}
+
+/// Wakes one waiter per suspect, here or elsewhere, to look at PostgreSQL: the index does not know suspects.
+async fn suspects(ctx: &Ctx, models: impl Iterator<Item = &str>) {
+    for model in models {
+        if ctx.waiters.wake_model(model, 1, Wake::Probed) == 0 {
+            ctx.index.tell_suspect(ctx.replica, model).await;
+        }
     }
-    counts.into_iter().map(|(model, count)| (model.to_owned(), count)).collect()
 }
 
 fn change(moved: &Moved) -> Change<'_> {

@@ -11,15 +11,18 @@ use uuid::Uuid;
 use super::{Ctx, Result, announce};
 use crate::domain::fault::{Code, Fault};
 use crate::index::queue::Popped;
-use crate::index::wake::Wake;
+use crate::index::wake::{Place, Wake};
 use crate::metrics;
-use crate::store::jobs::Claimed;
+use crate::store::claims::{self, Claimed};
 use crate::store::keys::ApiKey;
 use crate::store::moves::Moved;
+use crate::store::workers::{Standing, Turn};
 use crate::store::{jobs, moves, workers};
 
 /// How often a pop that brought only stale hints is tried again before the claim waits.
 const STALE_POPS_MAX: usize = 4;
+/// How often a session that is given nothing, because of a suspect, is looked at again.
+const TURN_STEP: Duration = Duration::from_millis(500);
 /// How often a lingering claim counts.
 const LINGER_STEP: Duration = Duration::from_millis(50);
 
@@ -47,44 +50,93 @@ pub struct Answer {
 
 /// Answers a claim, waiting for work if it must.
 pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> {
-    let touched = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let claim = Some(ask.claim_id);
-            Ok::<_, super::Error>(workers::touch(&mut db, ask.worker, &key.id, ctx.limits.lease_s, claim).await?)
-        })
-        .await?
-        .ok_or_else(unknown_worker)?;
-    if touched.replay {
-        let jobs = carry_out(ctx, Take::Replay, ask.clone(), touched.model, false).await?;
-        return Ok(Answer { drain: false, jobs });
+    let mut standing = touch(ctx, key, ask).await?;
+    if standing.replay {
+        let jobs = carry_out(ctx, Take::Replay, ask.clone(), &standing).await?;
+        return Ok(Answer { drain: standing.draining, jobs });
     }
     let _session = ctx.waiting_session(ask.worker);
     let until = Instant::now() + ask.wait;
-    let mut take = Take::Hinted;
-    let mut shut = touched.paused || touched.retired;
-    let mut limited = touched.limited;
+    let mut take = Take::Hinted(Vec::new());
+    let mut shut = standing.paused;
     loop {
-        let place = ctx.waiters.line_up(&touched.model);
+        if standing.draining {
+            // Answered late, so that a worker which does not listen does not spin.
+            wait(ctx, None, None, until).await;
+            return Ok(Answer { drain: true, jobs: Vec::new() });
+        }
+        let place = ctx.waiters.line_up(&standing.model);
         if !shut {
-            linger(ctx, ask, &touched.model, until).await;
-            let jobs = carry_out(ctx, take, ask.clone(), touched.model.clone(), limited).await?;
+            let jobs = match standing.turn {
+                Turn::Open => {
+                    linger(ctx, ask, &standing.model, until).await;
+                    carry_out(ctx, take, ask.clone(), &standing).await?
+                }
+                Turn::Suspect => match carry_out(ctx, Take::Suspect, ask.clone(), &standing).await? {
+                    // Another session was faster.
+                    none if none.is_empty() => carry_out(ctx, take, ask.clone(), &standing).await?,
+                    suspect => suspect,
+                },
+                Turn::Reserve | Turn::Wait => Vec::new(),
+            };
             if !jobs.is_empty() {
                 return Ok(Answer { drain: false, jobs });
             }
         }
-        let mut stopping = ctx.stopping.clone();
-        let why = tokio::select! {
-            why = place.woken() => why,
-            () = tokio::time::sleep_until(until) => return Ok(Answer::default()),
-            _ = stopping.wait_for(|stopping| *stopping) => return Ok(Answer::default()),
+        // One that may be given nothing leaves the line to those that may.
+        let (place, pause) = if standing.turn == Turn::Open { (Some(place), None) } else { (None, Some(TURN_STEP)) };
+        let Some(woken) = wait(ctx, place, pause, until).await else {
+            return Ok(Answer::default());
         };
-        take = if why == Wake::Probed { Take::Ranked } else { Take::Hinted };
+        (standing, take) = match woken {
+            Wake::Pushed => (standing, Take::Hinted(Vec::new())),
+            Wake::Hinted(id) => (standing, Take::Hinted(vec![id])),
+            Wake::Probed => (touch(ctx, key, ask).await?, Take::Ranked),
+        };
         let gates = ctx.gates().await?;
-        let gate = gates.get(&touched.model);
+        let gate = gates.get(&standing.model);
         shut = gate.is_none_or(|g| g.paused || g.max_running.is_some_and(|most| g.running >= i64::from(most)));
-        limited = gate.is_some_and(|g| g.max_running.is_some());
+        standing.limited = gate.is_some_and(|g| g.max_running.is_some());
+    }
+}
+
+/// Keeps the session alive and reads what it may do; a session that is the first to meet a suspect which nobody is
+/// free for is kept free for it.
+async fn touch(ctx: &Ctx, key: &ApiKey, ask: &Claim) -> Result<Standing> {
+    ctx.db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            let claim = Some(ask.claim_id);
+            let standing = workers::touch(&mut db, ask.worker, &key.id, ctx.limits.lease_s, claim).await?;
+            let standing = standing.ok_or_else(unknown_worker)?;
+            if standing.turn == Turn::Reserve {
+                workers::reserve(&mut db, ask.worker).await?;
+            }
+            Ok(standing)
+        })
+        .await
+}
+
+/// Waits for a wake-up, or for a pause to end; nothing when the time is up or the service stops.
+async fn wait(ctx: &Ctx, place: Option<Place>, pause: Option<Duration>, until: Instant) -> Option<Wake> {
+    let mut stopping = ctx.stopping.clone();
+    let woken = async {
+        match place {
+            Some(place) => place.woken().await,
+            None => std::future::pending().await,
+        }
+    };
+    let paused = async {
+        match pause {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        why = woken => Some(why),
+        () = tokio::time::sleep_until(until) => None,
+        () = paused => Some(Wake::Probed),
+        _ = stopping.wait_for(|stopping| *stopping) => None,
     }
 }
 
@@ -106,19 +158,21 @@ async fn linger(ctx: &Ctx, ask: &Claim, model: &str, until: Instant) {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Take {
     Replay,
-    Hinted,
+    Suspect,
+    /// These, which were popped for this claim, and what else the index proposes.
+    Hinted(Vec<Uuid>),
     Ranked,
 }
 
 /// Takes jobs in a task of its own: a client that hangs up meanwhile does not cut a claim in half, and what it
 /// would have got goes back at no cost.
-async fn carry_out(ctx: &Arc<Ctx>, take: Take, ask: Claim, model: String, limited: bool) -> Result<Vec<Claimed>> {
+async fn carry_out(ctx: &Arc<Ctx>, take: Take, ask: Claim, standing: &Standing) -> Result<Vec<Claimed>> {
     let (sender, receiver) = oneshot::channel();
     let ctx = Arc::clone(ctx);
-    let worker = ask.worker;
+    let (worker, model, limited) = (ask.worker, standing.model.clone(), standing.limited);
     let task = async move {
         let taken = ctx.db.within(take_jobs(&ctx, take, &ask, &model, limited)).await;
         if let Ok(jobs) = &taken {
@@ -134,35 +188,37 @@ async fn carry_out(ctx: &Arc<Ctx>, take: Take, ask: Claim, model: String, limite
 }
 
 async fn take_jobs(ctx: &Ctx, take: Take, ask: &Claim, model: &str, limited: bool) -> Result<Vec<Claimed>> {
-    let (worker, claim) = (ask.worker, ask.claim_id);
-    if take == Take::Replay {
-        let mut db = ctx.db.pool().acquire().await?;
-        return Ok(jobs::replay_claim(&mut db, worker, claim).await?);
+    match take {
+        Take::Replay => {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok(claims::replay_claim(&mut db, ask.worker, ask.claim_id).await?)
+        }
+        Take::Suspect => take_suspect(ctx, ask, model).await,
+        Take::Hinted(_) | Take::Ranked if limited => take_limited(ctx, ask, model).await,
+        Take::Hinted(first) => take_hinted(ctx, ask, model, first).await,
+        Take::Ranked => take_ranked(ctx, ask, model).await,
     }
-    if limited {
-        return take_limited(ctx, ask, model).await;
-    }
+}
+
+async fn take_hinted(ctx: &Ctx, ask: &Claim, model: &str, mut hints: Vec<Uuid>) -> Result<Vec<Claimed>> {
     for _ in 0..STALE_POPS_MAX {
-        let hints = match if take == Take::Ranked { Popped::Untrusted } else { ctx.index.pop(model, ask.max).await } {
-            Popped::Hints(hints) => hints,
+        match ctx.index.pop(model, ask.max - hints.len()).await {
+            Popped::Hints(more) => hints.extend(more),
             Popped::Untrusted => {
                 metrics::claim_fallback(model);
-                let mut db = ctx.db.pool().acquire().await?;
-                let taken = jobs::claim_ranked(&mut db, worker, claim, model, ask.max as i64).await?;
-                forget_hints(ctx, model, &taken).await;
-                return Ok(taken);
+                return take_ranked(ctx, ask, model).await;
             }
-        };
+        }
         if hints.is_empty() {
             return Ok(Vec::new());
         }
         let mut db = ctx.db.pool().acquire().await?;
-        let taken = jobs::claim_hinted(&mut db, worker, claim, model, &hints).await?;
-        let left: Vec<Uuid> =
-            hints.iter().filter(|id| !taken.iter().any(|j| j.moved.status.id == **id)).copied().collect();
-        if !left.is_empty() {
+        let taken = claims::claim_hinted(&mut db, ask.worker, ask.claim_id, model, &hints).await?;
+        hints.retain(|id| !taken.iter().any(|j| j.moved.status.id == *id));
+        if !hints.is_empty() {
             // Without a wake-up, which would come back to this very claim: the probe is the back-stop.
-            announce::put_back(ctx, jobs::still_ready(&mut db, &left).await?).await;
+            announce::put_back(ctx, jobs::still_ready(&mut db, &hints).await?).await;
+            hints.clear();
         }
         if !taken.is_empty() {
             return Ok(taken);
@@ -171,17 +227,34 @@ async fn take_jobs(ctx: &Ctx, take: Take, ask: &Claim, model: &str, limited: boo
     Ok(Vec::new())
 }
 
+async fn take_ranked(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
+    let mut db = ctx.db.pool().acquire().await?;
+    let taken = claims::claim_ranked(&mut db, ask.worker, ask.claim_id, model, ask.max as i64).await?;
+    forget_hints(ctx, model, &taken).await;
+    Ok(taken)
+}
+
 /// Under a limit the model's row is locked first and the running jobs are counted in a second statement; by
 /// rank from PostgreSQL, because what a pop brings might be more than there is room for.
 async fn take_limited(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
     let mut tx = ctx.db.begin().await?;
-    let room = jobs::room_under_limit(&mut tx, model).await?.min(ask.max as i64);
+    let room = claims::room_under_limit(&mut tx, model).await?.min(ask.max as i64);
     if room == 0 {
         return Ok(Vec::new());
     }
-    let taken = jobs::claim_ranked(&mut tx, ask.worker, ask.claim_id, model, room).await?;
+    let taken = claims::claim_ranked(&mut tx, ask.worker, ask.claim_id, model, room).await?;
     tx.commit().await?;
     forget_hints(ctx, model, &taken).await;
+    Ok(taken)
+}
+
+async fn take_suspect(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
+    let mut tx = ctx.db.begin().await?;
+    if claims::room_under_limit(&mut tx, model).await? == 0 {
+        return Ok(Vec::new());
+    }
+    let taken = claims::claim_suspect(&mut tx, ask.worker, ask.claim_id, model).await?;
+    tx.commit().await?;
     Ok(taken)
 }
 

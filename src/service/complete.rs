@@ -204,33 +204,40 @@ pub struct Held {
     pub note: Option<String>,
 }
 
+/// What a worker is told by its beat.
+#[derive(Debug)]
+pub struct Beaten {
+    /// Listed jobs that it does not hold (any more).
+    pub stop: Vec<Uuid>,
+    /// It is to take no more.
+    pub drain: bool,
+}
+
 /// One beat: keeps the session alive, and answers which of the listed jobs it does not hold (any more). What it
 /// holds by our books but did not list, one lease after its claim, goes back at no cost.
-pub async fn beat(ctx: &Ctx, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Held]) -> Result<Vec<Uuid>> {
+pub async fn beat(ctx: &Ctx, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Held]) -> Result<Beaten> {
     let holds: Value = listed
         .iter()
         .map(|h| json!({ "id": h.id, "lease_no": h.lease_no, "progress": h.progress, "note": h.note }))
         .collect();
     let fences: Vec<(Uuid, i64)> = listed.iter().map(|h| (h.id, h.lease_no)).collect();
     let lease_s = ctx.limits.lease_s;
-    let (stop, moved) = ctx
+    let (beaten, moved) = ctx
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            let held: HashSet<(Uuid, i64)> = workers::beat(&mut db, worker, &key.id, lease_s, draining, &holds)
-                .await?
-                .ok_or_else(unknown_worker)?
-                .into_iter()
-                .collect();
+            let alive = workers::beat(&mut db, worker, &key.id, lease_s, draining, &holds).await?;
+            let alive = alive.ok_or_else(unknown_worker)?;
+            let held: HashSet<(Uuid, i64)> = alive.held.into_iter().collect();
             let stop = fences.iter().filter(|fence| !held.contains(fence)).map(|(id, _)| *id).collect();
             let unlisted = held.iter().any(|fence| !fences.contains(fence));
             let moved =
                 if unlisted { moves::release_unlisted(&mut db, worker, &fences, lease_s).await? } else { Vec::new() };
-            Ok::<_, super::Error>((stop, moved))
+            Ok::<_, super::Error>((Beaten { stop, drain: alive.draining }, moved))
         })
         .await?;
     announce::moved(ctx, &moved).await;
-    Ok(stop)
+    Ok(beaten)
 }
 
 /// Ends a session by its own wish: what it still holds goes back at no cost.

@@ -1,12 +1,11 @@
-//! How jobs come to be and how they are claimed. `moves` has every way they leave a state again.
+//! How jobs come to be and become due. `claims` and `moves` have every way on from there.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
-use super::moves::{Moved, md5};
-use crate::domain::image::ContentMd5;
+use super::moves::Moved;
 
 /// One (image, model, params) that a submission wants.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,16 +32,6 @@ pub struct Enqueued {
     pub params_hash: Vec<u8>,
     pub created: bool,
     pub moved: Moved,
-}
-
-/// The newest-state columns of a `put` row joined with its image and model.
-macro_rules! moved_columns {
-    () => {
-        "p.id, p.image_id, im.md5, p.model, p.state::text AS state, NULL::text AS reason, p.attempt, m.max_attempts, \
-         NULL::float8 AS progress, p.event_id, p.created_at, p.started_at, \
-         CASE WHEN p.state = 'queued' THEN p.run_at END AS run_at, NULL::timestamptz AS finished_at, \
-         NULL::text AS error_type, NULL::text AS error_message, p.rank, p.due, NULL::text AS version, NULL::jsonb AS document"
-    };
 }
 
 /// Makes a job for every key, or attaches to the live one; attaching only makes it sooner, more urgent and
@@ -103,166 +92,32 @@ impl FromRow<'_, PgRow> for Enqueued {
     }
 }
 
-/// A claimed job with all that its worker needs.
-#[derive(Debug, Clone)]
-pub struct Claimed {
-    pub moved: Moved,
-    pub lease_no: i64,
-    pub deadline_s: f64,
-    pub params: serde_json::Value,
-    pub image: ClaimedImage,
-}
-
-/// The image of a claimed job.
-#[derive(Debug, Clone)]
-pub struct ClaimedImage {
-    pub md5: ContentMd5,
-    pub sha256: Vec<u8>,
-    pub media_type: String,
-    pub bytes: i64,
-    pub width: i32,
-    pub height: i32,
-    pub orientation: Option<i16>,
-}
-
-impl FromRow<'_, PgRow> for Claimed {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            moved: Moved::from_row(row)?,
-            lease_no: row.try_get("lease_no")?,
-            deadline_s: row.try_get("deadline_left_s")?,
-            params: row.try_get("params")?,
-            image: ClaimedImage {
-                md5: md5(row, "md5")?,
-                sha256: row.try_get("sha256")?,
-                media_type: row.try_get("media_type")?,
-                bytes: row.try_get("bytes")?,
-                width: row.try_get("width")?,
-                height: row.try_get("height")?,
-                orientation: row.try_get("orientation")?,
-            },
-        })
-    }
-}
-
-/// Takes the jobs of `cand` and returns them.
-macro_rules! take {
-    ($set:literal, $code:literal) => {
-        concat!(
-            ", put AS (
-               UPDATE job AS j SET state = 'running', lease_no = j.lease_no + 1, ", $set, " event_id = nextval('job_event_id')
-               FROM cand WHERE j.id = cand.id
-               RETURNING j.*
-             ), told AS (
-               INSERT INTO job_event (id, code, job_id, model, key_id, session_id, lease_no, attempt)
-               SELECT p.event_id, '", $code, "', p.id, p.model, s.key_id, p.session_id, p.lease_no, p.attempt
-               FROM put AS p JOIN worker_session AS s ON s.id = p.session_id
-             )
-             SELECT ", moved_columns!(), ", p.lease_no, im.sha256, im.media_type, im.bytes, im.width, im.height, im.orientation,
-                    pa.body AS params, greatest(0, extract(epoch FROM p.deadline_at - clock_timestamp()))::float8 AS deadline_left_s
-             FROM put AS p JOIN image AS im ON im.id = p.image_id JOIN model AS m ON m.name = p.model
-             JOIN params AS pa ON pa.hash = p.params_hash
-             ORDER BY p.rank, p.id"
-        )
-    };
-}
-
-/// Claims those of the hinted jobs that are still to be had: the hint proposes, this statement decides.
-pub async fn claim_hinted(
-    db: &mut PgConnection,
-    session: Uuid,
-    claim: Uuid,
-    model: &str,
-    hints: &[Uuid],
-) -> sqlx::Result<Vec<Claimed>> {
-    const SQL: &str = concat!(
-        "WITH live AS MATERIALIZED (SELECT FROM worker_session WHERE id = $1 AND ended_at IS NULL FOR SHARE
-         ), cand AS MATERIALIZED (
-           SELECT j.id FROM job AS j JOIN model AS m ON m.name = j.model
-           WHERE EXISTS (SELECT FROM live) AND j.id = ANY($4) AND j.model = $3 AND j.state = 'queued' AND j.run_at <= clock_timestamp()
-             AND j.finish_by > clock_timestamp() AND NOT m.paused AND m.max_running IS NULL AND m.retired_at IS NULL
-           ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
-         )",
-        take!(
-            "attempt = j.attempt + 1, session_id = $1, claim_id = $2, started_at = clock_timestamp(), \
-               deadline_at = clock_timestamp() + interval '1 s' * (SELECT deadline_s FROM model WHERE name = $3),",
-            "claimed"
-        )
-    );
-    sqlx::query_as(SQL).bind(session).bind(claim).bind(model).bind(hints).fetch_all(db).await
-}
-
-/// Claims by rank without hints: what keeps work flowing while Redis is away or not yet trusted.
-pub async fn claim_ranked(
-    db: &mut PgConnection,
-    session: Uuid,
-    claim: Uuid,
-    model: &str,
-    limit: i64,
-) -> sqlx::Result<Vec<Claimed>> {
-    const SQL: &str = concat!(
-        "WITH live AS MATERIALIZED (SELECT FROM worker_session WHERE id = $1 AND ended_at IS NULL FOR SHARE
-         ), cand AS MATERIALIZED (
-           SELECT j.id FROM job AS j JOIN model AS m ON m.name = j.model
-           WHERE EXISTS (SELECT FROM live) AND j.model = $3 AND j.state = 'queued' AND j.due AND j.finish_by > clock_timestamp() AND NOT m.paused AND m.retired_at IS NULL
-           ORDER BY j.rank, j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED
-         )",
-        take!(
-            "attempt = j.attempt + 1, session_id = $1, claim_id = $2, started_at = clock_timestamp(), \
-               deadline_at = clock_timestamp() + interval '1 s' * (SELECT deadline_s FROM model WHERE name = $3),",
-            "claimed"
-        )
-    );
-    sqlx::query_as(SQL).bind(session).bind(claim).bind(model).bind(limit).fetch_all(db).await
-}
-
-/// Answers a claim sent again: a new lease of what it still holds, at the same attempt.
-pub async fn replay_claim(db: &mut PgConnection, session: Uuid, claim: Uuid) -> sqlx::Result<Vec<Claimed>> {
-    const SQL: &str = concat!(
-        "WITH cand AS MATERIALIZED (
-           SELECT j.id FROM job AS j
-           WHERE j.session_id = $1 AND j.claim_id = $2 AND j.state = 'running'
-           ORDER BY j.image_id, j.model, j.params_hash FOR UPDATE OF j
-         )",
-        take!("started_at = clock_timestamp(),", "reclaimed")
-    );
-    sqlx::query_as(SQL).bind(session).bind(claim).fetch_all(db).await
-}
-
-/// Locks a limited model's row and says how many more of its jobs may run; the count is a statement of its
-/// own, so that it sees what the lock waited for.
-pub async fn room_under_limit(db: &mut PgConnection, model: &str) -> sqlx::Result<i64> {
-    let limit: Option<i32> = sqlx::query_scalar("SELECT max_running FROM model WHERE name = $1 FOR UPDATE")
-        .bind(model)
-        .fetch_one(&mut *db)
-        .await?;
-    let Some(limit) = limit else { return Ok(i64::MAX) };
-    let running: i64 = sqlx::query_scalar("SELECT count(*) FROM job WHERE model = $1 AND state = 'running'")
-        .bind(model)
-        .fetch_one(db)
-        .await?;
-    Ok((i64::from(limit) - running).max(0))
-}
-
 /// A queue entry: a due job of a model.
 #[derive(Debug, Clone)]
 pub struct QueueEntry {
     pub id: Uuid,
     pub model: String,
     pub rank: i64,
+    /// Belongs into no queue: it is to be claimed alone.
+    pub suspect: bool,
 }
 
 impl FromRow<'_, PgRow> for QueueEntry {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self { id: row.try_get("id")?, model: row.try_get("model")?, rank: row.try_get("rank")? })
+        Ok(Self {
+            id: row.try_get("id")?,
+            model: row.try_get("model")?,
+            rank: row.try_get("rank")?,
+            suspect: row.try_get("suspect")?,
+        })
     }
 }
 
 /// Those of the popped ids that are due and queued after all, to be put back.
 pub async fn still_ready(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<QueueEntry>> {
     sqlx::query_as(
-        "SELECT id, model, rank FROM job
-         WHERE id = ANY($1) AND state = 'queued' AND due AND finish_by > clock_timestamp()",
+        "SELECT id, model, rank, suspect FROM job
+         WHERE id = ANY($1) AND state = 'queued' AND due AND NOT suspect AND finish_by > clock_timestamp()",
     )
     .bind(ids)
     .fetch_all(db)
@@ -276,7 +131,7 @@ pub async fn flag_due(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Que
            SELECT id FROM job WHERE state = 'queued' AND NOT due AND run_at <= clock_timestamp()
            ORDER BY run_at LIMIT $1 FOR UPDATE SKIP LOCKED
          )
-         UPDATE job SET due = true FROM late WHERE job.id = late.id RETURNING job.id, job.model, job.rank",
+         UPDATE job SET due = true FROM late WHERE job.id = late.id RETURNING job.id, job.model, job.rank, job.suspect",
     )
     .bind(limit)
     .fetch_all(db)

@@ -21,6 +21,7 @@ pub struct Model {
     pub max_attempts: i16,
     pub backoff_base_s: f32,
     pub backoff_cap_s: f32,
+    pub retry_budget_s: Option<f32>,
     pub deadline_s: f32,
     pub retired_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
@@ -54,6 +55,7 @@ impl FromRow<'_, PgRow> for Model {
             max_attempts: row.try_get("max_attempts")?,
             backoff_base_s: row.try_get("backoff_base_s")?,
             backoff_cap_s: row.try_get("backoff_cap_s")?,
+            retry_budget_s: row.try_get("retry_budget_s")?,
             deadline_s: row.try_get("deadline_s")?,
             retired_at: row.try_get("retired_at")?,
             created_at: row.try_get("created_at")?,
@@ -70,7 +72,7 @@ macro_rules! select {
     ($where:literal) => {
         concat!(
             "SELECT m.name, m.owner, a.name AS owner_name, m.description, m.tags, m.labels, m.params_schema, m.last_version, m.paused,
-                    m.max_running, m.max_attempts, m.backoff_base_s, m.backoff_cap_s, m.deadline_s, m.retired_at, m.created_at,
+                    m.max_running, m.max_attempts, m.backoff_base_s, m.backoff_cap_s, m.retry_budget_s, m.deadline_s, m.retired_at, m.created_at,
                     coalesce(cardinality(s.versions), 0)::bigint AS workers,
                     coalesce((SELECT array_agg(DISTINCT v ORDER BY v) FROM unnest(s.versions) AS v), '{}') AS live_versions,
                     (SELECT count(*) FROM (SELECT FROM job AS j WHERE j.model = m.name AND j.state = 'queued' LIMIT 10000) AS q) AS queued,
@@ -176,6 +178,7 @@ pub struct Change {
     pub max_attempts: Option<i16>,
     pub backoff_base_s: Option<f32>,
     pub backoff_cap_s: Option<f32>,
+    pub retry_budget_s: Option<Option<f32>>,
     pub deadline_s: Option<f32>,
     pub retired: Option<bool>,
 }
@@ -191,13 +194,14 @@ pub async fn update(db: &mut PgConnection, name: &str, change: &Change, by: Uuid
              backoff_base_s = coalesce($6, backoff_base_s),
              backoff_cap_s = coalesce($7, backoff_cap_s),
              deadline_s = coalesce($8, deadline_s),
+             retry_budget_s = CASE WHEN $11 THEN $12 ELSE retry_budget_s END,
              retired_at = CASE WHEN $9::boolean IS NULL THEN retired_at WHEN $9 THEN coalesce(retired_at, clock_timestamp()) END
            WHERE name = $1 RETURNING name
          )
          INSERT INTO job_event (code, account_id, model, reason)
          SELECT 'model_changed', $10, name,
                 concat_ws(',', CASE WHEN $2 THEN 'paused' WHEN NOT $2 THEN 'resumed' END, CASE WHEN $3 THEN 'limit' END,
-                          CASE WHEN coalesce($5::real, $6, $7, $8) IS NOT NULL THEN 'policy' END,
+                          CASE WHEN coalesce($5::real, $6, $7, $8) IS NOT NULL OR $11 THEN 'policy' END,
                           CASE WHEN $9 THEN 'retired' WHEN NOT $9 THEN 'restored' END)
          FROM made",
     )
@@ -211,6 +215,8 @@ pub async fn update(db: &mut PgConnection, name: &str, change: &Change, by: Uuid
     .bind(change.deadline_s)
     .bind(change.retired)
     .bind(by)
+    .bind(change.retry_budget_s.is_some())
+    .bind(change.retry_budget_s.flatten())
     .execute(db)
     .await?;
     Ok(())

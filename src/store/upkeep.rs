@@ -1,7 +1,7 @@
 //! Settings, ticks, and the figures behind the metrics.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Row};
+use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
 use super::jobs::QueueEntry;
@@ -75,7 +75,7 @@ pub struct Swept {
 /// The next live jobs in order of id.
 pub async fn sweep_page(db: &mut PgConnection, after: Uuid, limit: i64) -> sqlx::Result<Vec<Swept>> {
     let rows = sqlx::query(
-        "SELECT j.id, j.model, j.rank, i.md5, (j.state = 'queued' AND j.due) AS ready
+        "SELECT j.id, j.model, j.rank, j.suspect, i.md5, (j.state = 'queued' AND j.due AND NOT j.suspect) AS ready
          FROM job AS j JOIN image AS i ON i.id = j.image_id WHERE j.id > $1 ORDER BY j.id LIMIT $2",
     )
     .bind(after)
@@ -83,13 +83,7 @@ pub async fn sweep_page(db: &mut PgConnection, after: Uuid, limit: i64) -> sqlx:
     .fetch_all(db)
     .await?;
     rows.iter()
-        .map(|row| {
-            Ok(Swept {
-                entry: QueueEntry { id: row.try_get("id")?, model: row.try_get("model")?, rank: row.try_get("rank")? },
-                md5: md5(row, "md5")?,
-                ready: row.try_get("ready")?,
-            })
-        })
+        .map(|row| Ok(Swept { entry: QueueEntry::from_row(row)?, md5: md5(row, "md5")?, ready: row.try_get("ready")? }))
         .collect()
 }
 

@@ -59,14 +59,29 @@ pub async fn register(db: &mut PgConnection, new: &NewSession<'_>, lease_s: f64)
 
 /// What a live session may do right now.
 #[derive(Debug, Clone)]
-pub struct Touched {
+pub struct Standing {
     pub model: String,
     pub batch_max: i32,
     pub paused: bool,
     pub limited: bool,
-    pub retired: bool,
+    /// It said that it takes no more, or its model is retired.
+    pub draining: bool,
     /// Whether the named claim still holds jobs: the caller sent it again.
     pub replay: bool,
+    pub turn: Turn,
+}
+
+/// What kind of job is next for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Any that are no suspects.
+    Open,
+    /// A suspect waits, and this session holds nothing: it is the one to try it.
+    Suspect,
+    /// A suspect waits, all sessions seen hold something, and none is kept free for it yet.
+    Reserve,
+    /// Nothing before it is empty: it runs a suspect, or is kept free for one.
+    Wait,
 }
 
 /// Prolongs a live session of that key, as every sign of life does; nothing when it is not alive.
@@ -76,14 +91,25 @@ pub async fn touch(
     key: &str,
     lease_s: f64,
     claim: Option<Uuid>,
-) -> sqlx::Result<Option<Touched>> {
+) -> sqlx::Result<Option<Standing>> {
     let row = sqlx::query(
-        "UPDATE worker_session AS s SET
-           alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $3), beat_at = clock_timestamp()
-         FROM model AS m
-         WHERE s.id = $1 AND s.key_id = $2 AND s.ended_at IS NULL AND m.name = s.model
-         RETURNING m.name AS model, s.batch_max, m.paused, m.max_running IS NOT NULL AS limited, m.retired_at IS NOT NULL AS retired,
-                   EXISTS (SELECT FROM job AS j WHERE j.session_id = s.id AND j.claim_id = $4 AND j.state = 'running') AS replay",
+        "WITH s AS (
+           UPDATE worker_session AS s SET
+             alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $3), beat_at = clock_timestamp()
+           WHERE s.id = $1 AND s.key_id = $2 AND s.ended_at IS NULL RETURNING s.*
+         )
+         SELECT m.name AS model, s.batch_max, m.paused, m.max_running IS NOT NULL AS limited,
+                s.draining OR m.retired_at IS NOT NULL AS draining,
+                EXISTS (SELECT FROM job AS j WHERE j.session_id = s.id AND j.claim_id = $4 AND j.state = 'running') AS replay,
+                CASE WHEN s.solo_job IS NOT NULL THEN 'wait'
+                     WHEN NOT EXISTS (SELECT FROM job AS j WHERE j.model = m.name AND j.state = 'queued' AND j.suspect
+                                      AND j.run_at <= clock_timestamp()) THEN 'open'
+                     WHEN NOT EXISTS (SELECT FROM job AS j WHERE j.session_id = s.id AND j.state = 'running') THEN 'suspect'
+                     WHEN s.reserved_until > clock_timestamp() THEN 'wait'
+                     WHEN EXISTS (SELECT FROM worker_session AS o WHERE o.model = m.name AND o.ended_at IS NULL
+                                  AND o.reserved_until > clock_timestamp()) THEN 'open'
+                     ELSE 'reserve' END AS turn
+         FROM s JOIN model AS m ON m.name = s.model",
     )
     .bind(session)
     .bind(key)
@@ -92,16 +118,34 @@ pub async fn touch(
     .fetch_optional(db)
     .await?;
     row.map(|row| {
-        Ok(Touched {
+        Ok(Standing {
             model: row.try_get("model")?,
             batch_max: row.try_get("batch_max")?,
             paused: row.try_get("paused")?,
             limited: row.try_get("limited")?,
-            retired: row.try_get("retired")?,
+            draining: row.try_get("draining")?,
             replay: row.try_get("replay")?,
+            turn: match row.try_get("turn")? {
+                "wait" => Turn::Wait,
+                "suspect" => Turn::Suspect,
+                "reserve" => Turn::Reserve,
+                _ => Turn::Open,
+            },
         })
     })
     .transpose()
+}
+
+/// Keeps a session free for a suspect, for as long as one attempt of its model may take.
+pub async fn reserve(db: &mut PgConnection, session: Uuid) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE worker_session AS s SET reserved_until = clock_timestamp() + interval '1 s' * m.deadline_s
+         FROM model AS m WHERE s.id = $1 AND m.name = s.model AND s.ended_at IS NULL",
+    )
+    .bind(session)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Whether a session, alive or over, was opened by that key.
@@ -127,8 +171,16 @@ pub async fn prolong(db: &mut PgConnection, sessions: &[Uuid], lease_s: f64) -> 
     Ok(())
 }
 
-/// One beat: prolongs a live session of that key and keeps what it says it holds. Answers what it really
-/// holds, or nothing when the session is not alive.
+/// What a beat is answered with.
+#[derive(Debug)]
+pub struct Beaten {
+    /// What the session really holds: jobs and leases.
+    pub held: Vec<(Uuid, i64)>,
+    /// It said that it takes no more, or its model is retired.
+    pub draining: bool,
+}
+
+/// One beat: prolongs a live session of that key and keeps what it says it holds; nothing when it is not alive.
 pub async fn beat(
     db: &mut PgConnection,
     session: Uuid,
@@ -136,11 +188,13 @@ pub async fn beat(
     lease_s: f64,
     draining: bool,
     holds: &serde_json::Value,
-) -> sqlx::Result<Option<Vec<(Uuid, i64)>>> {
-    let alive: Option<Uuid> = sqlx::query_scalar(
-        "UPDATE worker_session SET alive_until = greatest(alive_until, clock_timestamp() + interval '1 s' * $3),
+) -> sqlx::Result<Option<Beaten>> {
+    let alive: Option<bool> = sqlx::query_scalar(
+        "UPDATE worker_session AS s SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $3),
                 beat_at = clock_timestamp(), draining = $4, holds = $5
-         WHERE id = $1 AND key_id = $2 AND ended_at IS NULL RETURNING id",
+         FROM model AS m
+         WHERE s.id = $1 AND s.key_id = $2 AND s.ended_at IS NULL AND m.name = s.model
+         RETURNING s.draining OR m.retired_at IS NOT NULL",
     )
     .bind(session)
     .bind(key)
@@ -149,14 +203,12 @@ pub async fn beat(
     .bind(holds)
     .fetch_optional(&mut *db)
     .await?;
-    if alive.is_none() {
-        return Ok(None);
-    }
+    let Some(draining) = alive else { return Ok(None) };
     let held = sqlx::query_as("SELECT id, lease_no FROM job WHERE session_id = $1 AND state = 'running'")
         .bind(session)
         .fetch_all(db)
         .await?;
-    Ok(Some(held))
+    Ok(Some(Beaten { held, draining }))
 }
 
 /// Ends a live session of that key by its own wish; answers what it still holds, or nothing when it is not alive.

@@ -1,0 +1,173 @@
+//! Every way a job leaves a state, in one shape: a head locks the jobs and rules on each (`ruled`), and one
+//! shared tail carries the ruling out — requeue or archive, newest per image and model, result, attempt,
+//! event — in the same statement.
+
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+
+use crate::domain::image::ContentMd5;
+use crate::domain::job::{JobError, JobState, JobStatus};
+
+/// A job after a transition: what the mirror, the queue and the waiting are told.
+#[derive(Debug, Clone)]
+pub struct Moved {
+    pub status: JobStatus,
+    pub image_id: i64,
+    pub md5: ContentMd5,
+    pub model: String,
+    pub rank: i64,
+    pub due: bool,
+    /// Waits to be claimed alone, and is never in the index.
+    pub suspect: bool,
+    /// The version that made the result, when this transition is a success.
+    pub version: Option<String>,
+    /// The result, when this transition is a success.
+    pub document: Option<serde_json::Value>,
+}
+
+impl FromRow<'_, PgRow> for Moved {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            status: job_status(row)?,
+            image_id: row.try_get("image_id")?,
+            md5: md5(row, "md5")?,
+            model: row.try_get("model")?,
+            rank: row.try_get("rank")?,
+            due: row.try_get("due")?,
+            suspect: row.try_get("suspect")?,
+            version: row.try_get("version")?,
+            document: row.try_get("document")?,
+        })
+    }
+}
+
+/// Reads the columns that make a [`JobStatus`].
+pub fn job_status(row: &PgRow) -> sqlx::Result<JobStatus> {
+    let kind: Option<String> = row.try_get("error_type")?;
+    let message: Option<String> = row.try_get("error_message")?;
+    Ok(JobStatus {
+        id: row.try_get("id")?,
+        event: row.try_get("event_id")?,
+        state: state(row, "state")?,
+        reason: row.try_get("reason")?,
+        attempt: row.try_get("attempt")?,
+        max_attempts: row.try_get("max_attempts")?,
+        progress: row.try_get("progress")?,
+        created_at: row.try_get("created_at")?,
+        started_at: row.try_get("started_at")?,
+        run_at: row.try_get("run_at")?,
+        finished_at: row.try_get("finished_at")?,
+        error: (kind.is_some() || message.is_some()).then_some(JobError { kind, message }),
+    })
+}
+
+/// Reads a `job_state` selected as text.
+pub fn state(row: &PgRow, column: &str) -> sqlx::Result<JobState> {
+    let text: String = row.try_get(column)?;
+    JobState::parse(&text).ok_or_else(|| sqlx::Error::Decode(format!("{column} holds the unknown state {text}").into()))
+}
+
+/// Reads an MD5 of 16 bytes.
+pub fn md5(row: &PgRow, column: &str) -> sqlx::Result<ContentMd5> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    let bytes = bytes.try_into().map_err(|_| sqlx::Error::Decode(format!("{column} is no MD5").into()))?;
+    Ok(ContentMd5(bytes))
+}
+
+/// The columns of `held` that the tail needs.
+macro_rules! held_columns {
+    () => {
+        "j.id, j.image_id, j.model, j.params_hash, j.state, j.priority, j.run_at, j.finish_by, j.attempt, j.deaths, \
+         j.lease_no, j.session_id, j.claim_id, j.started_at, j.deadline_at, j.retry_of, j.created_at, j.suspect"
+    };
+}
+
+/// Carries out `ruled`, whose columns are those of `held` and: `next`, `next_reason`, `next_run_at`,
+/// `next_attempt`, `next_deaths`, `next_suspect`, `new_event`, `at`, `code`, `outcome`, `by_session`, `by_account`, `version`,
+/// `duration_s`, `document`, `error_type`, `error_message`, `traceback`.
+macro_rules! tail {
+    () => {
+        ", back AS (
+           UPDATE job SET state = 'queued', session_id = NULL, claim_id = NULL, deadline_at = NULL, started_at = NULL,
+                  attempt = r.next_attempt, deaths = r.next_deaths, suspect = r.next_suspect, run_at = r.next_run_at,
+                  due = r.next_run_at <= r.at, event_id = r.new_event
+           FROM ruled AS r WHERE job.id = r.id AND r.next = 'queued'
+           RETURNING job.id, job.rank, job.due, job.suspect
+         ), freed AS (
+           UPDATE worker_session AS s SET solo_job = NULL FROM ruled AS r
+           WHERE r.suspect AND s.id = r.session_id AND s.solo_job = r.id
+         ), gone AS (
+           DELETE FROM job USING ruled AS r WHERE job.id = r.id AND r.next <> 'queued' RETURNING job.id
+         ), archived AS (
+           INSERT INTO job_archive (id, image_id, model, params_hash, state, reason, priority, run_at, finish_by, attempt,
+                  deaths, lease_no, session_id, version, duration_s, started_at, event_id, retry_of, created_at, finished_at)
+           SELECT id, image_id, model, params_hash, next, next_reason, priority, run_at, finish_by, next_attempt,
+                  next_deaths, lease_no, by_session, version, duration_s, started_at, new_event, retry_of, created_at, at
+           FROM ruled WHERE next <> 'queued'
+         ), kept AS (
+           INSERT INTO result (image_id, model, params_hash, version, job_id, document, finished_at)
+           SELECT image_id, model, params_hash, version, id, document, at FROM ruled WHERE next = 'succeeded'
+           ON CONFLICT ON CONSTRAINT result_pkey DO UPDATE
+           SET job_id = excluded.job_id, document = excluded.document, finished_at = excluded.finished_at
+         ), tried AS (
+           INSERT INTO attempt (job_id, lease_no, attempt, session_id, outcome, error_type, error_message, traceback,
+                  started_at, ended_at)
+           SELECT id, lease_no, attempt, session_id, outcome, error_type, error_message, traceback, started_at, at
+           FROM ruled WHERE outcome <> 'succeeded'
+           ON CONFLICT ON CONSTRAINT attempt_pkey DO NOTHING
+         ), told AS (
+           INSERT INTO job_event (id, at, code, job_id, model, account_id, key_id, session_id, lease_no, attempt, reason)
+           SELECT r.new_event, r.at, r.code, r.id, r.model, r.by_account, s.key_id, r.session_id, r.lease_no, r.attempt,
+                  r.next_reason::text
+           FROM ruled AS r LEFT JOIN worker_session AS s ON s.id = r.session_id
+         ), newest AS (
+           SELECT DISTINCT ON (image_id, model) * FROM ruled WHERE next <> 'queued' ORDER BY image_id, model, id DESC
+         ), success AS (
+           SELECT DISTINCT ON (image_id, model) image_id, model, id, params_hash, version FROM ruled
+           WHERE next = 'succeeded' ORDER BY image_id, model, id DESC
+         ), shown AS (
+           INSERT INTO image_model AS i (image_id, model, job_id, state, reason, attempt, error, event_id, created_at,
+                  started_at, finished_at, success_job, success_params_hash, success_version)
+           SELECT n.image_id, n.model, n.id, n.next, n.next_reason, n.next_attempt,
+                  CASE WHEN n.error_type IS NOT NULL OR n.error_message IS NOT NULL
+                       THEN jsonb_build_object('type', n.error_type, 'message', n.error_message) END,
+                  n.new_event, n.created_at, n.started_at, n.at, s.id, s.params_hash, s.version
+           FROM newest AS n LEFT JOIN success AS s USING (image_id, model)
+           ORDER BY n.image_id, n.model
+           ON CONFLICT ON CONSTRAINT image_model_pkey DO UPDATE SET
+             (job_id, state, reason, attempt, error, event_id, created_at, started_at, finished_at) = (
+               SELECT excluded.job_id, excluded.state, excluded.reason, excluded.attempt, excluded.error, excluded.event_id,
+                      excluded.created_at, excluded.started_at, excluded.finished_at WHERE excluded.job_id > i.job_id
+               UNION ALL
+               SELECT i.job_id, i.state, i.reason, i.attempt, i.error, i.event_id,
+                      i.created_at, i.started_at, i.finished_at WHERE excluded.job_id <= i.job_id),
+             (success_job, success_params_hash, success_version) = (
+               SELECT excluded.success_job, excluded.success_params_hash, excluded.success_version
+               WHERE excluded.success_job > coalesce(i.success_job, '00000000-0000-0000-0000-000000000000')
+               UNION ALL
+               SELECT i.success_job, i.success_params_hash, i.success_version
+               WHERE (excluded.success_job > coalesce(i.success_job, '00000000-0000-0000-0000-000000000000')) IS NOT TRUE)
+         )
+         SELECT r.id, r.image_id, im.md5, r.model, r.next::text AS state, r.next_reason::text AS reason,
+                r.next_attempt AS attempt, m.max_attempts, NULL::float8 AS progress, r.new_event AS event_id,
+                r.created_at, CASE WHEN r.next = 'queued' THEN NULL ELSE r.started_at END AS started_at,
+                CASE WHEN r.next = 'queued' THEN r.next_run_at END AS run_at,
+                CASE WHEN r.next <> 'queued' THEN r.at END AS finished_at, r.error_type, r.error_message,
+                coalesce(b.rank, 0) AS rank, coalesce(b.due, false) AS due, coalesce(b.suspect, false) AS suspect, r.version,
+                CASE WHEN r.next = 'succeeded' THEN r.document END AS document
+         FROM ruled AS r
+         JOIN image AS im ON im.id = r.image_id
+         JOIN model AS m ON m.name = r.model
+         LEFT JOIN back AS b ON b.id = r.id"
+    };
+}
+
+mod complete;
+mod end;
+mod release;
+mod rescue;
+
+pub use complete::{Finish, complete};
+pub use end::{cancel, cancel_queued_of, expire};
+pub use release::{release, release_unlisted};
+pub use rescue::{DEATHS_MAX, lock_orphans, rescue};

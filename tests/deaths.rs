@@ -1,0 +1,217 @@
+//! Workers die, and what they held lives on.
+
+use darkroom::maintenance;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::app::Worker;
+use crate::support::images::{md5_of, photo};
+use crate::support::{TestApp, until};
+use crate::work::submit;
+
+async fn tick(app: &TestApp) {
+    maintenance::rescue(&app.ctx).await.expect("a tick");
+}
+
+/// A session dies: it is silent for a minute, and a tick notices.
+async fn die(app: &TestApp, worker: &Worker) {
+    sqlx::query("UPDATE worker_session SET alive_until = clock_timestamp() - interval '1 min' WHERE id = $1::uuid")
+        .bind(&worker.id)
+        .execute(app.ctx.db.pool())
+        .await
+        .expect("an update");
+    tick(app).await;
+}
+
+/// Another session of the same key.
+async fn another(worker: &Worker) -> Worker {
+    Worker::register(worker.key.clone(), "ocr", "v1").await
+}
+
+/// Two sessions of a model with so many jobs queued, after the first tick, which spares everybody.
+async fn two_workers(jobs: u64) -> (TestApp, Worker, Worker, crate::support::Client) {
+    let app = TestApp::new().await;
+    let first = app.worker("ocr").await;
+    let second = another(&first).await;
+    tick(&app).await;
+    let ines = submit(&app, jobs).await;
+    (app, first, second, ines)
+}
+
+#[tokio::test]
+async fn a_dead_workers_job_is_claimed_by_another() {
+    let app = TestApp::new().await;
+    let (dead, alive) = (app.worker("ocr").await, app.admin().await);
+    let alive = Worker::register(app.key_of(&alive, "predict", &["ocr"]).await, "ocr", "v1").await;
+    submit(&app, 1).await;
+    let job = dead.claim(1).await.remove(0);
+    tick(&app).await;
+    assert!(alive.claim(1).await.is_empty(), "a live session keeps its job");
+    die(&app, &dead).await;
+    let again = alive.claim(1).await.remove(0);
+    assert_eq!(
+        (&again["id"], &again["attempt"], &again["lease_no"]),
+        (&job["id"], &json!(1), &json!(2)),
+        "a death costs no attempt"
+    );
+    assert_eq!(dead.succeed(&job).await["problem"]["code"], "stale_lease");
+    let body = json!({"draining": false, "jobs": []});
+    dead.key.post(&format!("/workers/{}/heartbeat", dead.id), body).await.problem(410, "unknown_worker");
+    let body = json!({"worker": dead.id, "claim_id": Uuid::new_v4()});
+    dead.key.post("/jobs/claim", body).await.problem(410, "unknown_worker");
+    assert_eq!(alive.succeed(&again).await["status"], 200);
+}
+
+#[tokio::test]
+async fn what_a_dead_worker_held_is_tried_one_by_one() {
+    let (app, dead, alive, _) = two_workers(4).await;
+    let held = dead.claim(3).await;
+    assert!(held.len() == 3 && held.iter().all(|j| j["solo"] == false));
+    die(&app, &dead).await;
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE suspect AND deaths = 0 AND attempt = 0").await, 3);
+    for _ in 0..3 {
+        let solo = alive.claim(8).await;
+        assert_eq!((solo.len(), &solo[0]["solo"]), (1, &json!(true)), "alone, though more was asked for");
+        assert!(held.iter().any(|j| j["id"] == solo[0]["id"]));
+        assert!(alive.claim(8).await.is_empty(), "nothing beside it");
+        assert_eq!(alive.succeed(&solo[0]).await["status"], 200);
+    }
+    let last = alive.claim(8).await;
+    assert_eq!((last.len(), &last[0]["solo"]), (1, &json!(false)), "the rest goes on as before");
+}
+
+#[tokio::test]
+async fn claims_at_once_of_one_session_put_nothing_beside_a_suspect() {
+    let (app, dead, alive, _) = two_workers(6).await;
+    dead.claim(2).await;
+    die(&app, &dead).await;
+    let claims = futures_util::future::join_all((0..6).map(|_| alive.claim(1))).await;
+    let taken: Vec<Value> = claims.into_iter().flatten().collect();
+    let solo = taken.iter().filter(|j| j["solo"] == true).count();
+    assert!(solo <= 1 && (solo == 0 || taken.len() == 1), "{taken:?}");
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'running'").await, taken.len() as i64);
+}
+
+#[tokio::test]
+async fn three_solo_deaths_poison_and_the_evidence_is_kept() {
+    let (app, dead, _, ines) = two_workers(1).await;
+    dead.claim(8).await;
+    die(&app, &dead).await;
+    for death in 1..=3 {
+        let worker = another(&dead).await;
+        sqlx::query("UPDATE job SET run_at = clock_timestamp(), due = true")
+            .execute(app.ctx.db.pool())
+            .await
+            .expect("an update");
+        assert_eq!(worker.claim(8).await[0]["solo"], true, "death {death}");
+        die(&app, &worker).await;
+    }
+    let looked = ines.get(&format!("/predict/{}", md5_of(&photo(1)))).await.ok(200);
+    let job = &looked["jobs"]["ocr"];
+    assert_eq!((&job["state"], &job["reason"]), (&json!("failed"), &json!("poisoned")));
+    let history = ines.get(&format!("/jobs/{}", job["id"].as_str().expect("an id"))).await.ok(200);
+    let outcomes: Vec<&str> =
+        history["attempts"].as_array().expect("attempts").iter().filter_map(|a| a["outcome"].as_str()).collect();
+    assert_eq!(outcomes, ["lost"; 4]);
+}
+
+#[tokio::test]
+async fn an_innocent_job_survives_any_number_of_shared_deaths() {
+    let (app, worker, _, _) = two_workers(2).await;
+    for _ in 0..4 {
+        let doomed = another(&worker).await;
+        sqlx::query("UPDATE job SET suspect = false").execute(app.ctx.db.pool()).await.expect("an update");
+        app.sweep().await;
+        assert_eq!(doomed.claim(2).await.len(), 2);
+        die(&app, &doomed).await;
+    }
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'queued' AND deaths = 0").await, 2);
+}
+
+#[tokio::test]
+async fn a_worker_that_lives_to_complain_clears_the_suspect() {
+    let (app, dead, alive, _) = two_workers(1).await;
+    app.admin().await.patch("/models/ocr", json!({"backoff_base_s": 0})).await.ok(200);
+    dead.claim(1).await;
+    die(&app, &dead).await;
+    let solo = alive.claim(1).await.remove(0);
+    let body = json!({"worker": alive.id, "items": [{"id": solo["id"], "lease_no": solo["lease_no"]}]});
+    alive.key.post("/jobs/release", body).await.ok(200);
+    let solo = alive.claim(1).await.remove(0);
+    assert_eq!(solo["solo"], true, "given back untried, it is as suspect as before");
+    alive.complete(&solo, json!({"outcome": "retry", "error": {"type": "OSError"}})).await;
+    maintenance::due_pass(&app.ctx).await.expect("a pass");
+    assert_eq!(alive.claim(1).await[0]["solo"], false);
+}
+
+#[tokio::test]
+async fn while_a_suspect_waits_one_session_is_kept_free_for_it() {
+    let (app, dead, busy, _) = two_workers(6).await;
+    let other = another(&busy).await;
+    let held = busy.claim(1).await.remove(0);
+    assert_eq!(other.claim(1).await.len(), 1);
+    dead.claim(1).await;
+    die(&app, &dead).await;
+    assert!(busy.claim(1).await.is_empty(), "the first to ask is kept free");
+    assert_eq!(other.claim(1).await[0]["solo"], false, "only one is");
+    let waiting = tokio::spawn({
+        let busy = busy.clone();
+        async move { busy.claim_as(Uuid::new_v4(), 8, 40.0).await }
+    });
+    until("a waiting claim", async || !app.ctx.waiting_sessions().is_empty()).await;
+    busy.succeed(&held).await;
+    let solo = waiting.await.expect("a claim");
+    assert_eq!((solo.len(), &solo[0]["solo"]), (1, &json!(true)));
+}
+
+#[tokio::test]
+async fn a_waiting_worker_is_woken_for_a_suspect() {
+    let (app, dead, idle, _) = two_workers(1).await;
+    dead.claim(1).await;
+    let waiting = tokio::spawn(async move { idle.claim_as(Uuid::new_v4(), 8, 40.0).await });
+    until("a waiting claim", async || app.ctx.waiters.waiting_for("ocr") == 1).await;
+    die(&app, &dead).await;
+    assert_eq!(waiting.await.expect("a claim")[0]["solo"], true);
+}
+
+#[tokio::test]
+async fn a_suspect_that_is_cancelled_frees_its_session() {
+    let (app, dead, alive, _) = two_workers(2).await;
+    dead.claim(1).await;
+    die(&app, &dead).await;
+    let solo = alive.claim(1).await.remove(0);
+    let admin = app.admin().await;
+    admin.post(&format!("/jobs/{}/cancel", solo["id"].as_str().expect("an id")), Value::Null).await.ok(200);
+    assert_eq!(alive.claim(8).await[0]["solo"], false);
+}
+
+#[tokio::test]
+async fn a_session_that_left_with_a_job_is_no_death() {
+    let (app, leaver, alive, _) = two_workers(1).await;
+    leaver.claim(1).await;
+    sqlx::query("UPDATE worker_session SET ended_at = clock_timestamp(), end_reason = 'left' WHERE id = $1::uuid")
+        .bind(&leaver.id)
+        .execute(app.ctx.db.pool())
+        .await
+        .expect("an update");
+    tick(&app).await;
+    let again = alive.claim(1).await.remove(0);
+    assert_eq!((&again["solo"], &again["attempt"]), (&json!(false), &json!(1)));
+    assert_eq!(app.count("SELECT count(*) FROM attempt WHERE outcome = 'released'").await, 1);
+}
+
+#[tokio::test]
+async fn when_the_service_was_away_nobody_is_called_dead() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    submit(&app, 1).await;
+    let job = worker.claim(1).await.remove(0);
+    tick(&app).await;
+    app.age_sessions(600.0).await;
+    sqlx::query("UPDATE tick SET last_at = last_at - interval '10 min'")
+        .execute(app.ctx.db.pool())
+        .await
+        .expect("an update");
+    tick(&app).await;
+    assert_eq!(worker.succeed(&job).await["status"], 200);
+}
