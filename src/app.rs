@@ -1,6 +1,5 @@
 //! Composition: configuration → pools → router and loops. The only room that knows every other.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +32,8 @@ const TOKEN_KEY_BYTES_MIN: usize = 32;
 pub struct App {
     pub ctx: Arc<Ctx>,
     pub router: Router,
-    stop: watch::Sender<bool>,
+    /// Set when the process is about to stop; dropped, it says the same.
+    pub stop: watch::Sender<bool>,
 }
 
 impl App {
@@ -71,28 +71,13 @@ impl App {
         let mut loops = maintenance::start(&self.ctx);
         loops.spawn(telemetry::upkeep(telemetry::recorder()?));
         let stop = self.stop;
-        let (drained, mut deadline) = watch::channel(false);
-        let shutdown = async move {
+        let stopped = async {
             until.await;
             tracing::info!("stopping: requests under way may finish");
             stop.send_replace(true);
-            drained.send_replace(true);
-            // Held until the process ends, so that waiting requests see the word and not its sender's end.
-            std::future::pending::<()>().await;
         };
-        let signal = tokio::spawn(shutdown);
-        let mut asked = deadline.clone();
-        let serving = axum::serve(listener, self.router.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(async move { drop(asked.wait_for(|stop| *stop).await) })
-            .into_future();
-        tokio::select! {
-            served = serving => served?,
-            () = async {
-                drop(deadline.wait_for(|stop| *stop).await);
-                tokio::time::sleep(DRAIN_WAIT).await;
-            } => tracing::warn!("some requests did not finish in time"),
-        }
-        signal.abort();
+        let client_wait = self.ctx.limits.client_wait;
+        http::serve::serve(listener, self.router, client_wait, stopped, DRAIN_WAIT).await;
         Ok(())
     }
 }

@@ -83,6 +83,9 @@ pub struct Serve {
     /// Seconds without a sign of life after which a worker is given up
     #[arg(long, env = "DARKROOM_LEASE_S", default_value_t = 30.0)]
     pub lease_s: f64,
+    /// Seconds that a client may be silent within a request, or idle between two
+    #[arg(long, env = "DARKROOM_CLIENT_WAIT_S", default_value_t = 30.0)]
+    pub client_wait_s: f64,
     /// The largest image, in bytes
     #[arg(long, env = "DARKROOM_IMAGE_BYTES_MAX", default_value_t = 64 * 1024 * 1024)]
     pub image_bytes_max: u64,
@@ -119,6 +122,9 @@ impl Serve {
                 "DARKROOM_LEASE_S is at least two heartbeats, or a single lost beat kills a worker, and at most a day",
             );
         }
+        if !(0.1..=3600.0).contains(&self.client_wait_s) {
+            wrong.push("DARKROOM_CLIENT_WAIT_S is from 0.1 to 3600");
+        }
         if self.image_bytes_max > self.upload_bytes_max {
             wrong.push("DARKROOM_IMAGE_BYTES_MAX is over DARKROOM_UPLOAD_BYTES_MAX, so no such image could be sent");
         }
@@ -139,6 +145,7 @@ impl Serve {
         Ok(Limits {
             heartbeat_s: self.heartbeat_s,
             lease_s: self.lease_s,
+            client_wait: Duration::from_secs_f64(self.client_wait_s),
             result_bytes_max: self.result_bytes_max,
             image_bytes_max: self.image_bytes_max,
             upload_bytes_max: self.upload_bytes_max,

@@ -7,6 +7,7 @@ mod access; // who may call what
 mod architecture; // which floor imports which
 mod audit; // what an auditor finds in SQL
 mod bad_input; // each fault gets its problem and leaves nothing behind
+mod clients; // too slow, or there when the service stops
 mod deaths; // workers die, and what they held lives on
 mod documents; // README, OpenAPI and Postman agree with the code
 mod lookup; // what happened to an image

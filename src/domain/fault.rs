@@ -31,7 +31,7 @@ macro_rules! codes {
 codes! {
     MalformedJson "malformed_json" 400 "Malformed JSON" "The body is not JSON (RFC 8259). NaN, Infinity and trailing commas are not JSON.";
     MalformedBody "malformed_body" 400 "Malformed body" "The body cannot be parsed as its Content-Type says.";
-    BodyCutOff "body_cut_off" 400 "Body cut off" "The connection ended before the body did. Send the request again.";
+    BodyCutOff "body_cut_off" 400 "Body cut off" "The body ended before its end, or came too slowly. Send the request again.";
     MissingCredential "missing_credential" 401 "Missing credential" "Send `Authorization: Bearer` with a token of POST /auth/login, or with an API key.";
     UnknownCredential "unknown_credential" 401 "Unknown credential" "The token or API key is not known here. Log in again, or ask for a new key.";
     ExpiredCredential "expired_credential" 401 "Expired credential" "The token or API key has expired. Log in again, or ask for a new key.";

@@ -12,6 +12,7 @@ pub mod models;
 pub mod openapi;
 pub mod predict;
 pub mod problem;
+pub mod serve;
 pub mod submissions;
 pub mod submit;
 pub mod upload;
@@ -45,6 +46,7 @@ pub struct AppState {
 
 /// The whole interface. `origins` are those that browsers may call from; `*` allows any.
 pub fn router(state: Arc<AppState>, origins: &[HeaderValue]) -> Router {
+    let client_wait = state.ctx.limits.client_wait;
     let (operations, _) = openapi::operations(&state.ctx.limits).split_for_parts();
     operations
         .route("/", get(|| async { Redirect::temporary("/docs") }))
@@ -52,6 +54,7 @@ pub fn router(state: Arc<AppState>, origins: &[HeaderValue]) -> Router {
         .fallback(layers::no_route)
         .method_not_allowed_fallback(layers::no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn(move |request, next| serve::pace_body(client_wait, request, next)))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(cors(origins))
         .layer(axum::middleware::from_fn(layers::observe))

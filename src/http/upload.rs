@@ -1,7 +1,6 @@
 //! The upload form: parts in any order, files staged while they stream, everything bounded.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::http::StatusCode;
@@ -21,8 +20,6 @@ use crate::service::submit::{Ask, File, Place};
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// The most parts that are not files.
 const TEXTS_MAX: usize = 200;
-/// How long the client may stay silent within a body.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// The longest file name kept, in characters.
 const NAME_CHARS_MAX: usize = 255;
 
@@ -30,7 +27,7 @@ const NAME_CHARS_MAX: usize = 255;
 pub async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<File>), Problem> {
     let mut texts = Texts::default();
     let mut files = Vec::new();
-    while let Some(field) = patient(form.next_field()).await? {
+    while let Some(field) = form.next_field().await.map_err(body_fault)? {
         let name = field.name().unwrap_or_default().to_owned();
         if name != "images" {
             texts.add(name, text(field).await?)?;
@@ -58,7 +55,7 @@ async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<crate::blob::St
     let most = ctx.limits.image_bytes_max;
     let mut staging = Some(ctx.blobs.stage().await.map_err(crate::service::Error::from)?);
     let mut bytes = 0u64;
-    while let Some(chunk) = patient(field.chunk()).await? {
+    while let Some(chunk) = field.chunk().await.map_err(body_fault)? {
         bytes += chunk.len() as u64;
         if bytes > most {
             staging = None;
@@ -76,7 +73,7 @@ async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<crate::blob::St
 async fn text(mut field: Field<'_>) -> Result<String, Problem> {
     let name = field.name().unwrap_or_default().to_owned();
     let mut bytes = Vec::new();
-    while let Some(chunk) = patient(field.chunk()).await? {
+    while let Some(chunk) = field.chunk().await.map_err(body_fault)? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > TEXT_BYTES_MAX {
             let detail = format!("The field {:?} has more than {TEXT_BYTES_MAX} bytes.", shorten(&name));
@@ -89,25 +86,14 @@ async fn text(mut field: Field<'_>) -> Result<String, Problem> {
     Ok(text)
 }
 
-async fn patient<T>(read: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Problem> {
-    match tokio::time::timeout(SILENCE_MAX, read).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(body_fault(&error).into()),
-        Err(_) => {
-            let detail = format!("No byte came for {} seconds.", SILENCE_MAX.as_secs());
-            Err(Fault::new(Code::BodyCutOff, detail).into())
-        }
-    }
-}
-
-fn body_fault(error: &MultipartError) -> Fault {
+fn body_fault(error: MultipartError) -> Fault {
     let why = error.body_text();
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Fault::new(Code::TooLarge, "The request is over the size limit of one upload.")
             .mend("Send fewer images at once under one `submission`.");
     }
     let why_lower = why.to_lowercase();
-    if ["incomplete", "stream", "eof", "closed"].iter().any(|word| why_lower.contains(word)) {
+    if ["incomplete", "stream", "eof", "closed", "timed out"].iter().any(|word| why_lower.contains(word)) {
         return Fault::new(Code::BodyCutOff, "The form ended before its last boundary.");
     }
     Fault::new(Code::MalformedBody, format!("The form cannot be parsed: {why}."))

@@ -53,6 +53,8 @@ pub struct Limits {
     pub heartbeat_s: f64,
     /// How long a session lives after its last sign of life, in seconds.
     pub lease_s: f64,
+    /// How long a client may be silent within a request.
+    pub client_wait: Duration,
     /// The largest result, in bytes of JSON.
     pub result_bytes_max: usize,
     /// The largest image file, in bytes.
@@ -78,6 +80,7 @@ impl Default for Limits {
         Self {
             heartbeat_s: 10.0,
             lease_s: 30.0,
+            client_wait: Duration::from_secs(30),
             result_bytes_max: 1024 * 1024,
             image_bytes_max: 64 * 1024 * 1024,
             upload_bytes_max: 2 * 1024 * 1024 * 1024,

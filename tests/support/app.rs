@@ -41,7 +41,7 @@ pub struct TestApp {
     pub router: Router,
     pub settings: Serve,
     /// Holds the stop signal, and with it the server.
-    _app: App,
+    app: App,
     _data: Option<tempfile::TempDir>,
 }
 
@@ -60,7 +60,7 @@ impl TestApp {
             settings(&servers::new_database().await, &servers::servers().redis.url(), data.path().to_path_buf());
         change(&mut settings);
         let app = App::new(&settings).await.expect("the server to compose");
-        let test = Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, _app: app, _data: Some(data) };
+        let test = Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, app, _data: Some(data) };
         maintenance::reconnect(&test.ctx).await.expect("redis");
         test.sweep().await;
         assert!(test.ctx.index.is_live(), "redis went away");
@@ -73,7 +73,12 @@ impl TestApp {
         let settings = settings(&servers::new_database().await, url, data.path().to_path_buf());
         let app = App::new(&settings).await.expect("the server to compose");
         assert!(maintenance::reconnect(&app.ctx).await.is_err());
-        Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, _app: app, _data: Some(data) }
+        Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, app, _data: Some(data) }
+    }
+
+    /// Says that the service is about to stop.
+    pub fn stop(&self) {
+        self.app.stop.send_replace(true);
     }
 
     /// Another server on the same database, Redis and data.
@@ -83,7 +88,7 @@ impl TestApp {
             ctx: app.ctx.clone(),
             router: app.router.clone(),
             settings: self.settings.clone(),
-            _app: app,
+            app,
             _data: None,
         };
         maintenance::reconnect(&test.ctx).await.expect("redis");

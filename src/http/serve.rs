@@ -1,0 +1,121 @@
+//! Connections: accepted up to a limit, cut off when the client is too slow, drained when the service stops.
+//!
+//! In place of `axum::serve`, which sets no time-outs (<https://docs.rs/hyper/latest/hyper/server/conn/http1/struct.Builder.html>).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::StreamExt;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+/// File descriptors left to everything but clients: the database, Redis, images, logs.
+const DESCRIPTORS_KEPT: u64 = 256;
+/// How long accepting pauses when the system has no more descriptors or memory for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The slowest body that is waited for, in bytes per second, after its first silence.
+const BODY_RATE_MIN: f64 = 1024.0;
+
+/// Raises the limit of open files as far as the system lets us; answers how many clients may be connected.
+pub fn connections_max() -> usize {
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+    usize::try_from(files.saturating_sub(DESCRIPTORS_KEPT).max(64)).unwrap_or(Semaphore::MAX_PERMITS).min(1_000_000)
+}
+
+/// Serves until `stop` resolves, then lets requests under way finish for at most `drain`.
+///
+/// `client_wait` bounds how long a client may take over a request's header, or be idle between two requests.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    client_wait: Duration,
+    stop: impl Future<Output = ()>,
+    drain: Duration,
+) {
+    let slots = Arc::new(Semaphore::new(connections_max()));
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = async {
+            // Never closed, so this only waits: more clients than there is room for stay in the backlog.
+            let slot = Arc::clone(&slots).acquire_owned().await.ok();
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut stop => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = graceful.watch(connection(stream, peer, router.clone(), client_wait));
+        tokio::spawn(async move {
+            // A client that is cut off or goes away is no fault of ours.
+            let _ = connection.await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not finish in time");
+    }
+}
+
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    client_wait: Duration,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
+    // Answers are written whole: waiting for more to send only delays them.
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().oneshot(request)
+    });
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(client_wait)
+        .serve_connection(TokioIo::new(stream), service)
+}
+
+/// Cuts off bodies that stop coming for `client_wait`, or that trickle slower than [`BODY_RATE_MIN`].
+pub async fn pace_body(client_wait: Duration, request: Request, next: Next) -> Response {
+    next.run(request.map(|body| paced(body, client_wait))).await
+}
+
+fn paced(body: Body, client_wait: Duration) -> Body {
+    if http_body::Body::is_end_stream(&body) {
+        return body;
+    }
+    let state = (body.into_data_stream(), Instant::now() + client_wait);
+    Body::from_stream(futures_util::stream::try_unfold(state, move |(mut data, deadline)| async move {
+        let silent = Instant::now() + client_wait;
+        match tokio::time::timeout_at(silent.min(deadline), data.next()).await {
+            Ok(Some(Ok(chunk))) => {
+                let earned = Duration::from_secs_f64(chunk.len() as f64 / BODY_RATE_MIN);
+                Ok(Some((chunk, (data, deadline + earned))))
+            }
+            Ok(Some(Err(error))) => Err(error),
+            Ok(None) => Ok(None),
+            Err(_) => Err(axum::Error::new(std::io::Error::from(std::io::ErrorKind::TimedOut))),
+        }
+    }))
+}

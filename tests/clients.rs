@@ -1,0 +1,89 @@
+//! Clients that are too slow, and those that are connected when the service stops.
+
+use std::time::Duration;
+
+use darkroom::http::serve;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::support::{TestApp, until};
+
+/// How long a client may be silent in these tests.
+const CLIENT_WAIT_S: f64 = 0.3;
+
+/// The server of an app on a real socket.
+struct Served {
+    address: std::net::SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<()>,
+}
+
+async fn served() -> (TestApp, Served) {
+    let app = TestApp::with(|s| s.client_wait_s = CLIENT_WAIT_S).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (stop, stopped) = oneshot::channel();
+    let (router, wait) = (app.router.clone(), app.ctx.limits.client_wait);
+    let stopped = async { drop(stopped.await) };
+    let ended = tokio::spawn(serve::serve(listener, router, wait, stopped, Duration::from_secs(20)));
+    (app, Served { address, stop, ended })
+}
+
+/// Sends text and reads until the server closes.
+async fn exchange(address: std::net::SocketAddr, text: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(text.as_bytes()).await.expect("to send");
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer));
+    read.await.expect("to be cut off").expect("an orderly end");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_header_is_cut_off() {
+    let (_app, served) = served().await;
+    assert_eq!(exchange(served.address, "GET /health/live HTTP/1.1\r\nHost: a\r\n").await, "");
+    assert_eq!(exchange(served.address, "").await, "", "nor may it stay for nothing");
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_body_is_told_so() {
+    let (app, served) = served().await;
+    let key = app.key("predict", &["ocr"]).await.token.expect("a key");
+    let head = |path: &str, kind: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {key}\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n\r\n"
+        )
+    };
+    let answer = exchange(served.address, &format!("{}{{", head("/jobs/claim", "application/json"))).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("body_cut_off"), "{answer}");
+    let ines = app.investigator("ines").await.token.expect("a token");
+    let form = head("/predict", "multipart/form-data; boundary=x").replace(&key, &ines);
+    let part = "--x\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a.png\"\r\n\r\n";
+    let answer = exchange(served.address, &format!("{form}{part}half")).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("body_cut_off"), "{answer}");
+}
+
+#[tokio::test]
+async fn who_waits_is_answered_when_the_service_stops() {
+    let (app, served) = served().await;
+    let worker = app.worker("ocr").await;
+    let body = json!({"worker": worker.id, "claim_id": Uuid::new_v4(), "wait_s": 50}).to_string();
+    let request = format!(
+        "POST /jobs/claim HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        worker.key.token.clone().expect("a key"),
+        body.len()
+    );
+    let address = served.address;
+    let waiting = tokio::spawn(async move { exchange(address, &request).await });
+    until("a waiting claim", async || app.ctx.waiters.waiting_for("ocr") == 1).await;
+    app.stop();
+    served.stop.send(()).expect("the server to listen to it");
+    let answer = waiting.await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"jobs\":[]"), "{answer}");
+    served.ended.await.expect("an orderly end");
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
