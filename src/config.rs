@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::index::Index;
-use crate::service::Limits;
+use crate::service::{Keep, Limits};
 
 /// Where PostgreSQL is.
 #[derive(Args, Clone, Debug)]
@@ -98,6 +98,21 @@ pub struct Serve {
     /// The most pixels that an image may declare
     #[arg(long, env = "DARKROOM_PIXELS_MAX", default_value_t = 250_000_000)]
     pub pixels_max: u64,
+    /// Days that an image is kept after its newest upload; for ever when not set
+    #[arg(long, env = "DARKROOM_KEEP_IMAGES_DAYS")]
+    pub keep_images_days: Option<u32>,
+    /// Days that results are kept
+    #[arg(long, env = "DARKROOM_KEEP_RESULTS_DAYS")]
+    pub keep_results_days: Option<u32>,
+    /// Days that errors and tracebacks are kept
+    #[arg(long, env = "DARKROOM_KEEP_ATTEMPTS_DAYS")]
+    pub keep_attempts_days: Option<u32>,
+    /// Days that ended jobs, submissions and sessions are kept
+    #[arg(long, env = "DARKROOM_KEEP_JOBS_DAYS")]
+    pub keep_jobs_days: Option<u32>,
+    /// Days that the audit is kept
+    #[arg(long, env = "DARKROOM_KEEP_EVENTS_DAYS")]
+    pub keep_events_days: Option<u32>,
     /// Seconds that a token is valid
     #[arg(long, env = "DARKROOM_TOKEN_S", default_value_t = 12 * 60 * 60)]
     pub token_s: i64,
@@ -125,6 +140,10 @@ impl Serve {
         if !(0.1..=3600.0).contains(&self.client_wait_s) {
             wrong.push("DARKROOM_CLIENT_WAIT_S is from 0.1 to 3600");
         }
+        let kept = self.keep();
+        if kept.kinds().iter().any(|(_, days)| !(1..=36_500).contains(&days.0)) {
+            wrong.push("DARKROOM_KEEP_*_DAYS are from 1 to 36500");
+        }
         if self.image_bytes_max > self.upload_bytes_max {
             wrong.push("DARKROOM_IMAGE_BYTES_MAX is over DARKROOM_UPLOAD_BYTES_MAX, so no such image could be sent");
         }
@@ -146,6 +165,7 @@ impl Serve {
             heartbeat_s: self.heartbeat_s,
             lease_s: self.lease_s,
             client_wait: Duration::from_secs_f64(self.client_wait_s),
+            keep: kept,
             result_bytes_max: self.result_bytes_max,
             image_bytes_max: self.image_bytes_max,
             upload_bytes_max: self.upload_bytes_max,
@@ -153,6 +173,16 @@ impl Serve {
             token_s: self.token_s,
             ..defaults
         })
+    }
+
+    fn keep(&self) -> Keep {
+        Keep {
+            images: self.keep_images_days,
+            results: self.keep_results_days,
+            attempts: self.keep_attempts_days,
+            jobs: self.keep_jobs_days,
+            events: self.keep_events_days,
+        }
     }
 
     /// The index of queues and statuses, not connected yet.

@@ -10,6 +10,7 @@ mod bad_input; // each fault gets its problem and leaves nothing behind
 mod clients; // too slow, or there when the service stops
 mod deaths; // workers die, and what they held lives on
 mod documents; // README, OpenAPI and Postman agree with the code
+mod history; // how long what is over is kept
 mod lookup; // what happened to an image
 mod outage; // PostgreSQL or Redis do not answer
 mod people; // accounts, keys, models, cancel, retry

@@ -2,6 +2,7 @@
 
 mod audit;
 mod doctor;
+mod retention;
 mod user;
 
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ enum Command {
     User(user::UserArgs),
     /// Look for what is wrong with an installation, and say how to mend it
     Doctor(Serve),
+    /// Count what is older than the DARKROOM_KEEP_* settings keep it, or remove it
+    Retention(retention::RetentionArgs),
     /// Open psql on the database
     Psql(audit::PsqlArgs),
     /// Write the secrets of a new installation (what is there already stays)
@@ -96,6 +99,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Migrate(database) => migrate(&database).await,
         Command::User(args) => args.run().await,
         Command::Doctor(config) => doctor::run(&config).await,
+        Command::Retention(args) => args.run().await,
         Command::Psql(args) => args.run(),
         Command::Setup(args) => setup(&args),
         Command::Healthcheck(args) => healthcheck(&args).await,

@@ -197,6 +197,24 @@ impl Index {
         .await;
     }
 
+    /// Forgets the statuses of images whose rows or results are gone.
+    pub async fn drop_statuses(&self, images: &[ContentMd5]) {
+        for images in images.chunks(PIPELINE_MAX) {
+            let dropped = self
+                .run(async |live| {
+                    let mut pipe = redis::pipe();
+                    for md5 in images {
+                        pipe.del(keys::status(&self.namespace, *md5, &live.epoch)).ignore();
+                    }
+                    pipe.query_async::<()>(&mut live.connection).await
+                })
+                .await;
+            if dropped.is_none() {
+                self.miss(images.iter().copied());
+            }
+        }
+    }
+
     /// Marks images whose status is about to change, and shortens the life of what is mirrored of them.
     pub async fn mark_statuses(&self, images: &[ContentMd5]) {
         for images in images.chunks(PIPELINE_MAX) {

@@ -8,6 +8,7 @@ mod due;
 mod partitions;
 mod redis;
 mod rescue;
+mod retention;
 mod sweep;
 mod waiting;
 
@@ -23,6 +24,7 @@ pub use due::due_pass;
 pub use partitions::make_partitions;
 pub use redis::reconnect;
 pub use rescue::{rescue, rescue_every};
+pub use retention::{Old, count_old, remove_old};
 pub use sweep::Sweep;
 pub use waiting::probe;
 
@@ -35,6 +37,13 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
     every(&mut loops, ctx, Duration::from_secs(3600), "collect", |ctx| async move {
         collect_blobs(&ctx, collect::BLOB_AGE).await.map(drop)
     });
+    every(
+        &mut loops,
+        ctx,
+        Duration::from_secs(3600),
+        "retention",
+        |ctx| async move { remove_old(&ctx).await.map(drop) },
+    );
     loops.spawn(sweep::run(Arc::clone(ctx)));
     loops.spawn(redis::run(Arc::clone(ctx)));
     loops.spawn(redis::listen(Arc::clone(ctx)));

@@ -15,6 +15,7 @@ use crate::index::Index;
 use crate::index::wake::Waiters;
 use crate::store::accounts::Account;
 use crate::store::keys::ApiKey;
+use crate::store::retention::{Days, Kind};
 use crate::store::{Db, models};
 
 /// How long what is known of an account or key is trusted without asking: revocation takes no longer.
@@ -55,6 +56,8 @@ pub struct Limits {
     pub lease_s: f64,
     /// How long a client may be silent within a request.
     pub client_wait: Duration,
+    /// How long history is kept.
+    pub keep: Keep,
     /// The largest result, in bytes of JSON.
     pub result_bytes_max: usize,
     /// The largest image file, in bytes.
@@ -75,12 +78,43 @@ pub struct Limits {
     pub login_window_s: f64,
 }
 
+/// How many days each part of history is kept; for ever where nothing is said.
+#[derive(Debug, Clone, Default)]
+pub struct Keep {
+    /// Images nobody uploaded again, with their titles, results and bytes.
+    pub images: Option<u32>,
+    pub results: Option<u32>,
+    /// Errors and tracebacks.
+    pub attempts: Option<u32>,
+    /// Ended jobs, submissions, and sessions of workers.
+    pub jobs: Option<u32>,
+    /// The audit.
+    pub events: Option<u32>,
+}
+
+impl Keep {
+    /// What is not kept for ever.
+    pub fn kinds(&self) -> Vec<(Kind, Days)> {
+        let all = [
+            (Kind::Images, self.images),
+            (Kind::Results, self.results),
+            (Kind::Attempts, self.attempts),
+            (Kind::Submissions, self.jobs),
+            (Kind::Sessions, self.jobs),
+            (Kind::Jobs, self.jobs),
+            (Kind::Events, self.events),
+        ];
+        all.into_iter().filter_map(|(kind, days)| Some((kind, Days(days?)))).collect()
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             heartbeat_s: 10.0,
             lease_s: 30.0,
             client_wait: Duration::from_secs(30),
+            keep: Keep::default(),
             result_bytes_max: 1024 * 1024,
             image_bytes_max: 64 * 1024 * 1024,
             upload_bytes_max: 2 * 1024 * 1024 * 1024,

@@ -15,5 +15,5 @@ pub mod register;
 pub mod remember;
 pub mod submit;
 
-pub use ctx::{Ctx, Limits};
+pub use ctx::{Ctx, Keep, Limits};
 pub use error::{Error, Result};

@@ -24,6 +24,7 @@ pub mod lookup;
 pub mod migrate;
 pub mod models;
 pub mod moves;
+pub mod retention;
 pub mod submissions;
 pub mod upkeep;
 pub mod workers;

@@ -160,6 +160,11 @@ impl TestApp {
         sqlx::query(sql).bind(seconds).execute(self.ctx.db.pool()).await.expect("a statement");
     }
 
+    /// Does what no client can, as to make rows older.
+    pub async fn alter(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(self.ctx.db.pool()).await.expect("a statement");
+    }
+
     /// Counts rows.
     pub async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(self.ctx.db.pool()).await.expect("a count")

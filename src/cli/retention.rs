@@ -1,0 +1,64 @@
+//! What retention would remove, and removing it at once.
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::app::App;
+use crate::client::Exit;
+use crate::config::Serve;
+use crate::maintenance::{self, Old};
+use crate::store::retention::Kind;
+
+#[derive(Args)]
+pub struct RetentionArgs {
+    /// Remove it, in place of only counting it
+    #[arg(long)]
+    act: bool,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+impl RetentionArgs {
+    pub async fn run(self) -> anyhow::Result<Exit> {
+        let app = App::new(&self.serve).await?;
+        let old = maintenance::count_old(&app.ctx).await?;
+        if old.is_empty() {
+            println!("everything is kept for ever; set DARKROOM_KEEP_IMAGES_DAYS and its like to change that");
+            return Ok(Exit::Success);
+        }
+        for one in &old {
+            println!("{:<12} kept {:>5} days {:>12} would go", name(one.kind), one.keep.0, one.count);
+        }
+        if !self.act {
+            println!("nothing was removed; the server does so every hour, and `darkroom retention --act` now");
+            return Ok(Exit::Success);
+        }
+        if maintenance::reconnect(&app.ctx).await.is_err() {
+            bail!("Redis does not answer, and what it mirrors of images and results must go with them; start it first");
+        }
+        loop {
+            // A tick is bounded: as long as it finds anything there may be more.
+            let gone = maintenance::remove_old(&app.ctx).await?;
+            for one in gone.iter().filter(|one| one.count > 0) {
+                let whole =
+                    if matches!(one.kind, Kind::Jobs | Kind::Events) { ", counting a whole day as one" } else { "" };
+                println!("{:<12} {} gone{whole}", name(one.kind), one.count);
+            }
+            if gone.iter().all(|one| one.count == 0) {
+                return Ok(Exit::Success);
+            }
+        }
+    }
+}
+
+const fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Images => "images",
+        Kind::Results => "results",
+        Kind::Attempts => "attempts",
+        Kind::Submissions => "submissions",
+        Kind::Sessions => "sessions",
+        Kind::Jobs => "ended jobs",
+        Kind::Events => "events",
+    }
+}

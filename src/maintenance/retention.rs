@@ -1,0 +1,167 @@
+//! Retention: what is older than the policy keeps it goes, in small bites; what a live job needs never does.
+
+use crate::service::{Ctx, Error, Result};
+use crate::store::retention::{self, Days, Kind};
+use crate::store::upkeep;
+
+/// How many rows one transaction removes.
+const ROWS_MAX: i64 = 1_000;
+/// How many transactions one tick makes for each kind; the next goes on.
+const BITES_MAX: usize = 100;
+
+/// What has gone, or would go, of a kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Old {
+    pub kind: Kind,
+    pub keep: Days,
+    /// Rows; of what goes by whole days, those days.
+    pub count: i64,
+}
+
+/// How many rows would go now, by kind; nothing for what is kept for ever. Counts exactly, however long that takes.
+pub async fn count_old(ctx: &Ctx) -> Result<Vec<Old>> {
+    let mut counts = Vec::new();
+    for (kind, keep) in ctx.limits.keep.kinds() {
+        let mut db = ctx.db.within(async { ctx.db.pool().acquire().await }).await?;
+        retention::take_time(&mut db).await?;
+        let count = retention::count(&mut db, kind, keep).await?;
+        counts.push(Old { kind, keep, count });
+    }
+    Ok(counts)
+}
+
+/// Removes what is old; answers what has gone. Several replicas take turns, bite by bite.
+pub async fn remove_old(ctx: &Ctx) -> Result<Vec<Old>> {
+    let mut gone = Vec::new();
+    for (kind, keep) in ctx.limits.keep.kinds() {
+        let count = match kind {
+            Kind::Images => remove_images(ctx, keep).await?,
+            Kind::Results => remove_results(ctx, keep).await?,
+            Kind::Jobs => drop_partitions(ctx, "job_archive", keep).await? + remove_rows(ctx, kind, keep).await?,
+            Kind::Events => drop_partitions(ctx, "job_event", keep).await? + remove_rows(ctx, kind, keep).await?,
+            Kind::Attempts | Kind::Submissions | Kind::Sessions => remove_rows(ctx, kind, keep).await?,
+        };
+        gone.push(Old { kind, keep, count });
+    }
+    Ok(gone)
+}
+
+/// Rows go first, then the mirrored status, then the bytes; what is left when we die in between is the collector's.
+async fn remove_images(ctx: &Ctx, keep: Days) -> Result<i64> {
+    // What is mirrored of them must not outlive them.
+    if !ctx.index.is_live() {
+        return Ok(0);
+    }
+    let (mut removed, mut after) = (0, 0);
+    for _ in 0..BITES_MAX {
+        let (last, gone) = ctx
+            .db
+            .within(async {
+                let mut tx = ctx.db.begin().await?;
+                if !upkeep::try_tick(&mut tx, "retention").await? {
+                    return Ok((None, Vec::new()));
+                }
+                let locked = retention::lock_images(&mut tx, keep, after, ROWS_MAX).await?;
+                let gone = retention::remove_images(&mut tx, keep, &locked).await?;
+                tx.commit().await?;
+                Ok::<_, Error>((locked.last().copied(), gone))
+            })
+            .await?;
+        let Some(last) = last else { break };
+        after = last;
+        let md5s: Vec<_> = gone.iter().map(|image| image.md5).collect();
+        ctx.index.drop_statuses(&md5s).await;
+        for image in &gone {
+            ctx.blobs.remove(&image.sha256, image.blob).await?;
+        }
+        removed += gone.len() as i64;
+    }
+    Ok(removed)
+}
+
+async fn remove_results(ctx: &Ctx, keep: Days) -> Result<i64> {
+    if !ctx.index.is_live() {
+        return Ok(0);
+    }
+    let mut removed = 0;
+    for _ in 0..BITES_MAX {
+        let mut images = ctx
+            .db
+            .within(async {
+                let mut tx = ctx.db.begin().await?;
+                if !upkeep::try_tick(&mut tx, "retention").await? {
+                    return Ok(Vec::new());
+                }
+                let images = retention::remove_results(&mut tx, keep, ROWS_MAX).await?;
+                tx.commit().await?;
+                Ok::<_, Error>(images)
+            })
+            .await?;
+        if images.is_empty() {
+            break;
+        }
+        removed += images.len() as i64;
+        images.sort();
+        images.dedup();
+        ctx.index.drop_statuses(&images).await;
+    }
+    Ok(removed)
+}
+
+async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
+    let mut removed = 0;
+    for _ in 0..BITES_MAX {
+        let bite = ctx
+            .db
+            .within(async {
+                let mut tx = ctx.db.begin().await?;
+                if !upkeep::try_tick(&mut tx, "retention").await? {
+                    return Ok(0);
+                }
+                let bite = retention::remove(&mut tx, kind, keep, ROWS_MAX).await?;
+                tx.commit().await?;
+                Ok::<_, Error>(bite)
+            })
+            .await?;
+        if bite == 0 {
+            break;
+        }
+        removed += i64::try_from(bite).unwrap_or(i64::MAX);
+    }
+    Ok(removed)
+}
+
+/// Drops whole days; answers how many. One that is busy stays until the next tick.
+async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
+    let mut dropped = 0;
+    let old = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok::<_, Error>(retention::old_partitions(&mut db, parent, keep).await?)
+        })
+        .await?;
+    for name in old {
+        let gone = ctx
+            .db
+            .within(async {
+                let mut tx = ctx.db.begin().await?;
+                // Asked again under the tick: another replica may have dropped it, or an old job come back to life.
+                if !upkeep::try_tick(&mut tx, "retention").await?
+                    || !retention::old_partitions(&mut tx, parent, keep).await?.contains(&name)
+                {
+                    return Ok(false);
+                }
+                retention::drop_partition(&mut tx, parent, &name).await?;
+                tx.commit().await?;
+                Ok::<_, Error>(true)
+            })
+            .await;
+        match gone {
+            Ok(gone) => dropped += i64::from(gone),
+            Err(Error::Unavailable(error)) => tracing::info!(name, %error, "a partition is in use; it goes later"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(dropped)
+}

@@ -1,0 +1,162 @@
+//! History is kept as long as the policy says, and never goes from under a live job.
+
+use darkroom::maintenance;
+use darkroom::store::retention::Kind;
+
+use crate::support::images::{md5_of, photo};
+use crate::support::{Client, TestApp};
+
+/// A server that keeps everything for thirty days.
+async fn thirty_days() -> TestApp {
+    TestApp::with(|s| {
+        for days in [
+            &mut s.keep_images_days,
+            &mut s.keep_results_days,
+            &mut s.keep_attempts_days,
+            &mut s.keep_jobs_days,
+            &mut s.keep_events_days,
+        ] {
+            *days = Some(30);
+        }
+    })
+    .await
+}
+
+/// What would go, and then what has gone.
+async fn counts(app: &TestApp) -> (Vec<(Kind, i64)>, Vec<(Kind, i64)>) {
+    let some = |old: Vec<maintenance::Old>| old.iter().filter(|o| o.count > 0).map(|o| (o.kind, o.count)).collect();
+    let would = maintenance::count_old(&app.ctx).await.expect("counts");
+    let gone = maintenance::remove_old(&app.ctx).await.expect("a tick");
+    (some(would), some(gone))
+}
+
+async fn status_of(client: &Client, salt: u64) -> u16 {
+    client.get(&format!("/predict/{}", md5_of(&photo(salt)))).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn nothing_goes_before_its_time_and_without_a_policy_nothing_ever() {
+    let (kept, policy) = (TestApp::new().await, thirty_days().await);
+    for app in [&kept, &policy] {
+        let worker = app.worker("ocr").await;
+        app.investigator("ines").await.submit(&[("a.png", photo(1))], &["ocr"]).await;
+        worker.succeed(&worker.claim(1).await[0]).await;
+    }
+    kept.alter(
+        "UPDATE image SET created_at = created_at - interval '9 years'; UPDATE upload SET at = at - interval '9 years'",
+    )
+    .await;
+    assert_eq!(counts(&kept).await, (vec![], vec![]));
+    assert_eq!(counts(&policy).await, (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn an_old_image_goes_whole_unless_a_job_needs_it() {
+    let app = thirty_days().await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1)), ("b.png", photo(2)), ("c.png", photo(3))], &["ocr"]).await;
+    let jobs = worker.claim(3).await;
+    for job in jobs.iter().filter(|j| j["image"]["md5"] != md5_of(&photo(2))) {
+        worker.succeed(job).await;
+    }
+    for salt in 1..=3 {
+        assert_eq!(status_of(&ines, salt).await, 200);
+    }
+    app.alter(
+        "UPDATE image SET created_at = created_at - interval '31 days'; UPDATE upload SET at = at - interval '31 days'",
+    )
+    .await;
+    // Somebody has sent the third again meanwhile.
+    ines.submit(&[("again.png", photo(3))], &["ocr"]).await;
+    assert_eq!(counts(&app).await, (vec![(Kind::Images, 1)], vec![(Kind::Images, 1)]));
+    assert_eq!((status_of(&ines, 1).await, status_of(&ines, 2).await, status_of(&ines, 3).await), (404, 200, 200));
+    let bytes = |salt: u64| format!("/images/{}/content", md5_of(&photo(salt)));
+    ines.get(&bytes(2)).await.ok(200);
+    ines.get(&bytes(3)).await.ok(200);
+    assert_eq!(app.count("SELECT count(*) FROM result").await, 1);
+    let kept = std::fs::read_dir(app.ctx.blobs.root()).expect("a folder").flatten();
+    let blobs = kept.filter(|f| std::fs::read_dir(f.path()).is_ok_and(|mut files| files.next().is_some())).count();
+    assert_eq!(blobs, 2, "the bytes of the first are gone, and no others");
+    let running = jobs.iter().find(|j| j["image"]["md5"] == md5_of(&photo(2))).expect("the second");
+    assert_eq!(worker.succeed(running).await["status"], 200);
+}
+
+#[tokio::test]
+async fn old_results_attempts_submissions_and_sessions_go() {
+    let app = thirty_days().await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    app.admin().await.patch("/models/ocr", serde_json::json!({"backoff_base_s": 0})).await.ok(200);
+    let job = worker.claim(1).await.remove(0);
+    worker.complete(&job, serde_json::json!({"outcome": "retry", "error": {"type": "OSError"}})).await;
+    maintenance::due_pass(&app.ctx).await.expect("a pass");
+    worker.succeed(&worker.claim(1).await[0]).await;
+    assert_eq!(status_of(&ines, 1).await, 200);
+    worker.key.delete(&format!("/workers/{}", worker.id)).await.ok(204);
+    app.alter(
+        "UPDATE result SET finished_at = finished_at - interval '31 days';
+         UPDATE attempt SET job_id = uuid_v7_floor(clock_timestamp() - interval '31 days');
+         UPDATE submission SET created_at = created_at - interval '31 days';
+         UPDATE worker_session SET ended_at = ended_at - interval '31 days'",
+    )
+    .await;
+    let all = [(Kind::Results, 1), (Kind::Attempts, 1), (Kind::Submissions, 1), (Kind::Sessions, 1)];
+    assert_eq!(counts(&app).await, (all.to_vec(), all.to_vec()));
+    let looked = ines.get(&format!("/predict/{}", md5_of(&photo(1)))).await.ok(200);
+    assert_eq!((&looked["status"], &looked["results"]), (&serde_json::json!("succeeded"), &serde_json::json!({})));
+    assert_eq!(counts(&app).await, (vec![], vec![]));
+}
+
+/// Makes the daily partitions of a day long past, as if the server had run then.
+const LONG_AGO: &str = "
+  DO $$ BEGIN
+    EXECUTE format('CREATE TABLE job_archive_20200101 PARTITION OF job_archive FOR VALUES FROM (%L) TO (%L)',
+                   uuid_v7_floor('2020-01-01 00:00+00'), uuid_v7_floor('2020-01-02 00:00+00'));
+    EXECUTE 'CREATE TABLE job_event_20200101 PARTITION OF job_event FOR VALUES FROM (''2020-01-01 00:00+00'') TO (''2020-01-02 00:00+00'')';
+  END $$;
+  INSERT INTO job_event (at, code) VALUES ('2020-01-01 12:00+00', 'worker_left');";
+
+#[tokio::test]
+async fn partitions_go_by_whole_days_but_not_before_the_oldest_job() {
+    let app = thirty_days().await;
+    let worker = app.worker("ocr").await;
+    app.investigator("ines").await.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    app.alter(LONG_AGO).await;
+    app.alter("UPDATE job SET id = uuid_v7_floor('2020-01-01 06:00+00'), created_at = '2020-01-01 06:00+00'").await;
+    app.sweep().await;
+    assert_eq!(counts(&app).await, (vec![], vec![]), "a job of that day still lives");
+    worker.succeed(&worker.claim(1).await[0]).await;
+    assert_eq!(app.count("SELECT count(*) FROM job_archive_20200101 WHERE state = 'succeeded'").await, 1);
+    let both = [(Kind::Jobs, 1), (Kind::Events, 1)];
+    assert_eq!(counts(&app).await, (both.to_vec(), both.to_vec()));
+    assert_eq!(app.count("SELECT count(*) FROM pg_class WHERE relname LIKE '%_20200101'").await, 0);
+}
+
+#[tokio::test]
+async fn a_job_that_outlives_every_partition_still_ends() {
+    let app = thirty_days().await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    app.alter("UPDATE job SET id = uuid_v7_floor('2020-01-01 06:00+00'), created_at = '2020-01-01 06:00+00'").await;
+    app.sweep().await;
+    assert_eq!(worker.succeed(&worker.claim(1).await[0]).await["state"], "succeeded");
+    assert_eq!(app.count("SELECT count(*) FROM job_archive_default").await, 1);
+    assert_eq!(status_of(&ines, 1).await, 200);
+    assert_eq!(counts(&app).await, (vec![(Kind::Jobs, 1)], vec![(Kind::Jobs, 1)]));
+}
+
+#[tokio::test]
+async fn a_busy_partition_stays_until_the_next_tick() {
+    let app = thirty_days().await;
+    app.alter(LONG_AGO).await;
+    let mut reader = app.ctx.db.begin().await.expect("a transaction");
+    sqlx::query("SELECT count(*) FROM job_archive").execute(&mut *reader).await.expect("a long reader");
+    let gone = maintenance::remove_old(&app.ctx).await.expect("a tick");
+    assert!(gone.iter().all(|o| o.kind != Kind::Jobs || o.count == 0));
+    drop(reader);
+    let gone = maintenance::remove_old(&app.ctx).await.expect("a tick");
+    assert!(gone.iter().any(|o| o.kind == Kind::Jobs && o.count == 1));
+}
