@@ -6,7 +6,7 @@ use clap::Args;
 use crate::app::App;
 use crate::client::Exit;
 use crate::config::Serve;
-use crate::maintenance::{self, Old};
+use crate::maintenance;
 use crate::store::retention::Kind;
 
 #[derive(Args)]

@@ -116,6 +116,7 @@ async fn list_jobs(
         md5: query.md5.map(|text| extract::md5(&text, "query", "/md5")).transpose()?,
         submission: query.submission,
         before: extract::read_cursor(query.cursor.as_deref())?,
+        last_word: false,
     };
     if let Some(model) = &filter.model {
         crate::domain::json::check_text(model)?;
@@ -317,7 +318,7 @@ struct RedrivenJob {
 
 /// Tries ended jobs again by filter
 ///
-/// For administrators; at most 1,000 at once, newest first. A dry run unless `dry_run` is false.
+/// For administrators; at most 1,000 at once, newest first; repeat it for more, it leaves alone what was tried again since. A dry run unless `dry_run` is false.
 #[utoipa::path(post, path = "/jobs/redrive", tag = "jobs", security(("user" = []), ("token" = [])), request_body = Redrive,
     responses((status = 200, body = Redriven), Problems))]
 async fn redrive_jobs(

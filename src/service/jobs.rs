@@ -1,5 +1,6 @@
 //! Jobs and submissions for people: who may see what, cancel, retry, redrive.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,6 +11,7 @@ use super::auth::User;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
+use crate::domain::image::ContentMd5;
 use crate::domain::job::{JobState, Overall};
 use crate::store::jobs::{self, Terms, Wanted};
 use crate::store::listing::{self, Filter, JobRecord};
@@ -22,6 +24,8 @@ const LOOK_AGAIN_SOON: Duration = Duration::from_millis(200);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The most jobs that one redrive makes.
 pub const REDRIVE_MAX: i64 = 1000;
+/// How many of them one transaction makes.
+const REDRIVE_AT_ONCE: usize = 250;
 /// How long a job that is tried again may wait, in seconds.
 const FINISH_WITHIN_S: f64 = 30.0 * 24.0 * 3600.0;
 
@@ -124,47 +128,64 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
         let detail = format!("The job is {}.", job.status.state.as_str());
         return Err(Fault::new(Code::NotEnded, detail).into());
     }
-    let made = again(ctx, user, &job).await?;
-    announce::moved(ctx, std::slice::from_ref(&made)).await;
+    let made = again(ctx, user, &[job]).await?;
+    announce::moved(ctx, &made).await;
+    let made = made.first().ok_or_else(|| Error::from(sqlx::Error::RowNotFound))?;
     Ok(made.status.id)
 }
 
-async fn again(ctx: &Ctx, user: &User, job: &JobRecord) -> Result<Moved> {
-    let wanted = Wanted { image_id: job.image_id, model: job.model.clone(), params_hash: job.params_hash.clone() };
-    let terms =
-        Terms { priority: job.priority, run_at: None, finish_within_s: FINISH_WITHIN_S, retry_of: Some(job.status.id) };
-    ctx.index.mark_statuses(&[job.md5]).await;
-    ctx.db
+/// Makes new jobs for ended ones of different keys, in one transaction, in their order.
+async fn again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>> {
+    let md5s: Vec<ContentMd5> = jobs.iter().map(|job| job.md5).collect();
+    ctx.index.mark_statuses(&md5s).await;
+    let mut by_priority: BTreeMap<i16, BTreeMap<Wanted, Uuid>> = BTreeMap::new();
+    for job in jobs {
+        by_priority.entry(job.priority).or_default().insert(wanted(job), job.status.id);
+    }
+    let mut made: HashMap<Wanted, Moved> = ctx
+        .db
         .within(async {
             let mut tx = ctx.db.begin().await?;
             let (submission, _) = submissions::open(&mut tx, None, user.account.id).await?;
-            let wanted = [wanted];
-            let mut made = jobs::enqueue(&mut tx, &wanted, &terms, Some(submission), Some(user.account.id)).await?;
-            let made = made.pop().ok_or_else(|| Error::from(sqlx::Error::RowNotFound))?.moved;
-            let [wanted] = wanted;
-            submissions::add_requests(&mut tx, submission, user.account.id, &[(wanted, made.status.id)]).await?;
+            let mut made = HashMap::new();
+            for (priority, keys) in by_priority {
+                let terms = Terms { priority, run_at: None, finish_within_s: FINISH_WITHIN_S };
+                let (keys, ended): (Vec<Wanted>, Vec<Uuid>) = keys.into_iter().unzip();
+                let (submission, by) = (Some(submission), Some(user.account.id));
+                let put = jobs::enqueue(&mut tx, &keys, &ended, &terms, submission, by).await?;
+                made.extend(put.into_iter().map(|job| (job.wanted(), job.moved)));
+            }
+            let requests: Vec<(Wanted, Uuid)> = made.iter().map(|(key, job)| (key.clone(), job.status.id)).collect();
+            submissions::add_requests(&mut tx, submission, user.account.id, &requests).await?;
             tx.commit().await?;
-            Ok(made)
+            Ok::<_, Error>(made)
         })
-        .await
+        .await?;
+    Ok(jobs.iter().filter_map(|job| made.remove(&wanted(job))).collect())
+}
+
+fn wanted(job: &JobRecord) -> Wanted {
+    Wanted { image_id: job.image_id, model: job.model.clone(), params_hash: job.params_hash.clone() }
 }
 
 /// The failed or cancelled jobs that a redrive by this filter would try again, newest first, and with `act`
-/// the new jobs made for them.
+/// the new jobs made for them. Those that were tried again since are left alone, so that a redrive of more than
+/// [`REDRIVE_MAX`] is done by repeating it.
 pub async fn redrive(ctx: &Ctx, user: &User, filter: &Filter, act: bool) -> Result<(Vec<JobRecord>, Vec<Uuid>)> {
+    let filter = Filter { last_word: true, ..filter.clone() };
     let found = ctx
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(listing::list(&mut db, user.scope(), filter, REDRIVE_MAX).await?)
+            Ok::<_, Error>(listing::list(&mut db, user.scope(), &filter, REDRIVE_MAX).await?)
         })
         .await?;
     let mut made = Vec::new();
     if act {
-        for job in &found {
-            let moved = again(ctx, user, job).await?;
-            announce::moved(ctx, std::slice::from_ref(&moved)).await;
-            made.push(moved.status.id);
+        for jobs in found.chunks(REDRIVE_AT_ONCE) {
+            let moved = again(ctx, user, jobs).await?;
+            announce::moved(ctx, &moved).await;
+            made.extend(moved.iter().map(|job| job.status.id));
         }
     }
     Ok((found, made))

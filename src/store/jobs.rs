@@ -23,7 +23,6 @@ pub struct Terms {
     pub run_at: Option<DateTime<Utc>>,
     /// Seconds after `run_at` at which a queued job expires.
     pub finish_within_s: f64,
-    pub retry_of: Option<Uuid>,
 }
 
 /// A job that was made, or attached to.
@@ -34,13 +33,21 @@ pub struct Enqueued {
     pub moved: Moved,
 }
 
+impl Enqueued {
+    /// What it was made or attached to for.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { image_id: self.moved.image_id, model: self.moved.model.clone(), params_hash: self.params_hash.clone() }
+    }
+}
+
 /// Makes a job for every key, or attaches to the live one; attaching only makes it sooner, more urgent and
 /// longer-lived. `wanted` is sorted and free of repeats, so that two submissions cannot deadlock.
 ///
-/// A job that waits out a back-off keeps it.
+/// A job that waits out a back-off keeps it. `retry_of` names the ended job that each tries again, or is empty.
 pub async fn enqueue(
     db: &mut PgConnection,
     wanted: &[Wanted],
+    retry_of: &[Uuid],
     terms: &Terms,
     submission: Option<Uuid>,
     account: Option<Uuid>,
@@ -48,11 +55,11 @@ pub async fn enqueue(
     const SQL: &str = concat!(
         "WITH wanted AS (
            SELECT w.*, t.run_at, t.run_at <= t.now AS due
-           FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS w (image_id, model, params_hash),
+           FROM unnest($1::bigint[], $2::text[], $3::bytea[], $7::uuid[]) AS w (image_id, model, params_hash, retry_of),
                 (SELECT c.now, greatest(coalesce($5, c.now), c.now) AS run_at FROM (SELECT clock_timestamp() AS now) AS c) AS t
          ), put AS (
            INSERT INTO job (image_id, model, params_hash, priority, run_at, due, finish_by, retry_of, event_id)
-           SELECT image_id, model, params_hash, $4, run_at, due, run_at + interval '1 s' * $6, $7, nextval('job_event_id')
+           SELECT image_id, model, params_hash, $4, run_at, due, run_at + interval '1 s' * $6, retry_of, nextval('job_event_id')
            FROM wanted ORDER BY image_id, model, params_hash
            ON CONFLICT ON CONSTRAINT job_single_flight DO UPDATE SET
              priority = greatest(job.priority, excluded.priority),
@@ -75,7 +82,7 @@ pub async fn enqueue(
         .bind(terms.priority)
         .bind(terms.run_at)
         .bind(terms.finish_within_s)
-        .bind(terms.retry_of)
+        .bind(retry_of)
         .bind(submission)
         .bind(account)
         .fetch_all(db)

@@ -99,6 +99,8 @@ pub struct Filter {
     pub md5: Option<ContentMd5>,
     pub submission: Option<Uuid>,
     pub before: Option<Uuid>,
+    /// Only jobs after which nothing was tried for their image and model, nor is under way.
+    pub last_word: bool,
 }
 
 /// Jobs newest first. An account sees those that it asked for and those of models that it owns; without an
@@ -115,6 +117,8 @@ pub async fn list(
         "($5::bytea IS NULL OR i.md5 = $5) AND ($6::text IS NULL OR j.reason = $6)
            AND ($7::uuid IS NULL OR EXISTS (SELECT FROM request AS r WHERE r.submission_id = $7 AND r.job_id = j.id))
            AND ($1::uuid IS NULL OR m.owner = $1 OR EXISTS (SELECT FROM request AS r WHERE r.job_id = j.id AND r.account_id = $1))
+           AND (NOT $9 OR (EXISTS (SELECT FROM image_model AS n WHERE (n.image_id, n.model, n.job_id) = (j.image_id, j.model, j.id))
+                           AND NOT EXISTS (SELECT FROM job AS l WHERE (l.image_id, l.model, l.params_hash) = (j.image_id, j.model, j.params_hash))))
          ORDER BY j.id DESC LIMIT $8");
     sqlx::query_as(SQL)
         .bind(account)
@@ -125,6 +129,7 @@ pub async fn list(
         .bind(filter.reason.as_deref())
         .bind(filter.submission)
         .bind(limit)
+        .bind(filter.last_word)
         .fetch_all(db)
         .await
 }

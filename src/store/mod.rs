@@ -37,12 +37,13 @@ use tracing::Instrument;
 
 /// How long a request waits for a free connection before it is told to come again.
 pub const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
-/// How long any one use of the database may take, seen from here: a stopped server answers nothing.
-pub const CALL_WAIT: Duration = Duration::from_secs(5);
+/// How long any one use of the database may take, seen from here: a stopped server answers nothing. A request waits
+/// at most five seconds in all; the rest is for what comes before.
+pub const CALL_WAIT: Duration = Duration::from_secs(4);
 /// How long PostgreSQL works on one statement before it gives up by itself.
 const STATEMENT_TIMEOUT: &str = "10s";
 /// How long a statement waits for a lock.
-const LOCK_TIMEOUT: &str = "4s";
+const LOCK_TIMEOUT: &str = "3s";
 /// A safety net under transactions whose client vanished.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 

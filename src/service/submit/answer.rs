@@ -54,12 +54,11 @@ pub(super) async fn answer_jobs(
         }
     }
     let live: Vec<Wanted> = wanted.iter().filter(|w| !answers.contains_key(w)).cloned().collect();
-    let made = jobs::enqueue(db, &live, &plan.terms, Some(submission), Some(user.account.id)).await?;
+    let made = jobs::enqueue(db, &live, &[], &plan.terms, Some(submission), Some(user.account.id)).await?;
     let mut moved = Vec::new();
     for job in made {
-        let key = Wanted { image_id: job.moved.image_id, model: job.moved.model.clone(), params_hash: job.params_hash };
         let outcome = if job.created { "created" } else { "attached" };
-        answers.insert(key, (job.moved.status.id, job.moved.status.state, outcome));
+        answers.insert(job.wanted(), (job.moved.status.id, job.moved.status.state, outcome));
         moved.push(job.moved);
     }
     let requests: Vec<(Wanted, Uuid)> = wanted.into_iter().filter_map(|w| answers.get(&w).map(|a| (w, a.0))).collect();

@@ -71,7 +71,6 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
         priority: ask.priority,
         run_at: ask.run_at,
         finish_within_s: ask.finish_within_s.unwrap_or(FINISH_WITHIN_DEFAULT_S),
-        retry_of: None,
     };
     Ok(Plan { models, loads, terms })
 }
