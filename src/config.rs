@@ -65,6 +65,9 @@ pub struct Serve {
     /// Folder of the image bytes
     #[arg(long, env = "DARKROOM_DATA", default_value = "data")]
     pub data: PathBuf,
+    /// Seconds that one call to the image store may take
+    #[arg(long, env = "DARKROOM_STORAGE_WAIT_S", default_value_t = 20.0)]
+    pub storage_wait_s: f64,
     /// A file with the key that signs tokens (32 bytes or more); else one is made and kept in the database
     #[arg(long, env = "DARKROOM_TOKEN_KEY_FILE")]
     pub token_key_file: Option<PathBuf>,
@@ -136,6 +139,9 @@ impl Serve {
             wrong.push(
                 "DARKROOM_LEASE_S is at least two heartbeats, or a single lost beat kills a worker, and at most a day",
             );
+        }
+        if !(0.1..=3600.0).contains(&self.storage_wait_s) {
+            wrong.push("DARKROOM_STORAGE_WAIT_S is from 0.1 to 3600");
         }
         if !(0.1..=3600.0).contains(&self.client_wait_s) {
             wrong.push("DARKROOM_CLIENT_WAIT_S is from 0.1 to 3600");

@@ -1,5 +1,7 @@
 //! Looks for what is wrong with an installation, and says how to mend it.
 
+use std::time::Duration;
+
 use sqlx::{Connection, PgConnection};
 
 use crate::blob::Blobs;
@@ -46,7 +48,7 @@ pub async fn run(config: &Serve) -> anyhow::Result<Exit> {
         }
         Err(error) => findings.wrong(&format!("PostgreSQL: {error}"), "check DATABASE_URL, and that the server runs"),
     }
-    match Blobs::open(&config.data) {
+    match Blobs::open(&config.data, Duration::from_secs_f64(config.storage_wait_s)) {
         Ok(_) => findings.fine(&format!("{} can be written", config.data.display())),
         Err(error) => findings
             .wrong(&format!("{}: {error}", config.data.display()), "make the folder writable, or set DARKROOM_DATA"),

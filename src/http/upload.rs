@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::extract;
 use super::problem::Problem;
+use crate::blob::{Staged, Staging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::json::{self, check_text};
 use crate::domain::name::shorten;
@@ -51,9 +52,9 @@ fn file_name(field: &Field<'_>, index: usize) -> Result<String, Fault> {
 }
 
 /// Stages one file; one over its limit is read to its end unstored.
-async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<crate::blob::Staged, Fault>, Problem> {
+async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<Staged, Fault>, Problem> {
     let most = ctx.limits.image_bytes_max;
-    let mut staging = Some(ctx.blobs.stage().await.map_err(crate::service::Error::from)?);
+    let mut staging = Some(Staging::begin(&ctx.blobs).await.map_err(crate::service::Error::from)?);
     let mut bytes = 0u64;
     while let Some(chunk) = field.chunk().await.map_err(body_fault)? {
         bytes += chunk.len() as u64;

@@ -1,0 +1,243 @@
+//! Image bytes over `object_store`. Staged is not stored: a staged file is an unlinked-on-drop spool file;
+//! [`Blobs::keep`] makes it durable at a path that is never used again.
+
+mod staging;
+
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as BlobPath;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload};
+use tempfile::NamedTempFile;
+use uuid::Uuid;
+
+pub use staging::{Staged, Staging};
+
+/// How much of a file is in memory at once while it is staged or kept, in bytes.
+const CHUNK_BYTES: usize = 512 * 1024;
+/// How many blobs the collector looks at together.
+const LISTED_AT_ONCE: usize = 1000;
+/// How long what a dead process left behind stays: longer than any request.
+const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// What can go wrong with the storage.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the image store has no room")]
+    Full(#[source] std::io::Error),
+    #[error("the image store cannot be used")]
+    Io(#[source] std::io::Error),
+    #[error("the image store cannot be used")]
+    Store(#[from] object_store::Error),
+    #[error("the image store does not answer")]
+    Slow,
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full(error),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl Error {
+    /// Whether any cause down the chain is a full disk.
+    pub fn is_full(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(io, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+/// The store of image bytes.
+#[derive(Clone)]
+pub struct Blobs {
+    store: Arc<LocalFileSystem>,
+    root: PathBuf,
+    staging: PathBuf,
+    /// How long any one call to the storage may take.
+    call_wait: Duration,
+}
+
+impl Blobs {
+    /// Opens the store under a folder, making it if need be. Spool files that a dead process left long ago are removed.
+    pub fn open(folder: &Path, call_wait: Duration) -> Result<Self, Error> {
+        let (root, staging) = (folder.join("images"), folder.join("staging"));
+        std::fs::create_dir_all(&root)?;
+        std::fs::create_dir_all(&staging)?;
+        remove_leftovers(&staging, storage_now(&staging)? - LEFTOVER_AGE, |_| true)?;
+        let store = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), root, staging, call_wait })
+    }
+
+    /// The folder that holds the kept bytes.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes a staged file durable at `{sha256}/{blob}`: when this returns, file and folders are on stable storage.
+    pub async fn keep(&self, staged: &Staged, blob: Uuid) -> Result<(), Error> {
+        let path = blob_path(&staged.sha256, blob);
+        let source = staged.file.reopen()?;
+        if staged.bytes <= CHUNK_BYTES as u64 {
+            let (payload, _) = self.read_chunk(source, CHUNK_BYTES).await?;
+            self.waited(self.store.put(&path, PutPayload::from(payload))).await?;
+            return Ok(());
+        }
+        let mut upload = self.waited(self.store.put_multipart(&path)).await?;
+        let mut source = source;
+        loop {
+            let (chunk, rest) = match self.read_chunk(source, CHUNK_BYTES).await {
+                Ok(read) => read,
+                Err(error) => return self.abort(upload, error).await,
+            };
+            source = rest;
+            if chunk.is_empty() {
+                break;
+            }
+            if let Err(error) = self.waited(upload.put_part(PutPayload::from(chunk))).await {
+                return self.abort(upload, error).await;
+            }
+        }
+        match self.waited(upload.complete()).await {
+            Ok(_) => Ok(()),
+            Err(error) => self.abort(upload, error).await,
+        }
+    }
+
+    /// Removes a blob that no row names; a missing one is as good as removed.
+    pub async fn remove(&self, sha256: &[u8], blob: Uuid) -> Result<(), Error> {
+        match self.waited(self.store.delete(&blob_path(sha256, blob))).await {
+            Err(Error::Store(object_store::Error::NotFound { .. })) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Streams a blob, or a range of its bytes.
+    pub async fn read(
+        &self,
+        sha256: &[u8],
+        blob: Uuid,
+        range: Option<Range<u64>>,
+    ) -> Result<impl Stream<Item = Result<Bytes, object_store::Error>> + Send + use<>, Error> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        let found = self.waited(self.store.get_opts(&blob_path(sha256, blob), options)).await?;
+        Ok(found.into_stream())
+    }
+
+    /// The storage's own clock less an age: files are as old as it says, and this machine's clock may be wrong.
+    pub async fn horizon(&self, age: Duration) -> Result<SystemTime, Error> {
+        let staging = self.staging.clone();
+        self.blocking(move || Ok(storage_now(&staging)? - age)).await
+    }
+
+    /// Blobs not younger than an instant of [`Blobs::horizon`], page by page: candidates for the collector.
+    pub fn older_than(
+        &self,
+        horizon: SystemTime,
+    ) -> impl Stream<Item = Result<Vec<(Vec<u8>, Uuid)>, Error>> + Send + '_ {
+        let horizon = chrono::DateTime::<chrono::Utc>::from(horizon);
+        self.store.list(None).chunks(LISTED_AT_ONCE).map(move |page| {
+            let page: Vec<_> = page.into_iter().collect::<Result<_, _>>()?;
+            Ok(page.iter().filter(|entry| entry.last_modified <= horizon).filter_map(named_by_path).collect())
+        })
+    }
+
+    /// Removes files not younger than that instant which a dead process began and never published; answers how many.
+    pub async fn remove_unfinished(&self, horizon: SystemTime) -> Result<usize, Error> {
+        let root = self.root.clone();
+        // `object_store` writes to `{path}#{n}`, and its lists leave such files out.
+        let unfinished = |name: &str| name.contains('#');
+        let sweep = tokio::task::spawn_blocking(move || {
+            let mut removed = 0;
+            for folder in std::fs::read_dir(&root)? {
+                let folder = folder?.path();
+                if folder.is_dir() {
+                    removed += remove_leftovers(&folder, horizon, unfinished)?;
+                }
+            }
+            Ok(removed)
+        });
+        sweep.await.map_err(|e| Error::Io(std::io::Error::other(e)))?
+    }
+
+    async fn abort(&self, mut upload: Box<dyn object_store::MultipartUpload>, error: Error) -> Result<(), Error> {
+        // The upload failed already; what is left of it is the collector's.
+        let _ = self.waited(upload.abort()).await;
+        Err(error)
+    }
+
+    async fn read_chunk(&self, mut file: std::fs::File, bytes: usize) -> Result<(Bytes, std::fs::File), Error> {
+        self.blocking(move || {
+            let mut chunk = Vec::with_capacity(bytes);
+            (&mut file).take(bytes as u64).read_to_end(&mut chunk)?;
+            Ok((Bytes::from(chunk), file))
+        })
+        .await
+    }
+
+    async fn waited<T>(&self, call: impl Future<Output = Result<T, object_store::Error>>) -> Result<T, Error> {
+        match tokio::time::timeout(self.call_wait, call).await {
+            Ok(done) => Ok(done?),
+            Err(_) => Err(Error::Slow),
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.call_wait, tokio::task::spawn_blocking(work)).await {
+            Ok(done) => done.map_err(|e| Error::Io(std::io::Error::other(e)))?,
+            Err(_) => Err(Error::Slow),
+        }
+    }
+}
+
+/// What time it is for a folder: that of a file made there now.
+fn storage_now(folder: &Path) -> Result<SystemTime, Error> {
+    let probe = NamedTempFile::with_prefix_in("clock-", folder)?;
+    Ok(probe.as_file().metadata()?.modified()?)
+}
+
+/// Removes the files of a folder, not younger than an instant, whose names tell that nobody needs them; answers how many.
+fn remove_leftovers(folder: &Path, horizon: SystemTime, is_leftover: impl Fn(&str) -> bool) -> Result<usize, Error> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if !is_leftover(&entry.file_name().to_string_lossy()) || entry.metadata()?.modified()? > horizon {
+            continue;
+        }
+        match std::fs::remove_file(entry.path()) {
+            Ok(()) => removed += 1,
+            // Another replica was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(removed)
+}
+
+fn named_by_path(entry: &object_store::ObjectMeta) -> Option<(Vec<u8>, Uuid)> {
+    let mut parts = entry.location.parts();
+    let sha256 = hex::decode(parts.next()?.as_ref()).ok()?;
+    Some((sha256, Uuid::parse_str(parts.next()?.as_ref()).ok()?))
+}
+
+fn blob_path(sha256: &[u8], blob: Uuid) -> BlobPath {
+    BlobPath::from(format!("{}/{blob}", hex::encode(sha256)))
+}

@@ -1,0 +1,91 @@
+//! Staging: a file is spooled and hashed while it streams, off the async threads.
+
+use std::io::{Seek, SeekFrom, Write};
+
+use bytes::BytesMut;
+use md5::{Digest, Md5};
+use sha2::Sha256;
+use tempfile::NamedTempFile;
+
+use super::{Blobs, CHUNK_BYTES, Error};
+use crate::domain::image::ContentMd5;
+use crate::domain::inspect::{self, Bounds, Refusal, Structure};
+
+/// A file that is being staged. Hashing and writing happen off the async threads, a chunk at a time.
+pub struct Staging {
+    blobs: Blobs,
+    work: Option<Work>,
+    buffer: BytesMut,
+}
+
+struct Work {
+    file: NamedTempFile,
+    md5: Md5,
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl Staging {
+    /// Begins to stage one file.
+    pub async fn begin(blobs: &Blobs) -> Result<Self, Error> {
+        let folder = blobs.staging.clone();
+        let file = blobs.blocking(move || Ok(NamedTempFile::with_prefix_in("upload-", folder)?)).await?;
+        let work = Work { file, md5: Md5::new(), sha256: Sha256::new(), bytes: 0 };
+        Ok(Self { blobs: blobs.clone(), work: Some(work), buffer: BytesMut::new() })
+    }
+
+    /// Takes the next bytes.
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        self.buffer.extend_from_slice(chunk);
+        if self.buffer.len() >= CHUNK_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        let chunk = self.buffer.split().freeze();
+        let Some(mut work) = self.work.take() else { return Err(Error::Slow) };
+        let work = self.blobs.blocking(move || {
+            work.md5.update(&chunk);
+            work.sha256.update(&chunk);
+            work.file.write_all(&chunk)?;
+            work.bytes += chunk.len() as u64;
+            Ok(work)
+        })
+        .await?;
+        self.work = Some(work);
+        Ok(())
+    }
+
+    /// Ends staging.
+    pub async fn finish(mut self) -> Result<Staged, Error> {
+        self.flush().await?;
+        let Some(work) = self.work else { return Err(Error::Slow) };
+        Ok(Staged {
+            blobs: self.blobs,
+            file: work.file,
+            md5: ContentMd5(work.md5.finalize().into()),
+            sha256: work.sha256.finalize().into(),
+            bytes: work.bytes,
+        })
+    }
+}
+
+/// A whole file, staged: gone when dropped.
+pub struct Staged {
+    blobs: Blobs,
+    pub(super) file: NamedTempFile,
+    pub md5: ContentMd5,
+    pub sha256: [u8; 32],
+    pub bytes: u64,
+}
+
+impl Staged {
+    /// Reads the structure of the image, never its pixels.
+    pub async fn inspect(&self, bounds: Bounds) -> Result<Result<Structure, Refusal>, Error> {
+        let (mut file, bytes) = (self.file.reopen()?, self.bytes);
+        self.blobs.blocking(move || {
+            file.seek(SeekFrom::Start(0))?;
+            Ok(inspect::inspect(&mut file, bytes, &bounds)?)
+        })
+        .await
+    }
+}
