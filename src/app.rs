@@ -50,8 +50,8 @@ impl App {
         }
         drop(connection);
         let index = Arc::new(config.index()?);
-        let blobs =
-            Blobs::open(&config.data, Duration::from_secs_f64(config.storage_wait_s)).with_context(|| format!("cannot use the folder {}", config.data.display()))?;
+        let blobs = Blobs::open(&config.data, Duration::from_secs_f64(config.storage_wait_s))
+            .with_context(|| format!("cannot use the folder {}", config.data.display()))?;
         let replica = Uuid::new_v4();
         let (stop, stopping) = watch::channel(false);
         let ctx = Arc::new(Ctx::new(db, index, blobs, Waiters::new(replica), replica, limits, tokens, stopping));

@@ -1,8 +1,7 @@
 //! The binary itself, as a process.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use darkroom::domain::account::Role;
 use futures_util::StreamExt;
@@ -12,9 +11,8 @@ use sqlx::{Connection, PgConnection};
 
 use crate::support::app::PASSWORD;
 use crate::support::images::png;
+use crate::support::process::{DARKROOM, Process};
 use crate::support::{TestApp, servers};
-
-const DARKROOM: &str = env!("CARGO_BIN_EXE_darkroom");
 
 fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(DARKROOM).args(args).envs(environment.iter().copied()).stdin(Stdio::null()).output().expect("darkroom")
@@ -22,53 +20,6 @@ fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// A server process beside a test's own in-process one: the same database, Redis and folder.
-struct Process {
-    child: Child,
-    base: String,
-}
-
-impl Process {
-    fn start(app: &TestApp) -> Self {
-        let mut child = Command::new(DARKROOM)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "info"])
-            .env("DATABASE_URL", &app.settings.database.database_url.0)
-            .env("REDIS_URL", &app.settings.redis_url.0)
-            .env("DARKROOM_NAMESPACE", &app.settings.namespace)
-            .env("DARKROOM_DATA", &app.settings.data)
-            .env("DARKROOM_REDIS_WAIT_MS", "10000")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a server");
-        let mut lines = BufReader::new(child.stderr.take().expect("its log")).lines();
-        let base = lines.find_map(|line| {
-            let line = line.ok()?;
-            let at = line.find("http://")?;
-            line[at..].split("/docs").next().map(str::to_owned)
-        });
-        // Its log is read to the end, or it would block on a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, base: base.expect("its address in the log") }
-    }
-
-    /// The most memory it has held so far and holds now, in bytes.
-    fn resident(&self) -> (u64, u64) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux");
-        let field = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name)).expect("a field");
-            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
-        };
-        (field("VmHWM"), field("VmRSS"))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[tokio::test]
@@ -174,7 +125,7 @@ async fn a_gibibyte_streams_through_in_little_memory() {
     let app = TestApp::new().await;
     app.worker("ocr").await;
     let token = app.investigator("ines").await.token.expect("a token");
-    let server = Process::start(&app);
+    let server = Process::start(&app, &[]);
     assert_eq!(upload(server.base.clone(), token.clone(), 1, MIB, 1).await, 202);
     let (_, before) = server.resident();
     assert_eq!(upload(server.base.clone(), token.clone(), 16, 64 * MIB, 100).await, 202);
@@ -214,7 +165,7 @@ async fn newman_runs_the_collection_where_node_is_at_hand() {
     let app = TestApp::new().await;
     app.user("demo-investigator", &[Role::Investigator]).await;
     app.user("demo-admin", &Role::ALL).await;
-    let server = Process::start(&app);
+    let server = Process::start(&app, &[]);
     let base = format!("base={}", server.base);
     let (investigator, admin) = (format!("investigator_password={PASSWORD}"), format!("admin_password={PASSWORD}"));
     let ran = Command::new(program)

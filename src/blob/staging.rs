@@ -43,14 +43,16 @@ impl Staging {
     async fn flush(&mut self) -> Result<(), Error> {
         let chunk = self.buffer.split().freeze();
         let Some(mut work) = self.work.take() else { return Err(Error::Slow) };
-        let work = self.blobs.blocking(move || {
-            work.md5.update(&chunk);
-            work.sha256.update(&chunk);
-            work.file.write_all(&chunk)?;
-            work.bytes += chunk.len() as u64;
-            Ok(work)
-        })
-        .await?;
+        let work = self
+            .blobs
+            .blocking(move || {
+                work.md5.update(&chunk);
+                work.sha256.update(&chunk);
+                work.file.write_all(&chunk)?;
+                work.bytes += chunk.len() as u64;
+                Ok(work)
+            })
+            .await?;
         self.work = Some(work);
         Ok(())
     }
@@ -82,10 +84,11 @@ impl Staged {
     /// Reads the structure of the image, never its pixels.
     pub async fn inspect(&self, bounds: Bounds) -> Result<Result<Structure, Refusal>, Error> {
         let (mut file, bytes) = (self.file.reopen()?, self.bytes);
-        self.blobs.blocking(move || {
-            file.seek(SeekFrom::Start(0))?;
-            Ok(inspect::inspect(&mut file, bytes, &bounds)?)
-        })
-        .await
+        self.blobs
+            .blocking(move || {
+                file.seek(SeekFrom::Start(0))?;
+                Ok(inspect::inspect(&mut file, bytes, &bounds)?)
+            })
+            .await
     }
 }

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod client;
 pub mod images;
+pub mod process;
 pub mod servers;
 
 pub use app::TestApp;
