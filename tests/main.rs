@@ -15,6 +15,7 @@ mod lookup; // what happened to an image
 mod outage; // PostgreSQL or Redis do not answer
 mod people; // accounts, keys, models, cancel, retry
 mod process; // the binary itself
+mod races; // moments that must not come between
 mod storage; // the disk is full, read-only or slow; fsync before the answer
 mod submit; // photographs come in
 mod work; // microservices claim and complete

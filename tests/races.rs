@@ -1,0 +1,173 @@
+//! Moments that must not come between: each is held still by a lock or a deferred trigger, never by a sleep.
+
+use darkroom::maintenance;
+use darkroom::store::moves;
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::support::app::Worker;
+use crate::support::images::{md5_of, photo};
+use crate::support::{Form, TestApp, until};
+use crate::work::submit;
+
+/// A connection beside the server's.
+async fn beside(app: &TestApp) -> PgConnection {
+    PgConnection::connect(&app.settings.database.database_url.0).await.expect("a connection")
+}
+
+/// Waits until a statement of the server waits for a lock.
+async fn until_blocked(app: &TestApp) {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("a statement that waits for a lock", async || app.count(sql).await > 0).await;
+}
+
+#[tokio::test]
+async fn nothing_is_pushed_before_its_commit() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    app.alter(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '57000'; END $$;
+         CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    .await;
+    let waiting = tokio::spawn(async move { worker.claim_as(Uuid::new_v4(), 1, 40.0).await });
+    until("a waiting claim", async || app.ctx.waiters.waiting_for("ocr") == 1).await;
+    let form = Form::default().file("a.png", &photo(1)).text("models", "ocr");
+    ines.upload(form).await.problem(503, "unavailable");
+    assert_eq!(app.ctx.index.depth("ocr").await, Some(0), "the COMMIT failed, so nobody was told");
+    assert_eq!(app.ctx.waiters.lined_up(), 1, "and nobody was woken");
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn rescue_asks_again_about_what_it_locked() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    submit(&app, 1).await;
+    let job = worker.claim(1).await.remove(0);
+    let id: Uuid = job["id"].as_str().expect("an id").parse().expect("a UUID");
+    // As when the first statement joined the job's new row with its old session.
+    let mut tx = app.ctx.db.begin().await.expect("a transaction");
+    let moved = moves::rescue(&mut tx, 0.5, &[id]).await.expect("a statement");
+    assert!(moved.is_empty(), "its session lives");
+    tx.commit().await.expect("a commit");
+    assert_eq!(worker.succeed(&job).await["status"], 200);
+}
+
+#[tokio::test]
+async fn a_sign_of_life_on_its_way_keeps_the_session() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    maintenance::rescue(&app.ctx).await.expect("the first tick, which spares everybody");
+    submit(&app, 1).await;
+    let job = worker.claim(1).await.remove(0);
+    app.age_sessions(60.0).await;
+    let mut beat = beside(&app).await;
+    let mut tx = beat.begin().await.expect("a transaction");
+    sqlx::query("UPDATE worker_session SET alive_until = clock_timestamp() + interval '30 s'")
+        .execute(&mut *tx)
+        .await
+        .expect("a beat that is not committed yet");
+    maintenance::rescue(&app.ctx).await.expect("a tick");
+    tx.commit().await.expect("a commit");
+    assert_eq!(worker.succeed(&job).await["status"], 200);
+}
+
+#[tokio::test]
+async fn a_limit_counts_what_its_lock_waited_for() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    app.admin().await.patch("/models/ocr", json!({"max_running": 1})).await.ok(200);
+    submit(&app, 2).await;
+    let mut rival = beside(&app).await;
+    let mut tx = rival.begin().await.expect("a transaction");
+    sqlx::query("SELECT FROM model WHERE name = 'ocr' FOR UPDATE").execute(&mut *tx).await.expect("the model's row");
+    let claiming = tokio::spawn({
+        let worker = worker.clone();
+        async move { worker.claim(1).await }
+    });
+    until_blocked(&app).await;
+    sqlx::query(
+        "UPDATE job SET state = 'running', lease_no = 1, session_id = (SELECT id FROM worker_session LIMIT 1),
+                started_at = clock_timestamp(), deadline_at = clock_timestamp() + interval '1 h'
+         WHERE id = (SELECT id FROM job ORDER BY id LIMIT 1)",
+    )
+    .execute(&mut *tx)
+    .await
+    .expect("a claim");
+    tx.commit().await.expect("a commit");
+    assert!(claiming.await.expect("a claim").is_empty(), "the other claim took the only place");
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'running'").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_mirrored_of_unfinished_work_lives_fifteen_seconds() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let ines = submit(&app, 1).await;
+    let path = format!("/predict/{}", md5_of(&photo(1)));
+    let client = redis::Client::open(app.settings.redis_url.0.as_str()).expect("a client");
+    let redis = client.get_multiplexed_async_connection().await.expect("a connection");
+    let keys = async |kind: &str| -> Vec<String> {
+        let pattern = format!("{{{}:{}}}:{kind}:*", app.settings.namespace, md5_of(&photo(1)));
+        redis::cmd("KEYS").arg(pattern).query_async(&mut redis.clone()).await.expect("keys")
+    };
+    let life = async || {
+        let key = keys("status").await.remove(0);
+        redis::cmd("TTL").arg(key).query_async::<i64>(&mut redis.clone()).await.expect("a life")
+    };
+    ines.get(&path).await.ok(200);
+    assert!((1..=15).contains(&life().await), "a lost transition shows soon");
+    worker.succeed(&worker.claim(1).await[0]).await;
+    ines.get(&path).await.ok(200);
+    assert!((1..=15).contains(&life().await), "a change does not prolong it");
+    // As if fifteen seconds had passed.
+    for key in keys("*").await {
+        redis::cmd("DEL").arg(key).query_async::<()>(&mut redis.clone()).await.expect("to expire");
+    }
+    ines.get(&path).await.ok(200);
+    let finished = life().await;
+    assert!(finished > 15, "what is finished stays: {finished} s");
+    let rerun = Form::default().file("a.png", &photo(1)).text("models", "ocr").text("rerun", "true");
+    ines.upload(rerun).await.ok(202);
+    assert!((1..=15).contains(&life().await), "and what begins again does not");
+}
+
+#[tokio::test]
+async fn a_replay_that_races_a_release_leaves_one_holder() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    submit(&app, 8).await;
+    for _ in 0..8 {
+        let claim = Uuid::new_v4();
+        let held = worker.claim_as(claim, 4, 0.0).await;
+        let items: Vec<_> = held.iter().map(|j| json!({"id": j["id"], "lease_no": j["lease_no"]})).collect();
+        let body = json!({"worker": worker.id, "items": items});
+        let (again, released) = tokio::join!(worker.claim_as(claim, 4, 0.0), worker.key.post("/jobs/release", body));
+        let released = released.ok(200);
+        for item in released["items"].as_array().expect("items") {
+            let replayed = again.iter().find(|j| j["id"] == item["id"]);
+            assert!(
+                item["status"] == 200 || replayed.is_some_and(|j| j["lease_no"].as_i64() > Some(1)),
+                "refused only because a newer lease was answered: {item} {replayed:?}"
+            );
+        }
+        finish(&worker, &again).await;
+        let fresh = worker.claim(8).await;
+        finish(&worker, &fresh).await;
+        if app.count("SELECT count(*) FROM job").await == 0 {
+            break;
+        }
+    }
+    let ended = "SELECT count(*) FROM job_event WHERE code = 'succeeded'";
+    assert_eq!(app.count(ended).await, 8 - app.count("SELECT count(*) FROM job").await, "each ended once");
+}
+
+/// Completes what is still held; what the release was faster with is refused.
+async fn finish(worker: &Worker, jobs: &[serde_json::Value]) {
+    for job in jobs {
+        worker.succeed(job).await;
+    }
+}
