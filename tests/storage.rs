@@ -133,3 +133,24 @@ fn png_of(size: usize, salt: u64) -> Vec<u8> {
     bytes.resize(bytes.len().max(size), 0);
     bytes
 }
+
+#[tokio::test]
+async fn a_server_whose_clock_is_two_days_fast_collects_nothing_young() {
+    let app = TestApp::new().await;
+    let orphan = |n: u8, days: u64| {
+        let folder = app.ctx.blobs.root().join(hex::encode([n; 32]));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join(uuid::Uuid::new_v4().to_string());
+        let file = std::fs::File::create(&path).expect("a file");
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(days * 86_400))
+            .expect("an age");
+        path
+    };
+    let young: Vec<_> = (0..20).map(|n| orphan(n, 0)).collect();
+    let old = orphan(20, 3);
+    let server = Process::start(&app, &[("LD_PRELOAD", faults()), ("FAULTS_CLOCK_S", "172800")]);
+    crate::support::until("the first pass of the collector", async || !old.exists()).await;
+    let ready = reqwest::get(format!("{}/health/ready", server.base)).await.expect("an answer");
+    assert_eq!(ready.status().as_u16(), 200);
+    assert!(young.iter().all(|path| path.exists()), "an upload may be about to name them");
+}
