@@ -278,6 +278,54 @@ async fn bad_work_is_answered_item_by_item() {
 }
 
 #[tokio::test]
+async fn what_a_worker_does_not_hold_is_told_item_by_item() {
+    let (app, ines, worker) = desk().await;
+    ines.submit(&[("a.png", photo(1)), ("b.png", photo(2)), ("c.png", photo(3))], &["face_detect"]).await;
+    let rival = Worker::register(worker.key.clone(), "face_detect", "v1").await;
+    let claim = Uuid::new_v4();
+    let own = worker.claim_as(claim, 1, 0.0).await.remove(0);
+    let others = rival.claim(1).await.remove(0);
+    let ended = worker.claim(1).await.remove(0);
+    worker.succeed(&ended).await;
+    let unknown = json!({"id": Uuid::new_v4(), "lease_no": 1});
+    let invented = json!({"id": own["id"], "lease_no": 77});
+    let before = app.count("SELECT sum(event_id)::bigint FROM job").await;
+    let lease = |job: &Value| json!({"id": job["id"], "lease_no": job["lease_no"]});
+    let listed = [lease(&own), lease(&own), lease(&others), lease(&ended), unknown.clone(), invented.clone()];
+    let path = format!("/workers/{}/heartbeat", worker.id);
+    let beaten = worker.key.post(&path, json!({"jobs": listed})).await.ok(200);
+    let stop: Vec<&Value> = beaten["stop"].as_array().expect("ids").iter().collect();
+    for job in [&others, &ended, &unknown, &invented] {
+        assert!(stop.contains(&&job["id"]), "{beaten}");
+    }
+    let many: Vec<Value> = (0..1000).map(|_| json!({"id": Uuid::new_v4(), "lease_no": 1})).collect();
+    let beaten = worker.key.post(&path, json!({"jobs": many})).await.ok(200);
+    assert_eq!(beaten["stop"].as_array().map(Vec::len), Some(1000));
+    for (path, extra) in [("/jobs/release", json!({})), ("/jobs/complete", json!({"outcome": "rejected"}))] {
+        let item = |job: &Value| {
+            let mut item = lease(job);
+            item.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+            item
+        };
+        let items: Vec<Value> = [&others, &unknown, &invented, &unknown]
+            .into_iter()
+            .map(item)
+            .chain(many.iter().take(996).map(item))
+            .collect();
+        let answer = worker.key.post(path, json!({"worker": worker.id, "items": items})).await.ok(200);
+        let answered = answer["items"].as_array().expect("items");
+        assert_eq!(answered.len(), 1000);
+        assert!(answered.iter().all(|i| i["problem"]["code"] == "stale_lease"), "{path}");
+    }
+    let stolen = rival.claim_as(claim, 1, 0.0).await;
+    assert!(stolen.is_empty(), "another session's claim_id is a claim of one's own");
+    let after = app.count("SELECT sum(event_id)::bigint FROM job").await;
+    assert_eq!(before, after, "nobody's job was touched");
+    assert_eq!(rival.succeed(&others).await["status"], 200);
+    assert_eq!(worker.succeed(&own).await["status"], 200);
+}
+
+#[tokio::test]
 async fn registrations_are_checked() {
     let (_, _, worker) = desk().await;
     let good = json!({"service": "predict", "model": "face_detect", "version": "1", "instance": Uuid::new_v4()});
