@@ -151,13 +151,22 @@ macro_rules! record_columns {
 
 /// One image for those entitled to it: an uploader, or an administrator (`account` absent).
 pub async fn find(db: &mut PgConnection, key: ContentMd5, account: Option<Uuid>) -> sqlx::Result<Option<ImageRecord>> {
+    Ok(find_many(db, &[key], account).await?.pop())
+}
+
+/// These images for those entitled to them, in no order.
+pub async fn find_many(
+    db: &mut PgConnection,
+    keys: &[ContentMd5],
+    account: Option<Uuid>,
+) -> sqlx::Result<Vec<ImageRecord>> {
     const SQL: &str = concat!(
         "SELECT ", record_columns!(), "
          FROM image AS i
          LEFT JOIN LATERAL (SELECT u.name, u.at FROM upload AS u
                             WHERE u.image_id = i.id AND ($2::uuid IS NULL OR u.account_id = $2) ORDER BY u.at DESC LIMIT 1) AS t ON true
-         WHERE i.md5 = $1 AND ($2 IS NULL OR t.name IS NOT NULL)");
-    sqlx::query_as(SQL).bind(key.0.to_vec()).bind(account).fetch_optional(db).await
+         WHERE i.md5 = ANY($1) AND ($2 IS NULL OR t.name IS NOT NULL)");
+    sqlx::query_as(SQL).bind(keys.iter().map(|k| k.0.to_vec()).collect::<Vec<_>>()).bind(account).fetch_all(db).await
 }
 
 /// One image for an API key: while a job on it lives whose model a live session of that key serves.

@@ -22,7 +22,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
 use crate::metrics;
-use crate::store::images::{self, StoredImage};
+use crate::store::images::{self, ImageRecord, StoredImage};
 use crate::store::moves::Moved;
 use crate::store::{audit, submissions};
 
@@ -192,22 +192,24 @@ async fn images_of(
     taken: &[(usize, &StoredImage)],
     user: &User,
 ) -> Result<Vec<(i64, Taken)>> {
-    let mut records = Vec::new();
-    for (index, image) in taken {
-        let record = images::find(db, image.md5, user.scope()).await?.ok_or_else(|| Fault::not_found("image"))?;
+    let keys: Vec<ContentMd5> = taken.iter().map(|(_, image)| image.md5).collect();
+    let found = images::find_many(db, &keys, user.scope()).await?;
+    let by_id: HashMap<i64, &ImageRecord> = found.iter().map(|record| (record.id, record)).collect();
+    let taken_as = |(index, image): &(usize, &StoredImage)| {
+        let record = by_id.get(&image.id).ok_or_else(|| Fault::not_found("image"))?;
         let taken = Taken {
             index: *index,
-            name: record.name,
+            name: record.name.clone(),
             md5: record.md5,
-            sha256: record.sha256,
+            sha256: record.sha256.clone(),
             bytes: u64::try_from(record.bytes).unwrap_or_default(),
             new: false,
-            warnings: record.warnings,
+            warnings: record.warnings.clone(),
             jobs: Vec::new(),
         };
-        records.push((image.id, taken));
-    }
-    Ok(records)
+        Ok((image.id, taken))
+    };
+    taken.iter().map(taken_as).collect()
 }
 
 /// Audited apart from the request's transaction, which may have been refused because of them.
