@@ -1,0 +1,157 @@
+//! An ordinary client: several addresses, and the same body again when an answer was lost or says later.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+
+/// How often a request goes to another address though the last one answered.
+const WANDERS: f64 = 0.05;
+/// How long it rests before it tries another address.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// The addresses of the replicas, and who is calling.
+pub struct Api {
+    bases: Vec<String>,
+    at: AtomicUsize,
+    token: String,
+    http: Client,
+    retried: AtomicU64,
+}
+
+/// A form with files.
+pub struct Form {
+    boundary: &'static str,
+    body: Vec<u8>,
+}
+
+impl Form {
+    pub fn new() -> Self {
+        Self { boundary: "chaos-boundary", body: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn text(mut self, name: &str, value: &str) -> Self {
+        let part = format!(
+            "--{}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n",
+            self.boundary
+        );
+        self.body.extend_from_slice(part.as_bytes());
+        self
+    }
+
+    #[must_use]
+    pub fn image(mut self, name: &str, bytes: &[u8]) -> Self {
+        let head = format!(
+            "--{}\r\nContent-Disposition: form-data; name=\"images\"; filename=\"{name}\"\r\n\r\n",
+            self.boundary
+        );
+        self.body.extend_from_slice(head.as_bytes());
+        self.body.extend_from_slice(bytes);
+        self.body.extend_from_slice(b"\r\n");
+        self
+    }
+}
+
+/// What a request carries.
+pub enum Body {
+    Nothing,
+    Json(Value),
+    Form(Form),
+}
+
+impl Body {
+    fn put(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::Nothing => request,
+            Self::Json(value) => request.json(value),
+            Self::Form(form) => {
+                let whole = [form.body.as_slice(), format!("--{}--\r\n", form.boundary).as_bytes()].concat();
+                request.header("content-type", format!("multipart/form-data; boundary={}", form.boundary)).body(whole)
+            }
+        }
+    }
+}
+
+impl Api {
+    pub fn new(bases: Vec<String>, token: String) -> Self {
+        Self { bases, at: AtomicUsize::new(0), token, http: Client::new(), retried: AtomicU64::new(0) }
+    }
+
+    /// Somebody else at the same addresses.
+    pub fn with_token(&self, token: String) -> Self {
+        Self::new(self.bases.clone(), token)
+    }
+
+    /// Asks the address that answered last, once.
+    pub async fn once(&self, method: Method, path: &str, body: &Body, wait: Duration) -> anyhow::Result<(u16, Value)> {
+        self.ask(self.at.load(Ordering::Relaxed), method, path, body, wait).await
+    }
+
+    /// Asks one address, once.
+    pub async fn ask(
+        &self,
+        at: usize,
+        method: Method,
+        path: &str,
+        body: &Body,
+        wait: Duration,
+    ) -> anyhow::Result<(u16, Value)> {
+        let (status, bytes) = self.bytes(at, method, path, body, wait).await?;
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+    }
+
+    /// The same, with the body as it came.
+    pub async fn bytes(
+        &self,
+        at: usize,
+        method: Method,
+        path: &str,
+        body: &Body,
+        wait: Duration,
+    ) -> anyhow::Result<(u16, Vec<u8>)> {
+        let base = self.bases.get(at % self.bases.len().max(1)).context("no address")?;
+        let request = body.put(self.http.request(method, format!("{base}{path}")).bearer_auth(&self.token));
+        let answer = request.timeout(wait).send().await?;
+        Ok((answer.status().as_u16(), answer.bytes().await?.to_vec()))
+    }
+
+    /// Asks until there is an answer that is not "later", at another address each time it is not.
+    pub async fn until_answered(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Body,
+        wait: Duration,
+    ) -> (u16, Value) {
+        if rand::random_bool(WANDERS) {
+            self.at.fetch_add(1, Ordering::Relaxed);
+        }
+        loop {
+            match self.once(method.clone(), path, body, wait).await {
+                Ok((status, _)) if matches!(status, 429 | 500 | 502 | 503 | 507) => {
+                    if status == 500 {
+                        eprintln!("500 from {path}");
+                    }
+                }
+                Ok(answer) => return answer,
+                Err(_) => {}
+            }
+            self.retried.fetch_add(1, Ordering::Relaxed);
+            self.at.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(RETRY_AFTER.mul_f64(0.5 + rand::random::<f64>())).await;
+        }
+    }
+
+    /// How many requests were sent again since this was last asked.
+    pub fn take_retried(&self) -> u64 {
+        self.retried.swap(0, Ordering::Relaxed)
+    }
+
+    /// Posts JSON until answered.
+    pub async fn post(&self, path: &str, body: Value, wait: Duration) -> (u16, Value) {
+        self.until_answered(Method::POST, path, &Body::Json(body), wait).await
+    }
+}

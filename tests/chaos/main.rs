@@ -1,0 +1,62 @@
+//! The chaos program: real processes, every kind of fault again and again, and at the end the books of producers
+//! and workers compared with the database in plain SQL.
+//!
+//! `make chaos` runs it. Settings are environment variables: `DURATION` in seconds, `LEASE_S`, `SEED` to repeat the
+//! order of faults, `KEEP=1` to keep the scratch folder. The same binary is also each worker and each producer.
+
+mod api;
+mod faults;
+#[path = "../support/images.rs"]
+mod images;
+mod injure;
+mod ledger;
+mod orchestrate;
+mod parts;
+mod producer;
+mod proxy;
+mod servers;
+mod site;
+mod verdict;
+mod watch;
+mod worker;
+
+use std::process::ExitCode;
+use std::str::FromStr;
+
+fn main() -> ExitCode {
+    let role = std::env::args().nth(1).unwrap_or_default();
+    let threads = if role.is_empty() { 2 } else { 1 };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            match role.as_str() {
+                "worker" => worker::main().await.map(|()| true),
+                "producer" => producer::main().await.map(|()| true),
+                "" => orchestrate::main().await,
+                // Test runners ask every target for its list of tests.
+                _ => Ok(true),
+            }
+        })
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("chaos: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An environment variable, or what stands for it when it is not set.
+fn setting<T: FromStr>(name: &str, default: T) -> anyhow::Result<T> {
+    match std::env::var(name) {
+        Ok(text) => text.trim().parse().map_err(|_| anyhow::anyhow!("{name}={text:?} cannot be read")),
+        Err(_) => Ok(default),
+    }
+}
+
+/// Seconds since 1970 by this machine's clock, which PostgreSQL here shares.
+fn now_s() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}

@@ -1,0 +1,167 @@
+//! The whole run: start, injure, let everything end, judge.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use sqlx::PgConnection;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::faults::{self, Kind, Tally};
+use crate::site::{Settings, Site};
+use crate::verdict::{self, Verdict};
+use crate::watch;
+
+/// How often there is a line of progress.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// How long everything accepted may take to end once nothing is injured any more.
+const DRAIN_WAIT: Duration = Duration::from_secs(120);
+/// A run of this many seconds is a whole one, with the harder conditions.
+const WHOLE_RUN_S: f64 = 900.0;
+/// The fewest accepted jobs per second, on average over a whole run.
+const RATE_MIN: f64 = 100.0;
+
+/// Answers whether all was well.
+pub async fn main() -> anyhow::Result<bool> {
+    let settings = Settings::read()?;
+    println!(
+        "chaos: DURATION={} LEASE_S={} SEED={}",
+        settings.duration.as_secs(),
+        settings.lease_s,
+        settings.seed
+    );
+    let mut term = signal(SignalKind::terminate())?;
+    let site = Arc::new(Site::start(settings).await?);
+    let judged = tokio::select! {
+        judged = run(&site) => judged,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = term.recv() => Err(anyhow::anyhow!("told to stop")),
+    };
+    // Tasks that were cut off by an early end give their share up when they next wait.
+    let mut shared = site;
+    let site = loop {
+        match Arc::try_unwrap(shared) {
+            Ok(site) => break site,
+            Err(still) => shared = still,
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    site.end().await?;
+    judged
+}
+
+async fn run(site: &Arc<Site>) -> anyhow::Result<bool> {
+    let start = Instant::now();
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let mut watcher = JoinSet::new();
+    watcher.spawn(watch::run(Arc::clone(site)));
+    let injured = faults::run(Arc::clone(site), start + site.settings.duration, Arc::clone(&tally));
+    tokio::select! {
+        () = injured => {}
+        never = progress(site, start, &tally) => never?,
+    }
+    let produced = start.elapsed();
+    for producer in &site.producers {
+        producer.part.end().await;
+    }
+    if let Some(watched) = watcher.try_join_next() {
+        watched?.context("the watcher ended by itself")?;
+    }
+    watcher.shutdown().await;
+    drain(site).await?;
+    let verdict = verdict::judge(site).await?;
+    let tally = std::mem::take(&mut *faults::lock(&tally));
+    Ok(report(site, &tally, &verdict, produced))
+}
+
+/// How many jobs there are, ended and open; nothing while PostgreSQL is away.
+async fn counts(site: &Site, db: &mut Option<PgConnection>) -> Option<(i64, i64)> {
+    if db.is_none() {
+        *db = site.sql().await.ok();
+    }
+    let asked = sqlx::query_as("SELECT (SELECT count(*) FROM job_archive), (SELECT count(*) FROM job)");
+    let answer = tokio::time::timeout(Duration::from_secs(2), asked.fetch_one(db.as_mut()?)).await;
+    let counted = answer.ok().and_then(Result::ok);
+    if counted.is_none() {
+        *db = None;
+    }
+    counted
+}
+
+/// Says how it goes, without end.
+async fn progress(site: &Site, start: Instant, tally: &Mutex<Tally>) -> anyhow::Result<()> {
+    let mut db = None;
+    loop {
+        tokio::time::sleep(PROGRESS_EVERY).await;
+        let (last, reached) = {
+            let tally = faults::lock(tally);
+            (tally.last, tally.reached.values().sum::<u32>())
+        };
+        let elapsed = start.elapsed().as_secs_f64();
+        match counts(site, &mut db).await {
+            Some((ended, open)) => println!(
+                "{elapsed:6.1} s  accepted {:7}  finished {ended:7}  open {open:5}  {:5.0}/s  faults {reached:4}  last: {last}",
+                ended + open,
+                (ended + open) as f64 / elapsed
+            ),
+            None => println!("{elapsed:6.1} s  PostgreSQL is away  faults {reached:4}  last: {last}"),
+        }
+    }
+}
+
+/// Waits until nothing is open.
+async fn drain(site: &Site) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let mut db = None;
+    while start.elapsed() < DRAIN_WAIT {
+        match counts(site, &mut db).await {
+            Some((_, 0)) => {
+                println!("everything ended {:.1} s after the last fault", start.elapsed().as_secs_f64());
+                return Ok(());
+            }
+            Some((ended, open)) => println!("        draining   finished {ended:7}  open {open:5}"),
+            None => println!("        draining   PostgreSQL is away"),
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    println!("giving up: what is open counts as lost");
+    Ok(())
+}
+
+/// Prints what was found; answers whether all was well.
+fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration) -> bool {
+    let seconds = site.settings.duration.as_secs_f64();
+    let whole = seconds >= WHOLE_RUN_S;
+    let least = if whole { 3 } else { 1 };
+    let mut well = true;
+    println!("\nfaults by kind (reached / begun):");
+    for kind in Kind::ALL {
+        let (reached, begun) = (tally.reached.get(kind).unwrap_or(&0), tally.begun.get(kind).unwrap_or(&0));
+        let short = if *reached < least { "   TOO FEW" } else { "" };
+        println!("  {:48} {reached:3} / {begun}{short}", kind.name());
+        well &= short.is_empty();
+    }
+    let pause = tally.longest_pause.as_secs_f64();
+    println!("longest time without a new fault: {pause:.1} s");
+    well &= pause <= 5.0;
+    let n = |at: usize| verdict.numbers.get(at).map_or("?", String::as_str);
+    println!("claims that do not wait: p50 {} ms, p99 {} ms of {}", n(4), n(5), n(6));
+    println!("  while Redis was stopped: p50 {} ms, p99 {} ms of {}", n(7), n(8), n(9));
+    let rate = verdict.accepted as f64 / produced.as_secs_f64();
+    println!("accepted per second: {rate:.0} over {:.0} s", produced.as_secs_f64());
+    well &= !whole || rate >= RATE_MIN;
+    println!("requests sent again: {}; re-deliveries: {}", n(3), n(2));
+    println!("completions refused though they won: {}", verdict.count("refused"));
+    println!("submissions answered otherwise when repeated: {}", verdict.count("changed"));
+    println!("live workers called lost: {}", verdict.count("mistaken"));
+    println!("images unreadable: {}", verdict.count("unreadable"));
+    let watched = site.watched.load(std::sync::atomic::Ordering::Relaxed);
+    println!("mirror differences: {} (after {watched} looks while it ran)", verdict.count("mirror"));
+    let (lost, doubled, stale) = (verdict.count("lost"), verdict.count("doubled"), verdict.count("stale"));
+    println!(
+        "accepted {}, finished {}, lost {lost}, doubled {doubled}, stale accepted {stale}",
+        verdict.accepted, verdict.finished
+    );
+    well && verdict.offenders.values().all(|count| *count == 0)
+}

@@ -1,0 +1,154 @@
+//! PostgreSQL and Redis: stopped, killed, and started again on the same folder.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use darkroom::dev::{Postgres, Redis, process};
+
+/// How long the processes of a killed PostgreSQL may outlive their parent before they are killed too.
+const ORPHANS_WAIT: Duration = Duration::from_secs(5);
+
+/// The private PostgreSQL.
+pub struct Database {
+    folder: PathBuf,
+    running: Option<Postgres>,
+}
+
+impl Database {
+    pub async fn start(folder: PathBuf) -> anyhow::Result<Self> {
+        let mut database = Self { folder, running: None };
+        database.restart().await?;
+        Ok(database)
+    }
+
+    /// The socket's folder and its URL, which stay the same.
+    pub fn url(&self) -> anyhow::Result<String> {
+        Ok(self.running.as_ref().context("PostgreSQL is down")?.url("postgres"))
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("pg").join(".s.PGSQL.5432")
+    }
+
+    /// Ends it by a signal, `KILL` or `QUIT` (immediate shutdown), and waits until every process of it is gone.
+    pub async fn down(&mut self, signal: &str) -> anyhow::Result<()> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        let family = family(&running.pid()?);
+        process::signal(&family[0], signal)?;
+        let start = Instant::now();
+        for pid in &family {
+            while is_alive(pid) {
+                if start.elapsed() > ORPHANS_WAIT {
+                    // It may have gone meanwhile.
+                    let _ = process::signal(pid, "KILL");
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        tokio::task::spawn_blocking(move || drop(running)).await?;
+        Ok(())
+    }
+
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        let settings = ["shared_buffers=128MB", "max_wal_size=1GB"];
+        self.running = Some(Postgres::start(&self.folder, &settings, false).await?);
+        Ok(())
+    }
+
+    /// Stops every process of it until the guard is dropped.
+    pub fn freeze(&self) -> anyhow::Result<Frozen> {
+        freeze(&family(&self.running.as_ref().context("PostgreSQL is down")?.pid()?))
+    }
+}
+
+/// The private Redis.
+pub struct Cache {
+    folder: PathBuf,
+    running: Option<Redis>,
+}
+
+impl Cache {
+    pub async fn start(folder: PathBuf) -> anyhow::Result<Self> {
+        let running = Some(Redis::start(&folder, false).await?);
+        Ok(Self { folder, running })
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("redis.sock")
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        process::signal(&running.pid()?, "KILL")?;
+        tokio::task::spawn_blocking(move || drop(running)).await?;
+        Ok(())
+    }
+
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.running = Some(Redis::start(&self.folder, false).await?);
+        Ok(())
+    }
+
+    pub fn freeze(&self) -> anyhow::Result<Frozen> {
+        freeze(&[self.running.as_ref().context("Redis is down")?.pid()?])
+    }
+
+    /// Runs a command.
+    pub async fn command(&self, words: &[&str]) -> anyhow::Result<()> {
+        let mut connection = redis::Client::open(self.url())?.get_multiplexed_async_connection().await?;
+        let mut command = redis::cmd(words.first().context("no command")?);
+        for word in &words[1..] {
+            command.arg(*word);
+        }
+        command.query_async::<redis::Value>(&mut connection).await?;
+        Ok(())
+    }
+}
+
+/// Stopped processes; they go on when this is dropped, or when this process ends, by whatever cause.
+pub struct Frozen(Child);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+fn freeze(pids: &[String]) -> anyhow::Result<Frozen> {
+    let script = "kill -STOP \"$@\"; read -r _; kill -CONT \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "chaos-freeze"]).args(pids).stdin(Stdio::piped()).stderr(Stdio::null());
+    // Away from the terminal's Ctrl-C, which would leave them stopped.
+    Ok(Frozen(command.process_group(0).spawn()?))
+}
+
+/// A process and its children.
+fn family(pid: &str) -> Vec<String> {
+    let mut found = vec![pid.to_owned()];
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if stat(&entry.path()).is_some_and(|(_, parent)| parent == pid) {
+            found.push(name);
+        }
+    }
+    found
+}
+
+/// The state and the parent of a process, which follow its name in parentheses.
+fn stat(folder: &Path) -> Option<(String, String)> {
+    let text = std::fs::read_to_string(folder.join("stat")).ok()?;
+    let mut fields = text.rsplit(')').next()?.split_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
+}
+
+fn is_alive(pid: &str) -> bool {
+    stat(&Path::new("/proc").join(pid)).is_some_and(|(state, _)| state != "Z")
+}

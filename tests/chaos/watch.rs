@@ -1,0 +1,69 @@
+//! A watcher: looks at a few images through every replica all the while. A job that was shown as ended may not be
+//! shown as anything else again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::api::{Body, Form};
+use crate::producer::own_images;
+use crate::site::{MODELS, REPLICAS, Site};
+
+/// How many images it looks at.
+const IMAGES: u64 = 8;
+/// How often it has the models run on them again.
+const AGAIN: Duration = Duration::from_secs(2);
+const WAIT: Duration = Duration::from_secs(3);
+const REST: Duration = Duration::from_millis(40);
+
+pub async fn run(site: Arc<Site>) -> anyhow::Result<()> {
+    let images = own_images(!site.settings.seed, IMAGES);
+    let form = images.iter().fold(Form::new().text("models", &MODELS.join(",")), |f, (md5, bytes)| f.image(md5, bytes));
+    let (_, first) = site.api.until_answered(Method::POST, "/predict", &Body::Form(form), WAIT).await;
+    site.ledger.lock().await.accepted(&first)?;
+    let md5s: Vec<&String> = images.iter().map(|(md5, _)| md5).collect();
+    let again = Body::Json(json!({ "images": md5s, "models": MODELS, "rerun": true }));
+    let mut ended = HashMap::new();
+    let mut last = Instant::now();
+    for at in 0.. {
+        let md5 = md5s[at / REPLICAS % md5s.len()];
+        let path = format!("/predict/{md5}");
+        if let Ok((200, shown)) = site.api.ask(at % REPLICAS, Method::GET, &path, &Body::Nothing, WAIT).await {
+            site.count_watched();
+            for (model, job) in shown["jobs"].as_object().into_iter().flatten() {
+                compare(&site, &mut ended, (md5, model, at % REPLICAS), job);
+            }
+        }
+        if last.elapsed() > AGAIN {
+            last = Instant::now();
+            if let Ok((202, answer)) = site.api.ask(at, Method::POST, "/predict", &again, WAIT).await {
+                site.ledger.lock().await.accepted(&answer)?;
+            }
+        }
+        tokio::time::sleep(REST).await;
+    }
+    Ok(())
+}
+
+/// Notes a job that is shown as ended, and speaks up when one that was is shown as not.
+fn compare(
+    site: &Site,
+    ended: &mut HashMap<(String, String), (String, String, usize)>,
+    (md5, model, at): (&str, &str, usize),
+    job: &Value,
+) {
+    let text = |field: &str| job[field].as_str().unwrap_or_default().to_owned();
+    let (id, state) = (text("id"), text("state"));
+    let key = (md5.to_owned(), model.to_owned());
+    if !matches!(state.as_str(), "queued" | "running") {
+        ended.insert(key, (id, state, at));
+        return;
+    }
+    if let Some((seen, was, by)) = ended.get(&key).filter(|(seen, _, _)| *seen == id) {
+        site.contradiction(format!("replica {at} shows job {seen} as {state}; replica {by} had shown it as {was}"));
+        ended.remove(&key);
+    }
+}

@@ -1,0 +1,317 @@
+//! A microservice: claims, beats, completes; mostly well, sometimes not, and now and then told to misbehave.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::api::{Api, Body};
+use crate::ledger::{Fact, Ledger};
+use crate::parts::Role;
+use crate::setting;
+
+/// How long it waits for an answer that does not itself wait.
+const WAIT: Duration = Duration::from_secs(6);
+/// How many leases it takes before a death that was ordered.
+const HOARD: usize = 100;
+/// How often it claims for that before it gives up.
+const HOARD_CLAIMS: usize = 40;
+
+/// A claimed job: its id and `lease_no`.
+type Lease = (String, i64);
+
+struct Worker {
+    name: String,
+    model: String,
+    lease_s: f64,
+    api: Api,
+    ledger: Ledger,
+    dice: StdRng,
+    now: Arc<Mutex<Session>>,
+}
+
+/// What the beats know.
+#[derive(Default)]
+struct Session {
+    id: Uuid,
+    held: HashMap<String, i64>,
+    stopped: Vec<String>,
+    over: bool,
+}
+
+/// The session is over.
+struct Gone;
+
+pub async fn main() -> anyhow::Result<()> {
+    let role = Role::of_this_process()?;
+    let lease_s = setting("CHAOS_LEASE_S", 2.0)?;
+    let model = setting("CHAOS_MODEL", String::new())?;
+    let now = Arc::new(Mutex::new(Session::default()));
+    // Beats go their own way: a claim that hangs must not hold them up.
+    let beats = role.api.with_token(setting("CHAOS_TOKEN", String::new())?);
+    tokio::spawn(beat(beats, Arc::clone(&now), lease_s));
+    let dice = StdRng::seed_from_u64(role.seed ^ u64::from(std::process::id()));
+    let mut worker = Worker { name: role.name, model, lease_s, api: role.api, ledger: role.ledger, dice, now };
+    let mut orders = orders();
+    loop {
+        worker.register().await?;
+        worker.work(&mut orders).await?;
+    }
+}
+
+/// Lines from the standard input; its end is the end of the process.
+fn orders() -> mpsc::UnboundedReceiver<String> {
+    let (sender, orders) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        let heard = std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line));
+        std::process::exit(i32::from(heard.is_err()))
+    });
+    orders
+}
+
+fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Beats four times a lease, at another address when one does not answer in time.
+async fn beat(api: Api, now: Arc<Mutex<Session>>, lease_s: f64) {
+    let period = Duration::from_secs_f64(lease_s / 4.0);
+    let mut at = 0;
+    loop {
+        tokio::time::sleep(period).await;
+        let (path, body) = {
+            let session = lock(&now);
+            let held: Vec<Value> = session.held.iter().map(|(id, no)| json!({"id": id, "lease_no": no})).collect();
+            (format!("/workers/{}/heartbeat", session.id), Body::Json(json!({ "jobs": held })))
+        };
+        for _ in 0..3 {
+            match api.ask(at, Method::POST, &path, &body, period).await {
+                Ok((200, answer)) => {
+                    let stop = answer["stop"].as_array().into_iter().flatten();
+                    lock(&now).stopped.extend(stop.filter_map(|id| id.as_str().map(str::to_owned)));
+                    break;
+                }
+                Ok((410, _)) => {
+                    lock(&now).over = true;
+                    break;
+                }
+                _ => at += 1,
+            }
+        }
+    }
+}
+
+impl Worker {
+    async fn register(&mut self) -> anyhow::Result<()> {
+        let body = json!({
+            "service": "predict", "model": self.model, "version": "v1", "instance": Uuid::new_v4(), "batch_max": 100,
+            "host": self.name
+        });
+        let (status, answer) = self.api.post("/workers/register", body, WAIT).await;
+        anyhow::ensure!(matches!(status, 200 | 201), "register answered {status}: {answer}");
+        let id = Uuid::parse_str(answer["worker"].as_str().unwrap_or_default())?;
+        *lock(&self.now) = Session { id, ..Session::default() };
+        Ok(())
+    }
+
+    /// Works until the session is over.
+    async fn work(&mut self, orders: &mut mpsc::UnboundedReceiver<String>) -> anyhow::Result<()> {
+        let mut jobs = Vec::new();
+        loop {
+            let done = match orders.try_recv().as_deref() {
+                Ok("hoard") => self.hoard(&jobs).await?,
+                Ok("replay") => self.replay_against_release(&mut jobs).await?,
+                _ => Ok(()),
+            };
+            if done.is_err() || lock(&self.now).over {
+                return Ok(());
+            }
+            if jobs.is_empty() {
+                let wait_s = if self.dice.random_bool(0.4) { 0.0 } else { 2.0 };
+                let max = self.dice.random_range(20..=100);
+                match self.claim(Uuid::new_v4(), max, wait_s).await? {
+                    Ok(claimed) => jobs = claimed,
+                    Err(Gone) => return Ok(()),
+                }
+            }
+            if jobs.is_empty() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            tokio::time::sleep(Duration::from_millis(self.dice.random_range(0..40))).await;
+            jobs = self.finish(std::mem::take(&mut jobs)).await?;
+        }
+    }
+
+    async fn claim(&mut self, claim_id: Uuid, max: usize, wait_s: f64) -> anyhow::Result<Result<Vec<Lease>, Gone>> {
+        let session = lock(&self.now).id;
+        let body = json!({ "worker": session, "claim_id": claim_id, "max": max, "wait_s": wait_s });
+        let start = Instant::now();
+        let wait = WAIT + Duration::from_secs_f64(wait_s);
+        let (status, answer) = self.api.post("/jobs/claim", body, wait).await;
+        if status == 410 {
+            return Ok(Err(Gone));
+        }
+        anyhow::ensure!(status == 200, "claim answered {status}: {answer}");
+        let claimed = self.take_up(session, &answer);
+        // A waiting claim measures the producers, not the service.
+        if wait_s == 0.0 {
+            let number = Some(start.elapsed().as_secs_f64() * 1e3);
+            self.ledger.note(&Fact { what: "latency", number, ..Fact::default() });
+        }
+        self.ledger.retried(self.api.take_retried());
+        self.ledger.commit()?;
+        Ok(Ok(claimed))
+    }
+
+    /// Notes the jobs of an answer as held.
+    fn take_up(&mut self, session: Uuid, answer: &Value) -> Vec<Lease> {
+        let mut claimed = Vec::new();
+        for job in answer["jobs"].as_array().into_iter().flatten() {
+            let (id, lease_no) = (job["id"].as_str().unwrap_or_default(), job["lease_no"].as_i64().unwrap_or(-1));
+            lock(&self.now).held.insert(id.to_owned(), lease_no);
+            let (lease, session) = (Some(lease_no), Some(session));
+            self.ledger.note(&Fact { what: "claimed", job: Some(id), lease_no: lease, session, ..Fact::default() });
+            claimed.push((id.to_owned(), lease_no));
+        }
+        claimed
+    }
+
+    /// Completes and releases; answers what it claimed on the way.
+    async fn finish(&mut self, jobs: Vec<Lease>) -> anyhow::Result<Vec<Lease>> {
+        let session = lock(&self.now).id;
+        let stopped = std::mem::take(&mut lock(&self.now).stopped);
+        let (mut released, mut items) = (Vec::new(), Vec::new());
+        for (id, lease_no) in jobs {
+            // Half of what it was told to stop it sends all the same: that must change nothing.
+            if stopped.contains(&id) && self.dice.random_bool(0.5) {
+                lock(&self.now).held.remove(&id);
+            } else if self.dice.random_bool(0.03) {
+                released.push(json!({ "id": id, "lease_no": lease_no }));
+            } else {
+                items.push(self.outcome(session, &id, lease_no));
+            }
+        }
+        if !released.is_empty() {
+            self.release(session, released).await?;
+        }
+        let mut body = json!({ "worker": session, "items": items });
+        if self.dice.random_bool(0.3) {
+            body["claim"] = json!({ "claim_id": Uuid::new_v4(), "max": self.dice.random_range(20..=100) });
+        }
+        let claimed = self.complete(session, &body).await?;
+        if self.dice.random_bool(0.05) {
+            body["claim"] = Value::Null;
+            self.complete(session, &body).await?;
+        }
+        Ok(claimed)
+    }
+
+    fn outcome(&mut self, session: Uuid, id: &str, lease_no: i64) -> Value {
+        let error = json!({ "type": "ChaosError", "message": "as ordered" });
+        match self.dice.random_range(0..100) {
+            0..5 => {
+                let retry_after_s = self.dice.random_range(0.0..1.0);
+                json!({"id": id, "lease_no": lease_no, "outcome": "retry", "retry_after_s": retry_after_s, "error": error})
+            }
+            5..7 => json!({"id": id, "lease_no": lease_no, "outcome": "rejected", "error": error}),
+            _ => {
+                let fields = json!({ "by": session, "lease": lease_no, "nonce": Uuid::new_v4() });
+                json!({"id": id, "lease_no": lease_no, "outcome": "succeeded", "duration_s": 0.01, "result": { "fields": fields }})
+            }
+        }
+    }
+
+    async fn complete(&mut self, session: Uuid, body: &Value) -> anyhow::Result<Vec<Lease>> {
+        let (status, answer) = self.api.post("/jobs/complete", body.clone(), WAIT).await;
+        anyhow::ensure!(status == 200, "complete answered {status}: {answer}");
+        self.settle(session, &body["items"], &answer);
+        let claimed = self.take_up(session, &answer["claimed"]);
+        self.ledger.commit()?;
+        Ok(claimed)
+    }
+
+    async fn release(&mut self, session: Uuid, items: Vec<Value>) -> anyhow::Result<()> {
+        let items = Value::from(items);
+        let body = json!({ "worker": session, "items": items });
+        let (status, answer) = self.api.post("/jobs/release", body, WAIT).await;
+        anyhow::ensure!(status == 200, "release answered {status}: {answer}");
+        self.settle(session, &items, &answer);
+        self.ledger.commit()
+    }
+
+    /// Notes what became of every item.
+    fn settle(&mut self, session: Uuid, items: &Value, answer: &Value) {
+        let answers = answer["items"].as_array().into_iter().flatten();
+        for (item, said) in items.as_array().into_iter().flatten().zip(answers) {
+            let (job, lease_no) = (item["id"].as_str(), item["lease_no"].as_i64());
+            if let (Some(job), Some(lease_no)) = (job, lease_no) {
+                let mut now = lock(&self.now);
+                if now.held.get(job) == Some(&lease_no) {
+                    now.held.remove(job);
+                }
+            }
+            self.ledger.note(&Fact {
+                what: "item",
+                job,
+                lease_no,
+                session: Some(session),
+                outcome: item["outcome"].as_str().or(Some("released")),
+                status: said["status"].as_i64(),
+                state: said["state"].as_str(),
+                repeat: said["repeat"].as_bool(),
+                nonce: item["result"]["fields"]["nonce"].as_str(),
+                number: None,
+            });
+        }
+    }
+
+    /// Takes a hundred leases, says so, and holds them until it is killed, or for a while.
+    async fn hoard(&mut self, held: &[Lease]) -> anyhow::Result<Result<(), Gone>> {
+        let mut count = held.len();
+        for _ in 0..HOARD_CLAIMS {
+            match self.claim(Uuid::new_v4(), HOARD.saturating_sub(count).max(1), 0.25).await? {
+                Ok(claimed) => count += claimed.len(),
+                Err(Gone) => return Ok(Err(Gone)),
+            }
+            if count >= HOARD {
+                break;
+            }
+        }
+        println!("hoards {count}");
+        tokio::time::sleep(Duration::from_secs_f64(2.0 * self.lease_s)).await;
+        // Not killed: it forgets them, and a beat that does not list them gives them back.
+        lock(&self.now).held.retain(|id, _| held.iter().any(|(kept, _)| kept == id));
+        Ok(Ok(()))
+    }
+
+    /// Sends a claim again while it releases what the first answer gave; works on with what the second gave.
+    async fn replay_against_release(&mut self, jobs: &mut Vec<Lease>) -> anyhow::Result<Result<(), Gone>> {
+        let claim_id = Uuid::new_v4();
+        let first = match self.claim(claim_id, 20, 1.0).await? {
+            Ok(first) => first,
+            Err(Gone) => return Ok(Err(Gone)),
+        };
+        let session = lock(&self.now).id;
+        let items: Value = first.iter().map(|(id, no)| json!({ "id": id, "lease_no": no })).collect();
+        let replay = json!({ "worker": session, "claim_id": claim_id, "max": 20, "wait_s": 0 });
+        let release = json!({ "worker": session, "items": items });
+        let (again, released) =
+            tokio::join!(self.api.post("/jobs/claim", replay, WAIT), self.api.post("/jobs/release", release, WAIT));
+        if again.0 == 410 {
+            return Ok(Err(Gone));
+        }
+        anyhow::ensure!(again.0 == 200 && released.0 == 200, "{again:?} {released:?}");
+        self.settle(session, &items, &released.1);
+        jobs.extend(self.take_up(session, &again.1));
+        self.ledger.commit()?;
+        println!("replayed {}", first.len());
+        Ok(Ok(()))
+    }
+}
