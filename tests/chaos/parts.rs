@@ -153,6 +153,8 @@ impl Part {
     /// Carries out orders until the process ends; answers whether it is for good. It is this task that reaps the
     /// child, so a signal cannot reach another process of the same id.
     async fn one_life(&self, child: &mut Child, inbox: &mut mpsc::UnboundedReceiver<Order>) -> anyhow::Result<bool> {
+        // Taken, or waiting would close it.
+        let mut input = child.stdin.take();
         loop {
             let order = tokio::select! {
                 _ = child.wait() => return Ok(false),
@@ -171,7 +173,7 @@ impl Part {
                     let _ = done.send(());
                 }
                 Some(Order::Say(line)) => {
-                    if let Some(input) = &mut child.stdin {
+                    if let Some(input) = &mut input {
                         // A process that has just died hears nothing.
                         let _ = input.write_all(format!("{line}\n").as_bytes()).await;
                     }

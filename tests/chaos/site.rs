@@ -87,9 +87,32 @@ pub struct Doors {
     pub http: Arc<Proxy>,
 }
 
+/// The folder of everything that a run writes; it goes with this unless it is to be kept.
+pub struct Scratch {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.keep {
+            println!("chaos: kept {}", self.path.display());
+        } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            println!("chaos: {} is left behind: {error}", self.path.display());
+        }
+    }
+}
+
+/// Fields are dropped in their order: the folder goes after the servers that write to it.
 pub struct Site {
     pub settings: Settings,
-    pub scratch: PathBuf,
     pub url: String,
     pub database: Arc<tokio::sync::Mutex<Database>>,
     pub cache: Arc<tokio::sync::Mutex<Cache>>,
@@ -106,11 +129,12 @@ pub struct Site {
     /// Answers that contradict an earlier one, or bytes that could not be read.
     pub contradictions: Mutex<Vec<String>>,
     pub watched: AtomicU64,
+    pub scratch: Scratch,
 }
 
 impl Site {
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let scratch = make_scratch()?;
+        let scratch = make_scratch(settings.keep)?;
         println!("chaos: scratch {}", scratch.display());
         let shim = scratch.join("faults.so");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/faults.c");
@@ -155,7 +179,6 @@ impl Site {
         let collector = App::new(&collector_settings(&plan)).await?;
         let ledger = Ledger::open(&scratch.join("ledgers"), "orchestrator")?;
         Ok(Self {
-            scratch: scratch.clone(),
             url: url.clone(),
             database: Arc::new(tokio::sync::Mutex::new(database)),
             cache: Arc::new(tokio::sync::Mutex::new(cache)),
@@ -170,6 +193,7 @@ impl Site {
             contradictions: Mutex::default(),
             watched: AtomicU64::new(0),
             settings,
+            scratch,
         })
     }
 
@@ -197,19 +221,13 @@ impl Site {
         alive(&self.replicas[at].base).await
     }
 
-    /// Ends every process and removes the scratch folder.
+    /// Ends every process.
     pub async fn end(self) -> anyhow::Result<()> {
         for part in self.producers.iter().chain(&self.workers).map(|h| &h.part).chain(self.replicas.iter().map(|r| &r.part)) {
             part.end().await;
         }
-        let Self { settings, scratch, database, cache, collector, .. } = self;
-        drop(collector);
-        tokio::task::spawn_blocking(move || drop((database, cache))).await?;
-        if settings.keep {
-            println!("chaos: kept {}", scratch.display());
-        } else {
-            std::fs::remove_dir_all(&scratch)?;
-        }
+        // Servers are waited for.
+        tokio::task::spawn_blocking(move || drop(self)).await?;
         Ok(())
     }
 }
@@ -281,8 +299,12 @@ impl Plan<'_> {
         for model in MODELS {
             let body = Body::Json(json!({ "backoff_base_s": 0.2, "backoff_cap_s": 2.0 }));
             let path = format!("/models/{model}");
-            while root.until_answered(Method::PATCH, &path, &body, START_WAIT).await.0 != 200 {
-                anyhow::ensure!(start.elapsed() < START_WAIT, "no worker registered {model}");
+            loop {
+                let (status, answer) = root.until_answered(Method::PATCH, &path, &body, START_WAIT).await;
+                if status == 200 {
+                    break;
+                }
+                anyhow::ensure!(start.elapsed() < START_WAIT, "no worker registered {model}: {answer}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -304,7 +326,7 @@ fn collector_settings(plan: &Plan<'_>) -> Serve {
 }
 
 /// A new folder where the `postgres` user can reach it; those of runs that were killed go.
-fn make_scratch() -> anyhow::Result<PathBuf> {
+fn make_scratch(keep: bool) -> anyhow::Result<Scratch> {
     let base = if process::is_root() { PathBuf::from("/var/tmp") } else { std::env::temp_dir() };
     for entry in std::fs::read_dir(&base)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -317,7 +339,7 @@ fn make_scratch() -> anyhow::Result<PathBuf> {
     for folder in ["ledgers", "logs", "data"] {
         std::fs::create_dir_all(scratch.join(folder))?;
     }
-    Ok(scratch.canonicalize()?)
+    Ok(Scratch { path: scratch.canonicalize()?, keep })
 }
 
 /// Ports that nobody listens on, out of the range that outgoing connections are given.
