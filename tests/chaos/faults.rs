@@ -11,6 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
 
 use crate::injure;
+use crate::now_s;
 use crate::servers::{Cache, Database};
 use crate::site::{PROXIED, Site};
 
@@ -96,6 +97,14 @@ impl Hold {
         }
         Some(hold)
     }
+
+    /// Whose it is, for the log.
+    fn whom(&self) -> String {
+        let replicas = self.replicas.iter().map(|(at, _)| format!("replica-{at}"));
+        let worker = self.worker.iter().map(|(at, _)| format!("worker-{at}"));
+        let producer = self.producer.iter().map(|(at, _)| format!("producer-{at}"));
+        replicas.chain(worker).chain(producer).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// How often each kind was begun and reached, and how long there was none.
@@ -138,7 +147,10 @@ pub async fn run(site: Arc<Site>, until: Instant, tally: Arc<Mutex<Tally>>) {
         }
         let (site, tally, dice) = (Arc::clone(&site), Arc::clone(&tally), StdRng::from_rng(&mut dice));
         running.spawn(async move {
-            match injure::carry_out(&site, kind, hold, dice).await {
+            let (from, whom) = (now_s(), hold.whom());
+            let done = injure::carry_out(&site, kind, hold, dice).await;
+            site.log(&format!("{} to {} {whom} {}: {done:?}", clock(from), clock(now_s()), kind.name()));
+            match done {
                 Ok(true) => *lock(&tally).reached.entry(kind).or_default() += 1,
                 Ok(false) => println!("  not reached: {}", kind.name()),
                 Err(error) => println!("  not reached: {}: {error:#}", kind.name()),
@@ -156,6 +168,12 @@ fn choose(site: &Site, tally: &Tally, dice: &mut StdRng) -> Option<(Kind, Hold)>
         kinds.sort_by_key(|kind| tally.weight(*kind));
     }
     kinds.iter().find_map(|kind| Some((*kind, Hold::take(site, *kind, dice)?)))
+}
+
+/// A time of day as the servers' logs have it.
+pub fn clock(at_s: f64) -> String {
+    let at = chrono::DateTime::from_timestamp_micros((at_s * 1e6) as i64).unwrap_or_default();
+    at.format("%H:%M:%S%.3f").to_string()
 }
 
 /// One of these, by chance.

@@ -1,6 +1,7 @@
 //! Everything that runs, and where it lies.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
 use crate::api::{Api, Body};
+use crate::faults::clock;
 use crate::ledger::Ledger;
 use crate::parts::Part;
 use crate::proxy::{Proxy, Upstream};
@@ -207,8 +209,16 @@ impl Site {
         self.hits.lock().unwrap_or_else(PoisonError::into_inner).push(hit);
     }
 
+    /// Adds a line to the log of faults.
+    pub fn log(&self, line: &str) {
+        let log = std::fs::File::options().append(true).create(true).open(self.scratch.join("logs/faults.log"));
+        if let Err(error) = log.and_then(|mut log| writeln!(log, "{line}")) {
+            println!("chaos: the log of faults: {error}");
+        }
+    }
+
     pub fn contradiction(&self, what: String) {
-        println!("CONTRADICTION at {:.3}: {what}", now_s());
+        println!("contradiction at {}: {what}", clock(now_s()));
         self.contradictions.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 

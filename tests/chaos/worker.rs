@@ -101,7 +101,10 @@ async fn beat(api: Api, now: Arc<Mutex<Session>>, lease_s: f64) {
                     lock(&now).over = true;
                     break;
                 }
-                _ => at += 1,
+                failed => {
+                    eprintln!("{} beat {}: {failed:?}", crate::faults::clock(crate::now_s()), at % 3);
+                    at += 1;
+                }
             }
         }
     }
