@@ -34,10 +34,7 @@ impl Form {
 
     #[must_use]
     pub fn text(mut self, name: &str, value: &str) -> Self {
-        let part = format!(
-            "--{}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n",
-            self.boundary
-        );
+        let part = format!("--{}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n", self.boundary);
         self.body.extend_from_slice(part.as_bytes());
         self
     }
@@ -119,13 +116,7 @@ impl Api {
     }
 
     /// Asks until there is an answer that is not "later", at another address each time it is not.
-    pub async fn until_answered(
-        &self,
-        method: Method,
-        path: &str,
-        body: &Body,
-        wait: Duration,
-    ) -> (u16, Value) {
+    pub async fn until_answered(&self, method: Method, path: &str, body: &Body, wait: Duration) -> (u16, Value) {
         if rand::random_bool(WANDERS) {
             self.at.fetch_add(1, Ordering::Relaxed);
         }

@@ -18,7 +18,7 @@ use crate::now_s;
 use crate::parts::Part;
 use crate::producer::own_images;
 use crate::servers::{Cache, Database};
-use crate::site::{MODELS, PROXIED, Site};
+use crate::site::{MODELS, PROXIED, REPLICAS, Site};
 
 /// How long to wait for what another process does in its own time.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -69,7 +69,12 @@ pub async fn carry_out(site: &Site, kind: Kind, mut hold: Hold, mut dice: StdRng
             let door = one_of(&doors, &mut dice).context("no door")?;
             door.hold();
             tokio::time::sleep(Duration::from_secs_f64(dice.random_range(1.5..4.0))).await;
+            if dice.random_bool(0.5) {
+                // It takes what it could not say to the grave.
+                site.replicas[PROXIED].part.kill().await;
+            }
             door.release();
+            site.until_alive(PROXIED).await?;
         }
         Kind::Death => return death(site, worker(&hold)?, kind).await,
         Kind::Outage => return outage(site, &mut hold, dice.random_bool(0.5)).await,
@@ -278,7 +283,8 @@ async fn collector(site: &Site, dice: &mut StdRng) -> anyhow::Result<bool> {
     Ok(collected > 0 && uploaded > 0)
 }
 
-/// Starts a replica with a clock that is a day fast, lets it serve, and starts it again with the right one.
+/// Starts a replica with a clock that is a day fast, lets it serve while others take uploads, and starts it again
+/// with the right one.
 async fn clock(site: &Site, at: usize, how_long: Duration) -> anyhow::Result<bool> {
     let replica = &site.replicas[at];
     replica.part.set("FAULTS_CLOCK_S", Some("86400"));
@@ -289,13 +295,32 @@ async fn clock(site: &Site, at: usize, how_long: Duration) -> anyhow::Result<boo
         let date = answer.headers().get("date").and_then(|d| d.to_str().ok()).context("no date")?;
         let ahead = DateTime::parse_from_rfc2822(date)?.timestamp() as f64 - now_s();
         tokio::time::sleep(how_long).await;
-        Ok(ahead > 86_000.0)
+        anyhow::Ok(ahead > 86_000.0)
     };
-    let reached = fast.await;
+    // Fresh bytes elsewhere must not look old to it.
+    let (one, other) = ((at + 1) % REPLICAS, (at + 2) % REPLICAS);
+    let uploads =
+        async { tokio::try_join!(upload(site, one), upload(site, one), upload(site, other), upload(site, other)) };
+    let reached = tokio::select! {
+        reached = fast => reached,
+        failed = uploads => failed.map(|_| false),
+    };
     replica.part.set("FAULTS_CLOCK_S", None);
     replica.part.kill().await;
     site.until_alive(at).await?;
     reached
+}
+
+/// Uploads new images, without end.
+async fn upload(site: &Site, at: usize) -> anyhow::Result<()> {
+    loop {
+        let form = Form::new().text("models", MODELS[0]);
+        let form = (0..8).fold(form, |form, n| form.image(&format!("{n}.png"), &photo(rand::random())));
+        match site.api.ask(at, Method::POST, "/predict", &Body::Form(form), PATIENCE).await {
+            Ok((202, answer)) => drop(site.ledger.lock().await.accepted(&answer)?),
+            _ => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
 }
 
 /// Leaves a replica no room for bytes; reached when it says so.

@@ -1,5 +1,6 @@
 //! The whole run: start, injure, let everything end, judge.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,12 +26,7 @@ const RATE_MIN: f64 = 100.0;
 /// Answers whether all was well.
 pub async fn main() -> anyhow::Result<bool> {
     let settings = Settings::read()?;
-    println!(
-        "chaos: DURATION={} LEASE_S={} SEED={}",
-        settings.duration.as_secs(),
-        settings.lease_s,
-        settings.seed
-    );
+    println!("chaos: DURATION={} LEASE_S={} SEED={}", settings.duration.as_secs(), settings.lease_s, settings.seed);
     let mut term = signal(SignalKind::terminate())?;
     let site = Arc::new(Site::start(settings).await?);
     let judged = tokio::select! {
@@ -156,8 +152,9 @@ fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration) -> 
     println!("submissions answered otherwise when repeated: {}", verdict.count("changed"));
     println!("live workers called lost: {}", verdict.count("mistaken"));
     println!("images unreadable: {}", verdict.count("unreadable"));
-    let watched = site.watched.load(std::sync::atomic::Ordering::Relaxed);
-    println!("mirror differences: {} (after {watched} looks while it ran)", verdict.count("mirror"));
+    let (watched, lagged) = (site.watched.load(Ordering::Relaxed), site.lagged.load(Ordering::Relaxed));
+    println!("looks while it ran: {watched}; behind an earlier one, within the mirror's lag: {lagged}");
+    println!("mirror differences: {}", verdict.count("mirror"));
     let (lost, doubled, stale) = (verdict.count("lost"), verdict.count("doubled"), verdict.count("stale"));
     println!(
         "accepted {}, finished {}, lost {lost}, doubled {doubled}, stale accepted {stale}",

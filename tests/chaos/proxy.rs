@@ -95,7 +95,8 @@ impl Proxy {
         to: impl AsyncWrite + Unpin,
     ) -> std::io::Result<()> {
         let (client_from, client_to) = client.into_split();
-        tokio::try_join!(self.one_way(born, client_from, to, true), self.one_way(born, from, client_to, false)).map(drop)
+        tokio::try_join!(self.one_way(born, client_from, to, true), self.one_way(born, from, client_to, false))
+            .map(drop)
     }
 
     async fn one_way(
@@ -108,7 +109,7 @@ impl Proxy {
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let read = from.read(&mut buffer).await;
-            if self.phase.load(Ordering::SeqCst) == born && born % 2 == 0 {
+            if self.phase.load(Ordering::SeqCst) == born && born.is_multiple_of(2) {
                 match read? {
                     0 => return to.shutdown().await,
                     size => to.write_all(&buffer[..size]).await?,

@@ -131,6 +131,7 @@ pub struct Site {
     /// Answers that contradict an earlier one, or bytes that could not be read.
     pub contradictions: Mutex<Vec<String>>,
     pub watched: AtomicU64,
+    pub lagged: AtomicU64,
     pub scratch: Scratch,
 }
 
@@ -167,14 +168,14 @@ impl Site {
         let nobody = Api::new(bases.clone(), String::new());
         let root = nobody.with_token(log_in(&bases[0], "root", &admin).await?);
         let api = nobody.with_token(log_in(&bases[0], "pia", &pia).await?);
-        let (status, key) =
-            root.post("/auth/key", json!({ "service": "predict", "models": MODELS }), START_WAIT).await;
+        let (status, key) = root.post("/auth/key", json!({ "service": "predict", "models": MODELS }), START_WAIT).await;
         anyhow::ensure!(status == 201, "no key: {key}");
         // Workers and producers know the proxied replica by its proxy.
         bases[PROXIED] = format!("http://127.0.0.1:{}", doors.http.port);
         let key = key["key"].as_str().context("no key")?;
-        let workers =
-            (0..MODELS.len() * WORKERS_PER_MODEL).map(|n| plan.hand("worker", n, key, &bases)).collect::<Result<_, _>>()?;
+        let workers = (0..MODELS.len() * WORKERS_PER_MODEL)
+            .map(|n| plan.hand("worker", n, key, &bases))
+            .collect::<Result<_, _>>()?;
         plan.wait_for_models(&root).await?;
         let token = log_in(&bases[0], "pia", &pia).await?;
         let producers = (0..PRODUCERS).map(|n| plan.hand("producer", n, &token, &bases)).collect::<Result<_, _>>()?;
@@ -194,6 +195,7 @@ impl Site {
             hits: Mutex::default(),
             contradictions: Mutex::default(),
             watched: AtomicU64::new(0),
+            lagged: AtomicU64::new(0),
             settings,
             scratch,
         })
@@ -222,6 +224,12 @@ impl Site {
         self.contradictions.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
+    /// Notes a look that fell behind an earlier one.
+    pub fn lagged(&self, what: &str) {
+        self.lagged.fetch_add(1, Ordering::Relaxed);
+        self.log(&format!("{} {what}", clock(now_s())));
+    }
+
     pub fn count_watched(&self) {
         self.watched.fetch_add(1, Ordering::Relaxed);
     }
@@ -233,7 +241,9 @@ impl Site {
 
     /// Ends every process.
     pub async fn end(self) -> anyhow::Result<()> {
-        for part in self.producers.iter().chain(&self.workers).map(|h| &h.part).chain(self.replicas.iter().map(|r| &r.part)) {
+        for part in
+            self.producers.iter().chain(&self.workers).map(|h| &h.part).chain(self.replicas.iter().map(|r| &r.part))
+        {
             part.end().await;
         }
         // Servers are waited for.

@@ -149,13 +149,7 @@ async fn differences_of_mirror(site: &Site, truth: &[String]) -> anyhow::Result<
     Ok(found)
 }
 
-fn differences(
-    at: usize,
-    md5: &str,
-    models: &HashMap<&str, Vec<&str>>,
-    shown: &Value,
-    results: bool,
-) -> Vec<String> {
+fn differences(at: usize, md5: &str, models: &HashMap<&str, Vec<&str>>, shown: &Value, results: bool) -> Vec<String> {
     let mut found = Vec::new();
     for (model, truth) in models {
         let (job, result) = (&shown["jobs"][model], &shown["results"][model]);

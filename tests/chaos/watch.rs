@@ -1,5 +1,8 @@
 //! A watcher: looks at a few images through every replica all the while. A job that was shown as ended may not be
 //! shown as anything else again.
+//!
+//! While Redis is out of one replica's reach, or of all, what that replica could not mirror may still be shown in its
+//! old state: as long as a mirrored state that is not final lives. Such looks are counted; later ones are differences.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +21,16 @@ const IMAGES: u64 = 8;
 const AGAIN: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(3);
 const REST: Duration = Duration::from_millis(40);
+/// How long a mirrored state that is not final lives, and a look takes.
+const MIRROR_LAG: Duration = Duration::from_secs(15 + 1);
+
+/// Where a job was first shown as ended.
+struct Ended {
+    id: String,
+    state: String,
+    by: usize,
+    at: Instant,
+}
 
 pub async fn run(site: Arc<Site>) -> anyhow::Result<()> {
     let images = own_images(!site.settings.seed, IMAGES);
@@ -51,19 +64,26 @@ pub async fn run(site: Arc<Site>) -> anyhow::Result<()> {
 /// Notes a job that is shown as ended, and speaks up when one that was is shown as not.
 fn compare(
     site: &Site,
-    ended: &mut HashMap<(String, String), (String, String, usize)>,
-    (md5, model, at): (&str, &str, usize),
+    ended: &mut HashMap<(String, String), Ended>,
+    (md5, model, by): (&str, &str, usize),
     job: &Value,
 ) {
     let text = |field: &str| job[field].as_str().unwrap_or_default().to_owned();
     let (id, state) = (text("id"), text("state"));
     let key = (md5.to_owned(), model.to_owned());
-    if !matches!(state.as_str(), "queued" | "running") {
-        ended.insert(key, (id, state, at));
-        return;
-    }
-    if let Some((seen, was, by)) = ended.get(&key).filter(|(seen, _, _)| *seen == id) {
-        site.contradiction(format!("replica {at} shows job {seen} as {state}; replica {by} had shown it as {was}"));
-        ended.remove(&key);
+    let known = ended.get(&key).filter(|seen| seen.id == id);
+    match (known, matches!(state.as_str(), "queued" | "running")) {
+        (None, false) => drop(ended.insert(key, Ended { id, state, by, at: Instant::now() })),
+        (Some(seen), true) => {
+            let (age, was, first) = (seen.at.elapsed(), &seen.state, seen.by);
+            let what =
+                format!("replica {by} shows job {id} as {state} {age:.1?} after replica {first} showed it as {was}");
+            site.lagged(&what);
+            if age > MIRROR_LAG {
+                site.contradiction(what);
+                ended.remove(&key);
+            }
+        }
+        _ => {}
     }
 }
