@@ -1,6 +1,6 @@
 # Two commands: `make demo` and `make test`. Neither needs anything but cargo; the rest is found or fetched.
 
-.PHONY: demo test dev openapi
+.PHONY: demo test chaos dev openapi
 
 # Python's packages are fetched while cargo builds.
 demo:
@@ -15,6 +15,13 @@ test:
 	cargo clippy --all-targets -- -D warnings
 	cargo test
 	@cat target/postman.txt
+	DURATION=120 LEASE_S=2 cargo test --test chaos
+
+# Injures a whole installation for DURATION seconds and compares everybody's books; SEED repeats the order of faults, KEEP=1 keeps the logs.
+DURATION ?= 900
+LEASE_S ?= 6
+chaos:
+	DURATION=$(DURATION) LEASE_S=$(LEASE_S) cargo test --test chaos
 
 dev:
 	cargo run -- dev

@@ -6,14 +6,17 @@
 
 mod api;
 mod faults;
+mod feats;
 #[path = "../support/images.rs"]
 mod images;
 mod injure;
 mod ledger;
 mod orchestrate;
 mod parts;
+mod plan;
 mod producer;
 mod proxy;
+mod scratch;
 mod servers;
 mod site;
 mod verdict;

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::faults::{self, Kind, Tally};
+use crate::plan;
 use crate::site::{Settings, Site};
 use crate::verdict::{self, Verdict};
 use crate::watch;
@@ -28,7 +29,7 @@ pub async fn main() -> anyhow::Result<bool> {
     let settings = Settings::read()?;
     println!("chaos: DURATION={} LEASE_S={} SEED={}", settings.duration.as_secs(), settings.lease_s, settings.seed);
     let mut term = signal(SignalKind::terminate())?;
-    let site = Arc::new(Site::start(settings).await?);
+    let site = Arc::new(plan::start(settings).await?);
     let judged = tokio::select! {
         judged = run(&site) => judged,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),

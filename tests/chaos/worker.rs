@@ -1,5 +1,7 @@
 //! A microservice: claims, beats, completes; mostly well, sometimes not, and now and then told to misbehave.
 
+mod misbehave;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,11 +20,6 @@ use crate::setting;
 
 /// How long it waits for an answer that does not itself wait.
 const WAIT: Duration = Duration::from_secs(6);
-/// How many leases it takes before a death that was ordered.
-const HOARD: usize = 100;
-/// How often it claims for that before it gives up.
-const HOARD_CLAIMS: usize = 40;
-
 /// A claimed job: its id and `lease_no`.
 type Lease = (String, i64);
 
@@ -273,48 +270,5 @@ impl Worker {
                 number: None,
             });
         }
-    }
-
-    /// Takes a hundred leases, says so, and holds them until it is killed, or for a while.
-    async fn hoard(&mut self, held: &[Lease]) -> anyhow::Result<Result<(), Gone>> {
-        let mut count = held.len();
-        for _ in 0..HOARD_CLAIMS {
-            match self.claim(Uuid::new_v4(), HOARD.saturating_sub(count).max(1), 0.25).await? {
-                Ok(claimed) => count += claimed.len(),
-                Err(Gone) => return Ok(Err(Gone)),
-            }
-            if count >= HOARD {
-                break;
-            }
-        }
-        println!("hoards {count}");
-        tokio::time::sleep(Duration::from_secs_f64(2.0 * self.lease_s)).await;
-        // Not killed: it forgets them, and a beat that does not list them gives them back.
-        lock(&self.now).held.retain(|id, _| held.iter().any(|(kept, _)| kept == id));
-        Ok(Ok(()))
-    }
-
-    /// Sends a claim again while it releases what the first answer gave; works on with what the second gave.
-    async fn replay_against_release(&mut self, jobs: &mut Vec<Lease>) -> anyhow::Result<Result<(), Gone>> {
-        let claim_id = Uuid::new_v4();
-        let first = match self.claim(claim_id, 20, 1.0).await? {
-            Ok(first) => first,
-            Err(Gone) => return Ok(Err(Gone)),
-        };
-        let session = lock(&self.now).id;
-        let items: Value = first.iter().map(|(id, no)| json!({ "id": id, "lease_no": no })).collect();
-        let replay = json!({ "worker": session, "claim_id": claim_id, "max": 20, "wait_s": 0 });
-        let release = json!({ "worker": session, "items": items });
-        let (again, released) =
-            tokio::join!(self.api.post("/jobs/claim", replay, WAIT), self.api.post("/jobs/release", release, WAIT));
-        if again.0 == 410 {
-            return Ok(Err(Gone));
-        }
-        anyhow::ensure!(again.0 == 200 && released.0 == 200, "{again:?} {released:?}");
-        self.settle(session, &items, &released.1);
-        jobs.extend(self.take_up(session, &again.1));
-        self.ledger.commit()?;
-        println!("replayed {}", first.len());
-        Ok(Ok(()))
     }
 }

@@ -1,0 +1,223 @@
+//! How everything is started: who reaches whom by which way.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Parser;
+use darkroom::app::App;
+use darkroom::config::{Secret, Serve};
+use darkroom::dev::process;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::api::{Api, Body};
+use crate::ledger::Ledger;
+use crate::parts::Part;
+use crate::proxy::{Proxy, Upstream};
+use crate::scratch::Scratch;
+use crate::servers::{Cache, Database};
+use crate::site::{Doors, Hand, MODELS, PROXIED, REPLICAS, Replica, Settings, Site};
+
+const DARKROOM: &str = env!("CARGO_BIN_EXE_darkroom");
+const WORKERS_PER_MODEL: usize = 2;
+const PRODUCERS: usize = 2;
+/// Accepted jobs per second that the producers try for, together; what they miss in an outage they make up for.
+const RATE: f64 = 170.0;
+/// How long anything may take to start.
+const START_WAIT: Duration = Duration::from_secs(60);
+
+/// Starts everything.
+pub async fn start(settings: Settings) -> anyhow::Result<Site> {
+    let scratch = Scratch::make(settings.keep)?;
+    println!("chaos: scratch {}", scratch.display());
+    let shim = scratch.join("faults.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/faults.c");
+    let shim_text = shim.to_string_lossy().into_owned();
+    process::output("cc", &["-shared", "-fPIC", "-O2", "-o", &shim_text, source, "-ldl"])?;
+    let database = Database::start(scratch.join("postgres")).await?;
+    let cache = Cache::start(scratch.join("redis")).await?;
+    let url = database.url()?;
+    let administer = |args: &[&str]| -> anyhow::Result<String> {
+        let done = std::process::Command::new(DARKROOM).args(args).env("DATABASE_URL", &url).output()?;
+        anyhow::ensure!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    };
+    administer(&["migrate"])?;
+    let password = |text: String| text.lines().nth(1).map(str::to_owned).context("no password");
+    let admin = password(administer(&["user", "create", "root", "--roles", "admin"])?)?;
+    let pia = password(administer(&["user", "create", "pia", "--roles", "investigator"])?)?;
+    let ports = free_ports(REPLICAS)?;
+    let doors = Doors {
+        postgres: Proxy::start(Upstream::Unix(database.socket())).await?,
+        redis: Proxy::start(Upstream::Unix(cache.socket())).await?,
+        http: Proxy::start(Upstream::Tcp(format!("127.0.0.1:{}", ports[PROXIED]))).await?,
+    };
+    let plan = Plan { settings: &settings, scratch: &scratch, shim: &shim_text, url: &url, redis: &cache.url() };
+    let replicas: Vec<Replica> =
+        ports.iter().enumerate().map(|(n, port)| plan.replica(n, *port, &doors)).collect::<anyhow::Result<_>>()?;
+    let mut bases: Vec<String> = replicas.iter().map(|r| r.base.clone()).collect();
+    let nobody = Api::new(bases.clone(), String::new());
+    let root = nobody.with_token(log_in(&bases[0], "root", &admin).await?);
+    let api = nobody.with_token(log_in(&bases[0], "pia", &pia).await?);
+    let (status, key) = root.post("/auth/key", json!({ "service": "predict", "models": MODELS }), START_WAIT).await;
+    anyhow::ensure!(status == 201, "no key: {key}");
+    // Workers and producers know the proxied replica by its proxy.
+    bases[PROXIED] = format!("http://127.0.0.1:{}", doors.http.port);
+    let key = key["key"].as_str().context("no key")?;
+    let workers =
+        (0..MODELS.len() * WORKERS_PER_MODEL).map(|n| plan.hand("worker", n, key, &bases)).collect::<Result<_, _>>()?;
+    plan.wait_for_models(&root).await?;
+    let token = log_in(&bases[0], "pia", &pia).await?;
+    let producers = (0..PRODUCERS).map(|n| plan.hand("producer", n, &token, &bases)).collect::<Result<_, _>>()?;
+    let collector = App::new(&collector_settings(&plan)).await?;
+    let ledger = Ledger::open(&scratch.join("ledgers"), "orchestrator")?;
+    Ok(Site {
+        url: url.clone(),
+        database: Arc::new(tokio::sync::Mutex::new(database)),
+        cache: Arc::new(tokio::sync::Mutex::new(cache)),
+        doors,
+        replicas,
+        workers,
+        producers,
+        api,
+        collector,
+        ledger: tokio::sync::Mutex::new(ledger),
+        hits: Mutex::default(),
+        contradictions: Mutex::default(),
+        watched: AtomicU64::new(0),
+        lagged: AtomicU64::new(0),
+        settings,
+        scratch,
+    })
+}
+
+/// What the processes are started with.
+struct Plan<'a> {
+    settings: &'a Settings,
+    scratch: &'a Path,
+    shim: &'a str,
+    url: &'a str,
+    redis: &'a str,
+}
+
+impl Plan<'_> {
+    fn env<const N: usize>(&self, pairs: [(&str, String); N]) -> BTreeMap<String, String> {
+        let mut env: BTreeMap<String, String> = pairs.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
+        env.insert("LD_PRELOAD".to_owned(), self.shim.to_owned());
+        env.insert("FAULTS_ORPHAN".to_owned(), "1".to_owned());
+        env
+    }
+
+    fn replica(&self, n: usize, port: u16, doors: &Doors) -> anyhow::Result<Replica> {
+        let control = self.scratch.join(format!("disk-{n}"));
+        std::fs::write(&control, [b' '; 16])?;
+        let (mut url, mut redis) = (self.url.to_owned(), self.redis.to_owned());
+        if n == PROXIED {
+            url = format!("postgres://darkroom@127.0.0.1:{}/postgres?sslmode=disable", doors.postgres.port);
+            redis = format!("redis://127.0.0.1:{}", doors.redis.port);
+        }
+        let data = self.scratch.join("data");
+        let env = self.env([
+            ("DATABASE_URL", url),
+            ("REDIS_URL", redis),
+            ("DARKROOM_LISTEN", format!("127.0.0.1:{port}")),
+            ("DARKROOM_DATA", data.to_string_lossy().into_owned()),
+            ("DARKROOM_LEASE_S", self.settings.lease_s.to_string()),
+            ("DARKROOM_HEARTBEAT_S", (self.settings.lease_s / 4.0).to_string()),
+            ("DARKROOM_LOG", "warn".to_owned()),
+            ("FAULTS_DIR", data.to_string_lossy().into_owned()),
+            ("FAULTS_CONTROL", control.to_string_lossy().into_owned()),
+        ]);
+        let logs = self.scratch.join("logs");
+        let part = Part::start(&format!("replica-{n}"), Path::new(DARKROOM), &["serve"], env, &logs);
+        Ok(Replica { part, base: format!("http://127.0.0.1:{port}"), control, busy: Arc::default() })
+    }
+
+    fn hand(&self, role: &str, n: usize, token: &str, bases: &[String]) -> anyhow::Result<Hand> {
+        let mut bases = bases.to_vec();
+        bases.rotate_left(n % REPLICAS);
+        let name = format!("{role}-{n}");
+        let env = self.env([
+            ("CHAOS_NAME", name.clone()),
+            ("CHAOS_BASES", bases.join(",")),
+            ("CHAOS_TOKEN", token.to_owned()),
+            ("CHAOS_MODEL", MODELS[n % MODELS.len()].to_owned()),
+            ("CHAOS_MODELS", MODELS.join(",")),
+            ("CHAOS_LEDGERS", self.scratch.join("ledgers").to_string_lossy().into_owned()),
+            ("CHAOS_LEASE_S", self.settings.lease_s.to_string()),
+            ("CHAOS_RATE", (RATE / PRODUCERS as f64).to_string()),
+            ("CHAOS_SEED", (self.settings.seed + n as u64).to_string()),
+        ]);
+        let program = std::env::current_exe()?;
+        Ok(Hand { part: Part::start(&name, &program, &[role], env, &self.scratch.join("logs")), busy: Arc::default() })
+    }
+
+    /// Waits until every model is known, and makes their back-off short: nothing here is in need of rest.
+    async fn wait_for_models(&self, root: &Api) -> anyhow::Result<()> {
+        let start = Instant::now();
+        for model in MODELS {
+            let body = Body::Json(json!({ "backoff_base_s": 0.2, "backoff_cap_s": 2.0 }));
+            let path = format!("/models/{model}");
+            loop {
+                let (status, answer) = root.until_answered(Method::PATCH, &path, &body, START_WAIT).await;
+                if status == 200 {
+                    break;
+                }
+                anyhow::ensure!(start.elapsed() < START_WAIT, "no worker registered {model}: {answer}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn collector_settings(plan: &Plan<'_>) -> Serve {
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        serve: Serve,
+    }
+    let mut serve = Cli::parse_from(["darkroom"]).serve;
+    serve.database.database_url = Secret(plan.url.to_owned());
+    serve.redis_url = Secret(plan.redis.to_owned());
+    serve.data = plan.scratch.join("data");
+    serve
+}
+
+/// Ports that nobody listens on, out of the range that outgoing connections are given.
+fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
+    let mut found = Vec::new();
+    for _ in 0..1000 {
+        let port = rand::random_range(20_000..32_000);
+        if !found.contains(&port) && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            found.push(port);
+        }
+        if found.len() == count {
+            return Ok(found);
+        }
+    }
+    anyhow::bail!("no free ports")
+}
+
+/// Waits until a server answers.
+pub async fn alive(base: &str) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let api = Api::new(vec![base.to_owned()], String::new());
+    while api.once(Method::GET, "/health/live", &Body::Nothing, Duration::from_secs(2)).await.is_err() {
+        anyhow::ensure!(start.elapsed() < START_WAIT, "{base} does not come up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+async fn log_in(base: &str, name: &str, password: &str) -> anyhow::Result<String> {
+    alive(base).await?;
+    let form = [("username", name), ("password", password)];
+    let answer = reqwest::Client::new().post(format!("{base}/auth/login")).form(&form).send().await?;
+    let answer: serde_json::Value = answer.json().await?;
+    answer["access_token"].as_str().map(str::to_owned).with_context(|| format!("no token: {answer}"))
+}

@@ -1,0 +1,58 @@
+//! What a worker does on order only.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Gone, Lease, WAIT, Worker, lock};
+
+/// How many leases it takes before a death that was ordered.
+const HOARD: usize = 100;
+/// How often it claims for that before it gives up.
+const HOARD_CLAIMS: usize = 40;
+
+impl Worker {
+    /// Takes a hundred leases, says so, and holds them until it is killed, or for a while.
+    pub(super) async fn hoard(&mut self, held: &[Lease]) -> anyhow::Result<Result<(), Gone>> {
+        let mut count = held.len();
+        for _ in 0..HOARD_CLAIMS {
+            match self.claim(Uuid::new_v4(), HOARD.saturating_sub(count).max(1), 0.25).await? {
+                Ok(claimed) => count += claimed.len(),
+                Err(Gone) => return Ok(Err(Gone)),
+            }
+            if count >= HOARD {
+                break;
+            }
+        }
+        println!("hoards {count}");
+        tokio::time::sleep(Duration::from_secs_f64(2.0 * self.lease_s)).await;
+        // Not killed: it forgets them, and a beat that does not list them gives them back.
+        lock(&self.now).held.retain(|id, _| held.iter().any(|(kept, _)| kept == id));
+        Ok(Ok(()))
+    }
+
+    /// Sends a claim again while it releases what the first answer gave; works on with what the second gave.
+    pub(super) async fn replay_against_release(&mut self, jobs: &mut Vec<Lease>) -> anyhow::Result<Result<(), Gone>> {
+        let claim_id = Uuid::new_v4();
+        let first = match self.claim(claim_id, 20, 1.0).await? {
+            Ok(first) => first,
+            Err(Gone) => return Ok(Err(Gone)),
+        };
+        let session = lock(&self.now).id;
+        let items: Value = first.iter().map(|(id, no)| json!({ "id": id, "lease_no": no })).collect();
+        let replay = json!({ "worker": session, "claim_id": claim_id, "max": 20, "wait_s": 0 });
+        let release = json!({ "worker": session, "items": items });
+        let (again, released) =
+            tokio::join!(self.api.post("/jobs/claim", replay, WAIT), self.api.post("/jobs/release", release, WAIT));
+        if again.0 == 410 {
+            return Ok(Err(Gone));
+        }
+        anyhow::ensure!(again.0 == 200 && released.0 == 200, "{again:?} {released:?}");
+        self.settle(session, &items, &released.1);
+        jobs.extend(self.take_up(session, &again.1));
+        self.ledger.commit()?;
+        println!("replayed {}", first.len());
+        Ok(Ok(()))
+    }
+}
