@@ -67,6 +67,8 @@ async fn run(site: &Arc<Site>) -> anyhow::Result<bool> {
     }
     watcher.shutdown().await;
     drain(site).await?;
+    // What a killed replica left in the mirror must be gone by then.
+    tokio::time::sleep(watch::MIRROR_LAG).await;
     let verdict = verdict::judge(site).await?;
     let tally = std::mem::take(&mut *faults::lock(&tally));
     Ok(report(site, &tally, &verdict, produced))

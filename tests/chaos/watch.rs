@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(3);
 const REST: Duration = Duration::from_millis(40);
 /// How long a mirrored state that is not final lives, and a look takes.
-const MIRROR_LAG: Duration = Duration::from_secs(15 + 1);
+pub const MIRROR_LAG: Duration = Duration::from_secs(15 + 1);
 
 /// Where a job was first shown as ended.
 struct Ended {
