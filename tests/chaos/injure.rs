@@ -127,19 +127,24 @@ async fn held_by(site: &Site, name: &str) -> anyhow::Result<Option<i64>> {
     .await?)
 }
 
-/// Stops a worker until its session is given up; then it goes on as if nothing had been.
+/// Stops a worker that holds jobs until its session is given up; then it goes on and completes them.
 async fn past_lease(site: &Site, at: usize, kind: Kind) -> anyhow::Result<bool> {
     let part = &site.workers[at].part;
+    let mut said = part.listen();
+    part.say("dawdle");
+    let line = tokio::time::timeout(PATIENCE, said.recv()).await??;
     let (from, start) = (now_s(), Instant::now());
     part.signal("STOP").await;
+    let held = held_by(site, &part.name).await;
     let mut lost = false;
     while !lost && start.elapsed() < PATIENCE {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         lost = held_by(site, &part.name).await.is_ok_and(|held| held.is_none());
     }
     part.signal("CONT").await;
     site.hit(kind.name(), &part.name, from, now_s() + 2.0 * site.settings.lease_s);
-    Ok(lost)
+    anyhow::ensure!(line.starts_with("dawdles "), "{line}");
+    Ok(lost && held?.unwrap_or(0) > 0)
 }
 
 async fn kill_connections(site: &Site, cache: &Cache) -> anyhow::Result<bool> {

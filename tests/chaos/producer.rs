@@ -20,8 +20,10 @@ use crate::setting;
 const UPLOADED: usize = 12;
 /// Images of one request by hash.
 const NAMED: usize = 60;
-/// The stored images that it still thinks of.
-const KNOWN_MAX: usize = 2_000;
+/// Models run again on so many of the newest images; older ones rest, and what the mirror says of them stays.
+const FRESH: usize = 150;
+/// Images of one look-up.
+const LOOKED_UP: usize = 100;
 /// The most jobs that it lets wait.
 const OPEN_MAX: i64 = 3_000;
 /// How long it waits for an answer before it sends the request again.
@@ -72,8 +74,9 @@ impl Producer {
         let stored = first["images"].as_array().into_iter().flatten().filter_map(|i| i["md5"].as_str());
         if matches!(body, Body::Form(_)) {
             self.known.extend(stored.map(str::to_owned));
-            let spare = self.known.len().saturating_sub(KNOWN_MAX);
-            self.known.drain(..spare);
+        }
+        if self.dice.random_bool(0.5) {
+            self.look_up().await;
         }
         if self.dice.random_bool(0.05) {
             self.again(&body, &ids).await?;
@@ -96,6 +99,13 @@ impl Producer {
         self.ledger.commit()
     }
 
+    /// Looks at images old and new, which is what puts them into the mirror.
+    async fn look_up(&mut self) {
+        let images: Vec<&String> =
+            (0..LOOKED_UP).map(|_| &self.known[self.dice.random_range(0..self.known.len())]).collect();
+        self.api.post("/predict/status", json!({ "images": images, "results": true }), WAIT).await;
+    }
+
     fn upload(&mut self, submission: Uuid) -> Body {
         let mut form = Form::new().text("submission", &submission.to_string()).text("models", &self.models.join(","));
         for n in 0..UPLOADED {
@@ -105,8 +115,9 @@ impl Producer {
     }
 
     fn rerun(&mut self, submission: Uuid) -> Body {
+        let fresh = self.known.len().saturating_sub(FRESH)..self.known.len();
         let images: BTreeSet<&String> =
-            (0..NAMED).map(|_| &self.known[self.dice.random_range(0..self.known.len())]).collect();
+            (0..NAMED).map(|_| &self.known[self.dice.random_range(fresh.clone())]).collect();
         let priority = if self.dice.random_bool(0.2) { 1 } else { 0 };
         Body::Json(json!({
             "images": images, "models": self.models, "rerun": true, "submission": submission, "priority": priority

@@ -50,12 +50,14 @@ WHERE s.end_reason = 'lost' AND NOT EXISTS (
     AND extract(epoch FROM s.ended_at) BETWEEN h.from_at AND h.to_at)
 
 -- name: numbers
--- Accepted, finished, deliveries of a job beyond its first, requests sent again, and claim latencies in ms.
+-- Accepted, finished, deliveries of a job beyond its first, requests sent again, items refused as stale, and claim
+-- latencies in ms.
 SELECT concat_ws(' ',
   (SELECT count(DISTINCT job) FROM ledger WHERE what = 'accepted'),
   (SELECT count(DISTINCT l.job) FROM ledger AS l JOIN job_archive AS a ON a.id = l.job WHERE l.what = 'accepted'),
   (SELECT count(*) - count(DISTINCT job_id) FROM job_event WHERE code IN ('claimed', 'reclaimed')),
   (SELECT coalesce(sum(number), 0) FROM ledger WHERE what = 'retried'),
+  (SELECT count(*) FROM ledger WHERE what = 'item' AND status = 409),
   (SELECT concat_ws(' ', round(percentile_cont(0.5) WITHIN GROUP (ORDER BY number)::numeric, 1),
                     round(percentile_cont(0.99) WITHIN GROUP (ORDER BY number)::numeric, 1), count(*))
    FROM ledger WHERE what = 'latency'),

@@ -15,12 +15,12 @@ use crate::api::{Body, Form};
 use crate::producer::own_images;
 use crate::site::{MODELS, REPLICAS, Site};
 
-/// How many images it looks at.
-const IMAGES: u64 = 8;
-/// How often it has the models run on them again.
-const AGAIN: Duration = Duration::from_secs(2);
+/// How many images it looks at, all at once.
+const IMAGES: u64 = 30;
+/// How often it has the models run again on one of them: each rests for longer than [`MIRROR_LAG`].
+const AGAIN: Duration = Duration::from_millis(1_000);
 const WAIT: Duration = Duration::from_secs(3);
-const REST: Duration = Duration::from_millis(40);
+const REST: Duration = Duration::from_millis(100);
 /// How long a mirrored state that is not final lives, and a look takes.
 pub const MIRROR_LAG: Duration = Duration::from_secs(15 + 1);
 
@@ -38,20 +38,20 @@ pub async fn run(site: Arc<Site>) -> anyhow::Result<()> {
     let (_, first) = site.api.until_answered(Method::POST, "/predict", &Body::Form(form), WAIT).await;
     site.ledger.lock().await.accepted(&first)?;
     let md5s: Vec<&String> = images.iter().map(|(md5, _)| md5).collect();
-    let again = Body::Json(json!({ "images": md5s, "models": MODELS, "rerun": true }));
-    let mut ended = HashMap::new();
-    let mut last = Instant::now();
-    for at in 0.. {
-        let md5 = md5s[at / REPLICAS % md5s.len()];
-        let path = format!("/predict/{md5}");
-        if let Ok((200, shown)) = site.api.ask(at % REPLICAS, Method::GET, &path, &Body::Nothing, WAIT).await {
+    let all = Body::Json(json!({ "images": md5s, "results": true }));
+    let (mut ended, mut last, mut next) = (HashMap::new(), Instant::now(), md5s.iter().cycle());
+    for at in (0..REPLICAS).cycle() {
+        if let Ok((200, shown)) = site.api.ask(at, Method::POST, "/predict/status", &all, WAIT).await {
             site.count_watched();
-            for (model, job) in shown["jobs"].as_object().into_iter().flatten() {
-                compare(&site, &mut ended, (md5, model, at % REPLICAS), job);
+            for (md5, item) in md5s.iter().zip(shown["items"].as_array().into_iter().flatten()) {
+                for (model, job) in item["jobs"].as_object().into_iter().flatten() {
+                    compare(&site, &mut ended, (md5, model, at), job);
+                }
             }
         }
         if last.elapsed() > AGAIN {
             last = Instant::now();
+            let again = Body::Json(json!({ "images": [next.next()], "models": MODELS, "rerun": true }));
             if let Ok((202, answer)) = site.api.ask(at, Method::POST, "/predict", &again, WAIT).await {
                 site.ledger.lock().await.accepted(&answer)?;
             }

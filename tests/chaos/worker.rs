@@ -126,6 +126,7 @@ impl Worker {
         loop {
             let done = match orders.try_recv().as_deref() {
                 Ok("hoard") => self.hoard(&jobs).await?,
+                Ok("dawdle") => self.dawdle().await?,
                 Ok("replay") => self.replay_against_release(&mut jobs).await?,
                 _ => Ok(()),
             };
@@ -144,7 +145,8 @@ impl Worker {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
-            tokio::time::sleep(Duration::from_millis(self.dice.random_range(0..40))).await;
+            let most_ms = if self.dice.random_bool(0.05) { 300 } else { 40 };
+            tokio::time::sleep(Duration::from_millis(self.dice.random_range(0..most_ms))).await;
             jobs = self.finish(std::mem::take(&mut jobs)).await?;
         }
     }
@@ -221,11 +223,13 @@ impl Worker {
                 json!({"id": id, "lease_no": lease_no, "outcome": "retry", "retry_after_s": retry_after_s, "error": error})
             }
             5..7 => json!({"id": id, "lease_no": lease_no, "outcome": "rejected", "error": error}),
-            _ => {
-                let fields = json!({ "by": session, "lease": lease_no, "nonce": Uuid::new_v4() });
-                json!({"id": id, "lease_no": lease_no, "outcome": "succeeded", "duration_s": 0.01, "result": { "fields": fields }})
-            }
+            _ => self.success(session, id, lease_no),
         }
+    }
+
+    fn success(&self, session: Uuid, id: &str, lease_no: i64) -> Value {
+        let fields = json!({ "by": session, "lease": lease_no, "nonce": Uuid::new_v4() });
+        json!({"id": id, "lease_no": lease_no, "outcome": "succeeded", "duration_s": 0.01, "result": { "fields": fields }})
     }
 
     async fn complete(&mut self, session: Uuid, body: &Value) -> anyhow::Result<Vec<Lease>> {

@@ -12,6 +12,13 @@ const HOARD: usize = 100;
 /// How often it claims for that before it gives up.
 const HOARD_CLAIMS: usize = 40;
 
+/// How many leases it sits on.
+const DAWDLE: usize = 30;
+/// How long, not counting the time that it is stopped.
+const DAWDLE_FOR: Duration = Duration::from_millis(400);
+/// How often it insists: each time others may have come to run other jobs of it.
+const DAWDLE_REPEATS: usize = 5;
+
 impl Worker {
     /// Takes a hundred leases, says so, and holds them until it is killed, or for a while.
     pub(super) async fn hoard(&mut self, held: &[Lease]) -> anyhow::Result<Result<(), Gone>> {
@@ -53,6 +60,30 @@ impl Worker {
         jobs.extend(self.take_up(session, &again.1));
         self.ledger.commit()?;
         println!("replayed {}", first.len());
+        Ok(Ok(()))
+    }
+
+    /// Takes some jobs, says so, and completes them after a while, whatever has become of its session: it is stopped
+    /// in between.
+    pub(super) async fn dawdle(&mut self) -> anyhow::Result<Result<(), Gone>> {
+        let mut held = Vec::new();
+        for _ in 0..HOARD_CLAIMS {
+            match self.claim(Uuid::new_v4(), DAWDLE, 0.25).await? {
+                Ok(claimed) => held.extend(claimed),
+                Err(Gone) => return Ok(Err(Gone)),
+            }
+            if held.len() >= DAWDLE {
+                break;
+            }
+        }
+        let session = lock(&self.now).id;
+        println!("dawdles {}", held.len());
+        tokio::time::sleep(DAWDLE_FOR).await;
+        let items: Vec<Value> = held.iter().map(|(id, no)| self.success(session, id, *no)).collect();
+        let body = json!({ "worker": session, "items": items });
+        for _ in 0..DAWDLE_REPEATS {
+            self.complete(session, &body).await?;
+        }
         Ok(Ok(()))
     }
 }
