@@ -56,6 +56,7 @@ kinds! {
     Collector "the collector racing a re-upload" "D";
     Clock "a server whose clock is a day fast" "R";
     DiskFull "a full disk" "R";
+    Rolling "a rolling restart of all replicas" "A";
 }
 
 /// What a fault has for itself while it lasts.

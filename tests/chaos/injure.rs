@@ -1,5 +1,6 @@
 //! How each fault is done, and how it is known that it was: each answers whether it came to what its name says.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -70,6 +71,7 @@ pub async fn carry_out(site: &Site, kind: Kind, mut hold: Hold, mut dice: StdRng
         Kind::BeforeMirror => return feats::before_mirror(site, &mut dice).await,
         Kind::Collector => return feats::collector(site, &mut dice).await,
         Kind::Clock => return feats::clock(site, replica(&hold)?, seconds(3.0, 6.0)).await,
+        Kind::Rolling => return rolling(site).await,
         Kind::DiskFull => return feats::disk_full(site, replica(&hold)?, dice).await,
     }
     Ok(true)
@@ -145,6 +147,21 @@ async fn past_lease(site: &Site, at: usize, kind: Kind) -> anyhow::Result<bool> 
     site.hit(kind.name(), &part.name, from, now_s() + 2.0 * site.settings.lease_s);
     anyhow::ensure!(line.starts_with("dawdles "), "{line}");
     Ok(lost && held?.unwrap_or(0) > 0)
+}
+
+/// Asks one replica after another to stop, and waits until it has done so by itself and its successor answers.
+async fn rolling(site: &Site) -> anyhow::Result<bool> {
+    for at in 0..site.replicas.len() {
+        let part = &site.replicas[at].part;
+        let (lives, start) = (part.lives.load(Ordering::Relaxed), Instant::now());
+        part.signal("TERM").await;
+        while part.lives.load(Ordering::Relaxed) == lives {
+            anyhow::ensure!(start.elapsed() < PATIENCE, "{} does not stop", part.name);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        site.until_alive(at).await?;
+    }
+    Ok(true)
 }
 
 async fn kill_connections(site: &Site, cache: &Cache) -> anyhow::Result<bool> {
