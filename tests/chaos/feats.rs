@@ -14,9 +14,9 @@ use uuid::Uuid;
 use crate::api::{Body, Form};
 use crate::images::photo;
 use crate::injure::PATIENCE;
-use crate::now_s;
 use crate::producer::own_images;
 use crate::site::{MODELS, PROXIED, REPLICAS, Site};
+use crate::{now_s, watch};
 
 /// How often a kill between COMMIT and the mirror is tried.
 const GAP_TRIES: usize = 12;
@@ -30,6 +30,8 @@ pub async fn before_mirror(site: &Site, dice: &mut StdRng) -> anyhow::Result<boo
         site.until_alive(PROXIED).await?;
         // It must have found Redis again, and work.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
+        // The watcher's images, too, are to be under way when it dies.
+        watch::stir(site, (PROXIED + 1) % REPLICAS).await?;
         let since = now_s();
         site.doors.redis.hold();
         tokio::time::sleep(Duration::from_millis(dice.random_range(80..250))).await;

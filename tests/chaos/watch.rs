@@ -1,8 +1,7 @@
-//! A watcher: looks at a few images through every replica all the while. A job that was shown as ended may not be
-//! shown as anything else again.
+//! A watcher: looks at a few images through every replica all the while. What has ended may not be shown as under way.
 //!
 //! While Redis is out of one replica's reach, or of all, what that replica could not mirror may still be shown in its
-//! old state: as long as a mirrored state that is not final lives. Such looks are counted; later ones are differences.
+//! old state, as long as a mirrored state that is not final lives. Such looks are counted; later ones are differences.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::api::{Body, Form};
 use crate::producer::own_images;
@@ -24,66 +24,81 @@ const REST: Duration = Duration::from_millis(100);
 /// How long a mirrored state that is not final lives, and a look takes.
 pub const MIRROR_LAG: Duration = Duration::from_secs(15 + 1);
 
-/// Where a job was first shown as ended.
-struct Ended {
-    id: String,
-    state: String,
-    by: usize,
-    at: Instant,
+/// The images that are watched.
+fn images(site: &Site) -> Vec<(String, Vec<u8>)> {
+    own_images(!site.settings.seed, IMAGES)
+}
+
+/// Has the models run again on all that is watched, through one replica.
+pub async fn stir(site: &Site, at: usize) -> anyhow::Result<()> {
+    again(site, at, &images(site).iter().map(|(md5, _)| md5.as_str()).collect::<Vec<_>>()).await
+}
+
+async fn again(site: &Site, at: usize, md5s: &[&str]) -> anyhow::Result<()> {
+    let body = Body::Json(json!({ "images": md5s, "models": MODELS, "rerun": true }));
+    if let Ok((202, answer)) = site.api.ask(at, Method::POST, "/predict", &body, WAIT).await {
+        site.ledger.lock().await.accepted(&answer)?;
+    }
+    Ok(())
 }
 
 pub async fn run(site: Arc<Site>) -> anyhow::Result<()> {
-    let images = own_images(!site.settings.seed, IMAGES);
+    let images = images(&site);
     let form = images.iter().fold(Form::new().text("models", &MODELS.join(",")), |f, (md5, bytes)| f.image(md5, bytes));
     let (_, first) = site.api.until_answered(Method::POST, "/predict", &Body::Form(form), WAIT).await;
     site.ledger.lock().await.accepted(&first)?;
-    let md5s: Vec<&String> = images.iter().map(|(md5, _)| md5).collect();
+    let md5s: Vec<&str> = images.iter().map(|(md5, _)| md5.as_str()).collect();
     let all = Body::Json(json!({ "images": md5s, "results": true }));
     let (mut ended, mut last, mut next) = (HashMap::new(), Instant::now(), md5s.iter().cycle());
     for at in (0..REPLICAS).cycle() {
+        let asked = Instant::now();
         if let Ok((200, shown)) = site.api.ask(at, Method::POST, "/predict/status", &all, WAIT).await {
             site.count_watched();
-            for (md5, item) in md5s.iter().zip(shown["items"].as_array().into_iter().flatten()) {
-                for (model, job) in item["jobs"].as_object().into_iter().flatten() {
-                    compare(&site, &mut ended, (md5, model, at), job);
-                }
-            }
+            let live = compare(&site, &mut ended, at, &shown);
+            // What cannot be asked now is asked of the next look.
+            let _ = tokio::time::timeout(WAIT, ended_long_ago(&site, at, asked, &live)).await;
         }
         if last.elapsed() > AGAIN {
             last = Instant::now();
-            let again = Body::Json(json!({ "images": [next.next()], "models": MODELS, "rerun": true }));
-            if let Ok((202, answer)) = site.api.ask(at, Method::POST, "/predict", &again, WAIT).await {
-                site.ledger.lock().await.accepted(&answer)?;
-            }
+            again(&site, at, next.next().map(std::slice::from_ref).unwrap_or_default()).await?;
         }
         tokio::time::sleep(REST).await;
     }
     Ok(())
 }
 
-/// Notes a job that is shown as ended, and speaks up when one that was is shown as not.
-fn compare(
-    site: &Site,
-    ended: &mut HashMap<(String, String), Ended>,
-    (md5, model, by): (&str, &str, usize),
-    job: &Value,
-) {
-    let text = |field: &str| job[field].as_str().unwrap_or_default().to_owned();
-    let (id, state) = (text("id"), text("state"));
-    let key = (md5.to_owned(), model.to_owned());
-    let known = ended.get(&key).filter(|seen| seen.id == id);
-    match (known, matches!(state.as_str(), "queued" | "running")) {
-        (None, false) => drop(ended.insert(key, Ended { id, state, by, at: Instant::now() })),
-        (Some(seen), true) => {
-            let (age, was, first) = (seen.at.elapsed(), &seen.state, seen.by);
-            let what =
-                format!("replica {by} shows job {id} as {state} {age:.1?} after replica {first} showed it as {was}");
-            site.lagged(&what);
-            if age > MIRROR_LAG {
-                site.contradiction(what);
-                ended.remove(&key);
-            }
+/// Notes the jobs that are shown as ended, counts those that had been and now are not, and answers what is shown as
+/// under way.
+fn compare(site: &Site, ended: &mut HashMap<String, usize>, by: usize, shown: &Value) -> Vec<Uuid> {
+    let mut live = Vec::new();
+    let items = shown["items"].as_array().into_iter().flatten();
+    for job in items.flat_map(|item| item["jobs"].as_object()).flat_map(serde_json::Map::values) {
+        let (id, state) = (job["id"].as_str().unwrap_or_default(), job["state"].as_str().unwrap_or_default());
+        if !matches!(state, "queued" | "running") {
+            ended.insert(id.to_owned(), by);
+            continue;
         }
-        _ => {}
+        if let Some(first) = ended.get(id) {
+            site.lagged(&format!("replica {by} shows job {id} as {state} after replica {first} showed it as ended"));
+        }
+        live.extend(Uuid::parse_str(id));
     }
+    live
+}
+
+/// Of the jobs that were shown as under way, those that had ended before the mirror's lag are differences.
+async fn ended_long_ago(site: &Site, by: usize, asked: Instant, live: &[Uuid]) -> anyhow::Result<()> {
+    let before = asked.elapsed() + MIRROR_LAG;
+    let late: Vec<(Uuid, f64)> = sqlx::query_as(
+        "SELECT id, extract(epoch FROM clock_timestamp() - finished_at)::float8 FROM job_archive
+         WHERE id = ANY($1) AND finished_at < clock_timestamp() - interval '1 s' * $2",
+    )
+    .bind(live)
+    .bind(before.as_secs_f64())
+    .fetch_all(&mut site.sql().await?)
+    .await?;
+    for (id, age_s) in late {
+        site.contradiction(format!("replica {by} shows job {id} as under way, which ended {age_s:.1} s ago"));
+    }
+    Ok(())
 }

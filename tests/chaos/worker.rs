@@ -95,6 +95,7 @@ async fn beat(api: Api, now: Arc<Mutex<Session>>, lease_s: f64) {
                     break;
                 }
                 Ok((410, _)) => {
+                    eprintln!("{} given up", crate::faults::clock(crate::now_s()));
                     lock(&now).over = true;
                     break;
                 }
