@@ -12,6 +12,7 @@ mod deaths; // workers die, and what they held lives on
 mod documents; // README, OpenAPI and Postman agree with the code
 mod history; // how long what is over is kept
 mod lookup; // what happened to an image
+mod model; // random interleavings against a pure model
 mod outage; // PostgreSQL or Redis do not answer
 mod people; // accounts, keys, models, cancel, retry
 mod process; // the binary itself

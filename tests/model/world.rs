@@ -1,0 +1,299 @@
+//! A case: the model and the real service side by side, step by step.
+
+use std::collections::BTreeMap;
+
+use darkroom::maintenance;
+use serde_json::{Value, json};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::model::{IMAGES, MODELS, Model, Row, Session, State, USERS, WORKERS, image_of, model_of};
+use super::ops::{self, Aim, Op, Step};
+use super::table::Hits;
+use crate::support::images::{md5_of, photo};
+use crate::support::{Answer, Client, TestApp};
+
+/// What went wrong, for people.
+pub type Check<T = ()> = Result<T, String>;
+
+pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, expected: T) -> Check {
+    if got == expected { Ok(()) } else { Err(format!("{what}: got {got:?}, the model says {expected:?}")) }
+}
+
+/// An answer's class, as the table has it.
+pub fn class(answer: &Answer, word: impl FnOnce(&Value) -> String) -> String {
+    let body = answer.json();
+    match body["code"].as_str() {
+        Some(code) => format!("{} {code}", answer.status.as_u16()),
+        None => format!("{} {}", answer.status.as_u16(), word(&body)),
+    }
+}
+
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or("nothing").to_owned()
+}
+
+pub struct World<'h> {
+    pub app: TestApp,
+    pub users: Vec<Client>,
+    pub admin: Client,
+    /// Workers 0 and 1 of a model use the first, worker 2 the second.
+    pub keys: Vec<Client>,
+    redis: redis::aio::MultiplexedConnection,
+    pub m: Model,
+    instances: Vec<Uuid>,
+    hits: &'h mut Hits,
+}
+
+impl<'h> World<'h> {
+    pub async fn new(hits: &'h mut Hits) -> Check<Self> {
+        let app = TestApp::new().await;
+        let admin = app.admin().await;
+        let mut users = Vec::new();
+        for name in ["ines", "jo"] {
+            users.push(app.investigator(name).await);
+        }
+        let keys = vec![app.key_of(&admin, "predict", &MODELS).await, app.key_of(&admin, "predict", &MODELS).await];
+        let client = redis::Client::open(app.settings.redis_url.0.clone()).map_err(|e| e.to_string())?;
+        let redis = client.get_multiplexed_async_connection().await.map_err(|e| e.to_string())?;
+        let instances = (0..MODELS.len() * WORKERS).map(|_| Uuid::new_v4()).collect();
+        let mut world = Self { app, users, admin, keys, redis, m: Model::default(), instances, hits };
+        for model in 0..MODELS.len() {
+            for worker in 0..WORKERS {
+                world.register(model, worker).await?;
+            }
+        }
+        for (model, base, cap) in [(MODELS[0], 0, 0), (MODELS[1], 3600, 86_400)] {
+            let policy = json!({ "max_attempts": 3, "backoff_base_s": base, "backoff_cap_s": cap });
+            same("policy", world.admin.patch(&format!("/models/{model}"), policy).await.status.as_u16(), 200)?;
+        }
+        // The first tick spares everybody.
+        maintenance::rescue(&world.app.ctx).await.map_err(|e| e.to_string())?;
+        world.app.sweep().await;
+        Ok(world)
+    }
+
+    pub fn key(&self, session: usize) -> &Client {
+        &self.keys[usize::from(self.m.sessions[session].worker == WORKERS - 1)]
+    }
+
+    pub fn other_key(&self, session: usize) -> &Client {
+        &self.keys[usize::from(self.m.sessions[session].worker != WORKERS - 1)]
+    }
+
+    /// The id of a job, or one that no job has.
+    pub fn id(&self, job: Option<usize>) -> Uuid {
+        job.map_or_else(Uuid::new_v4, |job| self.m.jobs[job].id)
+    }
+
+    pub fn states(&self) -> Vec<State> {
+        ops::slots(None).map(|slot| self.m.state(slot)).collect()
+    }
+
+    pub fn hits(&self) -> &Hits {
+        self.hits
+    }
+
+    /// Counts an answer, and holds it to the table.
+    pub fn hit(&mut self, row: &'static str, state: State, answer: &str) -> Check {
+        self.hits.count(row, state, answer)
+    }
+
+    /// Registers a worker's instance: its live session stands, one past its time or over is followed by a new one.
+    async fn register(&mut self, model: usize, worker: usize) -> Check {
+        let body = json!({ "service": "predict", "model": MODELS[model], "version": "v1",
+                           "instance": self.instances[model * WORKERS + worker], "batch_max": 8 });
+        let key = &self.keys[usize::from(worker == WORKERS - 1)];
+        let answer = key.post("/workers/register", body).await;
+        let id = answer.json()["worker"].as_str().and_then(|id| Uuid::parse_str(id).ok());
+        let id = id.ok_or_else(|| format!("registration: {}", String::from_utf8_lossy(&answer.bytes)))?;
+        let same_instance = |s: &Session| s.model == model && s.worker == worker && s.end.is_none();
+        match self.m.sessions.iter_mut().rfind(|s| same_instance(s)) {
+            Some(old) if !old.late => return same("registration", (answer.status.as_u16(), id), (200, old.id)),
+            Some(old) => old.end = Some(super::model::End::Lost),
+            None => {}
+        }
+        same("registration", answer.status.as_u16(), 201)?;
+        self.m.sessions.push(Session { id, model, worker, late: false, end: None, reserved: false, last_claim: None });
+        Ok(())
+    }
+
+    /// Carries a step out, if it has a target, and compares.
+    pub async fn step(&mut self, step: Step) -> Check<bool> {
+        let Some(aim) = ops::aim(&self.m, step) else { return Ok(false) };
+        match step.op {
+            Op::Submit | Op::SubmitKnown | Op::Rerun | Op::SubmitLater | Op::Resend | Op::Intrude => {
+                self.submit(step, aim).await?;
+            }
+            Op::Cancel | Op::CancelStranger | Op::CancelAdmin => self.cancel(step, aim).await?,
+            Op::Retry | Op::RetryEarlier | Op::RetryStranger => self.retry(step, aim).await?,
+            Op::Look => self.look(step, aim).await?,
+            Op::Claim | Op::ClaimGone | Op::ClaimForeign | Op::Replay => self.claim(step, aim).await?,
+            Op::Beat | Op::BeatEarlier | Op::BeatOther | Op::BeatGone | Op::BeatForeign => self.beat(step, aim).await?,
+            Op::Succeed | Op::SucceedTwice | Op::SucceedEmpty | Op::Reject | Op::TryAgain | Op::TryAgainLate | Op::Release
+            | Op::Repeat | Op::LateSuccess | Op::LateRelease | Op::Invent | Op::OtherSession | Op::OtherKey => {
+                self.complete(step, aim).await?;
+            }
+            _ => self.without_answer(step, aim).await?,
+        }
+        self.compare().await?;
+        Ok(true)
+    }
+
+    /// Operations whose effect shows only in the database.
+    async fn without_answer(&mut self, step: Step, aim: Aim) -> Check {
+        let before = self.read().await?;
+        let was = self.states();
+        let over = match step.op {
+            Op::Rescue | Op::Die | Op::DieOverdue | Op::Deadline | Op::Outage => None,
+            Op::Expire | Op::ComeDue | Op::BeatWithout | Op::BeatWithoutLater => Some(vec![step.slot]),
+            Op::Leave | Op::Register | Op::Silence => Some(ops::slots(Some(aim.model)).collect()),
+            _ => Some(ops::slots(None).collect()),
+        };
+        let mut rows = vec![aim.row; was.len()];
+        match step.op {
+            Op::Leave => {
+                rows = ops::slots(None).map(|slot| ops::leave_row(&self.m, slot, aim.session)).collect();
+                self.leave(aim).await?;
+            }
+            Op::Register => self.register(aim.model, step.pick % WORKERS).await?,
+            Op::BeatWithout | Op::BeatWithoutLater => self.beat_without(step.op, aim).await?,
+            Op::Flush => self.flush().await?,
+            Op::Sweep => self.sweep().await?,
+            Op::Pause | Op::Resume => {
+                let paused = step.op == Op::Pause;
+                let answer = self.admin.patch(&format!("/models/{}", MODELS[aim.model]), json!({ "paused": paused })).await;
+                same("pause", answer.status.as_u16(), 200)?;
+                self.m.paused[aim.model] = paused;
+            }
+            op => rows = self.pass_time(op, step, aim).await?,
+        }
+        let after = self.read().await?;
+        for slot in over.unwrap_or_else(|| ops::slots(None).collect()) {
+            // What came to be since is no slot's old newest job.
+            let Some(job) = self.m.newest(slot) else { continue };
+            let id = self.m.jobs[job].id;
+            let told = told(before.get(&id), after.get(&id));
+            self.hit(rows[slot], was[slot], &told)?;
+        }
+        Ok(())
+    }
+
+    /// Compares every job and archived job with the model.
+    async fn compare(&mut self) -> Check {
+        if std::mem::take(&mut self.m.jittered) {
+            // However short a random back-off is, it does not pass within this case.
+            self.sql("UPDATE job SET run_at = clock_timestamp() + interval '1 hour' WHERE state = 'queued' AND NOT due", None)
+                .await?;
+        }
+        let (real, model) = (self.read().await?, self.m.rows());
+        for (id, expected) in &model {
+            let got = real.get(id).ok_or_else(|| format!("job {id} is gone; the model says {expected:?}"))?;
+            if got != expected {
+                return Err(format!("job {id}:\n  got            {got:?}\n  the model says {expected:?}"));
+            }
+        }
+        same("jobs", real.len(), model.len())
+    }
+
+    /// Every job as it is stored, live or ended.
+    async fn read(&self) -> Check<BTreeMap<Uuid, Row>> {
+        let rows = sqlx::query(
+            "SELECT id, state::text, NULL AS reason, attempt, deaths, lease_no, session_id, claim_id, due, suspect, retry_of FROM job
+             UNION ALL
+             SELECT id, state::text, reason::text, attempt, deaths, lease_no, session_id, NULL, false, false, retry_of FROM job_archive",
+        );
+        let rows = rows.fetch_all(self.app.ctx.db.pool()).await.map_err(|e| e.to_string())?;
+        let mut read = BTreeMap::new();
+        for row in rows {
+            let id: Uuid = row.get(0);
+            let job = Row {
+                state: row.get(1),
+                reason: row.get(2),
+                attempt: row.get(3),
+                deaths: row.get(4),
+                lease_no: row.get(5),
+                session: row.get(6),
+                claim: row.get(7),
+                due: row.get(8),
+                suspect: row.get(9),
+                retry_of: row.get(10),
+            };
+            if let Some(first) = read.insert(id, job) {
+                return Err(format!("job {id} is there twice: {first:?} and {:?}", read[&id]));
+            }
+        }
+        Ok(read)
+    }
+
+    /// Ages rows: the statement's only parameter is a job or a session.
+    pub async fn sql(&self, sql: &'static str, id: Option<Uuid>) -> Check {
+        let query = sqlx::query(sql);
+        let query = if id.is_some() { query.bind(id) } else { query };
+        query.execute(self.app.ctx.db.pool()).await.map(drop).map_err(|e| format!("{sql}: {e}"))
+    }
+
+    /// Forgets what Redis knows of this case.
+    async fn flush(&mut self) -> Check {
+        let pattern = format!("{{{}:*", self.app.settings.namespace);
+        let lost: redis::RedisResult<Vec<String>> = redis::cmd("KEYS").arg(pattern).query_async(&mut self.redis).await;
+        let lost = lost.map_err(|e| e.to_string())?;
+        if !lost.is_empty() {
+            let deleted: redis::RedisResult<()> = redis::cmd("DEL").arg(lost).query_async(&mut self.redis).await;
+            deleted.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// After a whole sweep the queues show exactly what may be claimed from them.
+    async fn sweep(&mut self) -> Check {
+        self.app.sweep().await;
+        for (model, name) in MODELS.iter().enumerate() {
+            let depth = self.app.ctx.index.depth(name).await;
+            same("the queue's depth after a sweep", depth, Some(self.m.claimable(model).len() as u64))?;
+        }
+        Ok(())
+    }
+
+    /// The slower comparison: look-ups, sessions, and one end per job.
+    pub async fn compare_more(&self) -> Check {
+        for user in 0..USERS {
+            for image in (0..IMAGES).filter(|image| self.m.titles[user][*image]) {
+                let path = format!("/predict/{}", md5_of(&photo(image as u64)));
+                let seen = self.users[user].get(&path).await.json();
+                for (model, name) in MODELS.iter().enumerate() {
+                    let of = |slot: usize| image_of(slot) == image && model_of(slot) == model;
+                    let newest = self.m.jobs.iter().rfind(|j| of(j.slot));
+                    let shown = newest.map_or(json!([null, null]), |j| json!([j.id, j.state.public()]));
+                    same(&path, json!([seen["jobs"][name]["id"], seen["jobs"][name]["state"]]), shown)?;
+                    let success = self.m.jobs.iter().rfind(|j| of(j.slot) && j.state == State::Succeeded);
+                    same(&path, &seen["results"][name]["job"], &success.map_or(Value::Null, |j| json!(j.id)))?;
+                }
+            }
+        }
+        let sessions: Vec<(Uuid, Option<String>)> = sqlx::query_as("SELECT id, end_reason FROM worker_session ORDER BY id")
+            .fetch_all(self.app.ctx.db.pool())
+            .await
+            .map_err(|e| e.to_string())?;
+        let end = |s: &Session| (s.id, s.end.map(|end| format!("{end:?}").to_lowercase()));
+        let mut expected: Vec<_> = self.m.sessions.iter().map(end).collect();
+        expected.sort();
+        same("sessions", sessions, expected)?;
+        let ended = self.app.count("SELECT count(*) FROM job_event WHERE code IN ('succeeded', 'failed', 'cancelled')").await;
+        same("events of an end", ended, self.m.jobs.iter().filter(|j| j.state.ended()).count() as i64)
+    }
+}
+
+/// What became of a job, as the table says it.
+fn told(before: Option<&Row>, after: Option<&Row>) -> String {
+    let (Some(before), Some(after)) = (before, after) else { return "gone".to_owned() };
+    if before == after {
+        return "no change".to_owned();
+    }
+    match (after.state.as_str(), &after.reason) {
+        ("queued", _) if before.state == "queued" && after.due => "due".to_owned(),
+        ("queued", _) if after.suspect => "suspect".to_owned(),
+        (state, None) => state.to_owned(),
+        (state, Some(reason)) => format!("{state}, {reason}"),
+    }
+}
