@@ -43,7 +43,8 @@ impl Enqueued {
 /// Makes a job for every key, or attaches to the live one; attaching only makes it sooner, more urgent and
 /// longer-lived. `wanted` is sorted and free of repeats, so that two submissions cannot deadlock.
 ///
-/// A job that waits out a back-off keeps it. `retry_of` names the ended job that each tries again, or is empty.
+/// A job that waits out a back-off, after a failure or a death, keeps it. `retry_of` names the ended job that each
+/// tries again, or is empty.
 pub async fn enqueue(
     db: &mut PgConnection,
     wanted: &[Wanted],
@@ -63,9 +64,9 @@ pub async fn enqueue(
            FROM wanted ORDER BY image_id, model, params_hash
            ON CONFLICT ON CONSTRAINT job_single_flight DO UPDATE SET
              priority = greatest(job.priority, excluded.priority),
-             run_at = CASE WHEN job.state = 'queued' AND job.attempt = 0 THEN least(job.run_at, excluded.run_at)
+             run_at = CASE WHEN job.state = 'queued' AND job.attempt = 0 AND job.deaths = 0 THEN least(job.run_at, excluded.run_at)
                            ELSE job.run_at END,
-             due = job.due OR (job.state = 'queued' AND job.attempt = 0 AND excluded.due),
+             due = job.due OR (job.state = 'queued' AND job.attempt = 0 AND job.deaths = 0 AND excluded.due),
              finish_by = greatest(job.finish_by, excluded.finish_by),
              event_id = nextval('job_event_id')
            RETURNING job.*, (xmax = 0) AS created

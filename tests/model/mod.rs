@@ -5,6 +5,8 @@
 //! `MODEL_SEED` takes the choices of an earlier run again, as far as the service answers the same; `MODEL_STEPS` changes
 //! the length; `MODEL_CASE` runs one list of steps, as a failure prints it.
 
+mod choose;
+mod leases;
 mod model;
 mod ops;
 mod people;
@@ -17,19 +19,17 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 
-use self::model::{Model, SLOTS, State, WORKERS};
-use self::ops::{Op, Step};
+use self::choose::Chooser;
+use self::ops::Step;
 use self::table::{FLOOR, Hits};
 use self::world::{Check, World};
 
 /// Steps of a run of the ordinary length, over all lanes.
-const STEPS: usize = 6_000;
+const STEPS: usize = 8_000;
 /// Steps of one case, which has a database of its own.
-const CASE: usize = 150;
+const CASE: usize = 200;
 /// Cases that run at once.
 const LANES: u64 = 2;
 /// After so many steps the slower comparison is made.
@@ -51,7 +51,8 @@ async fn the_service_does_what_the_model_says() {
     let seed = of_env("MODEL_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     let steps = of_env("MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
     println!("MODEL_SEED={seed} MODEL_STEPS={steps}");
-    let lanes = (0..LANES).map(|lane| tokio::spawn(run_lane(StdRng::seed_from_u64(seed * LANES + lane), steps / LANES as usize)));
+    let lanes =
+        (0..LANES).map(|lane| tokio::spawn(run_lane(Chooser::new(seed * LANES + lane), steps / LANES as usize)));
     let mut hits = Hits::default();
     for lane in futures_util::future::join_all(lanes).await {
         match lane.expect("a lane") {
@@ -61,7 +62,11 @@ async fn the_service_does_what_the_model_says() {
     }
     let missing = hits.missing();
     let short = missing.iter().map(|(count, pair)| format!("{count:>4}  {pair}")).collect::<Vec<_>>().join("\n");
-    println!("{} pairs of the table, {} reached fewer than {FLOOR} times\n{short}", table::table().len(), missing.len());
+    println!(
+        "{} pairs of the table, {} reached fewer than {FLOOR} times\n{short}",
+        table::table().len(),
+        missing.len()
+    );
     assert!(missing.is_empty() || steps < STEPS, "MODEL_SEED={seed}: pairs of the table were hardly reached:\n{short}");
 }
 
@@ -82,22 +87,22 @@ async fn fail(seed: u64, case: Vec<Step>, wrong: &str) -> ! {
 }
 
 /// Runs cases one after the other; what is rare so far is sought by the next.
-async fn run_lane(mut rng: StdRng, steps: usize) -> Result<Hits, Failure> {
+async fn run_lane(mut chooser: Chooser, steps: usize) -> Result<Hits, Failure> {
     let mut hits = Hits::default();
     let mut left = steps;
     while left > 0 {
         let mut case = Vec::new();
         let count = left.min(CASE);
-        run_case(&mut rng, &mut hits, &mut case, count).await.map_err(|wrong| (case, wrong))?;
+        run_case(&mut chooser, &mut hits, &mut case, count).await.map_err(|wrong| (case, wrong))?;
         left -= count;
     }
     Ok(hits)
 }
 
-async fn run_case(rng: &mut StdRng, hits: &mut Hits, case: &mut Vec<Step>, count: usize) -> Check {
+async fn run_case(chooser: &mut Chooser, hits: &mut Hits, case: &mut Vec<Step>, count: usize) -> Check {
     let mut world = World::new(hits).await?;
     for n in 1..=count {
-        let step = choose(rng, &world.m, world.hits());
+        let step = chooser.next(&world.m, world.hits());
         case.push(step);
         world.step(step).await.map_err(|wrong| format!("{step}: {wrong}"))?;
         if n % MORE_EVERY == 0 || n == count {
@@ -114,40 +119,4 @@ async fn replay(steps: &[Step]) -> Check {
         world.step(*step).await.map_err(|wrong| format!("{step}: {wrong}"))?;
     }
     world.compare_more().await
-}
-
-/// Chooses a step that has a target: half of them lead to the pair that is the rarest so far.
-fn choose(rng: &mut StdRng, m: &Model, hits: &Hits) -> Step {
-    let mut random = |op: Op, slot: usize| Step { op, slot, pick: rng.random_range(0..1_000) };
-    let all: Vec<Step> =
-        Op::ALL.iter().flat_map(|op| (0..SLOTS).map(|slot| (*op, slot))).map(|(op, slot)| random(op, slot)).collect();
-    let count = |step: &Step| hits.of(ops::aim(m, *step)?.row, m.state(step.slot));
-    let possible: Vec<(u32, Step)> = all.iter().filter_map(|step| Some((count(step)?, *step))).collect();
-    let of = |ops: &[Op], state: State| {
-        let fits = |(_, step): &&(u32, Step)| ops.contains(&step.op) && m.state(step.slot) == state;
-        possible.iter().filter(fits).copied().collect::<Vec<_>>()
-    };
-    let lead = match rng.random_range(0..100) {
-        0..50 => {
-            let rarest = possible.iter().map(|(count, _)| *count).min().unwrap_or(0);
-            possible.iter().filter(|(count, _)| *count == rarest).copied().collect()
-        }
-        // What makes the states that are hard to come by.
-        50..55 => of(&[Op::Rerun], State::Absent),
-        55..63 => of(&[Op::Claim], State::Queued),
-        63..69 => of(&[Op::Die], State::Running),
-        69..75 => of(&[Op::Claim], State::Suspect),
-        75..78 => of(&[Op::Die], State::Solo),
-        78..81 => of(&[Op::Rerun], State::Succeeded),
-        81..85 if m.paused.contains(&true) => of(&[Op::Resume], State::Queued),
-        85..90 if silent_workers(m) => possible.iter().filter(|(_, s)| s.op == Op::Register).copied().collect(),
-        _ => Vec::new(),
-    };
-    let (_, step) = lead.choose(rng).or_else(|| possible.choose(rng)).expect("something can always be done");
-    *step
-}
-
-/// Whether a model has a worker without a session.
-fn silent_workers(m: &Model) -> bool {
-    (0..2).any(|model| (0..WORKERS).any(|worker| m.sessions[m.session_of(model, worker)].end.is_some()))
 }

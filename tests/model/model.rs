@@ -198,18 +198,21 @@ impl Model {
 
     /// The running jobs of a session.
     pub fn held(&self, session: usize) -> Vec<usize> {
-        (0..self.jobs.len()).filter(|&j| self.jobs[j].state.running() && self.jobs[j].session == Some(session)).collect()
+        (0..self.jobs.len())
+            .filter(|&j| self.jobs[j].state.running() && self.jobs[j].session == Some(session))
+            .collect()
     }
 
     /// The newest session of a model's worker.
     pub fn session_of(&self, model: usize, worker: usize) -> usize {
-        self.sessions.iter().rposition(|s| s.model == model && s.worker == worker).expect("every worker registers first")
+        self.sessions
+            .iter()
+            .rposition(|s| s.model == model && s.worker == worker)
+            .expect("every worker registers first")
     }
 
     fn of_model(&self, model: usize, state: State) -> Vec<usize> {
-        (0..self.jobs.len())
-            .filter(|&j| model_of(self.jobs[j].slot) == model && self.jobs[j].state == state)
-            .collect()
+        (0..self.jobs.len()).filter(|&j| model_of(self.jobs[j].slot) == model && self.jobs[j].state == state).collect()
     }
 
     pub fn suspects(&self, model: usize) -> Vec<usize> {

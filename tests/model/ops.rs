@@ -4,7 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::model::{End, How, Job, MAX_ATTEMPTS, MODELS, Model, SLOTS, State, USERS, WORKERS, image_of, model_of};
+use super::leases::leases;
+use super::model::{End, Job, MAX_ATTEMPTS, MODELS, Model, SLOTS, State, USERS, WORKERS, image_of, model_of};
 
 macro_rules! operations {
     ($($name:ident),* $(,)?) => {
@@ -98,11 +99,18 @@ pub fn aim(m: &Model, step: Step) -> Option<Aim> {
             let session = session?;
             Some(Aim { row: claim_row(m, session), session, ..base })
         }
+        Op::Replay => {
+            // Any claim that holds jobs of the model; the slot's own if there is one.
+            let runs = |j: &usize| m.jobs[*j].session.is_some_and(|s| live.contains(&s));
+            let target = job.filter(runs).or_else(|| slots(Some(model)).filter_map(|s| m.newest(s)).find(runs))?;
+            Some(Aim { row: "replay", job: Some(target), session: m.jobs[target].session?, ..base })
+        }
         Op::ClaimForeign => any("claim with another's key"),
         Op::BeatForeign => any("beat with another's key"),
         Op::ClaimGone | Op::BeatGone => {
-            let gone: Vec<usize> =
-                (0..m.sessions.len()).filter(|&s| m.sessions[s].model == model && m.sessions[s].end.is_some()).collect();
+            let gone: Vec<usize> = (0..m.sessions.len())
+                .filter(|&s| m.sessions[s].model == model && m.sessions[s].end.is_some())
+                .collect();
             let session = one_of(&gone, pick)?;
             let row = match (op, m.sessions[session].end?) {
                 (Op::ClaimGone, End::Lost) => "claim, session given up",
@@ -126,11 +134,14 @@ pub fn aim(m: &Model, step: Step) -> Option<Aim> {
             let session = holder.or(session)?;
             Some(Aim { row: leave_row(m, slot, session), session, ..base })
         }
-        _ => aim_at_lease(m, step, base, &live),
+        _ => {
+            let (row, session, lease_no) = one_of(&leases(m, op, slot), pick)?;
+            Some(Aim { row, session, lease_no, ..base })
+        }
     }
 }
 
-fn live_sessions(m: &Model, model: usize) -> Vec<usize> {
+pub fn live_sessions(m: &Model, model: usize) -> Vec<usize> {
     (0..WORKERS).map(|worker| m.session_of(model, worker)).filter(|&s| m.sessions[s].end.is_none()).collect()
 }
 
@@ -170,72 +181,15 @@ fn aim_at_request(m: &Model, step: Step, base: Aim) -> Option<Aim> {
 
 /// Look-ups are by image and show the newest job per model, of whichever params.
 fn aim_look(m: &Model, step: Step, base: Aim) -> Option<Aim> {
-    let newest = m.jobs.iter().rposition(|j| j.slot / 2 == step.slot / 2);
-    let titled: Vec<usize> =
-        (0..USERS).filter(|&u| m.titles[u][image_of(step.slot)] == base.job.is_some()).collect();
-    let user = one_of(&titled, step.pick)?;
-    (base.job.is_none() || newest == base.job).then_some(Aim { row: "look up", user, ..base })
+    let users: Vec<usize> = (0..USERS).filter(|&user| shows(m, step.slot, user)).collect();
+    one_of(&users, step.pick).map(|user| Aim { row: "look up", user, ..base })
 }
 
-/// Completions and beats: about a lease that is, was, or never was.
-fn aim_at_lease(m: &Model, step: Step, base: Aim, live: &[usize]) -> Option<Aim> {
-    let Step { op, pick, .. } = step;
-    let Some(at) = base.job else {
-        let session = one_of(live, pick)?;
-        return match op {
-            Op::Invent => Some(Aim { row: "success, invented lease", session, lease_no: 1, ..base }),
-            Op::Beat => Some(Aim { row: "beat listing it", session, lease_no: 1, ..base }),
-            _ => None,
-        };
-    };
-    let job = &m.jobs[at];
-    let lease_no = job.lease_no;
-    let holder = job.session.filter(|_| job.state.running());
-    let alive = holder.filter(|s| live.contains(s));
-    let held = |row| holder.map(|session| Aim { row, session, lease_no, ..base });
-    let beaten = |row| alive.map(|session| Aim { row, session, lease_no, ..base });
-    // Whoever has, or last had, the present lease number.
-    let last = holder.or(job.winner.map(|w| w.0)).or(job.past.iter().rfind(|p| p.lease_no == lease_no).map(|p| p.session));
-    let others: Vec<usize> = live.iter().copied().filter(|&s| Some(s) != last).collect();
-    let other = one_of(&others, pick);
-    let past = |wanted: fn(How) -> bool| {
-        let past: Vec<(usize, i64)> =
-            job.past.iter().filter(|p| wanted(p.how)).map(|p| (p.session, p.lease_no)).collect();
-        one_of(&past, pick)
-    };
-    let late = |row, lease: Option<(usize, i64)>| lease.map(|(session, lease_no)| Aim { row, session, lease_no, ..base });
-    match op {
-        Op::Replay => beaten("replay"),
-        Op::Succeed => held("success"),
-        Op::SucceedTwice => held("success, twice in one batch"),
-        Op::SucceedEmpty => held("success without a result"),
-        Op::Reject => held("rejection"),
-        Op::TryAgain if job.attempt >= MAX_ATTEMPTS => held("failure, last try"),
-        Op::TryAgain => held("failure"),
-        Op::TryAgainLate => held("failure, past its time"),
-        Op::Release => held("release"),
-        Op::Repeat => match (job.winner, pick % 2) {
-            (Some(winner), 0) => late("repeat of the end", Some(winner)),
-            (_, 0) => late("repeat of a failure", past(|how| how == How::Retry)),
-            _ => late("repeat of a release", past(|how| how == How::Released)),
-        },
-        Op::LateSuccess => late("success, ended lease", past(|_| true)),
-        Op::LateRelease => late("release, ended lease", past(|how| how != How::Released)),
-        Op::Invent => late("success, invented lease", Some((alive.or(one_of(live, pick))?, lease_no + 1))),
-        Op::OtherSession if lease_no > 0 => late("success by another session", Some((other?, lease_no))),
-        Op::OtherKey => last.and_then(|session| late("success with another's key", Some((session, lease_no)))),
-        Op::Beat if holder.is_some() => beaten("beat listing it"),
-        Op::Beat => late("beat listing it", Some((one_of(live, pick)?, lease_no))),
-        Op::BeatEarlier if lease_no > 1 => beaten("beat listing an earlier lease").map(|a| Aim { lease_no: lease_no - 1, ..a }),
-        Op::BeatOther if holder.is_some() => late("beat by another session", Some((other?, lease_no))),
-        Op::BeatWithout => beaten("beat without it"),
-        Op::BeatWithoutLater => beaten("beat without it, a lease later"),
-        Op::Die => held(if job.state == State::Solo && job.deaths == 2 { "rescue, third death alone" } else { "rescue, its worker died" }),
-        Op::DieOverdue if job.deaths < 2 => held("rescue, died past its time"),
-        Op::Deadline if job.attempt >= MAX_ATTEMPTS => beaten("rescue, past its deadline, last try"),
-        Op::Deadline => beaten("rescue, past its deadline"),
-        _ => None,
-    }
+/// Whether a user's look-up tells of this slot, if only that there is no such image.
+pub fn shows(m: &Model, slot: usize, user: usize) -> bool {
+    let job = m.newest(slot);
+    let newest = m.jobs.iter().rposition(|j| j.slot / 2 == slot / 2);
+    m.titles[user][image_of(slot)] == job.is_some() && (job.is_none() || newest == job)
 }
 
 /// The row of a claim by a live session, for every job of its model.
@@ -276,10 +230,15 @@ pub fn rescue_row(m: &Model, slot: usize, away: bool) -> &'static str {
         };
     }
     match job {
-        job if job.late && job.attempt >= MAX_ATTEMPTS => "rescue, past its deadline, last try",
-        job if job.late => "rescue, past its deadline",
-        _ if away => "rescue after an outage",
-        _ => "rescue",
+        job if !job.state.running() || !job.late => {
+            if away {
+                "rescue after an outage"
+            } else {
+                "rescue"
+            }
+        }
+        job if job.attempt >= MAX_ATTEMPTS => "rescue, past its deadline, last try",
+        _ => "rescue, past its deadline",
     }
 }
 

@@ -1,55 +1,87 @@
 //! What people do: submit, cancel, retry, look up.
 
+use std::collections::BTreeMap;
+
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::model::{MODELS, Submission, image_of, variant_of};
-use super::ops::{Aim, Op, Step};
+use super::model::{IMAGES, MODELS, Submission, USERS, image_of, model_of, variant_of};
+use super::ops::{self, Aim, Op, Step};
 use super::world::{Check, World, class, same, text};
 use crate::support::images::{md5_of, photo};
 use crate::support::{Answer, Form};
 
-/// One request for a slot.
+/// One request: for one slot, or for all images × models of one params.
 struct Ask {
     user: usize,
-    slot: usize,
+    slots: Vec<usize>,
     submission: Uuid,
     rerun: bool,
     later: bool,
 }
 
 impl World<'_> {
+    /// Submits for the slot, and half of the time for everything else that the user may name by its hash.
     pub async fn submit(&mut self, step: Step, aim: Aim) -> Check {
-        let slot = step.slot;
+        let known = &self.m.submissions;
         let given = match step.op {
-            Op::Resend => self.m.submissions.iter().rfind(|s| Some(s.job) == aim.job && s.slot == slot),
-            Op::Intrude => self.m.submissions.iter().rfind(|s| s.user != aim.user),
+            Op::Resend => known.iter().rfind(|s| Some(s.job) == aim.job && s.slot == step.slot),
+            Op::Intrude => known.iter().rfind(|s| s.user != aim.user),
             _ => None,
         };
-        let ask = Ask {
+        let mut ask = Ask {
             user: aim.user,
-            slot,
+            slots: self.along(step, aim),
             submission: given.map_or_else(Uuid::new_v4, |s| s.id),
             rerun: !matches!(step.op, Op::Submit | Op::SubmitKnown),
             later: step.op == Op::SubmitLater,
         };
-        let was = self.m.state(slot);
+        let repeats = |slot: &usize| {
+            let mut same = known.iter().filter(|s| (s.id, s.slot) == (ask.submission, *slot));
+            same.any(|s| Some(s.job) == self.m.newest(*slot))
+        };
+        if step.op == Op::Resend && !ask.slots.iter().all(repeats) {
+            ask.slots = vec![step.slot];
+        }
         let answer = self.send(&ask).await;
-        let job = |body: &Value| body["images"][0]["jobs"][0].clone();
-        let told = class(&answer, |body| text(&job(body)["outcome"]));
-        self.hit(aim.row, was, &told)?;
+        let was = self.states();
         if step.op == Op::Intrude {
+            let told = class(&answer, |_| "taken".to_owned());
+            for slot in &ask.slots {
+                self.hit(aim.row, was[*slot], &told)?;
+            }
             return same("another's submission", told.as_str(), "409 submission_conflict");
         }
-        let made = job(&answer.json());
-        let (outcome, at) = match (step.op, aim.job) {
-            (Op::Resend, Some(at)) => (if was.ended() { "finished" } else { "attached" }, at),
+        let body = answer.json();
+        let images = images(&ask.slots);
+        for &slot in &ask.slots {
+            let image = images.iter().position(|image| *image == image_of(slot));
+            let jobs = body["images"][image.unwrap_or(0)]["jobs"].as_array();
+            let made = jobs.into_iter().flatten().find(|job| job["model"] == MODELS[model_of(slot)]);
+            self.submitted(step, &ask, slot, &class(&answer, |_| String::new()), made.unwrap_or(&Value::Null))?;
+        }
+        Ok(())
+    }
+
+    /// One slot's part of a submission's answer.
+    fn submitted(&mut self, step: Step, ask: &Ask, slot: usize, status: &str, made: &Value) -> Check {
+        let was = self.m.state(slot);
+        let row = match step.op {
+            Op::Resend => "same submission again",
+            Op::Rerun => "rerun",
+            Op::SubmitLater => "submit for later",
+            _ if self.m.result(slot).is_some() => "submit, a result is known",
+            _ => "submit",
+        };
+        self.hit(row, was, &format!("{status}{}", text(&made["outcome"])))?;
+        let (outcome, at) = match self.m.newest(slot) {
+            Some(at) if step.op == Op::Resend => (if was.ended() { "finished" } else { "attached" }, at),
             _ => self.m.submit(ask.user, slot, ask.rerun, ask.later),
         };
         let job = &mut self.m.jobs[at];
         if outcome == "created" {
-            job.id = Uuid::parse_str(&text(&made["id"])).map_err(|e| format!("{told}: {e}"))?;
+            job.id = Uuid::parse_str(&text(&made["id"])).map_err(|e| format!("{made}: {e}"))?;
         }
         let expected = json!([outcome, job.id, job.state.public()]);
         if step.op != Op::Resend {
@@ -58,24 +90,37 @@ impl World<'_> {
         same("a submission", json!([made["outcome"], made["id"], made["state"]]), expected)
     }
 
-    /// Uploads an image that the user has no title to; names it by its hash otherwise.
-    async fn send(&self, ask: &Ask) -> Answer {
-        let image = photo(image_of(ask.slot) as u64);
-        let model = MODELS[super::model::model_of(ask.slot)];
-        let params = json!({ model: { "variant": variant_of(ask.slot) } });
-        let run_at = (Utc::now() + TimeDelta::hours(1)).to_rfc3339();
-        if self.m.titles[ask.user][image_of(ask.slot)] {
-            let mut body = json!({ "images": [md5_of(&image)], "models": [model], "params": params, "rerun": ask.rerun,
-                                   "submission": ask.submission });
-            if ask.later {
-                body["run_at"] = json!(run_at);
-            }
-            return self.users[ask.user].post("/predict", body).await;
+    /// The slots of one request.
+    fn along(&self, step: Step, aim: Aim) -> Vec<usize> {
+        let titled = |slot: usize| self.m.titles[aim.user][image_of(slot)];
+        if step.pick / USERS % 2 == 1 || !titled(step.slot) {
+            return vec![step.slot];
         }
-        let form = Form::default().file("a.png", &image).text("models", model).text("params", &params.to_string());
-        let form = form.text("submission", &ask.submission.to_string()).text("rerun", &ask.rerun.to_string());
-        let form = if ask.later { form.text("run_at", &run_at) } else { form };
-        self.users[ask.user].upload(form).await
+        ops::slots(None).filter(|slot| titled(*slot) && variant_of(*slot) == variant_of(step.slot)).collect()
+    }
+
+    /// Uploads an image that the user has no title to; names images by their hashes otherwise.
+    async fn send(&self, ask: &Ask) -> Answer {
+        let mut models: Vec<&str> = ask.slots.iter().map(|slot| MODELS[model_of(*slot)]).collect();
+        models.sort_unstable();
+        models.dedup();
+        let variant = json!({ "variant": variant_of(ask.slots[0]) });
+        let params: BTreeMap<&str, &Value> = models.iter().map(|model| (*model, &variant)).collect();
+        let run_at = (Utc::now() + TimeDelta::hours(1)).to_rfc3339();
+        let client = &self.users[ask.user];
+        let image = |image: &usize| photo(*image as u64);
+        let images = images(&ask.slots);
+        if self.m.titles[ask.user][images[0]] {
+            let hashes: Vec<String> = images.iter().map(|i| md5_of(&image(i))).collect();
+            let run_at = ask.later.then_some(run_at);
+            let body = json!({ "images": hashes, "models": models, "params": params, "rerun": ask.rerun, "run_at": run_at,
+                               "submission": ask.submission });
+            return client.post("/predict", body).await;
+        }
+        let form = Form::default().file("a.png", &image(&images[0])).text("models", models[0]);
+        let form = form.text("params", &json!(params).to_string()).text("rerun", &ask.rerun.to_string());
+        let form = form.text("submission", &ask.submission.to_string());
+        client.upload(if ask.later { form.text("run_at", &run_at) } else { form }).await
     }
 
     pub async fn cancel(&mut self, step: Step, aim: Aim) -> Check {
@@ -112,19 +157,32 @@ impl World<'_> {
         same("a retry", (told, made), (format!("201 {outcome}"), Some(self.m.jobs[at].id)))
     }
 
-    pub async fn look(&mut self, step: Step, aim: Aim) -> Check {
-        let was = self.m.state(step.slot);
-        let model = MODELS[aim.model];
-        let answer = self.users[aim.user].get(&format!("/predict/{}", md5_of(&photo(image_of(step.slot) as u64)))).await;
-        let told = class(&answer, |body| text(&body["jobs"][model]["state"]));
-        self.hit(aim.row, was, &told)?;
-        match aim.job {
-            None => same("a look-up", told.as_str(), "404 not_found"),
-            Some(job) => {
-                let job = &self.m.jobs[job];
-                let shown = answer.json()["jobs"][model]["id"].clone();
-                same("a look-up", (told, shown), (format!("200 {}", job.state.public()), json!(job.id)))
-            }
+    /// Asks about all images at once.
+    pub async fn look(&mut self, aim: Aim) -> Check {
+        let was = self.states();
+        let images: Vec<String> = (0..IMAGES).map(|image| md5_of(&photo(image as u64))).collect();
+        let answer = self.users[aim.user].post("/predict/status", json!({ "images": images, "results": false })).await;
+        let body = answer.json();
+        same("a look-up", answer.status.as_u16(), 200)?;
+        for slot in ops::slots(None).filter(|&slot| ops::shows(&self.m, slot, aim.user)).collect::<Vec<_>>() {
+            let item = &body["items"][image_of(slot)];
+            let shown = &item["jobs"][MODELS[model_of(slot)]];
+            let told = match item["problem"]["status"].as_u64() {
+                Some(status) => format!("{status} {}", text(&item["problem"]["code"])),
+                None => format!("200 {}", text(&shown["state"])),
+            };
+            self.hit(aim.row, was[slot], &told)?;
+            let expected = self.m.newest(slot).map(|job| &self.m.jobs[job]);
+            let expected = expected.map_or(json!([null, null]), |job| json!([job.state.public(), job.id]));
+            same("a look-up", json!([shown["state"], shown["id"]]), expected)?;
         }
+        Ok(())
     }
+}
+
+/// The images of slots, each once.
+fn images(slots: &[usize]) -> Vec<usize> {
+    let mut images: Vec<usize> = slots.iter().map(|slot| image_of(*slot)).collect();
+    images.dedup();
+    images
 }

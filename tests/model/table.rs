@@ -51,6 +51,12 @@ impl Hits {
         table().contains_key(&(row, state)).then(|| self.0.get(&(row, state)).copied().unwrap_or(0))
     }
 
+    /// How many hits the pairs of a state lack together.
+    pub fn lacking(&self, state: State) -> u32 {
+        let rows = table().keys().filter(|pair| pair.1 == state);
+        rows.map(|pair| FLOOR - self.0.get(pair).copied().unwrap_or(0).min(FLOOR)).sum()
+    }
+
     pub fn add(&mut self, other: &Self) {
         for (pair, count) in &other.0 {
             *self.0.entry(*pair).or_default() += count;

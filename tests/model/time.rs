@@ -49,7 +49,9 @@ impl World<'_> {
                 aim.job.into_iter().for_each(|job| self.m.jobs[job].late = true);
             }
             Op::Outage => {
-                if let Some(session) = self.m.sessions.iter().rposition(|s| s.end.is_none()).filter(|_| step.pick % 2 == 0) {
+                if let Some(session) =
+                    self.m.sessions.iter().rposition(|s| s.end.is_none()).filter(|_| step.pick % 2 == 0)
+                {
                     self.fall_silent(session).await?;
                 }
             }

@@ -119,36 +119,45 @@ impl<'h> World<'h> {
     }
 
     /// Carries a step out, if it has a target, and compares.
-    pub async fn step(&mut self, step: Step) -> Check<bool> {
-        let Some(aim) = ops::aim(&self.m, step) else { return Ok(false) };
+    pub async fn step(&mut self, step: Step) -> Check {
+        let Some(aim) = ops::aim(&self.m, step) else { return Ok(()) };
         match step.op {
             Op::Submit | Op::SubmitKnown | Op::Rerun | Op::SubmitLater | Op::Resend | Op::Intrude => {
                 self.submit(step, aim).await?;
             }
             Op::Cancel | Op::CancelStranger | Op::CancelAdmin => self.cancel(step, aim).await?,
             Op::Retry | Op::RetryEarlier | Op::RetryStranger => self.retry(step, aim).await?,
-            Op::Look => self.look(step, aim).await?,
+            Op::Look => self.look(aim).await?,
             Op::Claim | Op::ClaimGone | Op::ClaimForeign | Op::Replay => self.claim(step, aim).await?,
             Op::Beat | Op::BeatEarlier | Op::BeatOther | Op::BeatGone | Op::BeatForeign => self.beat(step, aim).await?,
-            Op::Succeed | Op::SucceedTwice | Op::SucceedEmpty | Op::Reject | Op::TryAgain | Op::TryAgainLate | Op::Release
-            | Op::Repeat | Op::LateSuccess | Op::LateRelease | Op::Invent | Op::OtherSession | Op::OtherKey => {
+            Op::Succeed
+            | Op::SucceedTwice
+            | Op::SucceedEmpty
+            | Op::Reject
+            | Op::TryAgain
+            | Op::TryAgainLate
+            | Op::Release
+            | Op::Repeat
+            | Op::LateSuccess
+            | Op::LateRelease
+            | Op::Invent
+            | Op::OtherSession
+            | Op::OtherKey => {
                 self.complete(step, aim).await?;
             }
-            _ => self.without_answer(step, aim).await?,
+            _ => return self.without_answer(step, aim).await,
         }
-        self.compare().await?;
-        Ok(true)
+        self.compare().await
     }
 
     /// Operations whose effect shows only in the database.
     async fn without_answer(&mut self, step: Step, aim: Aim) -> Check {
-        let before = self.read().await?;
-        let was = self.states();
-        let over = match step.op {
-            Op::Rescue | Op::Die | Op::DieOverdue | Op::Deadline | Op::Outage => None,
-            Op::Expire | Op::ComeDue | Op::BeatWithout | Op::BeatWithoutLater => Some(vec![step.slot]),
-            Op::Leave | Op::Register | Op::Silence => Some(ops::slots(Some(aim.model)).collect()),
-            _ => Some(ops::slots(None).collect()),
+        let (before, was) = (self.m.rows(), self.states());
+        let told_of = |slot: &usize| match step.op {
+            Op::BeatWithout | Op::BeatWithoutLater => *slot == step.slot,
+            // Of the others, only what was not queued shows nothing by right.
+            Op::Expire | Op::ComeDue => *slot == step.slot || was[*slot].public() != "queued",
+            _ => true,
         };
         let mut rows = vec![aim.row; was.len()];
         match step.op {
@@ -162,15 +171,17 @@ impl<'h> World<'h> {
             Op::Sweep => self.sweep().await?,
             Op::Pause | Op::Resume => {
                 let paused = step.op == Op::Pause;
-                let answer = self.admin.patch(&format!("/models/{}", MODELS[aim.model]), json!({ "paused": paused })).await;
+                let answer =
+                    self.admin.patch(&format!("/models/{}", MODELS[aim.model]), json!({ "paused": paused })).await;
                 same("pause", answer.status.as_u16(), 200)?;
                 self.m.paused[aim.model] = paused;
             }
             op => rows = self.pass_time(op, step, aim).await?,
         }
-        let after = self.read().await?;
-        for slot in over.unwrap_or_else(|| ops::slots(None).collect()) {
-            // What came to be since is no slot's old newest job.
+        // Before and after are the database's as well as the model's: they are compared after every step.
+        self.compare().await?;
+        let after = self.m.rows();
+        for slot in ops::slots(None).filter(told_of).collect::<Vec<_>>() {
             let Some(job) = self.m.newest(slot) else { continue };
             let id = self.m.jobs[job].id;
             let told = told(before.get(&id), after.get(&id));
@@ -183,8 +194,11 @@ impl<'h> World<'h> {
     async fn compare(&mut self) -> Check {
         if std::mem::take(&mut self.m.jittered) {
             // However short a random back-off is, it does not pass within this case.
-            self.sql("UPDATE job SET run_at = clock_timestamp() + interval '1 hour' WHERE state = 'queued' AND NOT due", None)
-                .await?;
+            self.sql(
+                "UPDATE job SET run_at = clock_timestamp() + interval '1 hour' WHERE state = 'queued' AND NOT due",
+                None,
+            )
+            .await?;
         }
         let (real, model) = (self.read().await?, self.m.rows());
         for (id, expected) in &model {
@@ -271,15 +285,17 @@ impl<'h> World<'h> {
                 }
             }
         }
-        let sessions: Vec<(Uuid, Option<String>)> = sqlx::query_as("SELECT id, end_reason FROM worker_session ORDER BY id")
-            .fetch_all(self.app.ctx.db.pool())
-            .await
-            .map_err(|e| e.to_string())?;
+        let sessions: Vec<(Uuid, Option<String>)> =
+            sqlx::query_as("SELECT id, end_reason FROM worker_session ORDER BY id")
+                .fetch_all(self.app.ctx.db.pool())
+                .await
+                .map_err(|e| e.to_string())?;
         let end = |s: &Session| (s.id, s.end.map(|end| format!("{end:?}").to_lowercase()));
         let mut expected: Vec<_> = self.m.sessions.iter().map(end).collect();
         expected.sort();
         same("sessions", sessions, expected)?;
-        let ended = self.app.count("SELECT count(*) FROM job_event WHERE code IN ('succeeded', 'failed', 'cancelled')").await;
+        let ended =
+            self.app.count("SELECT count(*) FROM job_event WHERE code IN ('succeeded', 'failed', 'cancelled')").await;
         same("events of an end", ended, self.m.jobs.iter().filter(|j| j.state.ended()).count() as i64)
     }
 }
