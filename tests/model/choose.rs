@@ -1,55 +1,61 @@
-//! Chooses the next step: most often one that reaches, or leads to, what the table lacks the most; often one that
-//! makes crowds or failures; now and then just any.
+//! Chooses the next step: by a plan that leads to a pair of the table that is lacking, or the rarest pair that can be
+//! reached at once, or, now and then, just any.
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::model::{Model, SLOTS, State, WORKERS, model_of};
+use super::model::{How, Model, SLOTS, State, USERS, WORKERS, model_of};
 use super::ops::{self, Op, Step};
 use super::table::Hits;
 
-/// How many steps a drive lasts.
-const DRIVE: usize = 25;
-/// So many slots are in the state that lacks the most before its pairs are sought.
-const ENOUGH: usize = 2;
+/// How many steps one plan is followed.
+const PLAN: usize = 15;
 
-/// What is done again and again.
+const ENDED: [State; 4] = [State::Absent, State::Succeeded, State::Failed, State::Cancelled];
+const WAITS: [State; 2] = [State::Queued, State::Suspect];
+const RUNS: [State; 2] = [State::Running, State::Solo];
+
+/// What the next steps are about.
 #[derive(Clone, Copy)]
-enum Drive {
-    /// To one slot's running job.
-    One(Op, usize),
-    /// In the slots of a model all workers come to hold something, and then one dies.
-    Crowd(usize),
+enum Plan {
+    /// Any slots in this state.
+    Seek(State),
+    /// A job that was given back in this way, in this state.
+    After(How, State),
+    /// A job that fails in this way again and again.
+    Again(Op),
+    /// All workers of the slot's model come to hold something, and then one dies; the slot is in this state, if it can.
+    Crowd(State),
+    /// The slot's model is paused while it is in this state.
+    Pause(State),
 }
 
 pub struct Chooser {
     rng: StdRng,
-    drive: Drive,
+    plan: Plan,
+    slot: usize,
     left: usize,
 }
 
 impl Chooser {
     pub fn new(seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed), drive: Drive::Crowd(0), left: 0 }
+        Self { rng: StdRng::seed_from_u64(seed), plan: Plan::Seek(State::Queued), slot: 0, left: PLAN }
     }
 
     /// A step that has a target.
     pub fn next(&mut self, m: &Model, hits: &Hits) -> Step {
+        if self.left == 0 {
+            self.plan(hits);
+        }
+        self.left -= 1;
         let pairs = Op::ALL.iter().flat_map(|op| (0..SLOTS).map(move |slot| (*op, slot)));
         let all: Vec<Step> = pairs.map(|(op, slot)| self.random(op, slot)).collect();
         let count = |step: &Step| hits.of(ops::aim(m, *step)?.row, m.state(step.slot));
         let possible: Vec<(u32, Step)> = all.iter().filter_map(|step| Some((count(step)?, *step))).collect();
         let step = match self.rng.random_range(0..100) {
-            0..45 => {
-                let goal = State::ALL.into_iter().map(|(state, _)| state).max_by_key(|state| hits.lacking(*state));
-                let goal = goal.unwrap_or(State::Solo);
-                let there = (0..SLOTS).filter(|slot| m.state(*slot) == goal).count();
-                let lead = if there < ENOUGH { self.toward(m, goal) } else { None };
-                lead.or_else(|| self.rarest(possible.iter().filter(|(_, step)| m.state(step.slot) == goal)))
-            }
-            45..70 => self.rarest(possible.iter()),
-            70..95 => self.driven(m),
+            0..60 => self.planned(m, &possible),
+            60..96 => self.rarest(possible.iter()),
             _ => None,
         };
         let any = || possible.choose(&mut self.rng).map(|(_, step)| *step);
@@ -66,30 +72,92 @@ impl Chooser {
         rarest.choose(&mut self.rng).copied()
     }
 
-    /// A step on the way to a slot in that state, if there is a direct one.
-    fn toward(&mut self, m: &Model, goal: State) -> Option<Step> {
-        let ended = [State::Absent, State::Succeeded, State::Failed, State::Cancelled];
-        let waits = [State::Queued, State::Suspect];
-        let ways: &[(&[State], Op)] = match goal {
-            State::Solo => &[(&[State::Suspect], Op::Claim), (&[State::Running], Op::Die), (&waits, Op::Claim)],
-            State::Suspect => &[(&[State::Running], Op::Die), (&waits, Op::Claim)],
-            State::Running => &[(&waits, Op::Claim)],
-            State::Later => &[(&ended, Op::SubmitLater)],
-            State::Succeeded => &[(&[State::Running, State::Solo], Op::Succeed), (&waits, Op::Claim)],
-            State::Failed => &[(&waits, Op::Expire)],
-            State::Cancelled => &[(&waits, Op::CancelAdmin)],
-            State::Absent | State::Queued => &[],
+    /// Makes a plan for some pair that is lacking.
+    fn plan(&mut self, hits: &Hits) {
+        self.slot = self.rng.random_range(0..SLOTS);
+        self.left = PLAN;
+        let lacking = hits.lacking().choose(&mut self.rng).copied();
+        let (row, state) = lacking.unwrap_or(("claim, a suspect waits", State::Queued));
+        self.plan = match row {
+            "claim, paused" => Plan::Pause(state),
+            "rescue, third death alone" => Plan::Again(Op::Die),
+            "rescue, past its deadline, last try" => Plan::Again(Op::Deadline),
+            "failure, last try" => Plan::Again(Op::TryAgain),
+            "repeat of a failure" => Plan::After(How::Retry, state),
+            "repeat of a release" => Plan::After(How::Released, state),
+            "success, ended lease" | "release, ended lease" => Plan::After(How::Taken, state),
+            row if row.starts_with("claim, a suspect waits") => Plan::Crowd(state),
+            _ => Plan::Seek(state),
         };
-        for (from, op) in ways.iter().chain(&[(&ended[..], Op::Rerun)]) {
-            let slots: Vec<usize> = (0..SLOTS).filter(|slot| from.contains(&m.state(*slot))).collect();
-            if let Some(slot) = slots.choose(&mut self.rng) {
-                return Some(if *op == Op::Claim { self.claim(m, *slot, true) } else { self.random(*op, *slot) });
+        if matches!(self.plan, Plan::Again(_) | Plan::Crowd(_)) {
+            self.left *= 2;
+        }
+    }
+
+    fn planned(&mut self, m: &Model, possible: &[(u32, Step)]) -> Option<Step> {
+        let slot = self.slot;
+        let now = m.state(slot);
+        match self.plan {
+            Plan::Seek(goal) => {
+                let there = (0..SLOTS).any(|slot| m.state(slot) == goal);
+                let lead = if there { None } else { self.toward(m, goal, &(0..SLOTS).collect::<Vec<_>>()) };
+                lead.or_else(|| self.rarest(possible.iter().filter(|(_, step)| m.state(step.slot) == goal)))
             }
+            Plan::After(how, goal) => {
+                let back = m.newest(slot).is_some_and(|job| m.jobs[job].past.iter().any(|past| past.how == how));
+                let op = match how {
+                    How::Retry => Op::TryAgain,
+                    How::Released => Op::Release,
+                    How::Taken => Op::Die,
+                };
+                match (back, RUNS.contains(&now)) {
+                    (true, _) if now == goal => self.rarest(possible.iter().filter(|(_, step)| step.slot == slot)),
+                    (true, _) => self.toward(m, goal, &[slot]),
+                    (false, true) => Some(self.random(op, slot)),
+                    (false, false) => self.toward(m, State::Running, &[slot]),
+                }
+            }
+            Plan::Again(op) if RUNS.contains(&now) => Some(self.random(op, slot)),
+            Plan::Again(_) => self.toward(m, State::Running, &[slot]),
+            Plan::Crowd(goal) if now != goal && (goal.ended() || goal == State::Later) => self.toward(m, goal, &[slot]),
+            Plan::Crowd(_) => self.crowd(m),
+            Plan::Pause(goal) if now != goal && !m.paused[model_of(slot)] => self.toward(m, goal, &[slot]),
+            Plan::Pause(_) if m.paused[model_of(slot)] => Some(self.random(Op::Claim, slot)),
+            Plan::Pause(_) => Some(self.random(Op::Pause, slot)),
+        }
+    }
+
+    /// A step that brings one of these slots nearer to that state.
+    fn toward(&mut self, m: &Model, goal: State, among: &[usize]) -> Option<Step> {
+        let ways: &[(&[State], Op)] = match goal {
+            State::Solo => &[(&[State::Suspect], Op::Claim), (&[State::Running], Op::Die), (&WAITS, Op::Claim)],
+            State::Suspect => &[(&[State::Running], Op::Die), (&[State::Solo], Op::Release), (&WAITS, Op::Claim)],
+            State::Running => &[(&WAITS, Op::Claim)],
+            State::Queued => &[(&[State::Running], Op::Release)],
+            State::Later => &[(&RUNS, Op::TryAgain), (&ENDED, Op::SubmitLater), (&WAITS, Op::Claim)],
+            State::Succeeded => &[(&RUNS, Op::Succeed), (&WAITS, Op::Claim)],
+            State::Failed => &[(&RUNS, Op::Reject), (&WAITS, Op::Expire)],
+            State::Cancelled => &[(&RUNS, Op::CancelAdmin), (&WAITS, Op::CancelAdmin)],
+            State::Absent => &[],
+        };
+        for (from, op) in ways.iter().chain(&[(&ENDED[..], Op::Rerun), (&[State::Later], Op::ComeDue)]) {
+            let slots: Vec<usize> = among.iter().copied().filter(|slot| from.contains(&m.state(*slot))).collect();
+            let Some(slot) = slots.choose(&mut self.rng).copied() else { continue };
+            return Some(match op {
+                Op::Claim => self.claim(m, slot, true),
+                Op::Rerun if among.len() == 1 => self.alone(Op::Rerun, slot),
+                op => self.random(*op, slot),
+            });
         }
         None
     }
 
-    /// A claim of one job by a worker that holds nothing, or does, or what makes that possible.
+    /// A submission for this slot alone.
+    fn alone(&mut self, op: Op, slot: usize) -> Step {
+        Step { op, slot, pick: USERS + self.rng.random_range(0..USERS) }
+    }
+
+    /// A claim of one job, two or all by a worker that holds nothing, or does, or what makes that possible.
     fn claim(&mut self, m: &Model, slot: usize, empty: bool) -> Step {
         let model = model_of(slot);
         let live = ops::live_sessions(m, model);
@@ -99,7 +167,7 @@ impl Chooser {
         if m.paused[model] {
             self.random(Op::Resume, slot)
         } else if let Some(at) = fit.choose(&mut self.rng) {
-            Step { op: Op::Claim, slot, pick: *at }
+            Step { op: Op::Claim, slot, pick: *at + 2 * live.len() * self.rng.random_range(0..40) }
         } else if let Some(worker) = (0..WORKERS).find(over) {
             Step { op: Op::Register, slot, pick: worker }
         } else {
@@ -107,39 +175,28 @@ impl Chooser {
         }
     }
 
-    /// The next step of the drive.
-    fn driven(&mut self, m: &Model) -> Option<Step> {
-        if self.left == 0 {
-            self.left = DRIVE;
-            let slot = self.rng.random_range(0..SLOTS);
-            let often = [Op::Die, Op::TryAgain, Op::TryAgain, Op::Deadline].choose(&mut self.rng);
-            let one = often.filter(|_| self.rng.random_bool(0.5));
-            self.drive = one.map_or(Drive::Crowd(slot), |op| Drive::One(*op, slot));
+    fn crowd(&mut self, m: &Model) -> Option<Step> {
+        let model = model_of(self.slot);
+        let live = ops::live_sessions(m, model);
+        let state = |wanted: &[State]| {
+            ops::slots(Some(model)).find(|slot| *slot != self.slot && wanted.contains(&m.state(*slot)))
+        };
+        if let Some(slot) = state(&[State::Suspect]) {
+            let second = |s: &usize| !m.held(*s).is_empty() && !m.sessions[*s].reserved && m.other_reserved(*s);
+            return match (self.rng.random_range(0..10), live.iter().position(second)) {
+                (0..5, Some(pick)) => Some(Step { op: Op::Claim, slot, pick }),
+                (0..7, _) if m.suspects(model).len() > 1 => Some(self.claim(m, slot, true)),
+                (7, _) => state(&ENDED).map(|slot| self.alone(Op::Rerun, slot)),
+                _ => Some(self.claim(m, slot, false)),
+            };
         }
-        self.left -= 1;
-        match self.drive {
-            Drive::One(op, slot) => Some(match m.state(slot) {
-                State::Absent | State::Succeeded | State::Failed | State::Cancelled => self.random(Op::Rerun, slot),
-                State::Later => self.random(Op::ComeDue, slot),
-                State::Queued | State::Suspect => self.claim(m, slot, true),
-                State::Running | State::Solo => self.random(op, slot),
-            }),
-            Drive::Crowd(of) => {
-                let slots: Vec<usize> = ops::slots(Some(model_of(of))).collect();
-                let state = |wanted: &[State]| slots.iter().copied().find(|slot| wanted.contains(&m.state(*slot)));
-                if let Some(slot) = state(&[State::Suspect]) {
-                    return Some(self.claim(m, slot, false));
-                }
-                let holding = ops::live_sessions(m, model_of(of)).iter().filter(|s| !m.held(**s).is_empty()).count();
-                if holding == WORKERS {
-                    return state(&[State::Running]).map(|slot| self.random(Op::Die, slot));
-                }
-                if let Some(slot) = state(&[State::Queued]) {
-                    return Some(self.claim(m, slot, true));
-                }
-                state(&[State::Absent, State::Succeeded, State::Failed, State::Cancelled])
-                    .map(|slot| self.random(Op::Rerun, slot))
-            }
+        if live.iter().filter(|s| !m.held(**s).is_empty()).count() == WORKERS {
+            return state(&[State::Running]).map(|slot| self.random(Op::Die, slot));
+        }
+        match (state(&[State::Queued]), state(&ENDED)) {
+            (Some(slot), _) => Some(self.claim(m, slot, true)),
+            (None, Some(slot)) => Some(self.alone(Op::Rerun, slot)),
+            (None, None) => None,
         }
     }
 }

@@ -2,8 +2,8 @@
 //! PostgreSQL and Redis. `table.md` says what each operation is answered with in each state; every pair of it is
 //! reached.
 //!
-//! `MODEL_SEED` takes the choices of an earlier run again, as far as the service answers the same; `MODEL_STEPS` changes
-//! the length; `MODEL_CASE` runs one list of steps, as a failure prints it.
+//! `MODEL_SEED` takes the choices of an earlier run again, as far as the service answers the same; `MODEL_STEPS` makes so
+//! many steps, whatever they reach; `MODEL_CASE` runs one list of steps, as a failure prints it.
 
 mod choose;
 mod leases;
@@ -17,21 +17,23 @@ mod time;
 mod workers;
 mod world;
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
+use tokio::task::JoinSet;
 
 use self::choose::Chooser;
 use self::ops::Step;
 use self::table::{FLOOR, Hits};
 use self::world::{Check, World};
 
-/// Steps of a run of the ordinary length, over all lanes.
-const STEPS: usize = 8_000;
+/// Steps of a run at least, and at most: within them, it goes on until every pair of the table was reached.
+const STEPS: RangeInclusive<usize> = 4_000..=16_000;
 /// Steps of one case, which has a database of its own.
 const CASE: usize = 200;
 /// Cases that run at once.
-const LANES: u64 = 2;
+const LANES: u32 = 2;
 /// After so many steps the slower comparison is made.
 const MORE_EVERY: usize = 25;
 /// How long a failing case is made shorter.
@@ -49,25 +51,38 @@ async fn the_service_does_what_the_model_says() {
     }
     let of_env = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seed = of_env("MODEL_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-    let steps = of_env("MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
-    println!("MODEL_SEED={seed} MODEL_STEPS={steps}");
-    let lanes =
-        (0..LANES).map(|lane| tokio::spawn(run_lane(Chooser::new(seed * LANES + lane), steps / LANES as usize)));
+    let asked = of_env("MODEL_STEPS").map(|steps| steps as usize);
+    let steps = asked.map_or(STEPS, |steps| steps..=steps);
+    println!("MODEL_SEED={seed}");
+    let mut lanes = JoinSet::new();
+    for lane in 0..LANES {
+        lanes.spawn(run_lane(Chooser::new(seed * u64::from(LANES) + u64::from(lane)), steps.clone()));
+    }
     let mut hits = Hits::default();
-    for lane in futures_util::future::join_all(lanes).await {
+    let mut made = 0;
+    while let Some(lane) = lanes.join_next().await {
         match lane.expect("a lane") {
-            Ok(lane) => hits.add(&lane),
-            Err((case, wrong)) => fail(seed, case, &wrong).await,
+            Ok((lane, steps)) => {
+                hits.add(&lane);
+                made += steps;
+            }
+            Err((case, wrong)) => {
+                lanes.abort_all();
+                fail(seed, case, &wrong).await
+            }
         }
     }
-    let missing = hits.missing();
+    let missing = hits.missing(FLOOR);
     let short = missing.iter().map(|(count, pair)| format!("{count:>4}  {pair}")).collect::<Vec<_>>().join("\n");
+    let pairs = table::table().len();
     println!(
-        "{} pairs of the table, {} reached fewer than {FLOOR} times\n{short}",
-        table::table().len(),
+        "{made} steps; of {pairs} pairs of the table {} were reached fewer than {FLOOR} times\n{short}",
         missing.len()
     );
-    assert!(missing.is_empty() || steps < STEPS, "MODEL_SEED={seed}: pairs of the table were hardly reached:\n{short}");
+    assert!(
+        missing.is_empty() || asked.is_some(),
+        "MODEL_SEED={seed}: pairs of the table were hardly reached:\n{short}"
+    );
 }
 
 /// Shrinks a failing case and reports it.
@@ -86,17 +101,18 @@ async fn fail(seed: u64, case: Vec<Step>, wrong: &str) -> ! {
     panic!("MODEL_SEED={seed}: {last}\nrun it again with\nMODEL_CASE='{list}'");
 }
 
-/// Runs cases one after the other; what is rare so far is sought by the next.
-async fn run_lane(mut chooser: Chooser, steps: usize) -> Result<Hits, Failure> {
+/// Runs cases one after the other until the lane has done its share; what is rare so far is sought by the next.
+async fn run_lane(mut chooser: Chooser, steps: RangeInclusive<usize>) -> Result<(Hits, usize), Failure> {
+    let (least, most) = (steps.start() / LANES as usize, steps.end() / LANES as usize);
     let mut hits = Hits::default();
-    let mut left = steps;
-    while left > 0 {
+    let mut made = 0;
+    while made < least || (made < most && !hits.missing(FLOOR.div_ceil(LANES)).is_empty()) {
         let mut case = Vec::new();
-        let count = left.min(CASE);
+        let count = CASE.min(most - made);
         run_case(&mut chooser, &mut hits, &mut case, count).await.map_err(|wrong| (case, wrong))?;
-        left -= count;
+        made += count;
     }
-    Ok(hits)
+    Ok((hits, made))
 }
 
 async fn run_case(chooser: &mut Chooser, hits: &mut Hits, case: &mut Vec<Step>, count: usize) -> Check {

@@ -12,7 +12,7 @@ pub const USERS: usize = 2;
 pub const WORKERS: usize = 3;
 /// A slot is a key of the single flight: image × model × one of two params.
 pub const SLOTS: usize = IMAGES * MODELS.len() * 2;
-pub const MAX_ATTEMPTS: i16 = 3;
+pub const MAX_ATTEMPTS: i16 = 2;
 pub const DEATHS_MAX: i16 = 3;
 
 /// The state of a slot's newest job, as the table's columns name it.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::model::State;
 
-/// Every pair of the table is reached at least so often in a run of the ordinary length.
+/// Every pair of the table is reached at least so often in a run.
 pub const FLOOR: u32 = 20;
 const TABLE: &str = include_str!("table.md");
 
@@ -51,10 +51,16 @@ impl Hits {
         table().contains_key(&(row, state)).then(|| self.0.get(&(row, state)).copied().unwrap_or(0))
     }
 
-    /// How many hits the pairs of a state lack together.
-    pub fn lacking(&self, state: State) -> u32 {
-        let rows = table().keys().filter(|pair| pair.1 == state);
-        rows.map(|pair| FLOOR - self.0.get(pair).copied().unwrap_or(0).min(FLOOR)).sum()
+    /// The pairs of which a lane lacks some of its share, each as often as it lacks them.
+    pub fn lacking(&self) -> Vec<(&'static str, State)> {
+        let mut lacking: Vec<(&'static str, State)> = Vec::new();
+        for pair in table().keys() {
+            let count = FLOOR.div_ceil(super::LANES).saturating_sub(self.0.get(pair).copied().unwrap_or(0));
+            lacking.extend((0..count).map(|_| *pair));
+        }
+        // The order of a map is another one in every run.
+        lacking.sort();
+        lacking
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -63,11 +69,11 @@ impl Hits {
         }
     }
 
-    /// The pairs that were reached too seldom, the rarest first.
-    pub fn missing(&self) -> Vec<(u32, String)> {
+    /// The pairs that were reached more seldom than that, the rarest first.
+    pub fn missing(&self, floor: u32) -> Vec<(u32, String)> {
         let short = |(row, state): &(&'static str, State)| {
             let count = self.of(row, *state).unwrap_or(0);
-            (count < FLOOR).then(|| (count, format!("{row} × {state:?}")))
+            (count < floor).then(|| (count, format!("{row} × {state:?}")))
         };
         let mut missing: Vec<_> = table().keys().filter_map(short).collect();
         missing.sort();

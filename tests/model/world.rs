@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::model::{IMAGES, MODELS, Model, Row, Session, State, USERS, WORKERS, image_of, model_of};
+use super::model::{IMAGES, MAX_ATTEMPTS, MODELS, Model, Row, Session, State, USERS, WORKERS, image_of, model_of};
 use super::ops::{self, Aim, Op, Step};
 use super::table::Hits;
 use crate::support::images::{md5_of, photo};
@@ -64,7 +64,7 @@ impl<'h> World<'h> {
             }
         }
         for (model, base, cap) in [(MODELS[0], 0, 0), (MODELS[1], 3600, 86_400)] {
-            let policy = json!({ "max_attempts": 3, "backoff_base_s": base, "backoff_cap_s": cap });
+            let policy = json!({ "max_attempts": MAX_ATTEMPTS, "backoff_base_s": base, "backoff_cap_s": cap });
             same("policy", world.admin.patch(&format!("/models/{model}"), policy).await.status.as_u16(), 200)?;
         }
         // The first tick spares everybody.
