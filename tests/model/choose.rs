@@ -9,8 +9,8 @@ use super::model::{How, Model, SLOTS, State, USERS, WORKERS, model_of};
 use super::ops::{self, Op, Step};
 use super::table::Hits;
 
-/// How many steps one plan is followed.
-const PLAN: usize = 15;
+/// How many steps one plan is followed at most.
+const PLAN: usize = 30;
 
 const ENDED: [State; 4] = [State::Absent, State::Succeeded, State::Failed, State::Cancelled];
 const WAITS: [State; 2] = [State::Queued, State::Suspect];
@@ -36,16 +36,19 @@ pub struct Chooser {
     plan: Plan,
     slot: usize,
     left: usize,
+    /// The pair that the plan is for, and how often it had been reached before.
+    pair: (&'static str, State, u32),
 }
 
 impl Chooser {
     pub fn new(seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed), plan: Plan::Seek(State::Queued), slot: 0, left: PLAN }
+        let pair = ("", State::Queued, 0);
+        Self { rng: StdRng::seed_from_u64(seed), plan: Plan::Seek(State::Queued), slot: 0, left: 0, pair }
     }
 
     /// A step that has a target.
     pub fn next(&mut self, m: &Model, hits: &Hits) -> Step {
-        if self.left == 0 {
+        if self.left == 0 || hits.of(self.pair.0, self.pair.1) > Some(self.pair.2) {
             self.plan(hits);
         }
         self.left -= 1;
@@ -54,8 +57,8 @@ impl Chooser {
         let count = |step: &Step| hits.of(ops::aim(m, *step)?.row, m.state(step.slot));
         let possible: Vec<(u32, Step)> = all.iter().filter_map(|step| Some((count(step)?, *step))).collect();
         let step = match self.rng.random_range(0..100) {
-            0..60 => self.planned(m, &possible),
-            60..96 => self.rarest(possible.iter()),
+            0..70 => self.planned(m, &possible),
+            70..96 => self.rarest(possible.iter()),
             _ => None,
         };
         let any = || possible.choose(&mut self.rng).map(|(_, step)| *step);
@@ -89,9 +92,7 @@ impl Chooser {
             row if row.starts_with("claim, a suspect waits") => Plan::Crowd(state),
             _ => Plan::Seek(state),
         };
-        if matches!(self.plan, Plan::Again(_) | Plan::Crowd(_)) {
-            self.left *= 2;
-        }
+        self.pair = (row, state, hits.of(row, state).unwrap_or(0));
     }
 
     fn planned(&mut self, m: &Model, possible: &[(u32, Step)]) -> Option<Step> {
@@ -190,10 +191,15 @@ impl Chooser {
                 _ => Some(self.claim(m, slot, false)),
             };
         }
+        let most = live.iter().copied().max_by_key(|s| m.held(*s).len());
         if live.iter().filter(|s| !m.held(**s).is_empty()).count() == WORKERS {
-            return state(&[State::Running]).map(|slot| self.random(Op::Die, slot));
+            // Who dies leaves as many suspects as can be.
+            let slot = most.and_then(|s| m.held(s).first().map(|job| m.jobs[*job].slot));
+            return slot.map(|slot| self.random(Op::Die, slot));
         }
+        let busy = ops::slots(Some(model)).filter(|slot| m.state(*slot).live()).count();
         match (state(&[State::Queued]), state(&ENDED)) {
+            (_, Some(slot)) if busy <= WORKERS => Some(self.alone(Op::Rerun, slot)),
             (Some(slot), _) => Some(self.claim(m, slot, true)),
             (None, Some(slot)) => Some(self.alone(Op::Rerun, slot)),
             (None, None) => None,
