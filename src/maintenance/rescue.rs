@@ -29,12 +29,13 @@ pub async fn rescue(ctx: &Ctx) -> Result<()> {
             if !upkeep::try_tick(&mut tx, "rescue").await? {
                 return Ok(Vec::new());
             }
-            let away_s = upkeep::stamp_tick(&mut tx, "rescue").await?;
-            if away_s.is_none_or(|s| s > 2.0 * every_s) {
+            let stamp = upkeep::stamp_tick(&mut tx, "rescue").await?;
+            if stamp.away_s.is_none_or(|s| s > 2.0 * every_s) {
                 // The service was away, not the workers: nobody is called dead for our absence.
                 workers::extend_all(&mut tx, ctx.limits.lease_s).await?;
             }
-            workers::give_up(&mut tx, ROWS_MAX).await?;
+            // Whoever lived when this tick began: it may itself have stood still since, and beats with it.
+            workers::give_up(&mut tx, stamp.at, ROWS_MAX).await?;
             let locked = moves::lock_orphans(&mut tx, ROWS_MAX).await?;
             let moved = moves::rescue(&mut tx, rand::random(), &locked).await?;
             tx.commit().await?;

@@ -37,21 +37,28 @@ pub async fn try_tick(db: &mut PgConnection, tick: &str) -> sqlx::Result<bool> {
         .await
 }
 
-/// Writes down that a tick ran, and answers how many seconds ago it last did (nothing at the first).
-pub async fn stamp_tick(db: &mut PgConnection, tick: &str) -> sqlx::Result<Option<f64>> {
-    let before: Option<f64> =
-        sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp() - last_at)::float8 FROM tick WHERE name = $1")
-            .bind(tick)
-            .fetch_optional(&mut *db)
-            .await?;
-    sqlx::query(
-        "INSERT INTO tick (name, last_at) VALUES ($1, clock_timestamp())
-         ON CONFLICT ON CONSTRAINT tick_pkey DO UPDATE SET last_at = excluded.last_at",
+/// When a tick began, and how many seconds after the one before (nothing at the first).
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    pub at: DateTime<Utc>,
+    pub away_s: Option<f64>,
+}
+
+/// Writes down that a tick begins. One reading of the clock for both: a pause between two would be nobody's.
+pub async fn stamp_tick(db: &mut PgConnection, tick: &str) -> sqlx::Result<Stamp> {
+    let (at, away_s) = sqlx::query_as(
+        "WITH now AS MATERIALIZED (SELECT clock_timestamp() AS at
+         ), before AS MATERIALIZED (SELECT last_at FROM tick WHERE name = $1
+         ), put AS (
+           INSERT INTO tick (name, last_at) SELECT $1, at FROM now
+           ON CONFLICT ON CONSTRAINT tick_pkey DO UPDATE SET last_at = excluded.last_at
+         )
+         SELECT now.at, extract(epoch FROM now.at - before.last_at)::float8 FROM now LEFT JOIN before ON true",
     )
     .bind(tick)
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(before)
+    Ok(Stamp { at, away_s })
 }
 
 /// How far ahead partitions are made, in days. Until then rows fall into a DEFAULT partition, so nothing fails

@@ -236,20 +236,21 @@ pub async fn leave(db: &mut PgConnection, session: Uuid, key: &str) -> sqlx::Res
     Ok(Some(held))
 }
 
-/// Gives up at most `limit` sessions whose time has passed; a session given up stays so. Answers how many.
-pub async fn give_up(db: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+/// Gives up at most `limit` sessions whose time had passed at an instant; a session given up stays so. Answers how many.
+pub async fn give_up(db: &mut PgConnection, at: DateTime<Utc>, limit: i64) -> sqlx::Result<u64> {
     let done = sqlx::query(
         "WITH late AS (
-           SELECT id FROM worker_session WHERE ended_at IS NULL AND alive_until < clock_timestamp()
+           SELECT id FROM worker_session WHERE ended_at IS NULL AND alive_until < $2
            ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
          ), made AS (
            UPDATE worker_session AS s SET ended_at = clock_timestamp(), end_reason = 'lost'
-           FROM late WHERE s.id = late.id AND s.ended_at IS NULL AND s.alive_until < clock_timestamp()
+           FROM late WHERE s.id = late.id AND s.ended_at IS NULL AND s.alive_until < $2
            RETURNING s.id, s.key_id, s.model
          )
          INSERT INTO job_event (code, key_id, session_id, model) SELECT 'worker_lost', key_id, id, model FROM made",
     )
     .bind(limit)
+    .bind(at)
     .execute(db)
     .await?;
     Ok(done.rows_affected())
