@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::api::{Api, Body};
+use crate::faults::clock;
 use crate::ledger::{Fact, Ledger};
 use crate::parts::Role;
-use crate::setting;
+use crate::{now_s, setting};
 
 /// How long it waits for an answer that does not itself wait.
 const WAIT: Duration = Duration::from_secs(6);
@@ -82,25 +83,34 @@ async fn beat(api: Api, now: Arc<Mutex<Session>>, lease_s: f64) {
     let mut at = 0;
     loop {
         tokio::time::sleep(period).await;
-        let (path, body) = {
+        let (id, body) = {
             let session = lock(&now);
+            if session.id.is_nil() {
+                continue;
+            }
             let held: Vec<Value> = session.held.iter().map(|(id, no)| json!({"id": id, "lease_no": no})).collect();
-            (format!("/workers/{}/heartbeat", session.id), Body::Json(json!({ "jobs": held })))
+            (session.id, Body::Json(json!({ "jobs": held })))
         };
+        let path = format!("/workers/{id}/heartbeat");
         for _ in 0..3 {
             match api.ask(at, Method::POST, &path, &body, period).await {
                 Ok((200, answer)) => {
                     let stop = answer["stop"].as_array().into_iter().flatten();
-                    lock(&now).stopped.extend(stop.filter_map(|id| id.as_str().map(str::to_owned)));
+                    let mut session = lock(&now);
+                    // An answer may come after the session that it is about.
+                    if session.id == id {
+                        session.stopped.extend(stop.filter_map(|id| id.as_str().map(str::to_owned)));
+                    }
                     break;
                 }
                 Ok((410, _)) => {
-                    eprintln!("{} given up", crate::faults::clock(crate::now_s()));
-                    lock(&now).over = true;
+                    eprintln!("{} {id} was given up", clock(now_s()));
+                    let mut session = lock(&now);
+                    session.over |= session.id == id;
                     break;
                 }
                 failed => {
-                    eprintln!("{} beat {}: {failed:?}", crate::faults::clock(crate::now_s()), at % 3);
+                    eprintln!("{} beat {}: {failed:?}", clock(now_s()), at % 3);
                     at += 1;
                 }
             }
