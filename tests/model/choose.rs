@@ -5,8 +5,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::model::{How, Model, SLOTS, State, USERS, WORKERS, model_of};
 use super::ops::{self, Op, Step};
+use super::state::{How, Model, SLOTS, State, USERS, WORKERS, model_of};
 use super::table::Hits;
 
 /// How many steps one plan is followed at most.

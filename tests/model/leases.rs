@@ -1,7 +1,7 @@
 //! What workers may say of a slot's newest job: about a lease that is, was, or never was.
 
-use super::model::{How, MAX_ATTEMPTS, Model, State, model_of};
 use super::ops::{Op, live_sessions};
+use super::state::{How, MAX_ATTEMPTS, Model, State, model_of};
 
 /// A row of the table, who speaks, and of which lease.
 pub type Lease = (&'static str, usize, i64);

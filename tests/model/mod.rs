@@ -6,12 +6,14 @@
 //! many steps, whatever they reach; `MODEL_CASE` runs one list of steps, as a failure prints it.
 
 mod choose;
+mod compare;
+mod grants;
 mod leases;
-mod model;
 mod ops;
 mod people;
 mod rules;
 mod shrink;
+mod state;
 mod table;
 mod time;
 mod workers;
@@ -68,7 +70,7 @@ async fn the_service_does_what_the_model_says() {
             }
             Err((case, wrong)) => {
                 lanes.abort_all();
-                fail(seed, case, &wrong).await
+                fail(seed, case, &wrong).await;
             }
         }
     }

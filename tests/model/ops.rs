@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::leases::leases;
-use super::model::{End, Job, MAX_ATTEMPTS, MODELS, Model, SLOTS, State, USERS, WORKERS, image_of, model_of};
+use super::state::{End, Job, MAX_ATTEMPTS, MODELS, Model, SLOTS, State, USERS, WORKERS, image_of, model_of};
 
 macro_rules! operations {
     ($($name:ident),* $(,)?) => {

@@ -6,8 +6,8 @@ use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::model::{IMAGES, MODELS, Submission, USERS, image_of, model_of, variant_of};
 use super::ops::{self, Aim, Op, Step};
+use super::state::{IMAGES, MODELS, Submission, USERS, image_of, model_of, variant_of};
 use super::world::{Check, World, class, same, text};
 use crate::support::images::{md5_of, photo};
 use crate::support::{Answer, Form};

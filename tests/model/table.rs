@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use super::model::State;
+use super::state::State;
 
 /// Every pair of the table is reached at least so often in a run.
 pub const FLOOR: u32 = 20;

@@ -2,8 +2,8 @@
 
 use darkroom::maintenance;
 
-use super::model::How;
 use super::ops::{self, Aim, Op, Step};
+use super::state::How;
 use super::world::{Check, World, same};
 
 const SILENT: &str = "UPDATE worker_session SET alive_until = clock_timestamp() - interval '1 s' WHERE id = $1";
@@ -14,7 +14,7 @@ const TIME_LEFT: &str = "UPDATE job SET finish_by = clock_timestamp() + interval
 const TIME_COME: &str = "UPDATE job SET run_at = clock_timestamp() WHERE id = $1 AND NOT due";
 const LONG_AWAY: &str = "UPDATE tick SET last_at = clock_timestamp() - interval '10 min' WHERE name = 'rescue'";
 const NEVER_AWAY: &str = "UPDATE tick SET last_at = clock_timestamp() WHERE name = 'rescue'";
-const HELD_LONG: &str = "UPDATE job SET started_at = started_at - interval '10 min' WHERE id = $1";
+const HELD_LONG: &str = "UPDATE job SET started_at = started_at - interval '2 hours' WHERE id = $1";
 
 impl World<'_> {
     /// Ages what the operation is about and lets the tick see it; answers the row that each slot's newest job is in.
@@ -50,7 +50,7 @@ impl World<'_> {
             }
             Op::Outage => {
                 if let Some(session) =
-                    self.m.sessions.iter().rposition(|s| s.end.is_none()).filter(|_| step.pick % 2 == 0)
+                    self.m.sessions.iter().rposition(|s| s.end.is_none()).filter(|_| step.pick.is_multiple_of(2))
                 {
                     self.fall_silent(session).await?;
                 }

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::grants::Grant;
 use super::leases::leases;
-use super::model::{State, model_of};
 use super::ops::{self, Aim, Op, Step};
-use super::rules::{Grant, Said};
+use super::rules::Said;
+use super::state::{State, model_of};
 use super::world::{Check, World, class, same, text};
 use crate::support::{Answer, Client};
 

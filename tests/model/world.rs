@@ -1,16 +1,13 @@
 //! A case: the model and the real service side by side, step by step.
 
-use std::collections::BTreeMap;
-
 use darkroom::maintenance;
 use serde_json::{Value, json};
-use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::model::{IMAGES, MAX_ATTEMPTS, MODELS, Model, Row, Session, State, USERS, WORKERS, image_of, model_of};
+use super::compare::told;
 use super::ops::{self, Aim, Op, Step};
+use super::state::{End, MAX_ATTEMPTS, MODELS, Model, Session, State, WORKERS};
 use super::table::Hits;
-use crate::support::images::{md5_of, photo};
 use crate::support::{Answer, Client, TestApp};
 
 /// What went wrong, for people.
@@ -47,7 +44,8 @@ pub struct World<'h> {
 
 impl<'h> World<'h> {
     pub async fn new(hits: &'h mut Hits) -> Check<Self> {
-        let app = TestApp::new().await;
+        // Leases pass by ageing rows only, however slow the machine is.
+        let app = TestApp::with(|settings| settings.lease_s = 3_600.0).await;
         let admin = app.admin().await;
         let mut users = Vec::new();
         for name in ["ines", "jo"] {
@@ -110,7 +108,7 @@ impl<'h> World<'h> {
         let same_instance = |s: &Session| s.model == model && s.worker == worker && s.end.is_none();
         match self.m.sessions.iter_mut().rfind(|s| same_instance(s)) {
             Some(old) if !old.late => return same("registration", (answer.status.as_u16(), id), (200, old.id)),
-            Some(old) => old.end = Some(super::model::End::Lost),
+            Some(old) => old.end = Some(End::Lost),
             None => {}
         }
         same("registration", answer.status.as_u16(), 201)?;
@@ -190,56 +188,6 @@ impl<'h> World<'h> {
         Ok(())
     }
 
-    /// Compares every job and archived job with the model.
-    async fn compare(&mut self) -> Check {
-        if std::mem::take(&mut self.m.jittered) {
-            // However short a random back-off is, it does not pass within this case.
-            self.sql(
-                "UPDATE job SET run_at = clock_timestamp() + interval '1 hour' WHERE state = 'queued' AND NOT due",
-                None,
-            )
-            .await?;
-        }
-        let (real, model) = (self.read().await?, self.m.rows());
-        for (id, expected) in &model {
-            let got = real.get(id).ok_or_else(|| format!("job {id} is gone; the model says {expected:?}"))?;
-            if got != expected {
-                return Err(format!("job {id}:\n  got            {got:?}\n  the model says {expected:?}"));
-            }
-        }
-        same("jobs", real.len(), model.len())
-    }
-
-    /// Every job as it is stored, live or ended.
-    async fn read(&self) -> Check<BTreeMap<Uuid, Row>> {
-        let rows = sqlx::query(
-            "SELECT id, state::text, NULL AS reason, attempt, deaths, lease_no, session_id, claim_id, due, suspect, retry_of FROM job
-             UNION ALL
-             SELECT id, state::text, reason::text, attempt, deaths, lease_no, session_id, NULL, false, false, retry_of FROM job_archive",
-        );
-        let rows = rows.fetch_all(self.app.ctx.db.pool()).await.map_err(|e| e.to_string())?;
-        let mut read = BTreeMap::new();
-        for row in rows {
-            let id: Uuid = row.get(0);
-            let job = Row {
-                state: row.get(1),
-                reason: row.get(2),
-                attempt: row.get(3),
-                deaths: row.get(4),
-                lease_no: row.get(5),
-                session: row.get(6),
-                claim: row.get(7),
-                due: row.get(8),
-                suspect: row.get(9),
-                retry_of: row.get(10),
-            };
-            if let Some(first) = read.insert(id, job) {
-                return Err(format!("job {id} is there twice: {first:?} and {:?}", read[&id]));
-            }
-        }
-        Ok(read)
-    }
-
     /// Ages rows: the statement's only parameter is a job or a session.
     pub async fn sql(&self, sql: &'static str, id: Option<Uuid>) -> Check {
         let query = sqlx::query(sql);
@@ -257,59 +205,5 @@ impl<'h> World<'h> {
             deleted.map_err(|e| e.to_string())?;
         }
         Ok(())
-    }
-
-    /// After a whole sweep the queues show exactly what may be claimed from them.
-    async fn sweep(&mut self) -> Check {
-        self.app.sweep().await;
-        for (model, name) in MODELS.iter().enumerate() {
-            let depth = self.app.ctx.index.depth(name).await;
-            same("the queue's depth after a sweep", depth, Some(self.m.claimable(model).len() as u64))?;
-        }
-        Ok(())
-    }
-
-    /// The slower comparison: look-ups, sessions, and one end per job.
-    pub async fn compare_more(&self) -> Check {
-        for user in 0..USERS {
-            for image in (0..IMAGES).filter(|image| self.m.titles[user][*image]) {
-                let path = format!("/predict/{}", md5_of(&photo(image as u64)));
-                let seen = self.users[user].get(&path).await.json();
-                for (model, name) in MODELS.iter().enumerate() {
-                    let of = |slot: usize| image_of(slot) == image && model_of(slot) == model;
-                    let newest = self.m.jobs.iter().rfind(|j| of(j.slot));
-                    let shown = newest.map_or(json!([null, null]), |j| json!([j.id, j.state.public()]));
-                    same(&path, json!([seen["jobs"][name]["id"], seen["jobs"][name]["state"]]), shown)?;
-                    let success = self.m.jobs.iter().rfind(|j| of(j.slot) && j.state == State::Succeeded);
-                    same(&path, &seen["results"][name]["job"], &success.map_or(Value::Null, |j| json!(j.id)))?;
-                }
-            }
-        }
-        let sessions: Vec<(Uuid, Option<String>)> =
-            sqlx::query_as("SELECT id, end_reason FROM worker_session ORDER BY id")
-                .fetch_all(self.app.ctx.db.pool())
-                .await
-                .map_err(|e| e.to_string())?;
-        let end = |s: &Session| (s.id, s.end.map(|end| format!("{end:?}").to_lowercase()));
-        let mut expected: Vec<_> = self.m.sessions.iter().map(end).collect();
-        expected.sort();
-        same("sessions", sessions, expected)?;
-        let ended =
-            self.app.count("SELECT count(*) FROM job_event WHERE code IN ('succeeded', 'failed', 'cancelled')").await;
-        same("events of an end", ended, self.m.jobs.iter().filter(|j| j.state.ended()).count() as i64)
-    }
-}
-
-/// What became of a job, as the table says it.
-fn told(before: Option<&Row>, after: Option<&Row>) -> String {
-    let (Some(before), Some(after)) = (before, after) else { return "gone".to_owned() };
-    if before == after {
-        return "no change".to_owned();
-    }
-    match (after.state.as_str(), &after.reason) {
-        ("queued", _) if before.state == "queued" && after.due => "due".to_owned(),
-        ("queued", _) if after.suspect => "suspect".to_owned(),
-        (state, None) => state.to_owned(),
-        (state, Some(reason)) => format!("{state}, {reason}"),
     }
 }
