@@ -1,6 +1,7 @@
 //! Workers die, and what they held lives on.
 
 use darkroom::maintenance;
+use darkroom::store::{upkeep, workers};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -198,6 +199,29 @@ async fn a_session_that_left_with_a_job_is_no_death() {
     let again = alive.claim(1).await.remove(0);
     assert_eq!((&again["solo"], &again["attempt"]), (&json!(false), &json!(1)));
     assert_eq!(app.count("SELECT count(*) FROM attempt WHERE outcome = 'released'").await, 1);
+}
+
+#[tokio::test]
+async fn a_tick_that_stands_still_calls_nobody_dead() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let mut still = app.ctx.db.begin().await.expect("a transaction");
+    let stamp = upkeep::stamp_tick(&mut still, "rescue").await.expect("a stamp");
+    // Beats stand still with it, and the lease passes meanwhile.
+    let age = "UPDATE worker_session SET alive_until = $1 + interval '1 us'";
+    sqlx::query(age).bind(stamp.at).execute(app.ctx.db.pool()).await.expect("an update");
+    assert_eq!(workers::give_up(&mut still, stamp.at, 10).await.expect("a tick"), 0);
+    still.commit().await.expect("a commit");
+    sqlx::query("UPDATE tick SET last_at = last_at - interval '1 hour'")
+        .execute(app.ctx.db.pool())
+        .await
+        .expect("time");
+    tick(&app).await;
+    assert!(worker.claim(1).await.is_empty(), "the next one sees how long the service was away");
+    app.age_sessions(3600.0).await;
+    tick(&app).await;
+    let claim = json!({ "worker": worker.id, "claim_id": Uuid::new_v4() });
+    worker.key.post("/jobs/claim", claim).await.problem(410, "unknown_worker");
 }
 
 #[tokio::test]

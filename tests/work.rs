@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use darkroom::maintenance;
-use darkroom::store::{upkeep, workers};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -355,29 +354,6 @@ async fn an_attempt_past_its_deadline_is_taken_away() {
         1,
         "it costs the attempt"
     );
-}
-
-#[tokio::test]
-async fn a_tick_that_stands_still_calls_nobody_dead() {
-    let app = TestApp::new().await;
-    let worker = app.worker("ocr").await;
-    let mut tick = app.ctx.db.begin().await.expect("a transaction");
-    let stamp = upkeep::stamp_tick(&mut tick, "rescue").await.expect("a stamp");
-    // Beats stand still with it, and the lease passes meanwhile.
-    let age = "UPDATE worker_session SET alive_until = $1 + interval '1 us'";
-    sqlx::query(age).bind(stamp.at).execute(app.ctx.db.pool()).await.expect("an update");
-    assert_eq!(workers::give_up(&mut tick, stamp.at, 10).await.expect("a tick"), 0);
-    tick.commit().await.expect("a commit");
-    sqlx::query("UPDATE tick SET last_at = last_at - interval '1 hour'")
-        .execute(app.ctx.db.pool())
-        .await
-        .expect("time");
-    maintenance::rescue(&app.ctx).await.expect("a tick");
-    assert!(worker.claim(1).await.is_empty(), "the next one sees how long the service was away");
-    app.age_sessions(3600.0).await;
-    maintenance::rescue(&app.ctx).await.expect("a tick");
-    let claim = json!({ "worker": worker.id, "claim_id": Uuid::new_v4() });
-    worker.key.post("/jobs/claim", claim).await.problem(410, "unknown_worker");
 }
 
 #[tokio::test]
