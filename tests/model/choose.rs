@@ -31,6 +31,21 @@ enum Plan {
     Pause(State),
 }
 
+/// The plan that leads to a pair.
+fn plan_for(row: &str, state: State) -> Plan {
+    match row {
+        "claim, paused" => Plan::Pause(state),
+        "rescue, third death alone" => Plan::Again(Op::Die),
+        "rescue, past its deadline, last try" => Plan::Again(Op::Deadline),
+        "failure, last try" => Plan::Again(Op::TryAgain),
+        "repeat of a failure" => Plan::After(How::Retry, state),
+        "repeat of a release" => Plan::After(How::Released, state),
+        "success, ended lease" | "release, ended lease" => Plan::After(How::Taken, state),
+        row if row.starts_with("claim, a suspect waits") => Plan::Crowd(state),
+        _ => Plan::Seek(state),
+    }
+}
+
 pub struct Chooser {
     rng: StdRng,
     plan: Plan,
@@ -79,19 +94,14 @@ impl Chooser {
     fn plan(&mut self, hits: &Hits) {
         self.slot = self.rng.random_range(0..SLOTS);
         self.left = PLAN;
-        let lacking = hits.lacking().choose(&mut self.rng).copied();
-        let (row, state) = lacking.unwrap_or(("claim, a suspect waits", State::Queued));
-        self.plan = match row {
-            "claim, paused" => Plan::Pause(state),
-            "rescue, third death alone" => Plan::Again(Op::Die),
-            "rescue, past its deadline, last try" => Plan::Again(Op::Deadline),
-            "failure, last try" => Plan::Again(Op::TryAgain),
-            "repeat of a failure" => Plan::After(How::Retry, state),
-            "repeat of a release" => Plan::After(How::Released, state),
-            "success, ended lease" | "release, ended lease" => Plan::After(How::Taken, state),
-            row if row.starts_with("claim, a suspect waits") => Plan::Crowd(state),
-            _ => Plan::Seek(state),
-        };
+        let lacking = hits.lacking();
+        // What takes many steps is sought first; the rest comes by the way.
+        let hard: Vec<_> =
+            lacking.iter().filter(|(row, state)| !matches!(plan_for(row, *state), Plan::Seek(_))).collect();
+        let hard = hard.choose(&mut self.rng).copied().filter(|_| self.rng.random_bool(0.6));
+        let any = || lacking.choose(&mut self.rng).copied();
+        let (row, state) = hard.copied().or_else(any).unwrap_or(("claim, a suspect waits", State::Queued));
+        self.plan = plan_for(row, state);
         self.pair = (row, state, hits.of(row, state).unwrap_or(0));
     }
 

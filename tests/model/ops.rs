@@ -21,7 +21,7 @@ operations! {
     Submit, SubmitKnown, Rerun, SubmitLater, Resend, Intrude, Cancel, CancelStranger, CancelAdmin, Retry, RetryEarlier,
     RetryStranger, Look, Claim, ClaimGone, ClaimForeign, Replay, Succeed, SucceedTwice, SucceedEmpty, Reject, TryAgain,
     TryAgainLate, Release, Repeat, LateSuccess, LateRelease, Invent, OtherSession, OtherKey, Beat, BeatEarlier, BeatOther,
-    BeatWithout, BeatWithoutLater, BeatGone, BeatForeign, Leave, Silence, Rescue, Die, DieOverdue, Deadline, Outage, Expire,
+    BeatWithout, BeatWithoutLater, BeatGone, BeatForeign, Leave, LeaveOther, Silence, Rescue, Die, DieOverdue, Deadline, Outage, Expire,
     ComeDue, Flush, Sweep, Pause, Resume, Register,
 }
 
@@ -129,9 +129,10 @@ pub fn aim(m: &Model, step: Step) -> Option<Aim> {
         Op::Sweep => Some(Aim { row: "sweep", ..base }),
         Op::Pause => Some(Aim { row: "pause", ..base }),
         Op::Resume => Some(Aim { row: "resume", ..base }),
-        Op::Leave => {
-            let holder = job.and_then(|j| m.jobs[j].session).filter(|s| live.contains(s));
-            let session = holder.or(session)?;
+        Op::Leave | Op::LeaveOther => {
+            let holder = job.and_then(|j| m.jobs[j].session);
+            let able: Vec<usize> = live.iter().copied().filter(|s| (Some(*s) == holder) == (op == Op::Leave)).collect();
+            let session = one_of(&able, pick)?;
             Some(Aim { row: leave_row(m, slot, session), session, ..base })
         }
         _ => {

@@ -159,7 +159,7 @@ impl<'h> World<'h> {
         };
         let mut rows = vec![aim.row; was.len()];
         match step.op {
-            Op::Leave => {
+            Op::Leave | Op::LeaveOther => {
                 rows = ops::slots(None).map(|slot| ops::leave_row(&self.m, slot, aim.session)).collect();
                 self.leave(aim).await?;
             }
