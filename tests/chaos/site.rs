@@ -23,6 +23,9 @@ pub const REPLICAS: usize = 3;
 /// The replica that reaches PostgreSQL and Redis through proxies, and is reached through one.
 pub const PROXIED: usize = 1;
 
+/// A run of this length is a whole one, with the harder conditions.
+const WHOLE_RUN: Duration = Duration::from_secs(900);
+
 /// What the environment asks for.
 pub struct Settings {
     pub duration: Duration,
@@ -39,6 +42,16 @@ impl Settings {
             seed: setting("SEED", rand::random::<u32>().into())?,
             keep: setting("KEEP", 0)? == 1,
         })
+    }
+
+    /// Whether the harder conditions hold.
+    pub fn is_whole(&self) -> bool {
+        self.duration >= WHOLE_RUN
+    }
+
+    /// How often each kind of fault is reached at least.
+    pub fn least(&self) -> u32 {
+        if self.is_whole() { 3 } else { 1 }
     }
 
     /// How often sessions past their time are looked for, in seconds.
