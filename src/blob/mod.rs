@@ -3,7 +3,6 @@
 
 mod staging;
 
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,13 +12,16 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as BlobPath;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 pub use staging::{Staged, Staging};
 
-/// How much of a file is in memory at once while it is staged or kept, in bytes.
+/// The folders of kept and of staged bytes, in the store's own.
+const KEPT: &str = "images";
+const STAGING: &str = "staging";
+/// How much of a file is in memory at once while it is staged, in bytes.
 const CHUNK_BYTES: usize = 512 * 1024;
 /// How many blobs the collector looks at together.
 const LISTED_AT_ONCE: usize = 1000;
@@ -76,11 +78,11 @@ pub struct Blobs {
 impl Blobs {
     /// Opens the store under a folder, making it if need be. Spool files that a dead process left long ago are removed.
     pub fn open(folder: &Path, call_wait: Duration) -> Result<Self, Error> {
-        let (root, staging) = (folder.join("images"), folder.join("staging"));
+        let (root, staging) = (folder.join(KEPT), folder.join(STAGING));
         std::fs::create_dir_all(&root)?;
         std::fs::create_dir_all(&staging)?;
-        remove_leftovers(&staging, storage_now(&staging)? - LEFTOVER_AGE, |_| true)?;
-        let store = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
+        remove_leftovers(&staging, storage_now(&staging)? - LEFTOVER_AGE)?;
+        let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), root, staging, call_wait })
     }
 
@@ -89,34 +91,14 @@ impl Blobs {
         &self.root
     }
 
-    /// Makes a staged file durable at `{sha256}/{blob}`: when this returns, file and folders are on stable storage.
+    /// Makes a staged file durable at `{sha256}/{blob}`: when this returns, file and folders are on stable storage. Its
+    /// bytes were written when they came and are not written again: the file is renamed.
     pub async fn keep(&self, staged: &Staged, blob: Uuid) -> Result<(), Error> {
-        let path = blob_path(&staged.sha256, blob);
-        let source = staged.file.reopen()?;
-        if staged.bytes <= CHUNK_BYTES as u64 {
-            let (payload, _) = self.read_chunk(source, CHUNK_BYTES).await?;
-            self.waited(self.store.put(&path, PutPayload::from(payload))).await?;
-            return Ok(());
-        }
-        let mut upload = self.waited(self.store.put_multipart(&path)).await?;
-        let mut source = source;
-        loop {
-            let (chunk, rest) = match self.read_chunk(source, CHUNK_BYTES).await {
-                Ok(read) => read,
-                Err(error) => return self.abort(upload, error).await,
-            };
-            source = rest;
-            if chunk.is_empty() {
-                break;
-            }
-            if let Err(error) = self.waited(upload.put_part(PutPayload::from(chunk))).await {
-                return self.abort(upload, error).await;
-            }
-        }
-        match self.waited(upload.complete()).await {
-            Ok(_) => Ok(()),
-            Err(error) => self.abort(upload, error).await,
-        }
+        let file = staged.file.reopen()?;
+        self.blocking(move || Ok(file.sync_all()?)).await?;
+        let name = staged.file.path().file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let from = BlobPath::from(format!("{STAGING}/{name}"));
+        self.waited(self.store.rename(&from, &blob_path(&staged.sha256, blob))).await
     }
 
     /// Removes a blob that no row names; a missing one is as good as removed.
@@ -151,43 +133,10 @@ impl Blobs {
         horizon: SystemTime,
     ) -> impl Stream<Item = Result<Vec<(Vec<u8>, Uuid)>, Error>> + Send + '_ {
         let horizon = chrono::DateTime::<chrono::Utc>::from(horizon);
-        self.store.list(None).chunks(LISTED_AT_ONCE).map(move |page| {
+        self.store.list(Some(&BlobPath::from(KEPT))).chunks(LISTED_AT_ONCE).map(move |page| {
             let page: Vec<_> = page.into_iter().collect::<Result<_, _>>()?;
             Ok(page.iter().filter(|entry| entry.last_modified <= horizon).filter_map(named_by_path).collect())
         })
-    }
-
-    /// Removes files not younger than that instant which a dead process began and never published; answers how many.
-    pub async fn remove_unfinished(&self, horizon: SystemTime) -> Result<usize, Error> {
-        let root = self.root.clone();
-        // `object_store` writes to `{path}#{n}`, and its lists leave such files out.
-        let unfinished = |name: &str| name.contains('#');
-        let sweep = tokio::task::spawn_blocking(move || {
-            let mut removed = 0;
-            for folder in std::fs::read_dir(&root)? {
-                let folder = folder?.path();
-                if folder.is_dir() {
-                    removed += remove_leftovers(&folder, horizon, unfinished)?;
-                }
-            }
-            Ok(removed)
-        });
-        sweep.await.map_err(|e| Error::Io(std::io::Error::other(e)))?
-    }
-
-    async fn abort(&self, mut upload: Box<dyn object_store::MultipartUpload>, error: Error) -> Result<(), Error> {
-        // The upload failed already; what is left of it is the collector's.
-        let _ = self.waited(upload.abort()).await;
-        Err(error)
-    }
-
-    async fn read_chunk(&self, mut file: std::fs::File, bytes: usize) -> Result<(Bytes, std::fs::File), Error> {
-        self.blocking(move || {
-            let mut chunk = Vec::with_capacity(bytes);
-            (&mut file).take(bytes as u64).read_to_end(&mut chunk)?;
-            Ok((Bytes::from(chunk), file))
-        })
-        .await
     }
 
     async fn waited<T>(&self, call: impl Future<Output = Result<T, object_store::Error>>) -> Result<T, Error> {
@@ -214,30 +163,26 @@ fn storage_now(folder: &Path) -> Result<SystemTime, Error> {
     Ok(probe.as_file().metadata()?.modified()?)
 }
 
-/// Removes the files of a folder, not younger than an instant, whose names tell that nobody needs them; answers how many.
-fn remove_leftovers(folder: &Path, horizon: SystemTime, is_leftover: impl Fn(&str) -> bool) -> Result<usize, Error> {
-    let mut removed = 0;
+/// Removes the files of a folder that are not younger than an instant.
+fn remove_leftovers(folder: &Path, horizon: SystemTime) -> Result<(), Error> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        if !is_leftover(&entry.file_name().to_string_lossy()) || entry.metadata()?.modified()? > horizon {
-            continue;
-        }
-        match std::fs::remove_file(entry.path()) {
-            Ok(()) => removed += 1,
-            // Another replica was faster.
+        let age = entry.metadata().and_then(|about| about.modified());
+        match age.and_then(|age| if age > horizon { Ok(()) } else { std::fs::remove_file(entry.path()) }) {
+            // Another replica was faster, or its upload is done.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
+            done => done?,
         }
     }
-    Ok(removed)
+    Ok(())
 }
 
 fn named_by_path(entry: &object_store::ObjectMeta) -> Option<(Vec<u8>, Uuid)> {
     let mut parts = entry.location.parts();
-    let sha256 = hex::decode(parts.next()?.as_ref()).ok()?;
+    let sha256 = hex::decode(parts.nth(1)?.as_ref()).ok()?;
     Some((sha256, Uuid::parse_str(parts.next()?.as_ref()).ok()?))
 }
 
 fn blob_path(sha256: &[u8], blob: Uuid) -> BlobPath {
-    BlobPath::from(format!("{}/{blob}", hex::encode(sha256)))
+    BlobPath::from(format!("{KEPT}/{}/{blob}", hex::encode(sha256)))
 }

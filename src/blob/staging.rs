@@ -2,7 +2,7 @@
 
 use std::io::{Seek, SeekFrom, Write};
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use md5::{Digest, Md5};
 use sha2::Sha256;
 use tempfile::NamedTempFile;
@@ -15,7 +15,9 @@ use crate::domain::inspect::{self, Bounds, Refusal, Structure};
 pub struct Staging {
     blobs: Blobs,
     work: Option<Work>,
-    buffer: BytesMut,
+    /// Not hashed or written yet, as they came.
+    chunks: Vec<Bytes>,
+    waiting: usize,
 }
 
 struct Work {
@@ -31,25 +33,29 @@ impl Staging {
         let folder = blobs.staging.clone();
         let file = blobs.blocking(move || Ok(NamedTempFile::with_prefix_in("upload-", folder)?)).await?;
         let work = Work { file, md5: Md5::new(), sha256: Sha256::new(), bytes: 0 };
-        Ok(Self { blobs: blobs.clone(), work: Some(work), buffer: BytesMut::new() })
+        Ok(Self { blobs: blobs.clone(), work: Some(work), chunks: Vec::new(), waiting: 0 })
     }
 
     /// Takes the next bytes.
-    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
-        self.buffer.extend_from_slice(chunk);
-        if self.buffer.len() >= CHUNK_BYTES { self.flush().await } else { Ok(()) }
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
+        self.waiting += chunk.len();
+        self.chunks.push(chunk);
+        if self.waiting >= CHUNK_BYTES { self.flush().await } else { Ok(()) }
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
-        let chunk = self.buffer.split().freeze();
+        let chunks = std::mem::take(&mut self.chunks);
+        self.waiting = 0;
         let Some(mut work) = self.work.take() else { return Err(Error::Slow) };
         let work = self
             .blobs
             .blocking(move || {
-                work.md5.update(&chunk);
-                work.sha256.update(&chunk);
-                work.file.write_all(&chunk)?;
-                work.bytes += chunk.len() as u64;
+                for chunk in chunks {
+                    work.md5.update(&chunk);
+                    work.sha256.update(&chunk);
+                    work.file.write_all(&chunk)?;
+                    work.bytes += chunk.len() as u64;
+                }
                 Ok(work)
             })
             .await?;

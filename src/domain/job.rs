@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -93,17 +93,17 @@ pub struct JobStatus {
 }
 
 /// A model's newest success on an image.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Success {
     pub version: String,
     pub job: Uuid,
     pub finished_at: DateTime<Utc>,
-    /// `{"items":[…],"fields":{…},"summary":null}`.
-    pub document: Value,
+    /// `{"items":[…],"fields":{…},"summary":null}`, as it is stored: nothing here looks into it.
+    pub document: Box<RawValue>,
 }
 
 /// Everything a look-up by MD5 answers from: per model the newest job and the newest success.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct ImageStatus {
     pub jobs: BTreeMap<String, JobStatus>,
     pub results: BTreeMap<String, Success>,

@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -71,9 +71,20 @@ pub struct ResultOut {
     job: Uuid,
     finished_at: DateTime<Utc>,
     /// Boxes, labels, texts, embeddings, hashes, points, files. A box is `[x0, y0, x1, y1]` in fractions of the upright image.
-    items: Value,
-    fields: Value,
-    summary: Value,
+    #[schema(value_type = serde_json::Value)]
+    items: Box<RawValue>,
+    #[schema(value_type = serde_json::Value)]
+    fields: Box<RawValue>,
+    #[schema(value_type = serde_json::Value)]
+    summary: Box<RawValue>,
+}
+
+/// The parts of a stored document, passed on as they are.
+#[derive(Deserialize)]
+struct Parts {
+    items: Box<RawValue>,
+    fields: Box<RawValue>,
+    summary: Box<RawValue>,
 }
 
 /// The state of a job.
@@ -132,25 +143,16 @@ fn prediction(
         .map(|(model, job)| (model.clone(), job_out(job, lookup::waiting(ctx, gates, model, job))))
         .collect();
     let result = |(model, success): (String, crate::domain::job::Success)| {
-        let mut document = success.document;
-        let mut part = |name: &str| document.get_mut(name).map(Value::take).unwrap_or_default();
-        let (items, fields, summary) = (part("items"), part("fields"), part("summary"));
-        let out = ResultOut {
-            version: success.version,
-            job: success.job,
-            finished_at: success.finished_at,
-            items,
-            fields,
-            summary,
-        };
-        (model, out)
+        let Parts { items, fields, summary } = serde_json::from_str(success.document.get()).ok()?;
+        let (version, job, finished_at) = (success.version, success.job, success.finished_at);
+        Some((model, ResultOut { version, job, finished_at, items, fields, summary }))
     };
     let kept = status.results.into_iter().filter(|(model, _)| results && named(model));
     Prediction {
         md5: md5.to_string(),
         status: overall,
         done: overall.done(),
-        results: kept.map(result).collect(),
+        results: kept.filter_map(result).collect(),
         jobs,
     }
 }

@@ -62,7 +62,7 @@ async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<Staged, Fault>,
             staging = None;
         }
         if let Some(staging) = &mut staging {
-            staging.write(&chunk).await.map_err(crate::service::Error::from)?;
+            staging.write(chunk).await.map_err(crate::service::Error::from)?;
         }
     }
     match staging {

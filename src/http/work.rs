@@ -102,7 +102,7 @@ struct ClaimedImage {
 fn claim_out(claim_id: Uuid, answer: claim::Answer, lease_s: f64) -> ClaimOut {
     let job = |c: Claimed| ClaimedJob {
         id: c.moved.status.id,
-        lease_no: c.lease_no,
+        lease_no: c.moved.lease_no,
         attempt: c.moved.status.attempt,
         max_attempts: c.moved.status.max_attempts,
         solo: c.solo,

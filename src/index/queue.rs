@@ -1,11 +1,16 @@
 //! The queue of each model: a ZSET of job ids by rank. Pushing is idempotent, and a popped id is only a
 //! candidate.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use redis::Script;
 use uuid::Uuid;
 
 use super::{Index, PIPELINE_MAX, keys};
 
+/// The most jobs pushed in one go.
+const PUSHED_AT_ONCE: usize = 5 * PIPELINE_MAX;
 /// The longest that a sweep may take, in seconds.
 const SWEEP_S: u64 = 24 * 60 * 60;
 
@@ -26,12 +31,16 @@ pub enum Popped {
     Untrusted,
 }
 
-const POP: &str = "
+static POP: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
 local popped = redis.call('ZPOPMIN', KEYS[1], ARGV[2])
 local ids = {'trusted'}
 for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
-return ids";
+return ids",
+    )
+});
 
 const VOUCH: &str = "
 if redis.call('DEL', KEYS[2]) == 0 then return 0 end
@@ -43,8 +52,7 @@ impl Index {
     pub async fn pop(&self, model: &str, count: usize) -> Popped {
         let popped = self
             .run(async |live| {
-                Script::new(POP)
-                    .key(keys::queue(&self.namespace, model))
+                POP.key(keys::queue(&self.namespace, model))
                     .key(keys::queue_epoch(&self.namespace, model))
                     .arg(&*live.epoch)
                     .arg(count)
@@ -69,17 +77,21 @@ impl Index {
             return Some(0);
         }
         let mut missing = 0;
-        for hints in hints.chunks(PIPELINE_MAX) {
+        for hints in hints.chunks(PUSHED_AT_ONCE) {
             missing += self.push_some(hints).await?;
         }
         Some(missing)
     }
 
     async fn push_some(&self, hints: &[Hint]) -> Option<u64> {
+        let mut by_model: HashMap<&str, Vec<(i64, String)>> = HashMap::new();
+        for hint in hints {
+            by_model.entry(&hint.model).or_default().push((hint.rank, hint.id.to_string()));
+        }
         self.run(async |live| {
             let mut pipe = redis::pipe();
-            for hint in hints {
-                pipe.zadd(keys::queue(&self.namespace, &hint.model), hint.id.to_string(), hint.rank);
+            for (model, members) in &by_model {
+                pipe.zadd_multiple(keys::queue(&self.namespace, model), members);
             }
             let added: Vec<u64> = pipe.query_async(&mut live.connection).await?;
             Ok(added.iter().sum())

@@ -5,11 +5,12 @@
 //! makes a key, and one that meets a mark or unfinished work is short-lived. So nothing stale lives long.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
-use redis::Script;
+use redis::{Script, ScriptInvocation};
 use uuid::Uuid;
 
-use super::{Index, PIPELINE_MAX, keys};
+use super::{Index, Live, PIPELINE_MAX, keys};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobStatus, Success};
 
@@ -36,18 +37,21 @@ macro_rules! put_newer {
 }
 
 /// ARGV: short life, then field and value pairs.
-const CHANGE: &str = concat!(
-    put_newer!(),
-    "
+static CHANGE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        put_newer!(),
+        "
 if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SET', KEYS[2], '1', 'EX', ARGV[1]) return 0 end
 for i = 2, #ARGV, 2 do put_newer(KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1"
-);
+    ))
+});
 
 /// ARGV: short life, long life, whether finished, then field and value pairs.
-const FILL: &str = concat!(
-    put_newer!(),
-    "
+static FILL: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        put_newer!(),
+        "
 local was = redis.call('TTL', KEYS[1])
 for i = 4, #ARGV, 2 do
   if string.sub(ARGV[i], 1, 2) == 'u:' then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
@@ -61,18 +65,27 @@ if marked and was == -2 then life = 2 end
 if was > 0 and was < life then life = was end
 redis.call('EXPIRE', KEYS[1], life)
 return 1"
-);
+    ))
+});
 
 /// ARGV: short life.
-const MARK: &str = "
+static MARK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
 redis.call('SET', KEYS[2], '1', 'EX', ARGV[1])
 if redis.call('TTL', KEYS[1]) > tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
-return 1";
+return 1",
+    )
+});
 
 /// ARGV: short life.
-const SHORTEN: &str = "
+static SHORTEN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
 if redis.call('TTL', KEYS[1]) > tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
-return 1";
+return 1",
+    )
+});
 
 /// A mirrored status.
 #[derive(Debug, Default)]
@@ -124,8 +137,7 @@ impl Index {
     /// Fills a status from PostgreSQL.
     pub async fn fill_status(&self, md5: ContentMd5, status: &ImageStatus, accounts: &[Uuid], finished: bool) {
         self.run(async |live| {
-            let script = Script::new(FILL);
-            let mut call = script.prepare_invoke();
+            let mut call = FILL.prepare_invoke();
             call.key(keys::status(&self.namespace, md5, &live.epoch)).key(keys::mark(
                 &self.namespace,
                 md5,
@@ -146,31 +158,58 @@ impl Index {
         .await;
     }
 
-    /// Mirrors transitions, in one pipeline.
+    /// Mirrors transitions, those of one image together.
     pub async fn change_statuses(&self, changes: &[Change<'_>]) {
-        for changes in changes.chunks(PIPELINE_MAX) {
-            if self.change_some(changes).await.is_none() {
-                self.miss(changes.iter().map(|change| change.md5));
+        let mut by_image: HashMap<ContentMd5, Vec<&Change<'_>>> = HashMap::new();
+        for change in changes {
+            by_image.entry(change.md5).or_default().push(change);
+        }
+        let images: Vec<(ContentMd5, Vec<&Change<'_>>)> = by_image.into_iter().collect();
+        for images in images.chunks(PIPELINE_MAX) {
+            let calls = |live: &Live| images.iter().map(|(md5, changes)| self.change(*md5, changes, live)).collect();
+            if self.run_scripts(&CHANGE, calls).await.is_none() {
+                self.miss(images.iter().map(|(md5, _)| *md5));
             }
         }
     }
 
-    async fn change_some(&self, changes: &[Change<'_>]) -> Option<()> {
-        self.run(async |live| {
-            let script = Script::new(CHANGE);
-            let mut pipe = redis::pipe();
-            pipe.load_script(&script).ignore();
-            for change in changes {
-                let mut call = script.prepare_invoke();
-                call.key(keys::status(&self.namespace, change.md5, &live.epoch));
-                call.key(keys::mark(&self.namespace, change.md5, &live.epoch)).arg(SHORT_S);
-                call.arg(format!("j:{}", change.model)).arg(pack_job(change.job));
-                if let Some(success) = &change.success {
-                    call.arg(format!("r:{}", change.model)).arg(pack_success(success));
-                }
-                pipe.invoke_script(&call).ignore();
+    fn change(&self, md5: ContentMd5, changes: &[&Change<'_>], live: &Live) -> ScriptInvocation<'static> {
+        let mut call = CHANGE.prepare_invoke();
+        call.key(keys::status(&self.namespace, md5, &live.epoch));
+        call.key(keys::mark(&self.namespace, md5, &live.epoch)).arg(SHORT_S);
+        for change in changes {
+            call.arg(format!("j:{}", change.model)).arg(pack_job(change.job));
+            if let Some(success) = &change.success {
+                call.arg(format!("r:{}", change.model)).arg(pack_success(success));
             }
-            pipe.query_async::<()>(&mut live.connection).await
+        }
+        call
+    }
+
+    /// Runs calls of one script in one pipeline, giving the script to a Redis that does not know it.
+    async fn run_scripts(
+        &self,
+        script: &Script,
+        calls: impl Fn(&Live) -> Vec<ScriptInvocation<'static>>,
+    ) -> Option<()> {
+        self.run(async |live| {
+            let calls = calls(live);
+            let send = async |live: &mut Live, load: bool| {
+                let mut pipe = redis::pipe();
+                if load {
+                    pipe.load_script(script).ignore();
+                }
+                for call in &calls {
+                    pipe.invoke_script(call).ignore();
+                }
+                pipe.query_async::<()>(&mut live.connection).await
+            };
+            match send(live, false).await {
+                Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
+                    send(live, true).await
+                }
+                done => done,
+            }
         })
         .await
     }
@@ -178,23 +217,13 @@ impl Index {
     /// Shortens the life of the mirrored statuses of images with live jobs, so that a lost transition shows soon.
     pub async fn shorten_statuses(&self, images: &[ContentMd5]) {
         for images in images.chunks(PIPELINE_MAX) {
-            self.shorten_some(images).await;
-        }
-    }
-
-    async fn shorten_some(&self, images: &[ContentMd5]) {
-        self.run(async |live| {
-            let script = Script::new(SHORTEN);
-            let mut pipe = redis::pipe();
-            pipe.load_script(&script).ignore();
-            for md5 in images {
-                let mut call = script.prepare_invoke();
+            let call = |md5: &ContentMd5, live: &Live| {
+                let mut call = SHORTEN.prepare_invoke();
                 call.key(keys::status(&self.namespace, *md5, &live.epoch)).arg(SHORT_S);
-                pipe.invoke_script(&call).ignore();
-            }
-            pipe.query_async::<()>(&mut live.connection).await
-        })
-        .await;
+                call
+            };
+            self.run_scripts(&SHORTEN, |live| images.iter().map(|md5| call(md5, live)).collect()).await;
+        }
     }
 
     /// Forgets the statuses of images whose rows or results are gone.
@@ -218,40 +247,28 @@ impl Index {
     /// Marks images whose status is about to change, and shortens the life of what is mirrored of them.
     pub async fn mark_statuses(&self, images: &[ContentMd5]) {
         for images in images.chunks(PIPELINE_MAX) {
-            if self.mark_some(images).await.is_none() {
+            let call = |md5: &ContentMd5, live: &Live| {
+                let mut call = MARK.prepare_invoke();
+                call.key(keys::status(&self.namespace, *md5, &live.epoch));
+                call.key(keys::mark(&self.namespace, *md5, &live.epoch)).arg(SHORT_S);
+                call
+            };
+            let marked = self.run_scripts(&MARK, |live| images.iter().map(|md5| call(md5, live)).collect()).await;
+            if marked.is_none() {
                 self.miss(images.iter().copied());
             }
         }
     }
-
-    async fn mark_some(&self, images: &[ContentMd5]) -> Option<()> {
-        self.run(async |live| {
-            let script = Script::new(MARK);
-            let mut pipe = redis::pipe();
-            pipe.load_script(&script).ignore();
-            for md5 in images {
-                let mut call = script.prepare_invoke();
-                call.key(keys::status(&self.namespace, *md5, &live.epoch)).key(keys::mark(
-                    &self.namespace,
-                    *md5,
-                    &live.epoch,
-                ));
-                call.arg(SHORT_S);
-                pipe.invoke_script(&call).ignore();
-            }
-            pipe.query_async::<()>(&mut live.connection).await
-        })
-        .await
-    }
 }
 
 fn pack_job(job: &JobStatus) -> String {
-    format!("{} {} {}", job.id, job.event, serde_json::json!(job))
+    // What only holds numbers, texts and times can always be written as JSON.
+    format!("{} {} {}", job.id, job.event, serde_json::to_string(job).unwrap_or_default())
 }
 
 /// A result too large to mirror leaves `-` in its place.
 fn pack_success(success: &Success) -> String {
-    let text = serde_json::json!(success).to_string();
+    let text = serde_json::to_string(success).unwrap_or_default();
     let text = if text.len() > RESULT_BYTES_MAX { "-" } else { &text };
     format!("{} 0 {text}", success.job)
 }

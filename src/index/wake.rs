@@ -169,28 +169,14 @@ impl Index {
             return;
         }
         let channel = keys::wake(&self.namespace);
-        for images in images.chunks(PIPELINE_MAX) {
-            self.tell_images(replica, images).await;
-        }
-        if models.is_empty() {
-            return;
-        }
         self.run(async |live| {
             let mut pipe = redis::pipe();
+            for images in images.chunks(PIPELINE_MAX) {
+                let names: Vec<String> = images.iter().map(ToString::to_string).collect();
+                pipe.publish(&channel, format!("{replica} image {}", names.join(" "))).ignore();
+            }
             for (model, count) in models {
                 pipe.publish(&channel, format!("{replica} model {model} {count}")).ignore();
-            }
-            pipe.query_async::<()>(&mut live.connection).await
-        })
-        .await;
-    }
-
-    async fn tell_images(&self, replica: Uuid, images: &[ContentMd5]) {
-        let channel = keys::wake(&self.namespace);
-        self.run(async |live| {
-            let mut pipe = redis::pipe();
-            for md5 in images {
-                pipe.publish(&channel, format!("{replica} image {md5}")).ignore();
             }
             pipe.query_async::<()>(&mut live.connection).await
         })
@@ -230,14 +216,17 @@ impl Index {
         if words.next() == Some(waiters.replica.to_string().as_str()) {
             return;
         }
-        match (words.next(), words.next(), words.next()) {
-            (Some("model"), Some(model), Some(count)) => {
-                self.pop_for(waiters, model, count.parse().unwrap_or(1)).await;
+        match (words.next(), words.next()) {
+            (Some("model"), Some(model)) => {
+                let count = words.next().and_then(|count| count.parse().ok()).unwrap_or(1);
+                self.pop_for(waiters, model, count).await;
             }
-            (Some("suspect"), Some(model), None) => {
+            (Some("suspect"), Some(model)) => {
                 waiters.wake_model(model, 1, Wake::Probed);
             }
-            (Some("image"), Some(md5), None) => waiters.jobs_ended(ContentMd5::parse(md5)),
+            (Some("image"), Some(first)) => {
+                waiters.jobs_ended(std::iter::once(first).chain(words).filter_map(ContentMd5::parse));
+            }
             _ => {}
         }
     }

@@ -118,7 +118,13 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
                 if !upkeep::try_tick(&mut tx, "retention").await? {
                     return Ok(0);
                 }
-                let bite = retention::remove(&mut tx, kind, keep, ROWS_MAX).await?;
+                let bite = match kind {
+                    Kind::Submissions => {
+                        let locked = retention::lock_submissions(&mut tx, keep, ROWS_MAX).await?;
+                        retention::remove_submissions(&mut tx, &locked).await?
+                    }
+                    kind => retention::remove(&mut tx, kind, keep, ROWS_MAX).await?,
+                };
                 tx.commit().await?;
                 Ok::<_, Error>(bite)
             })

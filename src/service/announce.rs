@@ -24,6 +24,8 @@ pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
         .map(|m| Hint { id: m.status.id, model: m.model.clone(), rank: m.rank })
         .collect();
     ctx.index.push(&hints).await;
+    // The mirror puts a change that comes late in its place, so nobody waits for it who waits for work.
+    let models = wake(ctx, &hints);
     let changes: Vec<Change<'_>> = moved.iter().map(change).collect();
     ctx.index.change_statuses(&changes).await;
     // Who waits for an image waits for the end of its jobs.
@@ -31,7 +33,6 @@ pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
     images.sort();
     images.dedup();
     ctx.waiters.jobs_ended(images.iter().copied());
-    let models = wake(ctx, &hints);
     ctx.index.tell(ctx.replica, &models, &images).await;
     suspects(ctx, moved.iter().filter(|m| m.suspect && m.due).map(|m| m.model.as_str())).await;
 }

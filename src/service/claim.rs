@@ -1,5 +1,6 @@
 //! Claims: hints are popped, one statement decides, and who finds nothing waits without costing anything.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use crate::domain::fault::{Code, Fault};
 use crate::index::queue::Popped;
 use crate::index::wake::{Place, Wake};
 use crate::metrics;
-use crate::store::claims::{self, Claimed};
+use crate::store::claims::{self, ClaimKey, Claimed};
 use crate::store::keys::ApiKey;
 use crate::store::moves::Moved;
-use crate::store::workers::{Standing, Turn};
+use crate::store::workers::{Holder, Standing, Touch, Turn};
 use crate::store::{jobs, moves, workers};
 
 /// How often a pop that brought only stale hints is tried again before the claim waits.
@@ -41,6 +42,12 @@ pub struct Claim {
     pub linger: Duration,
 }
 
+impl Claim {
+    const fn key(&self) -> ClaimKey {
+        ClaimKey { session: self.worker, claim: self.claim_id }
+    }
+}
+
 /// What it gets: jobs, perhaps none; `drain` asks it to take no more.
 #[derive(Debug, Default)]
 pub struct Answer {
@@ -50,9 +57,10 @@ pub struct Answer {
 
 /// Answers a claim, waiting for work if it must.
 pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> {
-    let mut standing = touch(ctx, key, ask).await?;
+    // What is done and over is boxed: ten thousand of these wait at once, and none should hold room for it meanwhile.
+    let mut standing = Box::pin(stand(ctx, key, ask)).await?;
     if standing.replay {
-        let jobs = carry_out(ctx, Take::Replay, ask.clone(), &standing).await?;
+        let jobs = Box::pin(carry_out(ctx, Take::Replay, ask.clone(), &standing)).await?;
         return Ok(Answer { drain: standing.draining, jobs });
     }
     let _session = ctx.waiting_session(ask.worker);
@@ -67,18 +75,7 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
         }
         let place = ctx.waiters.line_up(&standing.model);
         if !shut {
-            let jobs = match standing.turn {
-                Turn::Open => {
-                    linger(ctx, ask, &standing.model, until).await;
-                    carry_out(ctx, take, ask.clone(), &standing).await?
-                }
-                Turn::Suspect => match carry_out(ctx, Take::Suspect, ask.clone(), &standing).await? {
-                    // Another session was faster.
-                    none if none.is_empty() => carry_out(ctx, take, ask.clone(), &standing).await?,
-                    suspect => suspect,
-                },
-                Turn::Reserve | Turn::Wait => Vec::new(),
-            };
+            let jobs = Box::pin(take_in_turn(ctx, ask, &standing, take, until)).await?;
             if !jobs.is_empty() {
                 return Ok(Answer { drain: false, jobs });
             }
@@ -91,30 +88,68 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
         (standing, take) = match woken {
             Wake::Pushed => (standing, Take::Hinted(Vec::new())),
             Wake::Hinted(id) => (standing, Take::Hinted(vec![id])),
-            Wake::Probed => (touch(ctx, key, ask).await?, Take::Ranked),
+            Wake::Probed => (Box::pin(stand(ctx, key, ask)).await?, Take::Ranked),
         };
-        let gates = ctx.gates().await?;
+        let gates = Box::pin(ctx.gates()).await?;
         let gate = gates.get(&standing.model);
         shut = gate.is_none_or(|g| g.paused || g.max_running.is_some_and(|most| g.running >= i64::from(most)));
         standing.limited = gate.is_some_and(|g| g.max_running.is_some());
     }
 }
 
+/// Takes what this session may be given now.
+async fn take_in_turn(
+    ctx: &Arc<Ctx>,
+    ask: &Claim,
+    standing: &Standing,
+    take: Take,
+    until: Instant,
+) -> Result<Vec<Claimed>> {
+    match standing.turn {
+        Turn::Open => {
+            linger(ctx, ask, &standing.model, until).await;
+            carry_out(ctx, take, ask.clone(), standing).await
+        }
+        Turn::Suspect => match carry_out(ctx, Take::Suspect, ask.clone(), standing).await? {
+            // Another session was faster.
+            none if none.is_empty() => carry_out(ctx, take, ask.clone(), standing).await,
+            suspect => Ok(suspect),
+        },
+        Turn::Reserve | Turn::Wait => Ok(Vec::new()),
+    }
+}
+
 /// Keeps the session alive and reads what it may do; a session that is the first to meet a suspect which nobody is
 /// free for is kept free for it.
-async fn touch(ctx: &Ctx, key: &ApiKey, ask: &Claim) -> Result<Standing> {
-    ctx.db
-        .within(async {
+async fn stand(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Standing> {
+    let holder = Holder { session: ask.worker, key: key.id.clone() };
+    let standing = touch(ctx, &holder, Some(ask.claim_id)).await?.ok_or_else(unknown_worker)?;
+    if standing.turn == Turn::Reserve {
+        let reserving = async {
             let mut db = ctx.db.pool().acquire().await?;
-            let claim = Some(ask.claim_id);
-            let standing = workers::touch(&mut db, ask.worker, &key.id, ctx.limits.lease_s, claim).await?;
-            let standing = standing.ok_or_else(unknown_worker)?;
-            if standing.turn == Turn::Reserve {
-                workers::reserve(&mut db, ask.worker).await?;
-            }
-            Ok(standing)
-        })
-        .await
+            Ok::<_, super::Error>(workers::reserve(&mut db, ask.worker).await?)
+        };
+        ctx.db.within(reserving).await?;
+    }
+    Ok(standing)
+}
+
+/// Keeps a session of a key alive; nothing when it is over.
+pub(super) async fn touch(ctx: &Arc<Ctx>, holder: &Holder, claim: Option<Uuid>) -> Result<Option<Standing>> {
+    let run = {
+        let ctx = Arc::clone(ctx);
+        move |touches: Vec<Touch>| touch_together(Arc::clone(&ctx), touches)
+    };
+    let touch = Touch { holder: holder.clone(), claim };
+    ctx.db.within(ctx.batches.touches.call(touch, 1, run, |_, _| {})).await
+}
+
+async fn touch_together(ctx: Arc<Ctx>, touches: Vec<Touch>) -> Result<Vec<Option<Standing>>> {
+    let work = async {
+        let mut db = ctx.db.hot().acquire().await?;
+        Ok::<_, super::Error>(workers::touch(&mut db, &touches, ctx.limits.lease_s).await?)
+    };
+    ctx.db.within(work).await
 }
 
 /// Waits for a wake-up, or for a pause to end; nothing when the time is up or the service stops.
@@ -175,10 +210,6 @@ async fn carry_out(ctx: &Arc<Ctx>, take: Take, ask: Claim, standing: &Standing) 
     let (worker, model, limited) = (ask.worker, standing.model.clone(), standing.limited);
     let task = async move {
         let taken = ctx.db.within(take_jobs(&ctx, take, &ask, &model, limited)).await;
-        if let Ok(jobs) = &taken {
-            let moved: Vec<Moved> = jobs.iter().map(|j| j.moved.clone()).collect();
-            announce::moved(&ctx, &moved).await;
-        }
         if let Err(Ok(jobs)) = sender.send(taken) {
             give_back(&ctx, worker, &jobs).await;
         }
@@ -187,11 +218,13 @@ async fn carry_out(ctx: &Arc<Ctx>, take: Take, ask: Claim, standing: &Standing) 
     receiver.await.unwrap_or_else(|e| Err(super::Error::Internal(e.into())))
 }
 
-async fn take_jobs(ctx: &Ctx, take: Take, ask: &Claim, model: &str, limited: bool) -> Result<Vec<Claimed>> {
+async fn take_jobs(ctx: &Arc<Ctx>, take: Take, ask: &Claim, model: &str, limited: bool) -> Result<Vec<Claimed>> {
     match take {
         Take::Replay => {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok(claims::replay_claim(&mut db, ask.worker, ask.claim_id).await?)
+            let taken = claims::replay_claim(&mut db, ask.key()).await?;
+            announce_taken(ctx, &taken).await;
+            Ok(taken)
         }
         Take::Suspect => take_suspect(ctx, ask, model).await,
         Take::Hinted(_) | Take::Ranked if limited => take_limited(ctx, ask, model).await,
@@ -200,9 +233,10 @@ async fn take_jobs(ctx: &Ctx, take: Take, ask: &Claim, model: &str, limited: boo
     }
 }
 
-async fn take_hinted(ctx: &Ctx, ask: &Claim, model: &str, mut hints: Vec<Uuid>) -> Result<Vec<Claimed>> {
+async fn take_hinted(ctx: &Arc<Ctx>, ask: &Claim, model: &str, mut hints: Vec<Uuid>) -> Result<Vec<Claimed>> {
     for _ in 0..STALE_POPS_MAX {
-        match ctx.index.pop(model, ask.max - hints.len()).await {
+        let room = ask.max - hints.len();
+        match if room == 0 { Popped::Hints(Vec::new()) } else { ctx.index.pop(model, room).await } {
             Popped::Hints(more) => hints.extend(more),
             Popped::Untrusted => {
                 metrics::claim_fallback(model);
@@ -212,10 +246,10 @@ async fn take_hinted(ctx: &Ctx, ask: &Claim, model: &str, mut hints: Vec<Uuid>) 
         if hints.is_empty() {
             return Ok(Vec::new());
         }
-        let mut db = ctx.db.pool().acquire().await?;
-        let taken = claims::claim_hinted(&mut db, ask.worker, ask.claim_id, model, &hints).await?;
+        let taken = take_together(ctx, Taking { key: ask.key(), hints: hints.clone() }).await?;
         hints.retain(|id| !taken.iter().any(|j| j.moved.status.id == *id));
         if !hints.is_empty() {
+            let mut db = ctx.db.pool().acquire().await?;
             // Without a wake-up, which would come back to this very claim: the probe is the back-stop.
             announce::put_back(ctx, jobs::still_ready(&mut db, &hints).await?).await;
             hints.clear();
@@ -227,10 +261,53 @@ async fn take_hinted(ctx: &Ctx, ask: &Claim, model: &str, mut hints: Vec<Uuid>) 
     Ok(Vec::new())
 }
 
+/// One claim's share of a batch: jobs that were popped for it.
+#[derive(Debug, Clone)]
+pub struct Taking {
+    key: ClaimKey,
+    hints: Vec<Uuid>,
+}
+
+/// Takes hinted jobs, together with other claims that come at the same time.
+async fn take_together(ctx: &Arc<Ctx>, taking: Taking) -> Result<Vec<Claimed>> {
+    let run = {
+        let ctx = Arc::clone(ctx);
+        move |takings: Vec<Taking>| {
+            let ctx = Arc::clone(&ctx);
+            async move {
+                let hints: Vec<(ClaimKey, Uuid)> =
+                    takings.iter().flat_map(|t| t.hints.iter().map(|job| (t.key, *job))).collect();
+                let claiming = async {
+                    let mut db = ctx.db.hot().acquire().await?;
+                    Ok::<_, super::Error>(claims::claim_hinted(&mut db, &hints).await?)
+                };
+                let taken = ctx.db.within(claiming).await?;
+                let moved: Vec<Moved> = taken.iter().map(|j| j.moved.clone()).collect();
+                announce::moved(&ctx, &moved).await;
+                let mut by_claim: HashMap<ClaimKey, Vec<Claimed>> = HashMap::new();
+                for job in taken {
+                    by_claim.entry(job.by).or_default().push(job);
+                }
+                Ok(takings.iter().map(|t| by_claim.remove(&t.key).unwrap_or_default()).collect())
+            }
+        }
+    };
+    let lost = {
+        let ctx = Arc::clone(ctx);
+        move |taking: Taking, jobs: Vec<Claimed>| {
+            let ctx = Arc::clone(&ctx);
+            tokio::spawn(async move { give_back(&ctx, taking.key.session, &jobs).await }.in_current_span());
+        }
+    };
+    let weight = taking.hints.len();
+    ctx.batches.claims.call(taking, weight, run, lost).await
+}
+
 async fn take_ranked(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
     let mut db = ctx.db.pool().acquire().await?;
-    let taken = claims::claim_ranked(&mut db, ask.worker, ask.claim_id, model, ask.max as i64).await?;
+    let taken = claims::claim_ranked(&mut db, ask.key(), model, ask.max as i64).await?;
     forget_hints(ctx, model, &taken).await;
+    announce_taken(ctx, &taken).await;
     Ok(taken)
 }
 
@@ -242,9 +319,10 @@ async fn take_limited(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed
     if room == 0 {
         return Ok(Vec::new());
     }
-    let taken = claims::claim_ranked(&mut tx, ask.worker, ask.claim_id, model, room).await?;
+    let taken = claims::claim_ranked(&mut tx, ask.key(), model, room).await?;
     tx.commit().await?;
     forget_hints(ctx, model, &taken).await;
+    announce_taken(ctx, &taken).await;
     Ok(taken)
 }
 
@@ -253,9 +331,15 @@ async fn take_suspect(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed
     if claims::room_under_limit(&mut tx, model).await? == 0 {
         return Ok(Vec::new());
     }
-    let taken = claims::claim_suspect(&mut tx, ask.worker, ask.claim_id, model).await?;
+    let taken = claims::claim_suspect(&mut tx, ask.key(), model).await?;
     tx.commit().await?;
+    announce_taken(ctx, &taken).await;
     Ok(taken)
+}
+
+async fn announce_taken(ctx: &Ctx, taken: &[Claimed]) {
+    let moved: Vec<Moved> = taken.iter().map(|j| j.moved.clone()).collect();
+    announce::moved(ctx, &moved).await;
 }
 
 async fn forget_hints(ctx: &Ctx, model: &str, taken: &[Claimed]) {
@@ -264,7 +348,7 @@ async fn forget_hints(ctx: &Ctx, model: &str, taken: &[Claimed]) {
 }
 
 async fn give_back(ctx: &Ctx, worker: Uuid, claimed: &[Claimed]) {
-    let items: Vec<(Uuid, i64)> = claimed.iter().map(|j| (j.moved.status.id, j.lease_no)).collect();
+    let items: Vec<(Uuid, i64)> = claimed.iter().map(|j| (j.moved.status.id, j.moved.lease_no)).collect();
     if items.is_empty() {
         return;
     }

@@ -2,19 +2,22 @@
 //! running) guards.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use rand::Rng;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::claim::unknown_worker;
+use super::claim::{self, unknown_worker};
 use super::{Ctx, Result, announce};
 use crate::domain::fault::{Code, Fault};
-use crate::domain::job::Outcome;
+use crate::domain::job::{JobState, Outcome};
 use crate::domain::result;
 use crate::metrics;
+use crate::store::jobs::Fence;
 use crate::store::keys::ApiKey;
 use crate::store::moves::{Finish, Moved};
+use crate::store::workers::Holder;
 use crate::store::{jobs, moves, workers};
 
 /// The most of an error's type kept, in characters.
@@ -56,96 +59,146 @@ pub struct Accepted {
     pub repeat: bool,
 }
 
+/// What one request says of its jobs: for the batch that carries out several such.
+#[derive(Clone)]
+pub struct Completion {
+    fences: Vec<Fence>,
+    /// What is good of it, each lease once.
+    finishes: Vec<(Holder, Finish)>,
+}
+
+impl Completion {
+    /// How much it is of a batch: as many as its items, more if they are large.
+    fn weight(&self) -> usize {
+        const WEIGHED_BYTES: usize = 16 * 1024;
+        let bytes: usize = self.finishes.iter().map(|(_, f)| f.document.as_ref().map_or(0, String::len)).sum();
+        self.fences.len().max(bytes / WEIGHED_BYTES)
+    }
+}
+
 /// Ends or requeues what the session holds; answers every item in order.
-pub async fn complete(ctx: &Ctx, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
-    let checked: Vec<(Uuid, i64, std::result::Result<Finish, Fault>)> =
-        items.into_iter().map(|item| (item.id, item.lease_no, check(ctx, item))).collect();
+pub async fn complete(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
+    let holder = Holder { session: worker, key: key.id.clone() };
+    let mut completion = Completion { fences: Vec::new(), finishes: Vec::new() };
     let mut first = HashSet::new();
-    let good: Vec<Finish> =
-        checked.iter().filter_map(|(_, _, c)| c.as_ref().ok()).filter(|f| first.insert(f.id)).cloned().collect();
-    let fences: Vec<Fence> =
-        checked.iter().filter_map(|c| Some((c.0, c.1, c.2.as_ref().ok()?.outcome.as_str()))).collect();
-    let mut settled = ctx
+    let mut done = Vec::with_capacity(items.len());
+    for item in items {
+        let (id, lease_no) = (item.id, item.lease_no);
+        match check(ctx, item) {
+            Err(fault) => done.push(Done { id, outcome: Err(fault) }),
+            Ok(finish) => {
+                let fence = Fence { holder: holder.clone(), id, lease_no, said: finish.outcome.as_str() };
+                completion.fences.push(fence);
+                if first.insert((id, lease_no)) {
+                    completion.finishes.push((holder.clone(), finish));
+                }
+                done.push(Done { id, outcome: Err(stale(id, lease_no)) });
+            }
+        }
+    }
+    let weight = completion.weight();
+    let run = {
+        let ctx = Arc::clone(ctx);
+        move |calls| complete_together(Arc::clone(&ctx), calls)
+    };
+    if completion.finishes.is_empty() {
+        // Nothing to say is a sign of life as well; that of a session that is over is none.
+        claim::touch(ctx, &holder, None).await?;
+        return Ok(done);
+    }
+    let verdicts = ctx.db.within(ctx.batches.completions.call(completion, weight, run, |_, _| {})).await?;
+    Ok(answer(done, verdicts))
+}
+
+/// Puts the verdicts in the places of the items that were judged.
+fn answer(mut done: Vec<Done>, verdicts: Vec<Option<Accepted>>) -> Vec<Done> {
+    let judged = done.iter_mut().filter(|d| matches!(&d.outcome, Err(fault) if fault.code == Code::StaleLease));
+    for (done, verdict) in judged.zip(verdicts) {
+        match verdict {
+            Some(accepted) => done.outcome = Ok(accepted),
+            None => metrics::stale_lease(),
+        }
+    }
+    done
+}
+
+fn stale(id: Uuid, lease_no: i64) -> Fault {
+    Fault::new(Code::StaleLease, format!("Job {id} is not running under lease {lease_no} of this worker."))
+}
+
+/// Carries out the completions of several requests in one statement.
+async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Vec<Vec<Option<Accepted>>>> {
+    let mut first = HashSet::new();
+    let finishes: Vec<(Holder, Finish)> = calls
+        .iter()
+        .flat_map(|call| &call.finishes)
+        .filter(|(holder, finish)| first.insert((holder.session, finish.id, finish.lease_no)))
+        .cloned()
+        .collect();
+    let fences = calls.iter().map(|call| call.fences.as_slice()).collect::<Vec<_>>();
+    let (moved, verdicts) = ctx
         .db
         .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            if !workers::belongs_to(&mut db, worker, &key.id).await? {
-                return Ok(Settlement::default());
-            }
-            workers::touch(&mut db, worker, &key.id, ctx.limits.lease_s, None).await?;
-            let moved = moves::complete(&mut db, worker, &good).await?;
-            let accepted = good.iter().map(|f| (f.id, f.lease_no));
-            settle(&mut db, worker, moved, accepted, &fences).await
+            let mut db = ctx.db.hot().acquire().await?;
+            let moved = moves::complete(&mut db, &finishes, ctx.limits.lease_s).await?;
+            let verdicts = judge(&mut db, &moved, &fences).await?;
+            Ok::<_, super::Error>((moved, verdicts))
         })
         .await?;
-    announce::moved(ctx, &settled.moved).await;
-    metrics::retried(&settled.moved);
-    Ok(checked
-        .into_iter()
-        .map(|(id, lease_no, check)| Done { id, outcome: check.and_then(|_| settled.answer(id, lease_no)) })
-        .collect())
+    announce::moved(&ctx, &moved).await;
+    metrics::retried(&moved);
+    Ok(verdicts)
 }
 
 /// Gives back what the session holds, at no cost; answers every item in order.
-pub async fn release(ctx: &Ctx, key: &ApiKey, worker: Uuid, items: &[(Uuid, i64)]) -> Result<Vec<Done>> {
+pub async fn release(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, items: &[(Uuid, i64)]) -> Result<Vec<Done>> {
+    let holder = Holder { session: worker, key: key.id.clone() };
+    let fence =
+        |(id, lease_no): &(Uuid, i64)| Fence { holder: holder.clone(), id: *id, lease_no: *lease_no, said: "released" };
+    let fences: Vec<Fence> = items.iter().map(fence).collect();
     let mut first = HashSet::new();
-    let once: Vec<(Uuid, i64)> = items.iter().copied().filter(|(id, _)| first.insert(*id)).collect();
-    let fences: Vec<Fence> = items.iter().map(|(id, lease_no)| (*id, *lease_no, "released")).collect();
-    let mut settled = ctx
+    let once: Vec<(Uuid, i64)> = items.iter().copied().filter(|lease| first.insert(*lease)).collect();
+    claim::touch(ctx, &holder, None).await?;
+    let (moved, verdicts) = ctx
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            if !workers::belongs_to(&mut db, worker, &key.id).await? {
-                return Ok(Settlement::default());
-            }
-            workers::touch(&mut db, worker, &key.id, ctx.limits.lease_s, None).await?;
-            let moved = moves::release(&mut db, worker, &once).await?;
-            settle(&mut db, worker, moved, once.iter().copied(), &fences).await
+            let mine = workers::belongs_to(&mut db, worker, &key.id).await?;
+            let moved = if mine { moves::release(&mut db, worker, &once).await? } else { Vec::new() };
+            let verdicts = judge(&mut db, &moved, &[&fences]).await?;
+            Ok::<_, super::Error>((moved, verdicts))
         })
         .await?;
-    announce::moved(ctx, &settled.moved).await;
-    Ok(items.iter().map(|(id, lease_no)| Done { id: *id, outcome: settled.answer(*id, *lease_no) }).collect())
+    announce::moved(ctx, &moved).await;
+    let done = items.iter().map(|(id, lease_no)| Done { id: *id, outcome: Err(stale(*id, *lease_no)) }).collect();
+    Ok(answer(done, verdicts.into_iter().flatten().collect()))
 }
 
-/// A job, a lease of it, and what was said of it: `succeeded`, `retry`, `rejected` or `released`.
-type Fence = (Uuid, i64, &'static str);
-
-/// What the two statements found: the first accepts, the second, with a fresh snapshot, recognises repeats.
-#[derive(Default)]
-struct Settlement {
-    moved: Vec<Moved>,
-    accepted: HashMap<(Uuid, i64), String>,
-    before: HashMap<(Uuid, i64), String>,
-}
-
-async fn settle(
-    db: &mut sqlx::PgConnection,
-    worker: Uuid,
-    moved: Vec<Moved>,
-    sent: impl Iterator<Item = (Uuid, i64)>,
-    fences: &[Fence],
-) -> Result<Settlement> {
-    let states: HashMap<Uuid, String> =
-        moved.iter().map(|m| (m.status.id, m.status.state.as_str().to_owned())).collect();
-    let accepted: HashMap<(Uuid, i64), String> =
-        sent.filter_map(|fence| Some((fence, states.get(&fence.0)?.clone()))).collect();
-    let refused = fences.len() > accepted.len();
-    let before = if refused { jobs::settled(db, worker, fences).await? } else { Vec::new() };
-    Ok(Settlement { moved, accepted, before: before.into_iter().map(|s| ((s.id, s.lease_no), s.state)).collect() })
-}
-
-impl Settlement {
-    fn answer(&mut self, id: Uuid, lease_no: i64) -> std::result::Result<Accepted, Fault> {
-        if let Some(state) = self.accepted.remove(&(id, lease_no)) {
-            return Ok(Accepted { state, repeat: false });
+/// Says of every lease named by every call whether it was accepted: once by what was moved just now; all others are looked
+/// up by a second statement, whose fresh snapshot recognises what was accepted before.
+async fn judge(db: &mut sqlx::PgConnection, moved: &[Moved], calls: &[&[Fence]]) -> Result<Vec<Vec<Option<Accepted>>>> {
+    let mut accepted: HashMap<(Option<Uuid>, Uuid, i64), JobState> =
+        moved.iter().map(|m| ((m.session, m.status.id, m.lease_no), m.status.state)).collect();
+    let mut refused = Vec::new();
+    let mut verdicts: Vec<Vec<Option<Accepted>>> = Vec::new();
+    for (call, fences) in calls.iter().enumerate() {
+        let mut verdict = Vec::new();
+        for (place, fence) in fences.iter().enumerate() {
+            let state = accepted.remove(&(Some(fence.holder.session), fence.id, fence.lease_no));
+            if state.is_none() {
+                refused.push((call, place, fence.clone()));
+            }
+            verdict.push(state.map(|state| Accepted { state: state.as_str().to_owned(), repeat: false }));
         }
-        if let Some(state) = self.before.get(&(id, lease_no)) {
-            return Ok(Accepted { state: state.clone(), repeat: true });
-        }
-        metrics::stale_lease();
-        let detail = format!("Job {id} is not running under lease {lease_no} of this worker.");
-        Err(Fault::new(Code::StaleLease, detail))
+        verdicts.push(verdict);
     }
+    if !refused.is_empty() {
+        let fences: Vec<Fence> = refused.iter().map(|(_, _, fence)| fence.clone()).collect();
+        for ((call, place, _), state) in refused.iter().zip(jobs::settled(db, &fences).await?) {
+            verdicts[*call][*place] = state.map(|state| Accepted { state, repeat: true });
+        }
+    }
+    Ok(verdicts)
 }
 
 fn check(ctx: &Ctx, item: Item) -> std::result::Result<Finish, Fault> {
@@ -215,29 +268,51 @@ pub struct Beaten {
 
 /// One beat: keeps the session alive, and answers which of the listed jobs it does not hold (any more). What it
 /// holds by our books but did not list, one lease after its claim, goes back at no cost.
-pub async fn beat(ctx: &Ctx, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Held]) -> Result<Beaten> {
+pub async fn beat(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Held]) -> Result<Beaten> {
     let holds: Value = listed
         .iter()
         .map(|h| json!({ "id": h.id, "lease_no": h.lease_no, "progress": h.progress, "note": h.note }))
         .collect();
+    let beat = workers::Beat { holder: Holder { session: worker, key: key.id.clone() }, draining, holds };
+    let run = {
+        let ctx = Arc::clone(ctx);
+        move |beats| beat_together(Arc::clone(&ctx), beats)
+    };
+    let alive = ctx.db.within(ctx.batches.beats.call(beat, 1, run, |_, _| {})).await?.ok_or_else(unknown_worker)?;
     let fences: Vec<(Uuid, i64)> = listed.iter().map(|h| (h.id, h.lease_no)).collect();
-    let lease_s = ctx.limits.lease_s;
-    let (beaten, moved) = ctx
+    let held: HashSet<(Uuid, i64)> = alive.held.into_iter().collect();
+    let stop = fences.iter().filter(|fence| !held.contains(fence)).map(|(id, _)| *id).collect();
+    if held.iter().any(|fence| !fences.contains(fence)) {
+        let moved = ctx
+            .db
+            .within(async {
+                let mut db = ctx.db.hot().acquire().await?;
+                let released = moves::release_unlisted(&mut db, worker, &fences, ctx.limits.lease_s).await?;
+                Ok::<_, super::Error>(released)
+            })
+            .await?;
+        announce::moved(ctx, &moved).await;
+    }
+    Ok(Beaten { stop, drain: alive.draining })
+}
+
+/// Carries out several beats in one statement; of one session's the last counts.
+async fn beat_together(ctx: Arc<Ctx>, beats: Vec<workers::Beat>) -> Result<Vec<Option<workers::Beaten>>> {
+    let mut last: HashMap<&Holder, &workers::Beat> = HashMap::new();
+    for beat in &beats {
+        last.insert(&beat.holder, beat);
+    }
+    let distinct: Vec<workers::Beat> = last.into_values().cloned().collect();
+    let beaten = ctx
         .db
         .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let alive = workers::beat(&mut db, worker, &key.id, lease_s, draining, &holds).await?;
-            let alive = alive.ok_or_else(unknown_worker)?;
-            let held: HashSet<(Uuid, i64)> = alive.held.into_iter().collect();
-            let stop = fences.iter().filter(|fence| !held.contains(fence)).map(|(id, _)| *id).collect();
-            let unlisted = held.iter().any(|fence| !fences.contains(fence));
-            let moved =
-                if unlisted { moves::release_unlisted(&mut db, worker, &fences, lease_s).await? } else { Vec::new() };
-            Ok::<_, super::Error>((Beaten { stop, drain: alive.draining }, moved))
+            let mut db = ctx.db.hot().acquire().await?;
+            Ok::<_, super::Error>(workers::beat(&mut db, &distinct, ctx.limits.lease_s).await?)
         })
         .await?;
-    announce::moved(ctx, &moved).await;
-    Ok(beaten)
+    let by_holder: HashMap<&Holder, &Option<workers::Beaten>> =
+        distinct.iter().map(|beat| &beat.holder).zip(&beaten).collect();
+    Ok(beats.iter().map(|beat| by_holder.get(&beat.holder).and_then(|beaten| (*beaten).clone())).collect())
 }
 
 /// Ends a session by its own wish: what it still holds goes back at no cost.
@@ -245,10 +320,11 @@ pub async fn leave(ctx: &Ctx, key: &ApiKey, worker: Uuid) -> Result<()> {
     let moved = ctx
         .db
         .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let held = workers::leave(&mut tx, worker, &key.id).await?.ok_or_else(unknown_worker)?;
-            let moved = moves::release(&mut tx, worker, &held).await?;
-            tx.commit().await?;
+            let mut db = ctx.db.pool().acquire().await?;
+            // Two commits: a job's end may take its session's row, so that one is not held while jobs are waited for.
+            // What is cut off in between is given back by the rescue.
+            let held = workers::leave(&mut db, worker, &key.id).await?.ok_or_else(unknown_worker)?;
+            let moved = moves::release(&mut db, worker, &held).await?;
             Ok::<_, super::Error>(moved)
         })
         .await?;

@@ -8,14 +8,20 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::auth::Tokens;
+use super::batch::{self, Batcher};
+use super::claim::Taking;
+use super::complete::{Accepted, Completion};
 use super::remember::Remembered;
+use super::submit::{Committed, Order};
 use crate::blob::Blobs;
 use crate::domain::inspect::Bounds;
 use crate::index::Index;
 use crate::index::wake::Waiters;
 use crate::store::accounts::Account;
+use crate::store::claims::Claimed;
 use crate::store::keys::ApiKey;
 use crate::store::retention::{Days, Kind};
+use crate::store::workers::{Beat, Beaten, Standing, Touch};
 use crate::store::{Db, models};
 
 /// How long what is known of an account or key is trusted without asking: revocation takes no longer.
@@ -39,6 +45,7 @@ pub struct Ctx {
     pub accounts: Remembered<Uuid, Option<Account>>,
     pub keys: Remembered<String, Option<ApiKey>>,
     pub board: Remembered<(), Arc<HashMap<String, Gate>>>,
+    pub batches: Batches,
     /// How many passwords are stretched at once: each takes a core and 19 MiB.
     pub stretching: tokio::sync::Semaphore,
     /// Sessions whose claims wait here, with how many claims each.
@@ -133,8 +140,39 @@ impl Default for Limits {
 pub struct Gate {
     pub paused: bool,
     pub workers: i64,
+    /// Counted only under a limit.
     pub running: i64,
+    /// Counted up to [`models::DEPTH_COUNTED_MAX`].
+    pub queued: i64,
     pub max_running: Option<i32>,
+}
+
+/// The group commits, one for each kind of call: completions and beats do not wait behind submissions.
+pub struct Batches {
+    pub touches: Arc<Batcher<Touch, Option<Standing>>>,
+    pub claims: Arc<Batcher<Taking, Vec<Claimed>>>,
+    pub completions: Arc<Batcher<Completion, Vec<Option<Accepted>>>>,
+    pub beats: Arc<Batcher<Beat, Option<Beaten>>>,
+    /// Submissions of images that are stored.
+    pub reruns: Arc<Batcher<Order, Committed>>,
+    pub uploads: Arc<Batcher<Order, Committed>>,
+}
+
+impl Default for Batches {
+    /// A batch of 1,000 jobs takes PostgreSQL some tens of milliseconds, and a line of 20,000 is a second or two of work.
+    /// One batch of each kind at once: while one commits, PostgreSQL works on the others, and the larger the batches, the
+    /// less each job costs.
+    fn default() -> Self {
+        const LIMITS: batch::Limits = batch::Limits { waiting: 20_000, weight: 1_000, at_once: 1 };
+        Self {
+            touches: Batcher::new(LIMITS),
+            claims: Batcher::new(LIMITS),
+            completions: Batcher::new(LIMITS),
+            beats: Batcher::new(LIMITS),
+            reruns: Batcher::new(LIMITS),
+            uploads: Batcher::new(LIMITS),
+        }
+    }
 }
 
 impl Ctx {
@@ -161,6 +199,7 @@ impl Ctx {
             accounts: Remembered::new(STANDING_FRESH, STANDING_STALE),
             keys: Remembered::new(STANDING_FRESH, STANDING_STALE),
             board: Remembered::new(BOARD_FRESH, STANDING_STALE),
+            batches: Batches::default(),
             stretching: tokio::sync::Semaphore::new(2),
             waiting: Mutex::default(),
             stopping,
@@ -193,6 +232,7 @@ impl Ctx {
                                 paused: m.paused,
                                 workers: m.workers,
                                 running: m.running,
+                                queued: m.queued,
                                 max_running: m.max_running,
                             },
                         )
@@ -201,6 +241,12 @@ impl Ctx {
             ))
         };
         self.board.get(&(), self.db.within(read)).await
+    }
+
+    /// The gates as they are now: before somebody is refused because of them.
+    pub async fn fresh_gates(&self) -> super::Result<Arc<HashMap<String, Gate>>> {
+        self.board.forget(&());
+        self.gates().await
     }
 }
 

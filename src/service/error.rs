@@ -17,6 +17,24 @@ pub enum Error {
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl Error {
+    /// Whether the database could not be reached at all, so that asking again at once is in vain.
+    pub fn is_away(&self) -> bool {
+        use sqlx::Error as Sql;
+        let Self::Unavailable(source) = self else { return false };
+        matches!(source.downcast_ref(), Some(Sql::Io(_) | Sql::PoolTimedOut | Sql::PoolClosed | Sql::Protocol(_)))
+    }
+
+    /// The same error for another caller of the same batch.
+    pub fn alike(&self) -> Self {
+        match self {
+            Self::Fault(fault) => Self::Fault(fault.clone()),
+            Self::Unavailable(source) => Self::Unavailable(source.to_string().into()),
+            Self::Internal(source) => Self::Internal(source.to_string().into()),
+        }
+    }
+}
+
 /// What a use case answers.
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -13,7 +13,7 @@ use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{JobState, Overall};
-use crate::store::jobs::{self, Terms, Wanted};
+use crate::store::jobs::{self, Enqueued, NewJob, Terms, Wanted};
 use crate::store::listing::{self, Filter, JobRecord};
 use crate::store::moves::{self, Moved};
 use crate::store::submissions::{self, RequestRow, Submission};
@@ -138,27 +138,30 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
 async fn again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>> {
     let md5s: Vec<ContentMd5> = jobs.iter().map(|job| job.md5).collect();
     ctx.index.mark_statuses(&md5s).await;
-    let mut by_priority: BTreeMap<i16, BTreeMap<Wanted, Uuid>> = BTreeMap::new();
-    for job in jobs {
-        by_priority.entry(job.priority).or_default().insert(wanted(job), job.status.id);
-    }
+    let keys: BTreeMap<Wanted, &JobRecord> = jobs.iter().map(|job| (wanted(job), job)).collect();
+    let account = user.account.id;
     let mut made: HashMap<Wanted, Moved> = ctx
         .db
         .within(async {
             let mut tx = ctx.db.begin().await?;
-            let (submission, _) = submissions::open(&mut tx, None, user.account.id).await?;
-            let mut made = HashMap::new();
-            for (priority, keys) in by_priority {
-                let terms = Terms { priority, run_at: None, finish_within_s: FINISH_WITHIN_S };
-                let (keys, ended): (Vec<Wanted>, Vec<Uuid>) = keys.into_iter().unzip();
-                let (submission, by) = (Some(submission), Some(user.account.id));
-                let put = jobs::enqueue(&mut tx, &keys, &ended, &terms, submission, by).await?;
-                made.extend(put.into_iter().map(|job| (job.wanted(), job.moved)));
+            let opened = submissions::open(&mut tx, &[(None, account)]).await?;
+            let (submission, _) = opened.first().ok_or(sqlx::Error::RowNotFound)?;
+            let mut new = Vec::new();
+            for (wanted, job) in &keys {
+                let terms = Terms { priority: job.priority, run_at: None, finish_within_s: FINISH_WITHIN_S };
+                let retry_of = Some(job.status.id);
+                new.push(NewJob { wanted, terms, retry_of, submission: *submission, account });
             }
-            let requests: Vec<(Wanted, Uuid)> = made.iter().map(|(key, job)| (key.clone(), job.status.id)).collect();
-            submissions::add_requests(&mut tx, submission, user.account.id, &requests).await?;
+            let put = jobs::enqueue(&mut tx, &new).await?;
+            let request = |job: &Enqueued| submissions::Request {
+                submission: *submission,
+                account,
+                wanted: job.wanted(),
+                job: job.moved.status.id,
+            };
+            submissions::add_requests(&mut tx, &put.iter().map(request).collect::<Vec<_>>()).await?;
             tx.commit().await?;
-            Ok::<_, Error>(made)
+            Ok::<_, Error>(put.into_iter().map(|job| (job.wanted(), job.moved)).collect())
         })
         .await?;
     Ok(jobs.iter().filter_map(|job| made.remove(&wanted(job))).collect())

@@ -3,6 +3,8 @@
 pub mod accounts;
 pub mod announce;
 pub mod auth;
+pub mod batch;
+
 pub mod claim;
 pub mod complete;
 pub mod ctx;

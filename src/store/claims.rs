@@ -10,8 +10,9 @@ use crate::domain::image::ContentMd5;
 /// A claimed job with all that its worker needs.
 #[derive(Debug, Clone)]
 pub struct Claimed {
+    /// The claim that took it.
+    pub by: ClaimKey,
     pub moved: Moved,
-    pub lease_no: i64,
     pub deadline_s: f64,
     /// It may have killed a worker: its session gets nothing else before it ends.
     pub solo: bool,
@@ -34,8 +35,8 @@ pub struct ClaimedImage {
 impl FromRow<'_, PgRow> for Claimed {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
+            by: ClaimKey { session: row.try_get("session_id")?, claim: row.try_get("claim_id")? },
             moved: Moved::from_row(row)?,
-            lease_no: row.try_get("lease_no")?,
             deadline_s: row.try_get("deadline_left_s")?,
             solo: row.try_get("solo")?,
             params: row.try_get("params")?,
@@ -65,8 +66,7 @@ macro_rules! take {
                SELECT p.event_id, '", $code, "', p.id, p.model, s.key_id, p.session_id, p.lease_no, p.attempt
                FROM put AS p JOIN worker_session AS s ON s.id = p.session_id
              )" $(, $also)?, "
-             SELECT ", moved_columns!(), ", p.suspect AS solo, p.lease_no, im.sha256, im.media_type, im.bytes, im.width, im.height,
-                    im.orientation, pa.body AS params,
+             SELECT ", moved_columns!(), ", p.suspect AS solo, p.claim_id, im.sha256, im.media_type, im.bytes, im.width, im.height, im.orientation, pa.body AS params,
                     greatest(0, extract(epoch FROM p.deadline_at - clock_timestamp()))::float8 AS deadline_left_s
              FROM put AS p JOIN image AS im ON im.id = p.image_id JOIN model AS m ON m.name = p.model
              JOIN params AS pa ON pa.hash = p.params_hash
@@ -75,82 +75,79 @@ macro_rules! take {
     };
 }
 
-/// What a first lease sets; `$1` is the session, `$2` the claim, `$3` the model.
+/// What a first lease sets, from `cand`.
 macro_rules! fresh {
     ($(, $also:literal)?) => {
         take!(
-            "attempt = j.attempt + 1, session_id = $1, claim_id = $2, started_at = clock_timestamp(),
+            "attempt = j.attempt + 1, session_id = cand.session_id, claim_id = cand.claim_id, started_at = clock_timestamp(),
                begun_at = coalesce(j.begun_at, clock_timestamp()),
-               deadline_at = clock_timestamp() + interval '1 s' * (SELECT deadline_s FROM model WHERE name = $3),",
+               deadline_at = clock_timestamp() + interval '1 s' * cand.deadline_s,",
             "claimed" $(, $also)?
         )
     };
 }
 
-/// The session `$1`, if it may be given jobs: alive, and running no suspect. Its row is locked, so that no suspect
-/// slips in beside this claim.
-macro_rules! open_session {
-    () => {
-        "WITH live AS MATERIALIZED (
-           SELECT FROM worker_session WHERE id = $1 AND ended_at IS NULL AND solo_job IS NULL FOR SHARE
-         )"
-    };
+/// A claim: the session and its own id for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClaimKey {
+    pub session: Uuid,
+    pub claim: Uuid,
 }
 
-/// Claims those of the hinted jobs that are still to be had.
-pub async fn claim_hinted(
-    db: &mut PgConnection,
-    session: Uuid,
-    claim: Uuid,
-    model: &str,
-    hints: &[Uuid],
-) -> sqlx::Result<Vec<Claimed>> {
+/// Claims, for each of several claims, those of its hinted jobs that are still to be had.
+///
+/// The sessions' rows are locked, all before any job's, so that no suspect slips in beside a claim.
+pub async fn claim_hinted(db: &mut PgConnection, hints: &[(ClaimKey, Uuid)]) -> sqlx::Result<Vec<Claimed>> {
+    // Neither the live sessions nor the queue is walked over, however long: `end_reason` is no part of an index, and a job is
+    // found by its id before its model is compared.
     const SQL: &str = concat!(
-        open_session!(),
-        ", cand AS MATERIALIZED (
-           SELECT j.id FROM job AS j JOIN model AS m ON m.name = j.model
-           WHERE EXISTS (SELECT FROM live) AND j.id = ANY($4) AND j.model = $3 AND j.state = 'queued' AND NOT j.suspect
-             AND j.run_at <= clock_timestamp() AND j.finish_by > clock_timestamp()
+        "WITH hint AS (
+           SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (job_id, session_id, claim_id)
+         ), live AS MATERIALIZED (
+           SELECT s.id, s.model FROM (SELECT DISTINCT session_id FROM hint) AS h JOIN worker_session AS s ON s.id = h.session_id
+           WHERE s.end_reason IS NULL AND s.solo_job IS NULL ORDER BY s.id FOR SHARE OF s
+         ), cand AS MATERIALIZED (
+           SELECT j.id, h.session_id, h.claim_id, m.deadline_s
+           FROM hint AS h JOIN job AS j ON j.id = h.job_id JOIN model AS m ON m.name = j.model
+           WHERE (SELECT count(*) FROM live) > 0 AND (h.session_id, j.model) IN (SELECT l.id, l.model FROM live AS l OFFSET 0)
+             AND j.state = 'queued' AND NOT j.suspect AND j.run_at <= clock_timestamp() AND j.finish_by > clock_timestamp()
              AND NOT m.paused AND m.max_running IS NULL AND m.retired_at IS NULL
            ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
          )",
         fresh!()
     );
-    sqlx::query_as(SQL).bind(session).bind(claim).bind(model).bind(hints).fetch_all(db).await
+    sqlx::query_as(SQL)
+        .bind(hints.iter().map(|(_, job)| *job).collect::<Vec<_>>())
+        .bind(hints.iter().map(|(key, _)| key.session).collect::<Vec<_>>())
+        .bind(hints.iter().map(|(key, _)| key.claim).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await
 }
 
 /// Claims by rank without hints: what keeps work flowing while Redis is away or not yet trusted.
-pub async fn claim_ranked(
-    db: &mut PgConnection,
-    session: Uuid,
-    claim: Uuid,
-    model: &str,
-    limit: i64,
-) -> sqlx::Result<Vec<Claimed>> {
+pub async fn claim_ranked(db: &mut PgConnection, key: ClaimKey, model: &str, limit: i64) -> sqlx::Result<Vec<Claimed>> {
     const SQL: &str = concat!(
-        open_session!(),
-        ", cand AS MATERIALIZED (
-           SELECT j.id FROM job AS j JOIN model AS m ON m.name = j.model
+        "WITH live AS MATERIALIZED (
+           SELECT FROM worker_session WHERE id = $1 AND ended_at IS NULL AND solo_job IS NULL FOR SHARE
+         ), cand AS MATERIALIZED (
+           SELECT j.id, $1::uuid AS session_id, $2::uuid AS claim_id, m.deadline_s
+           FROM job AS j JOIN model AS m ON m.name = j.model
            WHERE EXISTS (SELECT FROM live) AND j.model = $3 AND j.state = 'queued' AND j.due AND NOT j.suspect
              AND j.finish_by > clock_timestamp() AND NOT m.paused AND m.retired_at IS NULL
            ORDER BY j.rank, j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED
          )",
         fresh!()
     );
-    sqlx::query_as(SQL).bind(session).bind(claim).bind(model).bind(limit).fetch_all(db).await
+    sqlx::query_as(SQL).bind(key.session).bind(key.claim).bind(model).bind(limit).fetch_all(db).await
 }
 
 /// Claims one suspect for a session that holds nothing: alone. In a transaction, because what the session holds is
 /// read after its row is locked.
-pub async fn claim_suspect(
-    db: &mut PgConnection,
-    session: Uuid,
-    claim: Uuid,
-    model: &str,
-) -> sqlx::Result<Vec<Claimed>> {
+pub async fn claim_suspect(db: &mut PgConnection, key: ClaimKey, model: &str) -> sqlx::Result<Vec<Claimed>> {
     const SQL: &str = concat!(
         "WITH cand AS MATERIALIZED (
-           SELECT j.id FROM job AS j JOIN model AS m ON m.name = j.model
+           SELECT j.id, $1::uuid AS session_id, $2::uuid AS claim_id, m.deadline_s
+           FROM job AS j JOIN model AS m ON m.name = j.model
            WHERE j.model = $3 AND j.state = 'queued' AND j.suspect AND j.run_at <= clock_timestamp()
              AND j.finish_by > clock_timestamp() AND NOT m.paused AND m.retired_at IS NULL
              AND NOT EXISTS (SELECT FROM job AS h WHERE h.session_id = $1 AND h.state = 'running')
@@ -161,17 +158,17 @@ pub async fn claim_suspect(
     let free: Option<bool> = sqlx::query_scalar(
         "SELECT true FROM worker_session WHERE id = $1 AND ended_at IS NULL AND solo_job IS NULL FOR UPDATE",
     )
-    .bind(session)
+    .bind(key.session)
     .fetch_optional(&mut *db)
     .await?;
     if free.is_none() {
         return Ok(Vec::new());
     }
-    sqlx::query_as(SQL).bind(session).bind(claim).bind(model).fetch_all(db).await
+    sqlx::query_as(SQL).bind(key.session).bind(key.claim).bind(model).fetch_all(db).await
 }
 
 /// Answers a claim sent again: a new lease of what it still holds, at the same attempt.
-pub async fn replay_claim(db: &mut PgConnection, session: Uuid, claim: Uuid) -> sqlx::Result<Vec<Claimed>> {
+pub async fn replay_claim(db: &mut PgConnection, key: ClaimKey) -> sqlx::Result<Vec<Claimed>> {
     const SQL: &str = concat!(
         "WITH cand AS MATERIALIZED (
            SELECT j.id FROM job AS j
@@ -180,7 +177,7 @@ pub async fn replay_claim(db: &mut PgConnection, session: Uuid, claim: Uuid) -> 
          )",
         take!("started_at = clock_timestamp(),", "reclaimed")
     );
-    sqlx::query_as(SQL).bind(session).bind(claim).fetch_all(db).await
+    sqlx::query_as(SQL).bind(key.session).bind(key.claim).fetch_all(db).await
 }
 
 /// Locks a limited model's row and says how many more of its jobs may run; the count is a statement of its

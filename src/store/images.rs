@@ -34,6 +34,9 @@ pub struct StoredImage {
 /// Inserts images, or locks the rows that are there already (by a column that is no key, so that rows which refer
 /// to them can still be written). `images` is sorted by MD5 and free of repeats.
 pub async fn put(db: &mut PgConnection, images: &[NewImage]) -> sqlx::Result<Vec<StoredImage>> {
+    if images.is_empty() {
+        return Ok(Vec::new());
+    }
     let rows = sqlx::query(
         "INSERT INTO image (md5, sha256, bytes, media_type, width, height, frames, warnings, blob)
          SELECT t.md5, t.sha256, t.bytes, t.media_type, t.width, t.height, t.frames,
@@ -58,25 +61,6 @@ pub async fn put(db: &mut PgConnection, images: &[NewImage]) -> sqlx::Result<Vec
     rows.iter().map(stored).collect()
 }
 
-/// Locks and returns the images of these keys that the account has a title to; all of them for an
-/// administrator (`account` absent).
-pub async fn lock_visible(
-    db: &mut PgConnection,
-    keys: &[ContentMd5],
-    account: Option<Uuid>,
-) -> sqlx::Result<Vec<StoredImage>> {
-    let rows = sqlx::query(
-        "SELECT id, md5, sha256, blob FROM image AS i
-         WHERE md5 = ANY($1) AND ($2::uuid IS NULL OR EXISTS (SELECT FROM upload AS u WHERE u.image_id = i.id AND u.account_id = $2))
-         ORDER BY md5 FOR SHARE",
-    )
-    .bind(keys.iter().map(|k| k.0.to_vec()).collect::<Vec<_>>())
-    .bind(account)
-    .fetch_all(db)
-    .await?;
-    rows.iter().map(stored).collect()
-}
-
 fn stored(row: &PgRow) -> sqlx::Result<StoredImage> {
     Ok(StoredImage {
         id: row.try_get("id")?,
@@ -86,17 +70,17 @@ fn stored(row: &PgRow) -> sqlx::Result<StoredImage> {
     })
 }
 
-/// Gives an account titles to images under the names it used; a name it used before changes nothing.
-pub async fn give_titles(db: &mut PgConnection, account: Uuid, images: &[i64], names: &[String]) -> sqlx::Result<()> {
+/// Gives accounts titles to images under the names they used; a name used before gets the time of its newest use.
+pub async fn give_titles(db: &mut PgConnection, titles: &[(Uuid, i64, &str)]) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO upload (account_id, image_id, name)
-         SELECT DISTINCT $1::uuid, t.image_id, t.name FROM unnest($2::bigint[], $3::text[]) AS t (image_id, name)
-         ORDER BY t.image_id, t.name
-         ON CONFLICT ON CONSTRAINT upload_pkey DO NOTHING",
+         SELECT DISTINCT t.account_id, t.image_id, t.name FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS t (account_id, image_id, name)
+         ORDER BY t.image_id, t.account_id, t.name
+         ON CONFLICT ON CONSTRAINT upload_pkey DO UPDATE SET at = excluded.at",
     )
-    .bind(account)
-    .bind(images)
-    .bind(names)
+    .bind(titles.iter().map(|t| t.0).collect::<Vec<_>>())
+    .bind(titles.iter().map(|t| t.1).collect::<Vec<_>>())
+    .bind(titles.iter().map(|t| t.2).collect::<Vec<_>>())
     .execute(db)
     .await?;
     Ok(())
@@ -151,22 +135,49 @@ macro_rules! record_columns {
 
 /// One image for those entitled to it: an uploader, or an administrator (`account` absent).
 pub async fn find(db: &mut PgConnection, key: ContentMd5, account: Option<Uuid>) -> sqlx::Result<Option<ImageRecord>> {
-    Ok(find_many(db, &[key], account).await?.pop())
-}
-
-/// These images for those entitled to them, in no order.
-pub async fn find_many(
-    db: &mut PgConnection,
-    keys: &[ContentMd5],
-    account: Option<Uuid>,
-) -> sqlx::Result<Vec<ImageRecord>> {
     const SQL: &str = concat!(
         "SELECT ", record_columns!(), "
          FROM image AS i
          LEFT JOIN LATERAL (SELECT u.name, u.at FROM upload AS u
                             WHERE u.image_id = i.id AND ($2::uuid IS NULL OR u.account_id = $2) ORDER BY u.at DESC LIMIT 1) AS t ON true
-         WHERE i.md5 = ANY($1) AND ($2 IS NULL OR t.name IS NOT NULL)");
-    sqlx::query_as(SQL).bind(keys.iter().map(|k| k.0.to_vec()).collect::<Vec<_>>()).bind(account).fetch_all(db).await
+         WHERE i.md5 = $1 AND ($2 IS NULL OR t.name IS NOT NULL)");
+    sqlx::query_as(SQL).bind(key.0.to_vec()).bind(account).fetch_optional(db).await
+}
+
+/// Locks and returns, of the images wanted at each place, those that its account has a title to; all of them for an
+/// administrator (no account).
+pub async fn lock_visible(
+    db: &mut PgConnection,
+    wanted: &[(usize, ContentMd5, Option<Uuid>)],
+) -> sqlx::Result<Vec<((usize, ContentMd5), ImageRecord)>> {
+    const SQL: &str = concat!(
+        "SELECT w.place, ",
+        record_columns!(),
+        "
+         FROM unnest($1::bigint[], $2::bytea[], $3::uuid[]) AS w (place, md5, account_id)
+         JOIN image AS i ON i.md5 = w.md5
+         LEFT JOIN LATERAL (SELECT u.name, u.at FROM upload AS u
+                            WHERE u.image_id = i.id AND (w.account_id IS NULL OR u.account_id = w.account_id)
+                            ORDER BY u.at DESC LIMIT 1) AS t ON true
+         WHERE w.account_id IS NULL OR t.name IS NOT NULL
+         ORDER BY i.md5 FOR SHARE OF i"
+    );
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(SQL)
+        .bind(wanted.iter().map(|w| w.0 as i64).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|w| w.1.0.to_vec()).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|w| w.2).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let place: i64 = row.try_get("place")?;
+            let image = ImageRecord::from_row(row)?;
+            Ok(((usize::try_from(place).unwrap_or_default(), image.md5), image))
+        })
+        .collect()
 }
 
 /// One image for an API key: while a job on it lives whose model a live session of that key serves.

@@ -1,11 +1,14 @@
 //! How jobs come to be and become due. `claims` and `moves` have every way on from there.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
 use super::moves::Moved;
+use super::workers::Holder;
 
 /// One (image, model, params) that a submission wants.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,13 +19,24 @@ pub struct Wanted {
 }
 
 /// How urgent, how late and how long: the same for all jobs of one request.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Terms {
     pub priority: i16,
     /// Not before; now when absent.
     pub run_at: Option<DateTime<Utc>>,
     /// Seconds after `run_at` at which a queued job expires.
     pub finish_within_s: f64,
+}
+
+/// A job to be made, or attached to.
+#[derive(Debug, Clone, Copy)]
+pub struct NewJob<'w> {
+    pub wanted: &'w Wanted,
+    pub terms: Terms,
+    /// The ended job that it tries again.
+    pub retry_of: Option<Uuid>,
+    pub submission: Uuid,
+    pub account: Uuid,
 }
 
 /// A job that was made, or attached to.
@@ -41,26 +55,21 @@ impl Enqueued {
 }
 
 /// Makes a job for every key, or attaches to the live one; attaching only makes it sooner, more urgent and
-/// longer-lived. `wanted` is sorted and free of repeats, so that two submissions cannot deadlock.
+/// longer-lived. In a transaction: the events are a statement of their own. `wanted` is sorted and free of repeats, so
+/// that two submissions cannot deadlock.
 ///
-/// A job that waits out a back-off, after a failure or a death, keeps it. `retry_of` names the ended job that each
-/// tries again, or is empty.
-pub async fn enqueue(
-    db: &mut PgConnection,
-    wanted: &[Wanted],
-    retry_of: &[Uuid],
-    terms: &Terms,
-    submission: Option<Uuid>,
-    account: Option<Uuid>,
-) -> sqlx::Result<Vec<Enqueued>> {
+/// A job that waits out a back-off, after a failure or a death, keeps it.
+pub async fn enqueue(db: &mut PgConnection, new: &[NewJob<'_>]) -> sqlx::Result<Vec<Enqueued>> {
     const SQL: &str = concat!(
         "WITH wanted AS (
-           SELECT w.*, t.run_at, t.run_at <= t.now AS due
-           FROM unnest($1::bigint[], $2::text[], $3::bytea[], $7::uuid[]) AS w (image_id, model, params_hash, retry_of),
-                (SELECT c.now, greatest(coalesce($5, c.now), c.now) AS run_at FROM (SELECT clock_timestamp() AS now) AS c) AS t
+           SELECT w.*, c.now, greatest(coalesce(w.not_before, c.now), c.now) AS run_at
+           FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::smallint[], $5::timestamptz[], $6::float8[], $7::uuid[])
+                  AS w (image_id, model, params_hash, priority, not_before, finish_within_s, retry_of),
+                (SELECT clock_timestamp() AS now) AS c
          ), put AS (
            INSERT INTO job (image_id, model, params_hash, priority, run_at, due, finish_by, retry_of, event_id)
-           SELECT image_id, model, params_hash, $4, run_at, due, run_at + interval '1 s' * $6, retry_of, nextval('job_event_id')
+           SELECT image_id, model, params_hash, priority, run_at, run_at <= now, run_at + interval '1 s' * finish_within_s, retry_of,
+                  nextval('job_event_id')
            FROM wanted ORDER BY image_id, model, params_hash
            ON CONFLICT ON CONSTRAINT job_single_flight DO UPDATE SET
              priority = greatest(job.priority, excluded.priority),
@@ -70,24 +79,45 @@ pub async fn enqueue(
              finish_by = greatest(job.finish_by, excluded.finish_by),
              event_id = nextval('job_event_id')
            RETURNING job.*, (xmax = 0) AS created
-         ), told AS (
-           INSERT INTO job_event (id, code, job_id, model, submission_id, account_id)
-           SELECT event_id, CASE WHEN created THEN 'created' ELSE 'attached' END, id, model, $8, $9 FROM put
          )
          SELECT p.params_hash, p.created, ", moved_columns!(), "
          FROM put AS p JOIN image AS im ON im.id = p.image_id JOIN model AS m ON m.name = p.model");
-    sqlx::query_as(SQL)
-        .bind(wanted.iter().map(|w| w.image_id).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|w| w.model.as_str()).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|w| w.params_hash.as_slice()).collect::<Vec<_>>())
-        .bind(terms.priority)
-        .bind(terms.run_at)
-        .bind(terms.finish_within_s)
-        .bind(retry_of)
-        .bind(submission)
-        .bind(account)
-        .fetch_all(db)
-        .await
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let put: Vec<Enqueued> = sqlx::query_as(SQL)
+        .bind(new.iter().map(|job| job.wanted.image_id).collect::<Vec<_>>())
+        .bind(new.iter().map(|job| job.wanted.model.as_str()).collect::<Vec<_>>())
+        .bind(new.iter().map(|job| job.wanted.params_hash.as_slice()).collect::<Vec<_>>())
+        .bind(new.iter().map(|job| job.terms.priority).collect::<Vec<_>>())
+        .bind(new.iter().map(|job| job.terms.run_at).collect::<Vec<_>>())
+        .bind(new.iter().map(|job| job.terms.finish_within_s).collect::<Vec<_>>())
+        .bind(new.iter().map(|job| job.retry_of).collect::<Vec<_>>())
+        .fetch_all(&mut *db)
+        .await?;
+    tell_enqueued(db, new, &put).await?;
+    Ok(put)
+}
+
+/// Writes the events of jobs made or attached to: who asked, under which submission.
+async fn tell_enqueued(db: &mut PgConnection, new: &[NewJob<'_>], put: &[Enqueued]) -> sqlx::Result<()> {
+    let asked: HashMap<&Wanted, &NewJob<'_>> = new.iter().map(|job| (job.wanted, job)).collect();
+    let by: Vec<Option<&NewJob<'_>>> = put.iter().map(|job| asked.get(&job.wanted()).copied()).collect();
+    sqlx::query(
+        "INSERT INTO job_event (id, code, job_id, model, submission_id, account_id)
+         SELECT id, CASE WHEN created THEN 'created' ELSE 'attached' END, job_id, model, submission_id, account_id
+         FROM unnest($1::bigint[], $2::boolean[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[])
+           AS t (id, created, job_id, model, submission_id, account_id)",
+    )
+    .bind(put.iter().map(|job| job.moved.status.event).collect::<Vec<_>>())
+    .bind(put.iter().map(|job| job.created).collect::<Vec<_>>())
+    .bind(put.iter().map(|job| job.moved.status.id).collect::<Vec<_>>())
+    .bind(put.iter().map(|job| job.moved.model.as_str()).collect::<Vec<_>>())
+    .bind(by.iter().map(|new| new.map(|new| new.submission)).collect::<Vec<_>>())
+    .bind(by.iter().map(|new| new.map(|new| new.account)).collect::<Vec<_>>())
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 impl FromRow<'_, PgRow> for Enqueued {
@@ -158,36 +188,41 @@ pub async fn ready_counts(db: &mut PgConnection, models: &[String], limit: i64) 
     .await
 }
 
-/// How a lease that is not held now once ended for the same session: what makes a repeat harmless.
+/// A lease that a holder named, and what it said of it: `succeeded`, `retry`, `rejected` or `released`.
 #[derive(Debug, Clone)]
-pub struct Settled {
+pub struct Fence {
+    pub holder: Holder,
     pub id: Uuid,
     pub lease_no: i64,
-    pub state: String,
+    pub said: &'static str,
 }
 
-/// Looks the refused items up with a fresh snapshot: in the archive, or, for what says `retry` or `released`, among
-/// the attempts that ended so. A result for a lease that was given back is not one of them.
-pub async fn settled(
-    db: &mut PgConnection,
-    session: Uuid,
-    items: &[(Uuid, i64, &'static str)],
-) -> sqlx::Result<Vec<Settled>> {
-    let rows = sqlx::query(
-        "SELECT t.id, t.lease_no, coalesce(a.state::text, 'queued') AS state
-         FROM unnest($2::uuid[], $3::bigint[], $4::text[]) AS t (id, lease_no, said)
-         LEFT JOIN job_archive AS a ON a.id = t.id AND a.lease_no = t.lease_no AND a.session_id = $1
-         LEFT JOIN attempt AS b ON b.job_id = t.id AND b.lease_no = t.lease_no AND b.session_id = $1
+/// Looks refused items up with a fresh snapshot: in the archive, or, for what says `retry` or `released`, among the
+/// attempts that ended so. Answers, in the order asked, the state that the same lease once led to, which makes a repeat
+/// harmless. A result for a lease that was given back is none.
+pub async fn settled(db: &mut PgConnection, items: &[Fence]) -> sqlx::Result<Vec<Option<String>>> {
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT t.place, coalesce(a.state::text, 'queued') AS state
+         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::text[])
+           WITH ORDINALITY AS t (session_id, key_id, id, lease_no, said, place)
+         JOIN worker_session AS s ON s.id = t.session_id
+         LEFT JOIN job_archive AS a ON a.id = t.id AND a.lease_no = t.lease_no AND a.session_id = t.session_id
+         LEFT JOIN attempt AS b ON b.job_id = t.id AND b.lease_no = t.lease_no AND b.session_id = t.session_id
                                AND b.outcome = t.said AND t.said IN ('retry', 'released')
-         WHERE a.id IS NOT NULL OR b.job_id IS NOT NULL",
+         WHERE s.key_id = t.key_id AND (a.id IS NOT NULL OR b.job_id IS NOT NULL)",
     )
-    .bind(session)
-    .bind(items.iter().map(|item| item.0).collect::<Vec<_>>())
-    .bind(items.iter().map(|item| item.1).collect::<Vec<_>>())
-    .bind(items.iter().map(|item| item.2).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.holder.session).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.holder.key.as_str()).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.id).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.lease_no).collect::<Vec<_>>())
+    .bind(items.iter().map(|item| item.said).collect::<Vec<_>>())
     .fetch_all(db)
     .await?;
-    rows.iter()
-        .map(|row| Ok(Settled { id: row.try_get(0)?, lease_no: row.try_get(1)?, state: row.try_get(2)? }))
-        .collect()
+    let mut states = vec![None; items.len()];
+    for (place, state) in rows {
+        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|place| states.get_mut(place)) {
+            *slot = Some(state);
+        }
+    }
+    Ok(states)
 }

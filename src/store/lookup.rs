@@ -98,7 +98,7 @@ async fn read_results(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> s
                 version: row.try_get("version")?,
                 job: row.try_get("job_id")?,
                 finished_at: row.try_get("finished_at")?,
-                document: row.try_get("document")?,
+                document: row.try_get::<sqlx::types::Json<_>, _>("document")?.0,
             };
             seen.status.results.insert(row.try_get("model")?, success);
         }

@@ -6,7 +6,7 @@
 /// The newest-state columns of a `put` row joined with its image and model.
 macro_rules! moved_columns {
     () => {
-        "p.id, p.image_id, im.md5, p.model, p.state::text AS state, NULL::text AS reason, p.attempt, m.max_attempts, \
+        "p.id, p.image_id, im.md5, p.model, p.lease_no, p.session_id, p.state::text AS state, NULL::text AS reason, p.attempt, m.max_attempts, \
          NULL::float8 AS progress, p.event_id, p.created_at, p.started_at, \
          CASE WHEN p.state = 'queued' THEN p.run_at END AS run_at, NULL::timestamptz AS finished_at, \
          NULL::text AS error_type, NULL::text AS error_message, p.rank, p.due, (p.suspect AND p.state = 'queued') AS suspect, NULL::text AS version, NULL::jsonb AS document"
@@ -47,20 +47,29 @@ const LOCK_TIMEOUT: &str = "3s";
 /// A safety net under transactions whose client vanished.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 
-/// The pool, and the one way to open a transaction.
+/// Connections of the group commits, besides those of the pool: as many as run at once.
+pub const HOT_CONNECTIONS: u32 = 8;
+
+/// The pools, and the one way to open a transaction.
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
+    hot: PgPool,
 }
 
 impl Db {
     /// A pool of at most `connections` that connects when first used.
     pub fn new(options: PgConnectOptions, connections: u32) -> Self {
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE_WAIT)
-            .connect_lazy_with(session_settings(options));
-        Self { pool }
+        let pool = |connections, options| {
+            PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_WAIT).connect_lazy_with(options)
+        };
+        let options = session_settings(options);
+        Self { hot: pool(HOT_CONNECTIONS, options.clone().options(HOT_PLANS)), pool: pool(connections, options) }
+    }
+
+    /// For the group commits only: nothing else can use up their connections.
+    pub fn hot(&self) -> &PgPool {
+        &self.hot
     }
 
     /// For single statements.
@@ -71,11 +80,12 @@ impl Db {
     /// Opens a transaction in a task of its own: sqlx up to 0.9.0 leaves a connection inside an open
     /// transaction when `begin` is cancelled, and here a client may hang up at any await.
     pub async fn begin(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
-        let pool = self.pool.clone();
-        #[expect(clippy::disallowed_methods, reason = "this is the wrapper that the lint points to")]
-        tokio::spawn(async move { pool.begin().await }.in_current_span())
-            .await
-            .map_err(|e| sqlx::Error::Io(std::io::Error::other(e)))?
+        begin(self.pool.clone()).await
+    }
+
+    /// The same for the group commits.
+    pub async fn begin_hot(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
+        begin(self.hot.clone()).await
     }
 
     /// Puts a bound of [`CALL_WAIT`] on a use of the database.
@@ -86,6 +96,23 @@ impl Db {
         }
     }
 }
+
+async fn begin(pool: PgPool) -> Result<PgTransaction<'static>, sqlx::Error> {
+    #[expect(clippy::disallowed_methods, reason = "this is the wrapper that the lint points to")]
+    tokio::spawn(async move { pool.begin().await }.in_current_span())
+        .await
+        .map_err(|e| sqlx::Error::Io(std::io::Error::other(e)))?
+}
+/// The statements of the group commits find every row by its key, and are planned once: so planned that a table which
+/// was empty a moment ago, or whose statistics are old, does not make them walk over it.
+const HOT_PLANS: [(&str, &str); 6] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
 
 fn session_settings(options: PgConnectOptions) -> PgConnectOptions {
     options.application_name("darkroom").options([

@@ -101,21 +101,13 @@ pub async fn find(db: &mut PgConnection, names: &[String]) -> sqlx::Result<Vec<M
     sqlx::query_as(SQL).bind(names).fetch_all(db).await
 }
 
-/// The names of models that may be submitted to, to suggest from.
-pub async fn names(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar("SELECT name FROM model WHERE retired_at IS NULL ORDER BY name LIMIT $1")
-        .bind(limit)
-        .fetch_all(db)
-        .await
-}
-
 /// Keeps params by their hash.
-pub async fn keep_params(db: &mut PgConnection, params: &[(Vec<u8>, serde_json::Value)]) -> sqlx::Result<()> {
+pub async fn keep_params(db: &mut PgConnection, params: &[(&[u8], &serde_json::Value)]) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO params (hash, body) SELECT t.hash, t.body::jsonb FROM unnest($1::bytea[], $2::text[]) AS t (hash, body)
          ORDER BY t.hash ON CONFLICT ON CONSTRAINT params_pkey DO NOTHING",
     )
-    .bind(params.iter().map(|(hash, _)| hash.as_slice()).collect::<Vec<_>>())
+    .bind(params.iter().map(|(hash, _)| *hash).collect::<Vec<_>>())
     .bind(params.iter().map(|(_, body)| body.to_string()).collect::<Vec<_>>())
     .execute(db)
     .await?;
@@ -230,18 +222,22 @@ pub struct GateRow {
     pub max_running: Option<i32>,
     pub workers: i64,
     pub running: i64,
+    /// Counted up to [`DEPTH_COUNTED_MAX`].
+    pub queued: i64,
 }
 
-/// The gates of all models; running jobs are counted only where a limit makes them matter.
+/// The gates of all models that are not retired; running jobs are counted only where a limit makes them matter.
 pub async fn gates(db: &mut PgConnection) -> sqlx::Result<Vec<GateRow>> {
     let rows = sqlx::query(
         "SELECT m.name, m.paused, m.max_running,
                 (SELECT count(*) FROM worker_session AS w
                  WHERE w.model = m.name AND w.ended_at IS NULL AND w.alive_until > clock_timestamp()) AS workers,
                 CASE WHEN m.max_running IS NULL THEN 0 ELSE
-                  (SELECT count(*) FROM job AS j WHERE j.model = m.name AND j.state = 'running') END AS running
+                  (SELECT count(*) FROM job AS j WHERE j.model = m.name AND j.state = 'running') END AS running,
+                (SELECT count(*) FROM (SELECT FROM job AS j WHERE j.model = m.name AND j.state = 'queued' LIMIT $1) AS q) AS queued
          FROM model AS m WHERE m.retired_at IS NULL",
     )
+    .bind(DEPTH_COUNTED_MAX)
     .fetch_all(db)
     .await?;
     rows.iter()
@@ -252,6 +248,7 @@ pub async fn gates(db: &mut PgConnection) -> sqlx::Result<Vec<GateRow>> {
                 max_running: row.try_get(2)?,
                 workers: row.try_get(3)?,
                 running: row.try_get(4)?,
+                queued: row.try_get(5)?,
             })
         })
         .collect()

@@ -150,6 +150,36 @@ pub async fn remove_results(db: &mut PgConnection, keep: Days, limit: i64) -> sq
     rows.iter().map(|row| md5(row, "md5")).collect()
 }
 
+/// Locks at most `limit` submissions that may go; answers their ids.
+pub async fn lock_submissions(db: &mut PgConnection, keep: Days, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "SELECT s.id FROM submission AS s WHERE s.created_at < clock_timestamp() - $1
+           AND NOT EXISTS (SELECT FROM request AS r JOIN job AS j ON j.id = r.job_id WHERE r.submission_id = s.id)
+         LIMIT $2 FOR UPDATE SKIP LOCKED",
+    )
+    .bind(keep.interval())
+    .bind(limit)
+    .fetch_all(db)
+    .await
+}
+
+/// Removes those of the locked submissions that may still go, with their requests: a statement of its own, because what
+/// was asked under an id while its lock was waited for shows only now. A request that comes later under such an id opens
+/// the submission anew.
+pub async fn remove_submissions(db: &mut PgConnection, locked: &[Uuid]) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "WITH old AS MATERIALIZED (
+           SELECT s.id FROM submission AS s WHERE s.id = ANY($1)
+             AND NOT EXISTS (SELECT FROM request AS r JOIN job AS j ON j.id = r.job_id WHERE r.submission_id = s.id)
+         ), gone AS (DELETE FROM request AS r USING old WHERE r.submission_id = old.id)
+         DELETE FROM submission AS s USING old WHERE s.id = old.id",
+    )
+    .bind(locked)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Removes at most `limit` rows of a kind that nothing else hangs on; answers how many.
 pub async fn remove(db: &mut PgConnection, kind: Kind, keep: Days, limit: i64) -> sqlx::Result<u64> {
     let sql = match kind {
@@ -157,15 +187,6 @@ pub async fn remove(db: &mut PgConnection, kind: Kind, keep: Days, limit: i64) -
             "DELETE FROM attempt WHERE ctid IN (
                SELECT a.ctid FROM attempt AS a WHERE a.job_id < uuid_v7_floor(clock_timestamp() - $1)
                  AND NOT EXISTS (SELECT FROM job AS j WHERE j.id = a.job_id) ORDER BY a.job_id LIMIT $2)"
-        }
-        // A request that comes later under such an id opens the submission anew.
-        Kind::Submissions => {
-            "WITH old AS MATERIALIZED (
-               SELECT s.id FROM submission AS s WHERE s.created_at < clock_timestamp() - $1
-                 AND NOT EXISTS (SELECT FROM request AS r JOIN job AS j ON j.id = r.job_id WHERE r.submission_id = s.id)
-               LIMIT $2 FOR UPDATE SKIP LOCKED
-             ), gone AS (DELETE FROM request AS r USING old WHERE r.submission_id = old.id)
-             DELETE FROM submission AS s USING old WHERE s.id = old.id"
         }
         Kind::Sessions => {
             "DELETE FROM worker_session WHERE id IN (
@@ -182,7 +203,7 @@ pub async fn remove(db: &mut PgConnection, kind: Kind, keep: Days, limit: i64) -
             "DELETE FROM job_event_default WHERE ctid IN (
                SELECT ctid FROM job_event_default WHERE at < history_horizon($1) LIMIT $2)"
         }
-        Kind::Images | Kind::Results => return Ok(0),
+        Kind::Images | Kind::Results | Kind::Submissions => return Ok(0),
     };
     Ok(sqlx::query(sql).bind(keep.interval()).bind(limit).execute(db).await?.rows_affected())
 }

@@ -10,16 +10,22 @@ use super::moves::{md5, state};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
 
-/// Opens a submission, or locks the one of that id; answers its id and owner. The lock makes requests of one
-/// submission take turns, so that each sees what the others asked for.
-pub async fn open(db: &mut PgConnection, id: Option<Uuid>, account: Uuid) -> sqlx::Result<(Uuid, Uuid)> {
+/// Opens submissions, or locks those of these ids; answers their ids and owners in the order asked. The lock makes
+/// requests of one submission take turns, so that each sees what the others asked for. No id comes twice.
+pub async fn open(db: &mut PgConnection, asked: &[(Option<Uuid>, Uuid)]) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
     sqlx::query_as(
-        "INSERT INTO submission (id, account_id) VALUES (coalesce($1, uuid_v7()), $2)
-         ON CONFLICT ON CONSTRAINT submission_pkey DO UPDATE SET id = excluded.id RETURNING id, account_id",
+        "WITH named AS MATERIALIZED (
+           SELECT coalesce(t.id, uuid_v7()) AS id, t.account_id, t.place
+           FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS t (id, account_id, place)
+         ), put AS (
+           INSERT INTO submission (id, account_id) SELECT id, account_id FROM named ORDER BY id
+           ON CONFLICT ON CONSTRAINT submission_pkey DO UPDATE SET id = excluded.id RETURNING id, account_id
+         )
+         SELECT put.id, put.account_id FROM named JOIN put USING (id) ORDER BY named.place",
     )
-    .bind(id)
-    .bind(account)
-    .fetch_one(db)
+    .bind(asked.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(asked.iter().map(|(_, account)| *account).collect::<Vec<_>>())
+    .fetch_all(db)
     .await
 }
 
@@ -45,73 +51,76 @@ impl FromRow<'_, PgRow> for Answered {
     }
 }
 
-macro_rules! wanted {
-    () => {
-        "(SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS w (image_id, model, params_hash)) AS w"
-    };
-}
-
-/// Those of the wanted that this submission has asked for before, with their jobs as they now are.
-pub async fn answered_before(
-    db: &mut PgConnection,
-    submission: Uuid,
-    wanted: &[Wanted],
-) -> sqlx::Result<Vec<Answered>> {
-    const SQL: &str = concat!(
-        "SELECT w.*, r.job_id, coalesce(j.state, a.state, 'cancelled')::text AS state
-         FROM ", wanted!(), "
-         JOIN request AS r ON r.submission_id = $4 AND (r.image_id, r.model, r.params_hash) = (w.image_id, w.model, w.params_hash)
+/// Those of the wanted that their submissions have asked for before, with their jobs as they now are.
+pub async fn answered_before(db: &mut PgConnection, wanted: &[(Uuid, &Wanted)]) -> sqlx::Result<Vec<Answered>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as(
+        "SELECT w.image_id, w.model, w.params_hash, r.job_id, coalesce(j.state, a.state, 'cancelled')::text AS state
+         FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::uuid[]) AS w (image_id, model, params_hash, submission_id)
+         JOIN request AS r ON (r.submission_id, r.image_id, r.model, r.params_hash) = (w.submission_id, w.image_id, w.model, w.params_hash)
          LEFT JOIN job AS j ON j.id = r.job_id
-         LEFT JOIN job_archive AS a ON a.id = r.job_id");
-    bind_wanted(sqlx::query_as(SQL), wanted).bind(submission).fetch_all(db).await
+         LEFT JOIN job_archive AS a ON a.id = r.job_id",
+    )
+    .bind(wanted.iter().map(|(_, w)| w.image_id).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|(_, w)| w.model.as_str()).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|(_, w)| w.params_hash.as_slice()).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|(submission, _)| *submission).collect::<Vec<_>>())
+    .fetch_all(db)
+    .await
 }
 
 /// Those of the wanted that a cached success answers: of a version that a live worker serves or, none being
 /// live, the last one seen.
-pub async fn cached(db: &mut PgConnection, wanted: &[Wanted]) -> sqlx::Result<Vec<Answered>> {
-    const SQL: &str = concat!(
-        "SELECT DISTINCT ON (w.image_id, w.model, w.params_hash) w.*, r.job_id, 'succeeded' AS state
-         FROM ",
-        wanted!(),
-        "
+pub async fn cached(db: &mut PgConnection, wanted: &[&Wanted]) -> sqlx::Result<Vec<Answered>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    // The versions of a model are looked up once, not for every image.
+    sqlx::query_as(
+        "WITH served AS MATERIALIZED (
+           SELECT m.name, coalesce((
+             SELECT array_agg(DISTINCT s.version) FROM worker_session AS s
+             WHERE s.model = m.name AND s.ended_at IS NULL AND s.alive_until > clock_timestamp()), ARRAY[m.last_version]) AS versions
+           FROM model AS m WHERE m.name IN (SELECT DISTINCT unnest($2::text[]))
+         )
+         SELECT DISTINCT ON (w.image_id, w.model, w.params_hash) w.image_id, w.model, w.params_hash, r.job_id, 'succeeded' AS state
+         FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS w (image_id, model, params_hash)
          JOIN result AS r ON (r.image_id, r.model, r.params_hash) = (w.image_id, w.model, w.params_hash)
-         JOIN model AS m ON m.name = w.model
-         CROSS JOIN LATERAL (
-           SELECT coalesce(array_agg(s.version), ARRAY[m.last_version]) AS versions FROM worker_session AS s
-           WHERE s.model = w.model AND s.ended_at IS NULL AND s.alive_until > clock_timestamp()) AS live
-         WHERE r.version = ANY(live.versions)
-         ORDER BY w.image_id, w.model, w.params_hash, r.finished_at DESC"
-    );
-    bind_wanted(sqlx::query_as(SQL), wanted).fetch_all(db).await
+         JOIN served ON served.name = w.model
+         WHERE r.version = ANY(served.versions)
+         ORDER BY w.image_id, w.model, w.params_hash, r.finished_at DESC",
+    )
+    .bind(wanted.iter().map(|w| w.image_id).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|w| w.model.as_str()).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|w| w.params_hash.as_slice()).collect::<Vec<_>>())
+    .fetch_all(db)
+    .await
 }
 
-type AnsweredQuery<'q> = sqlx::query::QueryAs<'q, sqlx::Postgres, Answered, sqlx::postgres::PgArguments>;
-
-fn bind_wanted<'q>(query: AnsweredQuery<'q>, wanted: &'q [Wanted]) -> AnsweredQuery<'q> {
-    query
-        .bind(wanted.iter().map(|w| w.image_id).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|w| w.model.as_str()).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|w| w.params_hash.as_slice()).collect::<Vec<_>>())
+/// Who asked for what under which submission, and the job that answers it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub submission: Uuid,
+    pub account: Uuid,
+    pub wanted: Wanted,
+    pub job: Uuid,
 }
 
 /// Writes down who waits for which job.
-pub async fn add_requests(
-    db: &mut PgConnection,
-    submission: Uuid,
-    account: Uuid,
-    answers: &[(Wanted, Uuid)],
-) -> sqlx::Result<()> {
+pub async fn add_requests(db: &mut PgConnection, requests: &[Request]) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO request (submission_id, account_id, image_id, model, params_hash, job_id)
-         SELECT $1, $2, t.* FROM unnest($3::bigint[], $4::text[], $5::bytea[], $6::uuid[]) AS t
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[], $6::uuid[])
          ON CONFLICT ON CONSTRAINT request_pkey DO NOTHING",
     )
-    .bind(submission)
-    .bind(account)
-    .bind(answers.iter().map(|(w, _)| w.image_id).collect::<Vec<_>>())
-    .bind(answers.iter().map(|(w, _)| w.model.as_str()).collect::<Vec<_>>())
-    .bind(answers.iter().map(|(w, _)| w.params_hash.as_slice()).collect::<Vec<_>>())
-    .bind(answers.iter().map(|(_, job)| *job).collect::<Vec<_>>())
+    .bind(requests.iter().map(|r| r.submission).collect::<Vec<_>>())
+    .bind(requests.iter().map(|r| r.account).collect::<Vec<_>>())
+    .bind(requests.iter().map(|r| r.wanted.image_id).collect::<Vec<_>>())
+    .bind(requests.iter().map(|r| r.wanted.model.as_str()).collect::<Vec<_>>())
+    .bind(requests.iter().map(|r| r.wanted.params_hash.as_slice()).collect::<Vec<_>>())
+    .bind(requests.iter().map(|r| r.job).collect::<Vec<_>>())
     .execute(db)
     .await?;
     Ok(())

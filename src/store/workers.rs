@@ -1,5 +1,7 @@
 //! Sessions of workers. A lease lives with its session: one row per beat, no job row is touched.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
@@ -84,23 +86,43 @@ pub enum Turn {
     Wait,
 }
 
-/// Prolongs a live session of that key, as every sign of life does; nothing when it is not alive.
-pub async fn touch(
-    db: &mut PgConnection,
-    session: Uuid,
-    key: &str,
-    lease_s: f64,
-    claim: Option<Uuid>,
-) -> sqlx::Result<Option<Standing>> {
-    let row = sqlx::query(
-        "WITH s AS (
+/// A session, and the key that its caller sent: only together do they open anything.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Holder {
+    pub session: Uuid,
+    pub key: String,
+}
+
+/// A sign of life, and the claim that it comes with.
+#[derive(Debug, Clone)]
+pub struct Touch {
+    pub holder: Holder,
+    pub claim: Option<Uuid>,
+}
+
+/// A sign of life moves `alive_until` only when it is behind by more than this share of a lease: a busy worker gives many
+/// in a second, and every one that is written leaves a dead row.
+pub(super) const COALESCED: f64 = 0.05;
+
+/// Prolongs live sessions, as every sign of life does, and says what each may do, in the order asked; nothing where a
+/// session is not alive, or is another key's.
+pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx::Result<Vec<Option<Standing>>> {
+    let rows = sqlx::query(
+        "WITH ask AS (
+           SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[]) WITH ORDINALITY AS a (session_id, key_id, claim_id, place)
+         ), late AS MATERIALIZED (
+           SELECT s.id FROM (SELECT DISTINCT session_id, key_id FROM ask) AS a JOIN worker_session AS s ON s.id = a.session_id
+           WHERE s.key_id = a.key_id AND s.ended_at IS NULL AND s.alive_until < clock_timestamp() + interval '1 s' * $5
+           ORDER BY s.id FOR NO KEY UPDATE OF s
+         ), prolonged AS (
            UPDATE worker_session AS s SET
-             alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $3), beat_at = clock_timestamp()
-           WHERE s.id = $1 AND s.key_id = $2 AND s.ended_at IS NULL RETURNING s.*
+             alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $4), beat_at = clock_timestamp()
+           FROM late WHERE s.id = late.id
          )
-         SELECT m.name AS model, s.batch_max, m.paused, m.max_running IS NOT NULL AS limited,
+         SELECT a.place, m.name AS model, s.batch_max, m.paused, m.max_running IS NOT NULL AS limited,
                 s.draining OR m.retired_at IS NOT NULL AS draining,
-                EXISTS (SELECT FROM job AS j WHERE j.session_id = s.id AND j.claim_id = $4 AND j.state = 'running') AS replay,
+                a.claim_id IS NOT NULL AND EXISTS (
+                  SELECT FROM job AS j WHERE j.session_id = s.id AND j.claim_id = a.claim_id AND j.state = 'running') AS replay,
                 CASE WHEN s.solo_job IS NOT NULL THEN 'wait'
                      WHEN NOT EXISTS (SELECT FROM job AS j WHERE j.model = m.name AND j.state = 'queued' AND j.suspect
                                       AND j.run_at <= clock_timestamp()) THEN 'open'
@@ -109,16 +131,20 @@ pub async fn touch(
                      WHEN EXISTS (SELECT FROM worker_session AS o WHERE o.model = m.name AND o.ended_at IS NULL
                                   AND o.reserved_until > clock_timestamp()) THEN 'open'
                      ELSE 'reserve' END AS turn
-         FROM s JOIN model AS m ON m.name = s.model",
+         FROM ask AS a JOIN worker_session AS s ON s.id = a.session_id JOIN model AS m ON m.name = s.model
+         WHERE s.key_id = a.key_id AND s.ended_at IS NULL",
     )
-    .bind(session)
-    .bind(key)
+    .bind(asks.iter().map(|ask| ask.holder.session).collect::<Vec<_>>())
+    .bind(asks.iter().map(|ask| ask.holder.key.as_str()).collect::<Vec<_>>())
+    .bind(asks.iter().map(|ask| ask.claim).collect::<Vec<_>>())
     .bind(lease_s)
-    .bind(claim)
-    .fetch_optional(db)
+    .bind(lease_s * (1.0 - COALESCED))
+    .fetch_all(db)
     .await?;
-    row.map(|row| {
-        Ok(Standing {
+    let mut standings = vec![None; asks.len()];
+    for row in rows {
+        let place: i64 = row.try_get("place")?;
+        let standing = Standing {
             model: row.try_get("model")?,
             batch_max: row.try_get("batch_max")?,
             paused: row.try_get("paused")?,
@@ -131,9 +157,12 @@ pub async fn touch(
                 "reserve" => Turn::Reserve,
                 _ => Turn::Open,
             },
-        })
-    })
-    .transpose()
+        };
+        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|place| standings.get_mut(place)) {
+            *slot = Some(standing);
+        }
+    }
+    Ok(standings)
 }
 
 /// Keeps a session free for a suspect, for as long as one attempt of its model may take.
@@ -171,8 +200,17 @@ pub async fn prolong(db: &mut PgConnection, sessions: &[Uuid], lease_s: f64) -> 
     Ok(())
 }
 
+/// What a worker says of itself when it beats.
+#[derive(Debug, Clone)]
+pub struct Beat {
+    pub holder: Holder,
+    pub draining: bool,
+    /// What it holds: `[{"id", "lease_no", "progress", "note"}]`.
+    pub holds: serde_json::Value,
+}
+
 /// What a beat is answered with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Beaten {
     /// What the session really holds: jobs and leases.
     pub held: Vec<(Uuid, i64)>,
@@ -180,35 +218,50 @@ pub struct Beaten {
     pub draining: bool,
 }
 
-/// One beat: prolongs a live session of that key and keeps what it says it holds; nothing when it is not alive.
-pub async fn beat(
-    db: &mut PgConnection,
-    session: Uuid,
-    key: &str,
-    lease_s: f64,
-    draining: bool,
-    holds: &serde_json::Value,
-) -> sqlx::Result<Option<Beaten>> {
-    let alive: Option<bool> = sqlx::query_scalar(
-        "UPDATE worker_session AS s SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $3),
-                beat_at = clock_timestamp(), draining = $4, holds = $5
-         FROM model AS m
-         WHERE s.id = $1 AND s.key_id = $2 AND s.ended_at IS NULL AND m.name = s.model
-         RETURNING s.draining OR m.retired_at IS NOT NULL",
+/// Prolongs live sessions and keeps what they say they hold; answers in the order of the beats, nothing where a session is
+/// not alive or is another key's. No session beats twice.
+pub async fn beat(db: &mut PgConnection, beats: &[Beat], lease_s: f64) -> sqlx::Result<Vec<Option<Beaten>>> {
+    let alive: Vec<(Uuid, String, bool)> = sqlx::query_as(
+        "WITH beat AS (
+           SELECT * FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::jsonb[]) AS b (session_id, key_id, draining, holds)
+         ), alive AS MATERIALIZED (
+           SELECT s.id, b.draining, b.holds, m.retired_at
+           FROM beat AS b JOIN worker_session AS s ON s.id = b.session_id JOIN model AS m ON m.name = s.model
+           WHERE s.key_id = b.key_id AND s.ended_at IS NULL
+           ORDER BY s.id FOR NO KEY UPDATE OF s
+         )
+         UPDATE worker_session AS s SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $5),
+                beat_at = clock_timestamp(), draining = a.draining, holds = a.holds
+         FROM alive AS a WHERE s.id = a.id
+         RETURNING s.id, s.key_id, s.draining OR a.retired_at IS NOT NULL",
     )
-    .bind(session)
-    .bind(key)
+    .bind(beats.iter().map(|beat| beat.holder.session).collect::<Vec<_>>())
+    .bind(beats.iter().map(|beat| beat.holder.key.as_str()).collect::<Vec<_>>())
+    .bind(beats.iter().map(|beat| beat.draining).collect::<Vec<_>>())
+    .bind(beats.iter().map(|beat| &beat.holds).collect::<Vec<_>>())
     .bind(lease_s)
-    .bind(draining)
-    .bind(holds)
-    .fetch_optional(&mut *db)
+    .fetch_all(&mut *db)
     .await?;
-    let Some(draining) = alive else { return Ok(None) };
-    let held = sqlx::query_as("SELECT id, lease_no FROM job WHERE session_id = $1 AND state = 'running'")
-        .bind(session)
-        .fetch_all(db)
-        .await?;
-    Ok(Some(Beaten { held, draining }))
+    let mut beaten: HashMap<Uuid, (String, Beaten)> = alive
+        .into_iter()
+        .map(|(session, key, draining)| (session, (key, Beaten { held: Vec::new(), draining })))
+        .collect();
+    let held: Vec<(Uuid, Uuid, i64)> = sqlx::query_as(
+        "SELECT j.session_id, j.id, j.lease_no FROM job AS j WHERE j.session_id = ANY($1) AND j.state = 'running'",
+    )
+    .bind(beaten.keys().copied().collect::<Vec<_>>())
+    .fetch_all(db)
+    .await?;
+    for (session, job, lease_no) in held {
+        if let Some((_, beaten)) = beaten.get_mut(&session) {
+            beaten.held.push((job, lease_no));
+        }
+    }
+    let answer = |beat: &Beat| {
+        let (key, beaten) = beaten.get(&beat.holder.session)?;
+        (*key == beat.holder.key).then(|| beaten.clone())
+    };
+    Ok(beats.iter().map(answer).collect())
 }
 
 /// Ends a live session of that key by its own wish; answers what it still holds, or nothing when it is not alive.

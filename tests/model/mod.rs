@@ -31,7 +31,7 @@ use self::table::{FLOOR, Hits};
 use self::world::{Check, World};
 
 /// Steps of a run at least, and at most: within them, it goes on until every pair of the table was reached.
-const STEPS: RangeInclusive<usize> = 4_000..=24_000;
+const STEPS: RangeInclusive<usize> = 4_000..=48_000;
 /// Steps of one case, which has a database of its own.
 const CASE: usize = 200;
 /// Cases that run at once.

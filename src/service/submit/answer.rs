@@ -2,39 +2,90 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::plan::Plan;
-use super::{Ask, TakenJob};
+use super::TakenJob;
+use super::commit::{Found, Order, keep_params};
 use crate::domain::job::JobState;
 use crate::service::Result;
-use crate::service::auth::User;
-use crate::store::jobs::{self, Wanted};
+use crate::store::jobs::{self, NewJob, Wanted};
 use crate::store::moves::Moved;
-use crate::store::{models, submissions};
+use crate::store::submissions::{self, Request};
 
+/// The jobs of an order, by image.
 pub(super) type JobsByImage = HashMap<i64, Vec<TakenJob>>;
 
-/// Answers every image × model: with the submission's own earlier job, a cached success, or a live job.
+/// One image × model of an order.
+#[derive(Clone, Copy)]
+struct Pair<'o> {
+    order: &'o Order,
+    submission: Uuid,
+    wanted: &'o Wanted,
+}
+
+/// Answers every image × model of every order: with the submission's own earlier job, a cached success, or a live job.
+/// No two orders share an image.
 pub(super) async fn answer_jobs(
     db: &mut sqlx::PgConnection,
-    user: &User,
-    ask: &Ask,
-    plan: &Plan,
-    submission: Uuid,
-    images: &[i64],
-) -> Result<(JobsByImage, Vec<Moved>)> {
-    let mut params: Vec<(Vec<u8>, Value)> =
-        plan.models.iter().map(|(_, p)| (p.hash.to_vec(), p.body.clone())).collect();
-    params.sort_by(|a, b| a.0.cmp(&b.0));
-    params.dedup_by(|a, b| a.0 == b.0);
-    models::keep_params(db, &params).await?;
-    let mut wanted: Vec<Wanted> = images
+    orders: &[Order],
+    submissions: &[Uuid],
+    found: &[Vec<Found>],
+) -> Result<(Vec<JobsByImage>, Vec<Moved>)> {
+    keep_params(db, orders).await?;
+    let wanted: Vec<Vec<Wanted>> = orders.iter().zip(found).map(|(order, found)| wanted_of(order, found)).collect();
+    let mut open: Vec<Pair<'_>> = Vec::new();
+    for (place, (order, wanted)) in orders.iter().zip(&wanted).enumerate() {
+        open.extend(wanted.iter().map(|wanted| Pair { order, submission: submissions[place], wanted }));
+    }
+    open.sort_by_key(|pair| pair.wanted);
+    let mut answers: HashMap<Wanted, (Uuid, JobState, &'static str)> = HashMap::new();
+
+    // A submission that is new has asked for nothing before.
+    let again: Vec<(Uuid, &Wanted)> =
+        open.iter().filter(|p| p.order.submission.is_some()).map(|p| (p.submission, p.wanted)).collect();
+    for before in submissions::answered_before(db, &again).await? {
+        let outcome = if before.state.ended() { "finished" } else { "attached" };
+        answers.insert(before.wanted, (before.job_id, before.state, outcome));
+    }
+    open.retain(|pair| !answers.contains_key(pair.wanted));
+    let cacheable: Vec<&Wanted> = open.iter().filter(|pair| !pair.order.rerun).map(|pair| pair.wanted).collect();
+    for cached in submissions::cached(db, &cacheable).await? {
+        answers.insert(cached.wanted, (cached.job_id, cached.state, "finished"));
+    }
+    let live: Vec<NewJob<'_>> = open.iter().filter(|p| !answers.contains_key(p.wanted)).map(new_job).collect();
+    let mut moved = Vec::new();
+    for job in jobs::enqueue(db, &live).await? {
+        let outcome = if job.created { "created" } else { "attached" };
+        answers.insert(job.wanted(), (job.moved.status.id, job.moved.status.state, outcome));
+        moved.push(job.moved);
+    }
+    let request = |pair: &Pair<'_>| {
+        let (job, ..) = answers.get(pair.wanted)?;
+        let (submission, account) = (pair.submission, pair.order.account);
+        Some(Request { submission, account, wanted: pair.wanted.clone(), job: *job })
+    };
+    submissions::add_requests(db, &open.iter().filter_map(request).collect::<Vec<_>>()).await?;
+
+    let mut by_image: Vec<JobsByImage> = vec![JobsByImage::new(); orders.len()];
+    for (jobs, wanted) in by_image.iter_mut().zip(wanted) {
+        // Sorted, so that the jobs of an image come in order of their models.
+        for wanted in wanted {
+            if let Some((id, state, outcome)) = answers.get(&wanted) {
+                let taken = TakenJob { id: *id, model: wanted.model, state: *state, outcome };
+                jobs.entry(wanted.image_id).or_default().push(taken);
+            }
+        }
+    }
+    Ok((by_image, moved))
+}
+
+fn wanted_of(order: &Order, found: &[Found]) -> Vec<Wanted> {
+    let mut wanted: Vec<Wanted> = found
         .iter()
+        .filter_map(Found::id)
         .flat_map(|image_id| {
-            plan.models.iter().map(|(model, params)| Wanted {
-                image_id: *image_id,
+            order.plan.models.iter().map(move |(model, params)| Wanted {
+                image_id,
                 model: model.clone(),
                 params_hash: params.hash.to_vec(),
             })
@@ -42,31 +93,15 @@ pub(super) async fn answer_jobs(
         .collect();
     wanted.sort();
     wanted.dedup();
-    let mut answers: HashMap<Wanted, (Uuid, JobState, &'static str)> = HashMap::new();
-    for before in submissions::answered_before(db, submission, &wanted).await? {
-        let outcome = if before.state.ended() { "finished" } else { "attached" };
-        answers.insert(before.wanted, (before.job_id, before.state, outcome));
+    wanted
+}
+
+fn new_job<'o>(pair: &Pair<'o>) -> NewJob<'o> {
+    NewJob {
+        wanted: pair.wanted,
+        terms: pair.order.plan.terms,
+        retry_of: None,
+        submission: pair.submission,
+        account: pair.order.account,
     }
-    wanted.retain(|w| !answers.contains_key(w));
-    if !ask.rerun {
-        for cached in submissions::cached(db, &wanted).await? {
-            answers.insert(cached.wanted, (cached.job_id, cached.state, "finished"));
-        }
-    }
-    let live: Vec<Wanted> = wanted.iter().filter(|w| !answers.contains_key(w)).cloned().collect();
-    let made = jobs::enqueue(db, &live, &[], &plan.terms, Some(submission), Some(user.account.id)).await?;
-    let mut moved = Vec::new();
-    for job in made {
-        let outcome = if job.created { "created" } else { "attached" };
-        answers.insert(job.wanted(), (job.moved.status.id, job.moved.status.state, outcome));
-        moved.push(job.moved);
-    }
-    let requests: Vec<(Wanted, Uuid)> = wanted.into_iter().filter_map(|w| answers.get(&w).map(|a| (w, a.0))).collect();
-    submissions::add_requests(db, submission, user.account.id, &requests).await?;
-    let mut by_image = JobsByImage::new();
-    for (wanted, (id, state, outcome)) in answers {
-        by_image.entry(wanted.image_id).or_default().push(TakenJob { id, model: wanted.model, state, outcome });
-    }
-    by_image.values_mut().for_each(|jobs| jobs.sort_by(|a, b| a.model.cmp(&b.model)));
-    Ok((by_image, moved))
 }

@@ -1,10 +1,11 @@
 //! The bytes: durable before anything names them, removed when nothing does.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt;
 use uuid::Uuid;
 
+use super::commit::Upload;
 use super::judge::{Good, warnings};
 use crate::domain::image::ContentMd5;
 use crate::service::{Ctx, Error, Result};
@@ -50,12 +51,12 @@ pub(super) async fn drop_blobs(ctx: &Ctx, blobs: &[([u8; 32], Uuid)]) {
     }
 }
 
-pub(super) fn rows(good: &[Good], blobs: &Blobs) -> Vec<NewImage> {
-    let mut rows: BTreeMap<ContentMd5, NewImage> = BTreeMap::new();
-    for f in good {
-        let Some((sha256, blob)) = blobs.get(&f.staged.md5) else { continue };
-        let side = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
-        rows.entry(f.staged.md5).or_insert_with(|| NewImage {
+/// The rows of good files and the names they came with.
+pub(super) fn uploads(good: &[Good], blobs: &Blobs) -> Vec<Upload> {
+    let side = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+    let upload = |f: &Good| {
+        let (sha256, blob) = blobs.get(&f.staged.md5)?;
+        let row = NewImage {
             md5: f.staged.md5,
             sha256: *sha256,
             bytes: i64::try_from(f.staged.bytes).unwrap_or(i64::MAX),
@@ -65,7 +66,8 @@ pub(super) fn rows(good: &[Good], blobs: &Blobs) -> Vec<NewImage> {
             frames: side(f.structure.frames),
             warnings: warnings(&f.structure),
             blob: *blob,
-        });
-    }
-    rows.into_values().collect()
+        };
+        Some(Upload { name: f.name.clone(), row })
+    };
+    good.iter().filter_map(upload).collect()
 }

@@ -76,6 +76,11 @@ pub(super) fn nothing_or_strict(ask: &Ask, good: usize, rejected: &[Rejected]) -
     if good > 0 && (rejected.is_empty() || !ask.strict) {
         return Ok(());
     }
+    Err(refusal(good, rejected).into())
+}
+
+/// The fault of a request that is refused for its images.
+pub(super) fn refusal(good: usize, rejected: &[Rejected]) -> Fault {
     let detail = format!("{} of {} images were rejected.", rejected.len(), good + rejected.len());
     let mut fault = Fault::new(Code::NothingAccepted, detail);
     fault.errors = rejected
@@ -90,7 +95,7 @@ pub(super) fn nothing_or_strict(ask: &Ask, good: usize, rejected: &[Rejected]) -
     if let [only] = rejected {
         fault.mend.clone_from(&only.fault.mend);
     }
-    Err(fault.into())
+    fault
 }
 
 pub(super) fn warnings(structure: &Structure) -> Vec<String> {

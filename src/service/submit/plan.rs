@@ -6,14 +6,14 @@ use super::{Ask, Load};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::name::{Name, nearest, shorten};
 use crate::domain::params::Params;
-use crate::service::{Ctx, Error, Result};
+use crate::service::ctx::Gate;
+use crate::service::{Ctx, Result};
 use crate::store::jobs::Terms;
-use crate::store::models::{self, Model};
 
 /// How long a queued job may wait when the request does not say, in seconds.
 const FINISH_WITHIN_DEFAULT_S: f64 = 30.0 * 24.0 * 3600.0;
 /// How many names are looked through for a suggestion.
-const SUGGEST_FROM: i64 = 1000;
+const SUGGEST_FROM: usize = 1000;
 
 /// Names, params and terms, verified.
 pub(super) struct Plan {
@@ -37,26 +37,13 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
         Name::parse(name)
             .map_err(|why| Fault::new(Code::UnknownModel, why).at(ask.place.as_str(), format!("/models/{index}")))?;
     }
-    let (known, names) = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let known: Vec<Model> =
-                models::find(&mut db, &ask.models).await?.into_iter().filter(|m| m.retired_at.is_none()).collect();
-            let names =
-                if known.len() < ask.models.len() { models::names(&mut db, SUGGEST_FROM).await? } else { Vec::new() };
-            Ok::<_, Error>((known, names))
-        })
-        .await?;
-    if let Some((index, name)) = ask.models.iter().enumerate().find(|(_, name)| !known.iter().any(|m| m.name == **name))
-    {
-        return Err(unknown_model(ask, index, name, &names).into());
-    }
-    if let Some(dead) = known.iter().find(|m| ask.require_live && m.workers == 0) {
-        let detail = format!("{:?} has no live worker.", dead.name);
+    let (known, dead) = models_of(ctx, ask).await?;
+    if let Some(dead) = dead {
+        let detail = format!("{dead:?} has no live worker.");
         return Err(Fault::new(Code::NoLiveWorker, detail).at(ask.place.as_str(), "/require_live").into());
     }
-    let loads = known.iter().map(|m| (m.name.clone(), Load { workers: m.workers, queued: m.queued })).collect();
+    let loads =
+        known.into_iter().map(|(name, gate)| (name, Load { workers: gate.workers, queued: gate.queued })).collect();
     let mut sorted = ask.models.clone();
     sorted.sort();
     let models = sorted
@@ -73,6 +60,23 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
         finish_within_s: ask.finish_within_s.unwrap_or(FINISH_WITHIN_DEFAULT_S),
     };
     Ok(Plan { models, loads, terms })
+}
+
+/// The named models, and one of them without a worker where that matters. What is known may be a second old, but not where
+/// somebody is refused for it or relies on it.
+async fn models_of(ctx: &Ctx, ask: &Ask) -> Result<(Vec<(String, Gate)>, Option<String>)> {
+    let mut gates = if ask.require_live { ctx.fresh_gates().await? } else { ctx.gates().await? };
+    if !ask.models.iter().all(|name| gates.contains_key(name)) {
+        gates = ctx.fresh_gates().await?;
+    }
+    if let Some((index, name)) = ask.models.iter().enumerate().find(|(_, name)| !gates.contains_key(*name)) {
+        let names: Vec<String> = gates.keys().take(SUGGEST_FROM).cloned().collect();
+        return Err(unknown_model(ask, index, name, &names).into());
+    }
+    let known: Vec<(String, Gate)> =
+        ask.models.iter().filter_map(|name| Some((name.clone(), gates.get(name)?.clone()))).collect();
+    let dead = known.iter().find(|(_, gate)| ask.require_live && gate.workers == 0).map(|(name, _)| name.clone());
+    Ok((known, dead))
 }
 
 pub(super) fn unknown_model(ask: &Ask, index: usize, name: &str, known: &[String]) -> Fault {

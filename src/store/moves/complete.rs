@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::Moved;
 use crate::domain::job::Outcome;
+use crate::store::workers::{COALESCED, Holder};
 
 /// One item of a completion, already checked.
 #[derive(Debug, Clone)]
@@ -25,28 +26,39 @@ pub struct Finish {
     pub traceback: Option<String>,
 }
 
-/// Ends or requeues the jobs whose lease this session holds; what is not returned was not accepted.
+/// Ends or requeues the jobs whose leases these sessions hold; what is not returned was not accepted. No lease is named
+/// twice. It is a sign of life of these sessions, too; where another one is being written, that will do.
 ///
 /// The back-off is exponential with full jitter (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 /// A worker that lives to ask for another try has survived the job: it is no suspect any more.
-pub async fn complete(db: &mut PgConnection, session: Uuid, items: &[Finish]) -> sqlx::Result<Vec<Moved>> {
+pub async fn complete(db: &mut PgConnection, items: &[(Holder, Finish)], lease_s: f64) -> sqlx::Result<Vec<Moved>> {
+    // Compared so that no index serves it: a job is found by its id, never by walking over all that its session held.
     const SQL: &str = concat!(
         "WITH item AS (
-           SELECT * FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::real[], $7::float8[], $8::float8[],
-                                $9::text[], $10::text[], $11::text[])
-             AS t (id, lease_no, outcome, document, duration_s, retry_after_s, jitter, error_type, error_message, traceback)
+           SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::real[], $8::float8[],
+                                $9::float8[], $10::text[], $11::text[], $12::text[])
+             AS t (session_id, key_id, id, lease_no, outcome, document, duration_s, retry_after_s, jitter, error_type,
+                   error_message, traceback)
+         ), late AS MATERIALIZED (
+           SELECT s.id FROM (SELECT DISTINCT session_id, key_id FROM item) AS t JOIN worker_session AS s ON s.id = t.session_id
+           WHERE s.key_id = t.key_id AND s.ended_at IS NULL AND s.alive_until < clock_timestamp() + interval '1 s' * $14
+           FOR NO KEY UPDATE OF s SKIP LOCKED
+         ), prolonged AS (
+           UPDATE worker_session AS s SET
+             alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $13), beat_at = clock_timestamp()
+           FROM late WHERE s.id = late.id
          ), held AS MATERIALIZED (
-           SELECT ", held_columns!(), ", j.begun_at, t.outcome, t.document, t.duration_s, t.retry_after_s, t.jitter, t.error_type,
-                  t.error_message, t.traceback
-           FROM job AS j JOIN item AS t ON t.id = j.id
-           WHERE j.state = 'running' AND j.lease_no = t.lease_no AND j.session_id = $1
+           SELECT ", held_columns!(), ", j.begun_at, s.version, t.outcome, t.document, t.duration_s, t.retry_after_s, t.jitter,
+                  t.error_type, t.error_message, t.traceback
+           FROM item AS t JOIN worker_session AS s ON s.id = t.session_id JOIN job AS j ON j.id = t.id
+           WHERE j.state = 'running' AND j.lease_no = t.lease_no AND j.session_id IS NOT DISTINCT FROM t.session_id
+             AND s.key_id = t.key_id
            ORDER BY j.image_id, j.model, j.params_hash FOR UPDATE OF j
          ), judged AS MATERIALIZED (
-           SELECT h.*, s.version, nextval('job_event_id') AS new_event, t.at, t.at + interval '1 s' * coalesce(h.retry_after_s,
+           SELECT h.*, nextval('job_event_id') AS new_event, t.at, t.at + interval '1 s' * coalesce(h.retry_after_s,
                      h.jitter * least(m.backoff_cap_s, m.backoff_base_s * 2.0 ^ least(h.attempt - 1, 20))) AS next_run_at,
                   m.max_attempts, m.retry_budget_s
-           FROM held AS h JOIN model AS m ON m.name = h.model JOIN worker_session AS s ON s.id = $1,
-                LATERAL (SELECT clock_timestamp() AS at) AS t
+           FROM held AS h JOIN model AS m ON m.name = h.model, LATERAL (SELECT clock_timestamp() AS at) AS t
          ), decided AS (
            SELECT j.*, CASE WHEN j.outcome IN ('succeeded', 'rejected') THEN j.outcome
                             WHEN j.finish_by <= j.at THEN 'expired'
@@ -58,26 +70,30 @@ pub async fn complete(db: &mut PgConnection, session: Uuid, items: &[Finish]) ->
            SELECT g.id, g.image_id, g.model, g.params_hash, g.priority, g.run_at, g.finish_by, g.attempt, g.deaths, g.lease_no,
                   g.session_id, g.started_at, g.retry_of, g.created_at, g.suspect, g.version, g.duration_s,
                   g.document::jsonb AS document, g.error_type, g.error_message, g.traceback, g.new_event, g.at, g.outcome,
-                  $1 AS by_session, NULL::uuid AS by_account,
+                  g.session_id AS by_session, NULL::uuid AS by_account,
                   (CASE g.ruling WHEN 'succeeded' THEN 'succeeded' WHEN 'again' THEN 'queued' ELSE 'failed' END)::job_state AS next,
                   (CASE WHEN g.ruling NOT IN ('succeeded', 'again') THEN g.ruling END)::fail_reason AS next_reason,
                   CASE g.ruling WHEN 'succeeded' THEN 'succeeded' WHEN 'again' THEN 'requeued' ELSE 'failed' END AS code,
                   g.next_run_at, g.attempt AS next_attempt, g.deaths AS next_deaths, false AS next_suspect
            FROM decided AS g
          )", tail!());
-    let column = |of: fn(&Finish) -> Option<String>| items.iter().map(of).collect::<Vec<_>>();
+    let column =
+        |of: fn(&Finish) -> Option<&String>| items.iter().map(|(_, i)| of(i).map(String::as_str)).collect::<Vec<_>>();
     sqlx::query_as(SQL)
-        .bind(session)
-        .bind(items.iter().map(|i| i.id).collect::<Vec<_>>())
-        .bind(items.iter().map(|i| i.lease_no).collect::<Vec<_>>())
-        .bind(items.iter().map(|i| i.outcome.as_str()).collect::<Vec<_>>())
-        .bind(column(|i| i.document.clone()))
-        .bind(items.iter().map(|i| i.duration_s).collect::<Vec<_>>())
-        .bind(items.iter().map(|i| i.retry_after_s).collect::<Vec<_>>())
-        .bind(items.iter().map(|i| i.jitter).collect::<Vec<_>>())
-        .bind(column(|i| i.error_type.clone()))
-        .bind(column(|i| i.error_message.clone()))
-        .bind(column(|i| i.traceback.clone()))
+        .bind(items.iter().map(|(h, _)| h.session).collect::<Vec<_>>())
+        .bind(items.iter().map(|(h, _)| h.key.as_str()).collect::<Vec<_>>())
+        .bind(items.iter().map(|(_, i)| i.id).collect::<Vec<_>>())
+        .bind(items.iter().map(|(_, i)| i.lease_no).collect::<Vec<_>>())
+        .bind(items.iter().map(|(_, i)| i.outcome.as_str()).collect::<Vec<_>>())
+        .bind(column(|i| i.document.as_ref()))
+        .bind(items.iter().map(|(_, i)| i.duration_s).collect::<Vec<_>>())
+        .bind(items.iter().map(|(_, i)| i.retry_after_s).collect::<Vec<_>>())
+        .bind(items.iter().map(|(_, i)| i.jitter).collect::<Vec<_>>())
+        .bind(column(|i| i.error_type.as_ref()))
+        .bind(column(|i| i.error_message.as_ref()))
+        .bind(column(|i| i.traceback.as_ref()))
+        .bind(lease_s)
+        .bind(lease_s * (1.0 - COALESCED))
         .fetch_all(db)
         .await
 }

@@ -2,8 +2,10 @@
 //! shared tail carries the ruling out — requeue or archive, newest per image and model, result, attempt,
 //! event — in the same statement.
 
+use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
+use uuid::Uuid;
 
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{JobError, JobState, JobStatus};
@@ -15,6 +17,10 @@ pub struct Moved {
     pub image_id: i64,
     pub md5: ContentMd5,
     pub model: String,
+    /// The lease that it was moved under, or that it now has; 0 before the first.
+    pub lease_no: i64,
+    /// The session that the lease is of, if there is one.
+    pub session: Option<Uuid>,
     pub rank: i64,
     pub due: bool,
     /// Waits to be claimed alone, and is never in the index.
@@ -22,7 +28,7 @@ pub struct Moved {
     /// The version that made the result, when this transition is a success.
     pub version: Option<String>,
     /// The result, when this transition is a success.
-    pub document: Option<serde_json::Value>,
+    pub document: Option<Box<RawValue>>,
 }
 
 impl FromRow<'_, PgRow> for Moved {
@@ -32,11 +38,13 @@ impl FromRow<'_, PgRow> for Moved {
             image_id: row.try_get("image_id")?,
             md5: md5(row, "md5")?,
             model: row.try_get("model")?,
+            lease_no: row.try_get("lease_no")?,
+            session: row.try_get("session_id")?,
             rank: row.try_get("rank")?,
             due: row.try_get("due")?,
             suspect: row.try_get("suspect")?,
             version: row.try_get("version")?,
-            document: row.try_get("document")?,
+            document: row.try_get::<Option<sqlx::types::Json<Box<RawValue>>>, _>("document")?.map(|json| json.0),
         })
     }
 }
@@ -92,7 +100,8 @@ macro_rules! tail {
                   attempt = r.next_attempt, deaths = r.next_deaths, suspect = r.next_suspect, run_at = r.next_run_at,
                   due = r.next_run_at <= r.at, event_id = r.new_event
            FROM ruled AS r WHERE job.id = r.id AND r.next = 'queued'
-           RETURNING job.id, job.rank, job.due, job.suspect
+           RETURNING r.id, r.image_id, r.model, r.lease_no, r.session_id, r.next, r.next_reason, r.next_attempt, r.new_event, r.created_at, r.started_at,
+                     r.next_run_at, r.at, r.error_type, r.error_message, r.version, r.document, job.rank, job.due, job.suspect
          ), freed AS (
            UPDATE worker_session AS s SET solo_job = NULL FROM ruled AS r
            WHERE r.suspect AND s.id = r.session_id AND s.solo_job = r.id
@@ -121,18 +130,22 @@ macro_rules! tail {
                   r.next_reason::text
            FROM ruled AS r LEFT JOIN worker_session AS s ON s.id = r.session_id
          ), newest AS (
-           SELECT DISTINCT ON (image_id, model) * FROM ruled WHERE next <> 'queued' ORDER BY image_id, model, id DESC
-         ), success AS (
-           SELECT DISTINCT ON (image_id, model) image_id, model, id, params_hash, version FROM ruled
-           WHERE next = 'succeeded' ORDER BY image_id, model, id DESC
+           -- Of several ended jobs of one image and model the newest counts, and of those that succeeded the newest.
+           SELECT DISTINCT ON (image_id, model) *,
+                  first_value(CASE WHEN next = 'succeeded' THEN id END) OVER won AS success_job,
+                  first_value(CASE WHEN next = 'succeeded' THEN params_hash END) OVER won AS success_params_hash,
+                  first_value(CASE WHEN next = 'succeeded' THEN version END) OVER won AS success_version
+           FROM ruled WHERE next <> 'queued'
+           WINDOW won AS (PARTITION BY image_id, model ORDER BY (next = 'succeeded') DESC, id DESC)
+           ORDER BY image_id, model, id DESC
          ), shown AS (
            INSERT INTO image_model AS i (image_id, model, job_id, state, reason, attempt, error, event_id, created_at,
                   started_at, finished_at, success_job, success_params_hash, success_version)
            SELECT n.image_id, n.model, n.id, n.next, n.next_reason, n.next_attempt,
                   CASE WHEN n.error_type IS NOT NULL OR n.error_message IS NOT NULL
                        THEN jsonb_build_object('type', n.error_type, 'message', n.error_message) END,
-                  n.new_event, n.created_at, n.started_at, n.at, s.id, s.params_hash, s.version
-           FROM newest AS n LEFT JOIN success AS s USING (image_id, model)
+                  n.new_event, n.created_at, n.started_at, n.at, n.success_job, n.success_params_hash, n.success_version
+           FROM newest AS n
            ORDER BY n.image_id, n.model
            ON CONFLICT ON CONSTRAINT image_model_pkey DO UPDATE SET
              (job_id, state, reason, attempt, error, event_id, created_at, started_at, finished_at) = (
@@ -148,17 +161,20 @@ macro_rules! tail {
                SELECT i.success_job, i.success_params_hash, i.success_version
                WHERE (excluded.success_job > coalesce(i.success_job, '00000000-0000-0000-0000-000000000000')) IS NOT TRUE)
          )
-         SELECT r.id, r.image_id, im.md5, r.model, r.next::text AS state, r.next_reason::text AS reason,
+         SELECT r.id, r.image_id, im.md5, r.model, r.lease_no, r.session_id, r.next::text AS state, r.next_reason::text AS reason,
                 r.next_attempt AS attempt, m.max_attempts, NULL::float8 AS progress, r.new_event AS event_id,
                 r.created_at, CASE WHEN r.next = 'queued' THEN NULL ELSE r.started_at END AS started_at,
                 CASE WHEN r.next = 'queued' THEN r.next_run_at END AS run_at,
                 CASE WHEN r.next <> 'queued' THEN r.at END AS finished_at, r.error_type, r.error_message,
-                coalesce(b.rank, 0) AS rank, coalesce(b.due, false) AS due, coalesce(b.suspect, false) AS suspect, r.version,
-                CASE WHEN r.next = 'succeeded' THEN r.document END AS document
-         FROM ruled AS r
+                r.rank, r.due, r.suspect, r.version, CASE WHEN r.next = 'succeeded' THEN r.document END AS document
+         FROM (
+           SELECT id, image_id, model, lease_no, session_id, next, next_reason, next_attempt, new_event, created_at, started_at, next_run_at, at,
+                  error_type, error_message, version, document, 0::bigint AS rank, false AS due, false AS suspect
+           FROM ruled WHERE next <> 'queued'
+           UNION ALL SELECT * FROM back
+         ) AS r
          JOIN image AS im ON im.id = r.image_id
-         JOIN model AS m ON m.name = r.model
-         LEFT JOIN back AS b ON b.id = r.id"
+         JOIN model AS m ON m.name = r.model"
     };
 }
 

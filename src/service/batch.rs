@@ -1,0 +1,353 @@
+//! Group commit: calls that arrive while the batch before them is being committed go together, in one statement
+//! and one COMMIT, and each gets its own answer. A call that finds nothing under way goes at once, alone.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tracing::Instrument;
+
+use super::{Error, Result};
+use crate::domain::fault::{Code, Fault};
+
+/// Calls of one kind. `I` is what a call asks for, `O` what it is answered with.
+pub struct Batcher<I, O> {
+    line: Mutex<Line<I, O>>,
+    limits: Limits,
+}
+
+/// What bounds a batcher.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most weight that may wait in line; more is told to come again.
+    pub waiting: usize,
+    /// The most weight in one batch: a statement must stay far below its time-out.
+    pub weight: usize,
+    /// Batches under way at once: while one waits for its COMMIT, PostgreSQL can work on another.
+    pub at_once: usize,
+}
+
+struct Line<I, O> {
+    waiting: VecDeque<Call<I, O>>,
+    /// The weight of those who wait.
+    weight: usize,
+    under_way: usize,
+}
+
+struct Call<I, O> {
+    item: I,
+    weight: usize,
+    /// Calls that share a key never go together.
+    keys: Vec<u64>,
+    answer: oneshot::Sender<Result<O>>,
+}
+
+impl<I: Clone + Send + 'static, O: Send + 'static> Batcher<I, O> {
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { line: Mutex::new(Line { waiting: VecDeque::new(), weight: 0, under_way: 0 }), limits })
+    }
+
+    /// Hands an item over and waits for its answer. Once handed over it is carried out, whoever hangs up; what nobody
+    /// is there to take is given to `lost`.
+    ///
+    /// `run` answers a batch item by item; if it fails as a whole, the items are tried one by one, so that one bad
+    /// item harms nobody else. All calls of a batcher bring the same `run` and `lost`.
+    pub async fn call<F>(
+        self: &Arc<Self>,
+        item: I,
+        weight: usize,
+        run: impl Fn(Vec<I>) -> F + Send + Sync + 'static,
+        lost: impl Fn(I, O) + Send + Sync + 'static,
+    ) -> Result<O>
+    where
+        F: Future<Output = Result<Vec<O>>> + Send,
+    {
+        self.call_apart(item, weight, Vec::new(), run, lost).await
+    }
+
+    /// The same for calls of which those that share a key must not go together: the later one waits for the next batch,
+    /// and with it all behind.
+    pub async fn call_apart<F>(
+        self: &Arc<Self>,
+        item: I,
+        weight: usize,
+        keys: Vec<u64>,
+        run: impl Fn(Vec<I>) -> F + Send + Sync + 'static,
+        lost: impl Fn(I, O) + Send + Sync + 'static,
+    ) -> Result<O>
+    where
+        F: Future<Output = Result<Vec<O>>> + Send,
+    {
+        let (answer, answered) = oneshot::channel();
+        let lead = {
+            let mut line = self.lock();
+            if line.weight >= self.limits.waiting {
+                let fault = Fault::new(Code::TooManyRequests, "More calls wait than can be served.").retry_after(1);
+                return Err(fault.into());
+            }
+            line.weight += weight;
+            line.waiting.push_back(Call { item, weight, keys, answer });
+            let lead = line.under_way < self.limits.at_once;
+            line.under_way += usize::from(lead);
+            lead
+        };
+        if lead {
+            let lane = Lane { batcher: Arc::clone(self), open: true };
+            tokio::spawn(async move { lane.drive(run, lost).await }.in_current_span());
+        }
+        answered.await.unwrap_or_else(|_| Err(Error::Internal("a batch was dropped".into())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line<I, O>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One batch after another, until nobody waits.
+struct Lane<I: Clone + Send + 'static, O: Send + 'static> {
+    batcher: Arc<Batcher<I, O>>,
+    open: bool,
+}
+
+impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
+    async fn drive<F>(mut self, run: impl Fn(Vec<I>) -> F, lost: impl Fn(I, O))
+    where
+        F: Future<Output = Result<Vec<O>>> + Send,
+    {
+        while let Some(batch) = self.next() {
+            carry_out(batch, &run, &lost).await;
+        }
+    }
+
+    /// The next calls in line, as many as fit; when there is none the lane closes, under the same lock, so that the
+    /// next call opens another.
+    fn next(&mut self) -> Option<Vec<Call<I, O>>> {
+        let mut line = self.batcher.lock();
+        let mut weight = 0;
+        let mut keys: HashSet<u64> = HashSet::new();
+        let mut batch = Vec::new();
+        while let Some(call) = line.waiting.front() {
+            let full = weight + call.weight > self.batcher.limits.weight;
+            if !batch.is_empty() && (full || call.keys.iter().any(|key| keys.contains(key))) {
+                break;
+            }
+            weight += call.weight;
+            keys.extend(&call.keys);
+            batch.extend(line.waiting.pop_front());
+        }
+        line.weight -= weight;
+        if batch.is_empty() {
+            line.under_way -= 1;
+            self.open = false;
+            return None;
+        }
+        Some(batch)
+    }
+}
+
+impl<I: Clone + Send + 'static, O: Send + 'static> Drop for Lane<I, O> {
+    fn drop(&mut self) {
+        if self.open {
+            // Cut short by a panic: who waits is told rather than left waiting.
+            let mut line = self.batcher.lock();
+            line.under_way -= 1;
+            line.waiting.clear();
+            line.weight = 0;
+        }
+    }
+}
+
+async fn carry_out<I: Clone, O, F>(batch: Vec<Call<I, O>>, run: &impl Fn(Vec<I>) -> F, lost: &impl Fn(I, O))
+where
+    F: Future<Output = Result<Vec<O>>>,
+{
+    let items: Vec<I> = batch.iter().map(|call| call.item.clone()).collect();
+    let alone = items.len() == 1;
+    match run(items).await {
+        Ok(answers) => {
+            for (call, answer) in batch.into_iter().zip(answers) {
+                deliver(call, Ok(answer), lost);
+            }
+        }
+        Err(error) if alone || error.is_away() => {
+            // Nobody is better served by asking again for each: it would only wait as long again.
+            for call in batch {
+                deliver(call, Err(error.alike()), lost);
+            }
+        }
+        Err(error) => {
+            tracing::debug!(%error, calls = batch.len(), "a batch failed; its items go one by one");
+            for call in batch {
+                let done = run(vec![call.item.clone()]).await;
+                let done =
+                    done.and_then(|mut answers| answers.pop().ok_or_else(|| Error::Internal("no answer".into())));
+                deliver(call, done, lost);
+            }
+        }
+    }
+}
+
+fn deliver<I, O>(call: Call<I, O>, answer: Result<O>, lost: &impl Fn(I, O)) {
+    if let Err(Ok(unheard)) = call.answer.send(answer) {
+        lost(call.item, unheard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// A batcher whose batches wait for a permit each, and are noted.
+    struct Bench {
+        batcher: Arc<Batcher<i32, i32>>,
+        gate: Arc<Semaphore>,
+        batches: Arc<Mutex<Vec<Vec<i32>>>>,
+        lost: Arc<AtomicUsize>,
+    }
+
+    impl Bench {
+        fn new(at_once: usize) -> Self {
+            let limits = Limits { waiting: 8, weight: 4, at_once };
+            Self {
+                batcher: Batcher::new(limits),
+                gate: Arc::new(Semaphore::new(0)),
+                batches: Arc::default(),
+                lost: Arc::default(),
+            }
+        }
+
+        /// Calls with a number: negative ones are refused, 99 finds the database away, 77 panics.
+        fn call(&self, number: i32) -> tokio::task::JoinHandle<Result<i32>> {
+            let (batcher, gate) = (Arc::clone(&self.batcher), Arc::clone(&self.gate));
+            let (batches, lost) = (Arc::clone(&self.batches), Arc::clone(&self.lost));
+            tokio::spawn(async move {
+                let run = move |items: Vec<i32>| {
+                    let (gate, batches) = (Arc::clone(&gate), Arc::clone(&batches));
+                    async move {
+                        drop(gate.acquire().await.map(tokio::sync::SemaphorePermit::forget));
+                        batches.lock().expect("the batches").push(items.clone());
+                        assert!(!items.contains(&77), "as ordered");
+                        if items.contains(&99) {
+                            return Err(sqlx::Error::PoolTimedOut.into());
+                        }
+                        if items.iter().any(|n| *n < 0) {
+                            return Err(Fault::new(Code::InvalidField, "negative").into());
+                        }
+                        Ok(items.iter().map(|n| n * 2).collect())
+                    }
+                };
+                let lost = move |_, _| {
+                    lost.fetch_add(1, Ordering::SeqCst);
+                };
+                batcher.call(number, 1, run, lost).await
+            })
+        }
+
+        /// Calls one after another, so that their order is known: the first is under way, the others wait.
+        async fn calls(&self, numbers: &[i32]) -> Vec<tokio::task::JoinHandle<Result<i32>>> {
+            let mut calls = Vec::new();
+            for number in numbers {
+                calls.push(self.call(*number));
+                while self.batcher.lock().waiting.len() + 1 < calls.len() || self.batcher.lock().under_way == 0 {
+                    tokio::task::yield_now().await;
+                }
+                while calls.len() == 1 && !self.batcher.lock().waiting.is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            }
+            calls
+        }
+
+        fn batches(&self) -> Vec<Vec<i32>> {
+            self.batches.lock().expect("the batches").clone()
+        }
+    }
+
+    async fn answers(calls: Vec<tokio::task::JoinHandle<Result<i32>>>) -> Vec<Option<i32>> {
+        let mut answers = Vec::new();
+        for call in calls {
+            answers.push(call.await.expect("a call").ok());
+        }
+        answers
+    }
+
+    #[tokio::test]
+    async fn what_arrives_meanwhile_goes_together_and_a_batch_has_a_limit() {
+        let bench = Bench::new(1);
+        let calls = bench.calls(&[1, 2, 3, 4, 5, 6]).await;
+        bench.gate.add_permits(9);
+        assert_eq!(answers(calls).await, [2, 4, 6, 8, 10, 12].map(Some));
+        assert_eq!(bench.batches(), [vec![1], vec![2, 3, 4, 5], vec![6]]);
+        assert_eq!(bench.batcher.lock().under_way, 0);
+    }
+
+    #[tokio::test]
+    async fn one_bad_item_harms_nobody_else() {
+        let bench = Bench::new(1);
+        let calls = bench.calls(&[1, 2, -3, 4]).await;
+        bench.gate.add_permits(9);
+        assert_eq!(answers(calls).await, [Some(2), Some(4), None, Some(8)]);
+        assert_eq!(bench.batches(), [vec![1], vec![2, -3, 4], vec![2], vec![-3], vec![4]]);
+    }
+
+    #[tokio::test]
+    async fn when_the_database_is_away_all_are_told_at_once() {
+        let bench = Bench::new(1);
+        let calls = bench.calls(&[1, 2, 99, 4]).await;
+        bench.gate.add_permits(9);
+        assert_eq!(answers(calls).await, [Some(2), None, None, None]);
+        assert_eq!(bench.batches().len(), 2, "nobody waits a second time");
+    }
+
+    #[tokio::test]
+    async fn an_item_handed_over_is_carried_out_though_its_caller_hangs_up() {
+        let bench = Bench::new(1);
+        let mut calls = bench.calls(&[1, 2, 3]).await;
+        let gone = calls.remove(1);
+        gone.abort();
+        drop(gone.await);
+        bench.gate.add_permits(9);
+        assert_eq!(answers(calls).await, [Some(2), Some(6)]);
+        assert_eq!(bench.batches(), [vec![1], vec![2, 3]]);
+        assert_eq!(bench.lost.load(Ordering::SeqCst), 1, "and what it got is given back");
+    }
+
+    #[tokio::test]
+    async fn a_full_line_says_so() {
+        let bench = Bench::new(1);
+        let calls = bench.calls(&[0, 1, 2, 3, 4, 5, 6, 7, 8]).await;
+        let refused = bench.call(9).await.expect("a call");
+        assert!(
+            matches!(refused, Err(Error::Fault(f)) if f.code == Code::TooManyRequests && f.retry_after_s == Some(1))
+        );
+        bench.gate.add_permits(9);
+        assert!(answers(calls).await.iter().all(Option::is_some));
+    }
+
+    #[tokio::test]
+    async fn a_panic_tells_who_waits_and_the_next_call_works() {
+        let bench = Bench::new(1);
+        let calls = bench.calls(&[77, 1, 2]).await;
+        bench.gate.add_permits(1);
+        assert_eq!(answers(calls).await, [None, None, None]);
+        bench.gate.add_permits(1);
+        assert_eq!(bench.call(5).await.expect("a call").ok(), Some(10));
+    }
+
+    #[tokio::test]
+    async fn two_batches_may_be_under_way() {
+        let bench = Bench::new(2);
+        let calls = bench.calls(&[1]).await;
+        let second = bench.call(2);
+        while bench.batcher.lock().under_way < 2 || !bench.batcher.lock().waiting.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        bench.gate.add_permits(9);
+        assert_eq!(answers(calls).await, [Some(2)]);
+        assert_eq!(second.await.expect("a call").ok(), Some(4));
+    }
+}

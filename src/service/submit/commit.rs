@@ -1,0 +1,247 @@
+//! The transaction of submissions: several requests that come at the same time go in one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::TakenJob;
+use super::answer::answer_jobs;
+use super::plan::Plan;
+use crate::domain::fault::{Code, Fault};
+use crate::domain::image::ContentMd5;
+use crate::service::batch::Batcher;
+use crate::service::{Ctx, Error, Result, announce};
+use crate::store::images::{self, ImageRecord, NewImage, StoredImage};
+use crate::store::{models, submissions};
+
+/// A request that is verified and whose bytes are durable.
+#[derive(Clone)]
+pub struct Order {
+    pub(super) account: Uuid,
+    pub(super) submission: Option<Uuid>,
+    pub(super) rerun: bool,
+    /// Refuse all if one image is.
+    pub(super) strict: bool,
+    /// Images of the request that were refused before it came here.
+    pub(super) refused: usize,
+    pub(super) plan: Arc<Plan>,
+    pub(super) images: Arc<Images>,
+}
+
+/// The images of an order, in the order of the request.
+pub(super) enum Images {
+    /// Of those that the account may see; all, when no account is given.
+    Stored {
+        visible_to: Option<Uuid>,
+        md5s: Vec<ContentMd5>,
+    },
+    Uploaded(Vec<Upload>),
+}
+
+/// An uploaded image under the name it came with.
+pub(super) struct Upload {
+    pub(super) name: String,
+    pub(super) row: NewImage,
+}
+
+/// What became of an order.
+pub struct Committed {
+    /// The submission; nothing when the order was refused for its images, and left nothing behind.
+    pub(super) submission: Option<Uuid>,
+    /// What became of each image, in the order of the request.
+    pub(super) images: Vec<Fate>,
+}
+
+/// What became of an image.
+pub(super) enum Fate {
+    /// It was stored before.
+    Known(ImageRecord, Vec<TakenJob>),
+    /// It was uploaded; its row is that of this blob.
+    Stored { blob: Uuid, jobs: Vec<TakenJob> },
+    /// The caller has no title to such an image.
+    Missing,
+    /// The image of this id has the same MD5 and other bytes.
+    Collided(i64),
+}
+
+impl Order {
+    fn weight(&self) -> usize {
+        self.md5s().count() * self.plan.models.len()
+    }
+
+    fn md5s(&self) -> Box<dyn Iterator<Item = ContentMd5> + '_> {
+        match &*self.images {
+            Images::Stored { md5s, .. } => Box::new(md5s.iter().copied()),
+            Images::Uploaded(uploads) => Box::new(uploads.iter().map(|upload| upload.row.md5)),
+        }
+    }
+
+    /// Orders for one image, or under one submission, take turns: each sees what the other did.
+    fn keys(&self) -> Vec<u64> {
+        let hash = |of: &dyn Fn(&mut DefaultHasher)| {
+            let mut hasher = DefaultHasher::new();
+            of(&mut hasher);
+            hasher.finish()
+        };
+        let images = self.md5s().map(|md5| hash(&|hasher| md5.hash(hasher)));
+        images.chain(self.submission.map(|id| hash(&|hasher| id.hash(hasher)))).collect()
+    }
+}
+
+/// Commits an order, together with others that come at the same time; when this answers, it is on stable storage and
+/// announced.
+pub(super) async fn commit(ctx: &Arc<Ctx>, order: Order) -> Result<Committed> {
+    let run = {
+        let ctx = Arc::clone(ctx);
+        move |orders| commit_together(Arc::clone(&ctx), orders)
+    };
+    // Apart, because one kind locks images that are there and the other makes them.
+    let batcher: &Arc<Batcher<Order, Committed>> = match &*order.images {
+        Images::Stored { .. } => &ctx.batches.reruns,
+        Images::Uploaded(_) => &ctx.batches.uploads,
+    };
+    let (weight, keys) = (order.weight(), order.keys());
+    ctx.db.within(batcher.call_apart(order, weight, keys, run, |_, _| {})).await
+}
+
+async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Vec<Committed>> {
+    let (committed, moved) = ctx
+        .db
+        .within(async {
+            let mut tx = ctx.db.begin_hot().await?;
+            let ids = open(&mut tx, &orders).await?;
+            let found = find_images(&mut tx, &orders).await?;
+            if orders.iter().zip(&found).any(|(order, images)| is_refused(order, images)) {
+                if orders.len() > 1 {
+                    return Err(Error::Internal("an order is refused: each goes alone".into()));
+                }
+                let refused = found
+                    .into_iter()
+                    .map(|images| Committed { submission: None, images: fates(images, &HashMap::new()) });
+                return Ok((refused.collect(), Vec::new()));
+            }
+            let (jobs, moved) = answer_jobs(&mut tx, &orders, &ids, &found).await?;
+            tx.commit().await?;
+            let done = ids.iter().zip(found).zip(&jobs);
+            let done =
+                done.map(|((id, images), jobs)| Committed { submission: Some(*id), images: fates(images, jobs) });
+            Ok((done.collect::<Vec<_>>(), moved))
+        })
+        .await?;
+    announce::moved(&ctx, &moved).await;
+    Ok(committed)
+}
+
+/// Opens the submissions, or locks those that are open, so that requests of one submission take turns.
+async fn open(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Uuid>> {
+    let asked: Vec<(Option<Uuid>, Uuid)> = orders.iter().map(|order| (order.submission, order.account)).collect();
+    let opened = submissions::open(db, &asked).await?;
+    for (order, (id, owner)) in orders.iter().zip(&opened) {
+        if *owner != order.account {
+            let detail = format!("The submission {id} belongs to another user.");
+            return Err(Fault::new(Code::SubmissionConflict, detail).into());
+        }
+    }
+    Ok(opened.into_iter().map(|(id, _)| id).collect())
+}
+
+/// An image of an order, as the database has it.
+pub(super) enum Found {
+    Known(ImageRecord),
+    Stored(StoredImage),
+    Missing,
+    Collided(i64),
+}
+
+impl Found {
+    /// Its id, if it can have jobs.
+    pub(super) const fn id(&self) -> Option<i64> {
+        match self {
+            Self::Known(image) => Some(image.id),
+            Self::Stored(image) => Some(image.id),
+            Self::Missing | Self::Collided(_) => None,
+        }
+    }
+}
+
+async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Vec<Found>>> {
+    let mut wanted: Vec<(usize, ContentMd5, Option<Uuid>)> = Vec::new();
+    let mut rows: BTreeMap<ContentMd5, NewImage> = BTreeMap::new();
+    for (place, order) in orders.iter().enumerate() {
+        match &*order.images {
+            Images::Stored { visible_to, md5s } => wanted.extend(md5s.iter().map(|md5| (place, *md5, *visible_to))),
+            Images::Uploaded(uploads) => {
+                rows.extend(uploads.iter().map(|upload| (upload.row.md5, upload.row.clone())));
+            }
+        }
+    }
+    wanted.sort();
+    wanted.dedup();
+    let known: HashMap<(usize, ContentMd5), ImageRecord> =
+        images::lock_visible(db, &wanted).await?.into_iter().collect();
+    let rows: Vec<NewImage> = rows.into_values().collect();
+    let stored: HashMap<ContentMd5, StoredImage> =
+        images::put(db, &rows).await?.into_iter().map(|image| (image.md5, image)).collect();
+    let found = |(place, order): (usize, &Order)| match &*order.images {
+        Images::Stored { md5s, .. } => {
+            md5s.iter().map(|md5| known.get(&(place, *md5)).cloned().map_or(Found::Missing, Found::Known)).collect()
+        }
+        Images::Uploaded(uploads) => {
+            uploads.iter().map(|upload| as_stored(upload, stored.get(&upload.row.md5))).collect()
+        }
+    };
+    let found: Vec<Vec<Found>> = orders.iter().enumerate().map(found).collect();
+    give_titles(db, orders, &found).await?;
+    Ok(found)
+}
+
+fn as_stored(upload: &Upload, stored: Option<&StoredImage>) -> Found {
+    match stored {
+        Some(image) if image.sha256 == upload.row.sha256 => Found::Stored(image.clone()),
+        Some(image) => Found::Collided(image.id),
+        None => Found::Missing,
+    }
+}
+
+async fn give_titles(db: &mut sqlx::PgConnection, orders: &[Order], found: &[Vec<Found>]) -> Result<()> {
+    let mut titles = Vec::new();
+    for (order, found) in orders.iter().zip(found) {
+        let Images::Uploaded(uploads) = &*order.images else { continue };
+        let named = uploads.iter().zip(found).filter_map(|(upload, found)| Some((found.id()?, upload.name.as_str())));
+        titles.extend(named.map(|(image, name)| (order.account, image, name)));
+    }
+    if !titles.is_empty() {
+        images::give_titles(db, &titles).await?;
+    }
+    Ok(())
+}
+
+/// Whether nothing of an order is good, or not all where all must be.
+fn is_refused(order: &Order, found: &[Found]) -> bool {
+    let good = found.iter().filter(|image| image.id().is_some()).count();
+    good == 0 || (order.strict && (order.refused > 0 || good < found.len()))
+}
+
+fn fates(found: Vec<Found>, jobs: &HashMap<i64, Vec<TakenJob>>) -> Vec<Fate> {
+    let of = |image: i64| jobs.get(&image).cloned().unwrap_or_default();
+    let fate = |image| match image {
+        Found::Known(image) => {
+            let jobs = of(image.id);
+            Fate::Known(image, jobs)
+        }
+        Found::Stored(image) => Fate::Stored { blob: image.blob, jobs: of(image.id) },
+        Found::Missing => Fate::Missing,
+        Found::Collided(image) => Fate::Collided(image),
+    };
+    found.into_iter().map(fate).collect()
+}
+
+/// Keeps the params of all orders by their hash.
+pub(super) async fn keep_params(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<()> {
+    let models = orders.iter().flat_map(|order| &order.plan.models);
+    let params: BTreeMap<&[u8], &serde_json::Value> =
+        models.map(|(_, params)| (params.hash.as_slice(), &params.body)).collect();
+    Ok(models::keep_params(db, &params.into_iter().collect::<Vec<_>>()).await?)
+}
