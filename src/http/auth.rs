@@ -31,10 +31,8 @@ impl FromRequestParts<Arc<AppState>> for Caller {
         let key = header("x-api-key").or_else(|| header("api_key"));
         // A user's token comes first: Swagger UI sends both where both are allowed.
         match (bearer, key) {
-            (Some(token), _) if !token.starts_with("dr_") => {
-                Ok(Self::User(Box::pin(auth::user(&state.ctx, token)).await?))
-            }
-            (Some(key), _) | (None, Some(key)) => Ok(Self::Key(Box::pin(auth::api_key(&state.ctx, key)).await?)),
+            (Some(token), _) if !token.starts_with("dr_") => Ok(Self::User(auth::user(&state.ctx, token).await?)),
+            (Some(key), _) | (None, Some(key)) => Ok(Self::Key(auth::api_key(&state.ctx, key).await?)),
             (None, None) => Err(Fault::new(Code::MissingCredential, "The request names no caller.").into()),
         }
     }

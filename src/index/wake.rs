@@ -22,9 +22,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Why a waiting claim was woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// A job was pushed to the queue.
-    Pushed,
-    /// This job was popped from the queue for the waiter.
+    /// This job was pushed to the queue, or popped from it, for the waiter.
     Hinted(Uuid),
     /// PostgreSQL has a job that the queue may not show.
     Probed,
@@ -63,15 +61,24 @@ impl Waiters {
         Place { waiters: Arc::clone(self), model: model.to_owned(), ticket, receiver: Some(receiver) }
     }
 
-    /// Wakes the first `count` in line, one for each job; answers how many were there to be woken.
+    /// Wakes the first `count` in line; answers how many were there to be woken.
     pub fn wake_model(&self, model: &str, count: usize, why: Wake) -> usize {
+        self.wake_each(model, std::iter::repeat_n(why, count))
+    }
+
+    /// Wakes the first in line, one for each job; answers how many were there to be woken.
+    pub fn wake_each(&self, model: &str, whys: impl IntoIterator<Item = Wake>) -> usize {
         let mut models = lock(&self.models);
         let Some(line) = models.get_mut(model) else { return 0 };
         let mut woken = 0;
-        while woken < count {
-            let Some((_, sender)) = line.pop_front() else { break };
+        for why in whys {
             // One that went away meanwhile does not count.
-            woken += usize::from(sender.send(why).is_ok());
+            while let Some((_, sender)) = line.pop_front() {
+                if sender.send(why).is_ok() {
+                    woken += 1;
+                    break;
+                }
+            }
         }
         if line.is_empty() {
             models.remove(model);

@@ -56,17 +56,18 @@ pub async fn ready(ctx: &Ctx, entries: Vec<QueueEntry>) {
     ctx.index.tell(ctx.replica, &models, &[]).await;
 }
 
-/// Wakes one waiter here for every pushed job; answers for how many jobs there was none.
+/// Wakes one waiter here for every pushed job, and gives it to them; answers for how many jobs there was none.
 fn wake(ctx: &Ctx, hints: &[Hint]) -> Vec<(String, usize)> {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let mut by_model: HashMap<&str, Vec<Wake>> = HashMap::new();
     for hint in hints {
-        *counts.entry(&hint.model).or_default() += 1;
+        by_model.entry(&hint.model).or_default().push(Wake::Hinted(hint.id));
     }
-    let left = |(model, count): (&str, usize)| {
-        let left = count - ctx.waiters.wake_model(model, count, Wake::Pushed);
+    let left = |(model, wakes): (&str, Vec<Wake>)| {
+        let count = wakes.len();
+        let left = count - ctx.waiters.wake_each(model, wakes);
         (left > 0).then(|| (model.to_owned(), left))
     };
-    counts.into_iter().filter_map(left).collect()
+    by_model.into_iter().filter_map(left).collect()
 }
 
 /// Wakes one waiter per suspect, here or elsewhere, to look at PostgreSQL: the index does not know suspects.

@@ -132,7 +132,7 @@ pub async fn user(ctx: &Ctx, token: &str) -> Result<User> {
     let claims = jsonwebtoken::decode::<Claims>(token, &ctx.tokens.decoding, &validation)
         .map_err(|_| Fault::new(Code::UnknownCredential, "The token was not made here, or was altered."))?
         .claims;
-    let read = async {
+    let read = || async {
         let mut db = ctx.db.pool().acquire().await?;
         let (account, now) = store::accounts::standing(&mut db, claims.sub).await?;
         ctx.clock.anchor(now);
@@ -140,7 +140,7 @@ pub async fn user(ctx: &Ctx, token: &str) -> Result<User> {
     };
     let account = ctx
         .accounts
-        .get(&claims.sub, ctx.db.within(read))
+        .get(&claims.sub, || ctx.db.within(read()))
         .await?
         .ok_or_else(|| Fault::new(Code::UnknownCredential, "The token's account does not exist."))?;
     if account.disabled_at.is_some() {
@@ -159,13 +159,13 @@ pub async fn user(ctx: &Ctx, token: &str) -> Result<User> {
 pub async fn api_key(ctx: &Ctx, text: &str) -> Result<ApiKey> {
     let unknown = || Fault::new(Code::UnknownCredential, "The API key is not known here.");
     let sent = KeyText::parse(text).ok_or_else(unknown)?;
-    let read = async {
+    let read = || async {
         let mut db = ctx.db.pool().acquire().await?;
         let key = store::keys::find(&mut db, &sent.id).await?;
         ctx.clock.anchor(store::accounts::now(&mut db).await?);
         Ok(key)
     };
-    let key = ctx.keys.get(&sent.id, ctx.db.within(read)).await?.filter(|key| sent.matches(&key.secret_sha256));
+    let key = ctx.keys.get(&sent.id, || ctx.db.within(read())).await?.filter(|key| sent.matches(&key.secret_sha256));
     let key = key.ok_or_else(unknown)?;
     if key.disabled_at.is_some() || key.owner_disabled {
         return Err(Fault::new(Code::DisabledCredential, "The API key, or its owner's account, is disabled.").into());

@@ -25,6 +25,8 @@ pub struct Limits {
     pub weight: usize,
     /// Batches under way at once: while one waits for its COMMIT, PostgreSQL can work on another.
     pub at_once: usize,
+    /// Whether a batch does no harm when it is carried out twice: one whose connection was lost is, at once.
+    pub repeatable: bool,
 }
 
 struct Line<I, O> {
@@ -115,7 +117,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
         F: Future<Output = Result<Vec<O>>> + Send,
     {
         while let Some(batch) = self.next() {
-            carry_out(batch, &run, &lost).await;
+            carry_out(batch, self.batcher.limits.repeatable, &run, &lost).await;
         }
     }
 
@@ -157,13 +159,20 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Drop for Lane<I, O> {
     }
 }
 
-async fn carry_out<I: Clone, O, F>(batch: Vec<Call<I, O>>, run: &impl Fn(Vec<I>) -> F, lost: &impl Fn(I, O))
-where
+async fn carry_out<I: Clone, O, F>(
+    batch: Vec<Call<I, O>>,
+    repeatable: bool,
+    run: &impl Fn(Vec<I>) -> F,
+    lost: &impl Fn(I, O),
+) where
     F: Future<Output = Result<Vec<O>>>,
 {
-    let items: Vec<I> = batch.iter().map(|call| call.item.clone()).collect();
-    let alone = items.len() == 1;
-    match run(items).await {
+    let alone = batch.len() == 1;
+    let mut done = run(items_of(&batch)).await;
+    if repeatable && done.as_ref().is_err_and(Error::is_cut_off) {
+        done = run(items_of(&batch)).await;
+    }
+    match done {
         Ok(answers) => {
             for (call, answer) in batch.into_iter().zip(answers) {
                 deliver(call, Ok(answer), lost);
@@ -185,6 +194,10 @@ where
             }
         }
     }
+}
+
+fn items_of<I: Clone, O>(batch: &[Call<I, O>]) -> Vec<I> {
+    batch.iter().map(|call| call.item.clone()).collect()
 }
 
 fn deliver<I, O>(call: Call<I, O>, answer: Result<O>, lost: &impl Fn(I, O)) {
@@ -211,7 +224,7 @@ mod tests {
 
     impl Bench {
         fn new(at_once: usize) -> Self {
-            let limits = Limits { waiting: 8, weight: 4, at_once };
+            let limits = Limits { waiting: 8, weight: 4, at_once, repeatable: true };
             Self {
                 batcher: Batcher::new(limits),
                 gate: Arc::new(Semaphore::new(0)),
@@ -220,8 +233,13 @@ mod tests {
             }
         }
 
-        /// Calls with a number: negative ones are refused, 99 finds the database away, 77 panics.
+        /// Calls with a number: negative ones are refused, 99 finds the database away, 55 loses its connection once, 77
+        /// panics.
         fn call(&self, number: i32) -> tokio::task::JoinHandle<Result<i32>> {
+            self.call_apart(number, Vec::new())
+        }
+
+        fn call_apart(&self, number: i32, keys: Vec<u64>) -> tokio::task::JoinHandle<Result<i32>> {
             let (batcher, gate) = (Arc::clone(&self.batcher), Arc::clone(&self.gate));
             let (batches, lost) = (Arc::clone(&self.batches), Arc::clone(&self.lost));
             tokio::spawn(async move {
@@ -234,6 +252,10 @@ mod tests {
                         if items.contains(&99) {
                             return Err(sqlx::Error::PoolTimedOut.into());
                         }
+                        let before = batches.lock().expect("the batches").iter().filter(|b| b.contains(&55)).count();
+                        if items.contains(&55) && before == 1 {
+                            return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()).into());
+                        }
                         if items.iter().any(|n| *n < 0) {
                             return Err(Fault::new(Code::InvalidField, "negative").into());
                         }
@@ -243,7 +265,7 @@ mod tests {
                 let lost = move |_, _| {
                     lost.fetch_add(1, Ordering::SeqCst);
                 };
-                batcher.call(number, 1, run, lost).await
+                batcher.call_apart(number, 1, keys, run, lost).await
             })
         }
 
@@ -301,6 +323,32 @@ mod tests {
         bench.gate.add_permits(9);
         assert_eq!(answers(calls).await, [Some(2), None, None, None]);
         assert_eq!(bench.batches().len(), 2, "nobody waits a second time");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_knows_to_be_committed_is_carried_out_again() {
+        let bench = Bench::new(1);
+        let calls = bench.calls(&[1, 55, 3]).await;
+        bench.gate.add_permits(9);
+        assert_eq!(answers(calls).await, [Some(2), Some(110), Some(6)]);
+        assert_eq!(bench.batches(), [vec![1], vec![55, 3], vec![55, 3]]);
+    }
+
+    #[tokio::test]
+    async fn calls_that_share_a_key_never_go_together() {
+        let bench = Bench::new(1);
+        let first = bench.calls(&[1]).await;
+        let mut calls = Vec::new();
+        for (number, key) in [(2, 7), (3, 8), (4, 7), (5, 9)] {
+            calls.push(bench.call_apart(number, vec![key]));
+            while bench.batcher.lock().waiting.len() < calls.len() {
+                tokio::task::yield_now().await;
+            }
+        }
+        bench.gate.add_permits(9);
+        assert_eq!(answers(first).await, [Some(2)]);
+        assert_eq!(answers(calls).await, [4, 6, 8, 10].map(Some));
+        assert_eq!(bench.batches(), [vec![1], vec![2, 3], vec![4, 5]]);
     }
 
     #[tokio::test]

@@ -86,11 +86,10 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
             return Ok(Answer::default());
         };
         (standing, take) = match woken {
-            Wake::Pushed => (standing, Take::Hinted(Vec::new())),
             Wake::Hinted(id) => (standing, Take::Hinted(vec![id])),
             Wake::Probed => (Box::pin(stand(ctx, key, ask)).await?, Take::Ranked),
         };
-        let gates = Box::pin(ctx.gates()).await?;
+        let gates = ctx.gates().await?;
         let gate = gates.get(&standing.model);
         shut = gate.is_none_or(|g| g.paused || g.max_running.is_some_and(|most| g.running >= i64::from(most)));
         standing.limited = gate.is_some_and(|g| g.max_running.is_some());
@@ -197,7 +196,7 @@ async fn linger(ctx: &Ctx, ask: &Claim, model: &str, until: Instant) {
 enum Take {
     Replay,
     Suspect,
-    /// These, which were popped for this claim, and what else the index proposes.
+    /// These, which were given to this claim, and what else the index proposes.
     Hinted(Vec<Uuid>),
     Ranked,
 }
@@ -234,6 +233,11 @@ async fn take_jobs(ctx: &Arc<Ctx>, take: Take, ask: &Claim, model: &str, limited
 }
 
 async fn take_hinted(ctx: &Arc<Ctx>, ask: &Claim, model: &str, mut hints: Vec<Uuid>) -> Result<Vec<Claimed>> {
+    if !hints.is_empty() {
+        // What is given to a waiter straight away is in the queue all the same, and harmless there.
+        let (index, model, given) = (Arc::clone(&ctx.index), model.to_owned(), hints.clone());
+        tokio::spawn(async move { index.remove(&model, &given).await });
+    }
     for _ in 0..STALE_POPS_MAX {
         let room = ask.max - hints.len();
         match if room == 0 { Popped::Hints(Vec::new()) } else { ctx.index.pop(model, room).await } {

@@ -163,12 +163,14 @@ impl Default for Batches {
     /// One batch of each kind at once: while one commits, PostgreSQL works on the others, and the larger the batches, the
     /// less each job costs.
     fn default() -> Self {
-        const LIMITS: batch::Limits = batch::Limits { waiting: 20_000, weight: 1_000, at_once: 1 };
+        const LIMITS: batch::Limits = batch::Limits { waiting: 20_000, weight: 1_000, at_once: 1, repeatable: false };
+        // The same lease ends once, and a sign of life may come twice.
+        const REPEATABLE: batch::Limits = batch::Limits { repeatable: true, ..LIMITS };
         Self {
-            touches: Batcher::new(LIMITS),
+            touches: Batcher::new(REPEATABLE),
             claims: Batcher::new(LIMITS),
-            completions: Batcher::new(LIMITS),
-            beats: Batcher::new(LIMITS),
+            completions: Batcher::new(REPEATABLE),
+            beats: Batcher::new(REPEATABLE),
             reruns: Batcher::new(LIMITS),
             uploads: Batcher::new(LIMITS),
         }
@@ -219,7 +221,7 @@ impl Ctx {
 
     /// The gates of all models, at most [`BOARD_FRESH`] old while PostgreSQL answers.
     pub async fn gates(&self) -> super::Result<Arc<HashMap<String, Gate>>> {
-        let read = async {
+        let read = || async {
             let mut db = self.db.pool().acquire().await?;
             let models = models::gates(&mut db).await?;
             Ok(Arc::new(
@@ -240,7 +242,7 @@ impl Ctx {
                     .collect(),
             ))
         };
-        self.board.get(&(), self.db.within(read)).await
+        self.board.get(&(), || self.db.within(read())).await
     }
 
     /// The gates as they are now: before somebody is refused because of them.

@@ -25,6 +25,13 @@ impl Error {
         matches!(source.downcast_ref(), Some(Sql::Io(_) | Sql::PoolTimedOut | Sql::PoolClosed | Sql::Protocol(_)))
     }
 
+    /// Whether the connection was lost under the call: nobody knows whether it was carried out, and another connection
+    /// may serve it.
+    pub fn is_cut_off(&self) -> bool {
+        let Self::Unavailable(source) = self else { return false };
+        matches!(source.downcast_ref(), Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)))
+    }
+
     /// The same error for another caller of the same batch.
     pub fn alike(&self) -> Self {
         match self {

@@ -24,25 +24,39 @@ pub async fn statuses(
     images: &[ContentMd5],
     results: bool,
 ) -> Result<HashMap<ContentMd5, ImageStatus>> {
-    let mirrored = ctx.index.read_statuses(images).await;
+    let mut mirrored = ctx.index.read_statuses(images).await;
     let mut found = HashMap::new();
     let mut missing = Vec::new();
     for md5 in images {
-        match mirrored.get(md5) {
+        match mirrored.remove(md5) {
             Some(m) if !(results && m.partial) && (user.is_admin() || m.accounts.contains(&user.account.id)) => {
-                found.insert(*md5, m.status.clone());
+                found.insert(*md5, m.status);
             }
+            // Asked for twice in one request.
+            None if found.contains_key(md5) => {}
             _ => missing.push(*md5),
         }
     }
     if missing.is_empty() {
         return Ok(found);
     }
+    found.extend(Box::pin(load(ctx, user, &missing, results)).await?);
+    Ok(found)
+}
+
+/// The same from PostgreSQL, filling the mirror with what was missing there.
+async fn load(
+    ctx: &Ctx,
+    user: &User,
+    missing: &[ContentMd5],
+    results: bool,
+) -> Result<HashMap<ContentMd5, ImageStatus>> {
+    let mut found = HashMap::new();
     let loaded = ctx
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, super::Error>(lookup::load(&mut db, &missing, Some(user.account.id), results).await?)
+            Ok::<_, super::Error>(lookup::load(&mut db, missing, Some(user.account.id), results).await?)
         })
         .await?;
     for (md5, seen) in loaded {

@@ -25,17 +25,32 @@ impl<K: Eq + Hash + Clone, V: Clone> Remembered<K, V> {
         Self { entries: Mutex::default(), paused_until: Mutex::default(), fresh, stale }
     }
 
-    /// The answer for a key, asking the source when the known one is not fresh.
-    pub async fn get(&self, key: &K, source: impl Future<Output = super::Result<V>>) -> super::Result<V> {
+    /// The answer for a key, asking the source when the known one is not fresh. What is fresh costs no future of the
+    /// source's size.
+    pub async fn get<F>(&self, key: &K, source: impl FnOnce() -> F) -> super::Result<V>
+    where
+        F: Future<Output = super::Result<V>>,
+    {
         let known = self.lock().get(key).cloned();
+        match known {
+            Some((value, at)) if at.elapsed() < self.fresh || (self.is_paused() && at.elapsed() < self.stale) => {
+                Ok(value)
+            }
+            known => Box::pin(self.ask(key, known, source())).await,
+        }
+    }
+
+    async fn ask(
+        &self,
+        key: &K,
+        known: Option<(V, Instant)>,
+        source: impl Future<Output = super::Result<V>>,
+    ) -> super::Result<V> {
         let Some((value, at)) = known else {
             let value = source.await?;
             self.put(key.clone(), value.clone());
             return Ok(value);
         };
-        if at.elapsed() < self.fresh || (self.is_paused() && at.elapsed() < self.stale) {
-            return Ok(value);
-        }
         match tokio::time::timeout(REFRESH_WAIT, source).await {
             Ok(Ok(value)) => {
                 self.put(key.clone(), value.clone());

@@ -60,11 +60,15 @@ pub struct Db {
 impl Db {
     /// A pool of at most `connections` that connects when first used.
     pub fn new(options: PgConnectOptions, connections: u32) -> Self {
-        let pool = |connections, options| {
-            PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_WAIT).connect_lazy_with(options)
-        };
+        let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_WAIT);
         let options = session_settings(options);
-        Self { hot: pool(HOT_CONNECTIONS, options.clone().options(HOT_PLANS)), pool: pool(connections, options) }
+        let hot = options.clone().options(HOT_PLANS);
+        Self {
+            // A connection is not asked whether it lives, which is one more journey for every batch: what fails for a lost
+            // one is told, or carried out again.
+            hot: pool(HOT_CONNECTIONS).test_before_acquire(false).connect_lazy_with(hot),
+            pool: pool(connections).connect_lazy_with(options),
+        }
     }
 
     /// For the group commits only: nothing else can use up their connections.
