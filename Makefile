@@ -1,6 +1,6 @@
 # Two commands: `make demo` and `make test`. Neither needs anything but cargo; the rest is found or fetched.
 
-.PHONY: demo test chaos safeguards dev openapi
+.PHONY: demo test bench chaos safeguards dev openapi
 
 # Python's packages are fetched while cargo builds.
 demo:
@@ -22,6 +22,11 @@ DURATION ?= 900
 LEASE_S ?= 6
 chaos:
 	DURATION=$(DURATION) LEASE_S=$(LEASE_S) cargo test --test chaos
+
+# Measures everything in turns (ONLY=a,c some of it; PROFILE=1 shows the costliest statements), and writes target/bench/latest.json.
+# ONLY=readme puts what was last measured into the README.
+bench:
+	cargo bench --bench load -- $(ONLY)
 
 # Removes one safeguard after another in a copy, and names the tests that notice; the committed state is tried.
 safeguards:

@@ -1,6 +1,7 @@
 //! The benchmark: every speed claim is a ratio inside one run, of medians of samples taken in turns.
 //!
-//! `make bench` runs all works, `make bench ONLY=a` one or some (`ONLY=a,c`).
+//! `make bench` runs all works, `make bench ONLY=a` one or some (`ONLY=a,c`); `ONLY=readme` puts what was last measured
+//! into the README.
 
 mod idle;
 mod lifecycle;
@@ -8,6 +9,7 @@ mod lookups;
 mod peers;
 mod profile;
 mod raw;
+mod readme;
 mod report;
 mod site;
 mod throughput;
@@ -29,6 +31,9 @@ async fn main() -> anyhow::Result<()> {
     // Cargo adds `--bench`.
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let only: Vec<&str> = asked.iter().flat_map(|arg| arg.split(',')).filter(|name| !name.is_empty()).collect();
+    if only == ["readme"] {
+        return readme::write(&WORKS);
+    }
     if let Some(stray) = only.iter().find(|name| !WORKS.contains(name)) {
         anyhow::bail!("there is no work {stray:?}; the works are {}", WORKS.join(", "));
     }
@@ -41,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
         println!("    ({work} took {:.0} s)", started.elapsed().as_secs_f64());
         rows.extend(done);
     }
-    report::write(&rows)
+    report::write(rows)
 }
 
 async fn run(work: &str, site: &Site) -> anyhow::Result<Vec<Row>> {

@@ -136,12 +136,18 @@ pub fn latest() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/latest.json")
 }
 
-pub fn write(rows: &[Row]) -> anyhow::Result<()> {
+/// Writes the rows of a run; those of works that it left out stay as they were last measured.
+pub fn write(rows: Vec<Row>) -> anyhow::Result<()> {
     let path = latest();
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(&path, serde_json::to_string_pretty(rows)? + "\n")?;
+    let before = std::fs::read_to_string(&path).unwrap_or_else(|_| "[]".to_owned());
+    let mut all: Vec<Row> = serde_json::from_str(&before)?;
+    all.retain(|old| !rows.iter().any(|row| row.id == old.id));
+    all.extend(rows);
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    std::fs::write(&path, serde_json::to_string_pretty(&all)? + "\n")?;
     println!("written to {}", path.display());
     Ok(())
 }

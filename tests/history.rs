@@ -67,14 +67,16 @@ async fn an_old_image_goes_whole_unless_a_job_needs_it() {
         "UPDATE image SET created_at = created_at - interval '31 days'; UPDATE upload SET at = at - interval '31 days'",
     )
     .await;
-    // Somebody has sent the third again meanwhile.
-    ines.submit(&[("again.png", photo(3))], &["ocr"]).await;
+    // She has sent the third again meanwhile, under the same name.
+    ines.submit(&[("c.png", photo(3))], &["ocr"]).await;
     assert_eq!(counts(&app).await, (vec![(Kind::Images, 1)], vec![(Kind::Images, 1)]));
     assert_eq!((status_of(&ines, 1).await, status_of(&ines, 2).await, status_of(&ines, 3).await), (404, 200, 200));
     let bytes = |salt: u64| format!("/images/{}/content", md5_of(&photo(salt)));
     ines.get(&bytes(2)).await.ok(200);
     ines.get(&bytes(3)).await.ok(200);
     assert_eq!(app.count("SELECT count(*) FROM result").await, 1);
+    assert_eq!(app.count("SELECT count(*) FROM image_model").await, 1);
+    assert_eq!(app.count("SELECT count(*) FROM request WHERE image_id NOT IN (SELECT id FROM image)").await, 0);
     let kept = std::fs::read_dir(app.ctx.blobs.root()).expect("a folder").flatten();
     let blobs = kept.filter(|f| std::fs::read_dir(f.path()).is_ok_and(|mut files| files.next().is_some())).count();
     assert_eq!(blobs, 2, "the bytes of the first are gone, and no others");

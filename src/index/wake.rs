@@ -38,6 +38,9 @@ pub struct Waiters {
     next: std::sync::atomic::AtomicU64,
     /// Moves whenever any job ends.
     ended: watch::Sender<u64>,
+    /// Jobs that were popped for a waiter who could not use them.
+    unused: Mutex<Vec<Uuid>>,
+    returned: Notify,
     /// Tells this replica's own messages from the others'.
     replica: Uuid,
 }
@@ -49,6 +52,8 @@ impl Waiters {
             images: Mutex::default(),
             next: Default::default(),
             ended: watch::Sender::new(0),
+            unused: Mutex::default(),
+            returned: Notify::new(),
             replica,
         })
     }
@@ -84,6 +89,32 @@ impl Waiters {
             models.remove(model);
         }
         woken
+    }
+
+    /// Wakes somebody else; a job that nobody waits for goes back.
+    fn pass_on(&self, model: &str, why: Wake) {
+        if self.wake_model(model, 1, why) == 0
+            && let Wake::Hinted(job) = why
+        {
+            self.give_back(job);
+        }
+    }
+
+    /// Takes back a job that was given to a waiter who cannot use it: it belongs into the queue.
+    pub fn give_back(&self, job: Uuid) {
+        lock(&self.unused).push(job);
+        self.returned.notify_one();
+    }
+
+    /// Waits for jobs that were given back, and takes them all.
+    pub async fn given_back(&self) -> Vec<Uuid> {
+        loop {
+            let jobs = std::mem::take(&mut *lock(&self.unused));
+            if !jobs.is_empty() {
+                return jobs;
+            }
+            self.returned.notified().await;
+        }
     }
 
     /// How often anybody got in line since the start: who is woken for nothing gets in line again.
@@ -160,7 +191,7 @@ impl Drop for Place {
         }
         drop(models);
         if let Ok(why) = receiver.try_recv() {
-            self.waiters.wake_model(&self.model, 1, why);
+            self.waiters.pass_on(&self.model, why);
         }
     }
 }
@@ -245,12 +276,7 @@ impl Index {
             return;
         }
         match self.pop(model, count).await {
-            // One whose waiter left meanwhile is found by the next probe.
-            Popped::Hints(ids) => {
-                for id in ids {
-                    waiters.wake_model(model, 1, Wake::Hinted(id));
-                }
-            }
+            Popped::Hints(ids) => ids.into_iter().for_each(|id| waiters.pass_on(model, Wake::Hinted(id))),
             Popped::Untrusted => {
                 waiters.wake_model(model, count, Wake::Probed);
             }
@@ -268,5 +294,24 @@ impl Index {
                 .await
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_given_to_a_waiter_that_leaves_goes_to_the_next_or_back() {
+        let (waiters, job) = (Waiters::new(Uuid::nil()), Uuid::from_u128(7));
+        let (first, second) = (waiters.line_up("ocr"), waiters.line_up("ocr"));
+        assert_eq!(waiters.wake_each("ocr", [Wake::Hinted(job)]), 1);
+        drop(first);
+        assert_eq!(second.woken().await, Wake::Hinted(job));
+
+        let only = waiters.line_up("ocr");
+        assert_eq!(waiters.wake_each("ocr", [Wake::Hinted(job), Wake::Probed]), 1, "nobody is there for the second");
+        drop(only);
+        assert_eq!(waiters.given_back().await, [job]);
     }
 }

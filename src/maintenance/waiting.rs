@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::{chain, jittered};
 use crate::index::wake::Wake;
-use crate::service::{Ctx, Result};
+use crate::service::claim::jobs_still_ready;
+use crate::service::{Ctx, Result, announce};
 use crate::store::{jobs, workers};
 
 /// How often a model with waiters is probed.
@@ -76,6 +77,17 @@ pub(super) async fn prolong_loop(ctx: Arc<Ctx>) {
             .await;
         if let Err(error) = prolonged {
             tracing::warn!(error = %chain(&error), "waiting sessions could not be prolonged");
+        }
+    }
+}
+
+/// Puts back into their queues what was popped for waiters who had gone, and wakes others for it.
+pub(super) async fn return_loop(ctx: Arc<Ctx>) {
+    loop {
+        let given_back = ctx.waiters.given_back().await;
+        match jobs_still_ready(&ctx, &given_back).await {
+            Ok(ready) => announce::ready(&ctx, ready).await,
+            Err(error) => tracing::debug!(error = %chain(&error), "jobs that were given back wait for the sweep"),
         }
     }
 }

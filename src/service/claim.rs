@@ -15,6 +15,7 @@ use crate::index::queue::Popped;
 use crate::index::wake::{Place, Wake};
 use crate::metrics;
 use crate::store::claims::{self, ClaimKey, Claimed};
+use crate::store::jobs::QueueEntry;
 use crate::store::keys::ApiKey;
 use crate::store::moves::Moved;
 use crate::store::workers::{Holder, Standing, Touch, Turn};
@@ -69,12 +70,15 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
     let mut shut = standing.paused;
     loop {
         if standing.draining {
+            take.put_back(ctx);
             // Answered late, so that a worker which does not listen does not spin.
             wait(ctx, None, None, until).await;
             return Ok(Answer { drain: true, jobs: Vec::new() });
         }
         let place = ctx.waiters.line_up(&standing.model);
-        if !shut {
+        if shut {
+            take.put_back(ctx);
+        } else {
             let jobs = Box::pin(take_in_turn(ctx, ask, &standing, take, until)).await?;
             if !jobs.is_empty() {
                 return Ok(Answer { drain: false, jobs });
@@ -112,9 +116,15 @@ async fn take_in_turn(
         Turn::Suspect => match carry_out(ctx, Take::Suspect, ask.clone(), standing).await? {
             // Another session was faster.
             none if none.is_empty() => carry_out(ctx, take, ask.clone(), standing).await,
-            suspect => Ok(suspect),
+            suspect => {
+                take.put_back(ctx);
+                Ok(suspect)
+            }
         },
-        Turn::Reserve | Turn::Wait => Ok(Vec::new()),
+        Turn::Reserve | Turn::Wait => {
+            take.put_back(ctx);
+            Ok(Vec::new())
+        }
     }
 }
 
@@ -201,6 +211,33 @@ enum Take {
     Ranked,
 }
 
+impl Take {
+    /// Puts back into the queue what was given to a claim that cannot use it; nobody is woken, who could not either.
+    fn put_back(&self, ctx: &Arc<Ctx>) {
+        let Self::Hinted(given) = self else { return };
+        if given.is_empty() {
+            return;
+        }
+        let (ctx, given) = (Arc::clone(ctx), given.clone());
+        tokio::spawn(async move {
+            match jobs_still_ready(&ctx, &given).await {
+                Ok(ready) => announce::put_back(&ctx, ready).await,
+                Err(error) => tracing::debug!(%error, "jobs that were given in vain wait for the sweep"),
+            }
+        });
+    }
+}
+
+/// Those of these jobs that belong into their queues.
+pub async fn jobs_still_ready(ctx: &Ctx, ids: &[Uuid]) -> Result<Vec<QueueEntry>> {
+    ctx.db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok(jobs::still_ready(&mut db, ids).await?)
+        })
+        .await
+}
+
 /// Takes jobs in a task of its own: a client that hangs up meanwhile does not cut a claim in half, and what it
 /// would have got goes back at no cost.
 async fn carry_out(ctx: &Arc<Ctx>, take: Take, ask: Claim, standing: &Standing) -> Result<Vec<Claimed>> {
@@ -253,9 +290,8 @@ async fn take_hinted(ctx: &Arc<Ctx>, ask: &Claim, model: &str, mut hints: Vec<Uu
         let taken = take_together(ctx, Taking { key: ask.key(), hints: hints.clone() }).await?;
         hints.retain(|id| !taken.iter().any(|j| j.moved.status.id == *id));
         if !hints.is_empty() {
-            let mut db = ctx.db.pool().acquire().await?;
             // Without a wake-up, which would come back to this very claim: the probe is the back-stop.
-            announce::put_back(ctx, jobs::still_ready(&mut db, &hints).await?).await;
+            announce::put_back(ctx, jobs_still_ready(ctx, &hints).await?).await;
             hints.clear();
         }
         if !taken.is_empty() {

@@ -98,8 +98,8 @@ pub struct ClaimKey {
 ///
 /// The sessions' rows are locked, all before any job's, so that no suspect slips in beside a claim.
 pub async fn claim_hinted(db: &mut PgConnection, hints: &[(ClaimKey, Uuid)]) -> sqlx::Result<Vec<Claimed>> {
-    // Neither the live sessions nor the queue is walked over, however long: `end_reason` is no part of an index, and a job is
-    // found by its id before its model is compared.
+    // Neither the live sessions nor the queue is walked over, however long: `end_reason` is no part of an index, "not running"
+    // (of a live job: queued) implies no partial one, and so a job is found by its id before its model is compared.
     const SQL: &str = concat!(
         "WITH hint AS (
            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (job_id, session_id, claim_id)
@@ -110,7 +110,7 @@ pub async fn claim_hinted(db: &mut PgConnection, hints: &[(ClaimKey, Uuid)]) -> 
            SELECT j.id, h.session_id, h.claim_id, m.deadline_s
            FROM hint AS h JOIN job AS j ON j.id = h.job_id JOIN model AS m ON m.name = j.model
            WHERE (SELECT count(*) FROM live) > 0 AND (h.session_id, j.model) IN (SELECT l.id, l.model FROM live AS l OFFSET 0)
-             AND j.state = 'queued' AND NOT j.suspect AND j.run_at <= clock_timestamp() AND j.finish_by > clock_timestamp()
+             AND j.state <> 'running' AND NOT j.suspect AND j.run_at <= clock_timestamp() AND j.finish_by > clock_timestamp()
              AND NOT m.paused AND m.max_running IS NULL AND m.retired_at IS NULL
            ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
          )",

@@ -155,18 +155,18 @@ impl FromRow<'_, PgRow> for QueueEntry {
 pub async fn still_ready(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<QueueEntry>> {
     sqlx::query_as(
         "SELECT id, model, rank, suspect FROM job
-         WHERE id = ANY($1) AND state = 'queued' AND due AND NOT suspect AND finish_by > clock_timestamp()",
+         WHERE id = ANY($1) AND state <> 'running' AND due AND NOT suspect AND finish_by > clock_timestamp()",
     )
     .bind(ids)
     .fetch_all(db)
     .await
 }
 
-/// Flags at most `limit` jobs whose time has come.
+/// Flags at most `limit` jobs whose time has come. The clock is read in a sub-select: only so does the index serve.
 pub async fn flag_due(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<QueueEntry>> {
     sqlx::query_as(
         "WITH late AS (
-           SELECT id FROM job WHERE state = 'queued' AND NOT due AND run_at <= clock_timestamp()
+           SELECT id FROM job WHERE state = 'queued' AND NOT due AND run_at <= (SELECT clock_timestamp())
            ORDER BY run_at LIMIT $1 FOR UPDATE SKIP LOCKED
          )
          UPDATE job SET due = true FROM late WHERE job.id = late.id RETURNING job.id, job.model, job.rank, job.suspect",

@@ -55,30 +55,30 @@ pub async fn take_time(db: &mut PgConnection) -> sqlx::Result<()> {
 pub async fn count(db: &mut PgConnection, kind: Kind, keep: Days) -> sqlx::Result<i64> {
     let sql = match kind {
         Kind::Images => {
-            "SELECT count(*) FROM image AS i WHERE i.created_at < clock_timestamp() - $1
+            "SELECT count(*) FROM image AS i WHERE i.created_at < (SELECT clock_timestamp()) - $1
                AND NOT EXISTS (SELECT FROM upload AS u WHERE u.image_id = i.id AND u.at >= clock_timestamp() - $1)
                AND NOT EXISTS (SELECT FROM job AS j WHERE j.image_id = i.id)"
         }
-        Kind::Results => "SELECT count(*) FROM result WHERE finished_at < clock_timestamp() - $1",
+        Kind::Results => "SELECT count(*) FROM result WHERE finished_at < (SELECT clock_timestamp()) - $1",
         Kind::Attempts => {
-            "SELECT count(*) FROM attempt AS a WHERE a.job_id < uuid_v7_floor(clock_timestamp() - $1)
+            "SELECT count(*) FROM attempt AS a WHERE a.job_id < (SELECT uuid_v7_floor(clock_timestamp() - $1))
                AND NOT EXISTS (SELECT FROM job AS j WHERE j.id = a.job_id)"
         }
         Kind::Submissions => {
-            "SELECT count(*) FROM submission AS s WHERE s.created_at < clock_timestamp() - $1
+            "SELECT count(*) FROM submission AS s WHERE s.created_at < (SELECT clock_timestamp()) - $1
                AND NOT EXISTS (SELECT FROM request AS r JOIN job AS j ON j.id = r.job_id WHERE r.submission_id = s.id)"
         }
         Kind::Sessions => {
-            "SELECT count(*) FROM worker_session AS s WHERE s.ended_at < clock_timestamp() - $1
+            "SELECT count(*) FROM worker_session AS s WHERE s.ended_at < (SELECT clock_timestamp()) - $1
                AND NOT EXISTS (SELECT FROM job AS j WHERE j.session_id = s.id AND j.state = 'running')"
         }
         Kind::Jobs => {
             "SELECT count(*) FROM job_archive AS a WHERE a.tableoid = 'job_archive_default'::regclass
-               AND a.id < uuid_v7_floor(history_horizon($1))
+               AND a.id < (SELECT uuid_v7_floor(history_horizon($1)))
              OR a.tableoid IN (SELECT p::regclass FROM old_partitions('job_archive', history_horizon($1)) AS p)"
         }
         Kind::Events => {
-            "SELECT count(*) FROM job_event AS e WHERE e.tableoid = 'job_event_default'::regclass AND e.at < history_horizon($1)
+            "SELECT count(*) FROM job_event AS e WHERE e.tableoid = 'job_event_default'::regclass AND e.at < (SELECT history_horizon($1))
              OR e.tableoid IN (SELECT p::regclass FROM old_partitions('job_event', history_horizon($1)) AS p)"
         }
     };
@@ -88,7 +88,7 @@ pub async fn count(db: &mut PgConnection, kind: Kind, keep: Days) -> sqlx::Resul
 /// Locks at most `limit` images after an id that may go; answers their ids.
 pub async fn lock_images(db: &mut PgConnection, keep: Days, after: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar(
-        "SELECT i.id FROM image AS i WHERE i.id > $2 AND i.created_at < clock_timestamp() - $1
+        "SELECT i.id FROM image AS i WHERE i.id > $2 AND i.created_at < (SELECT clock_timestamp()) - $1
            AND NOT EXISTS (SELECT FROM upload AS u WHERE u.image_id = i.id AND u.at >= clock_timestamp() - $1)
            AND NOT EXISTS (SELECT FROM job AS j WHERE j.image_id = i.id)
          ORDER BY i.id LIMIT $3 FOR UPDATE OF i SKIP LOCKED",
@@ -129,7 +129,7 @@ pub async fn remove_results(db: &mut PgConnection, keep: Days, limit: i64) -> sq
     let rows = sqlx::query(
         "WITH old AS MATERIALIZED (
            SELECT r.image_id, r.model, r.params_hash, r.version, r.job_id FROM result AS r
-           WHERE r.finished_at < clock_timestamp() - $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+           WHERE r.finished_at < (SELECT clock_timestamp()) - $1 LIMIT $2 FOR UPDATE SKIP LOCKED
          ), shown AS MATERIALIZED (
            SELECT i.image_id, i.model FROM image_model AS i
            WHERE (i.image_id, i.model) IN (SELECT image_id, model FROM old) FOR UPDATE SKIP LOCKED
@@ -153,7 +153,7 @@ pub async fn remove_results(db: &mut PgConnection, keep: Days, limit: i64) -> sq
 /// Locks at most `limit` submissions that may go; answers their ids.
 pub async fn lock_submissions(db: &mut PgConnection, keep: Days, limit: i64) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(
-        "SELECT s.id FROM submission AS s WHERE s.created_at < clock_timestamp() - $1
+        "SELECT s.id FROM submission AS s WHERE s.created_at < (SELECT clock_timestamp()) - $1
            AND NOT EXISTS (SELECT FROM request AS r JOIN job AS j ON j.id = r.job_id WHERE r.submission_id = s.id)
          LIMIT $2 FOR UPDATE SKIP LOCKED",
     )
@@ -185,23 +185,23 @@ pub async fn remove(db: &mut PgConnection, kind: Kind, keep: Days, limit: i64) -
     let sql = match kind {
         Kind::Attempts => {
             "DELETE FROM attempt WHERE ctid IN (
-               SELECT a.ctid FROM attempt AS a WHERE a.job_id < uuid_v7_floor(clock_timestamp() - $1)
+               SELECT a.ctid FROM attempt AS a WHERE a.job_id < (SELECT uuid_v7_floor(clock_timestamp() - $1))
                  AND NOT EXISTS (SELECT FROM job AS j WHERE j.id = a.job_id) ORDER BY a.job_id LIMIT $2)"
         }
         Kind::Sessions => {
             "DELETE FROM worker_session WHERE id IN (
-               SELECT s.id FROM worker_session AS s WHERE s.ended_at < clock_timestamp() - $1
+               SELECT s.id FROM worker_session AS s WHERE s.ended_at < (SELECT clock_timestamp()) - $1
                  AND NOT EXISTS (SELECT FROM job AS j WHERE j.session_id = s.id AND j.state = 'running')
                LIMIT $2 FOR UPDATE SKIP LOCKED)"
         }
         // What fell into a DEFAULT partition; the others go whole.
         Kind::Jobs => {
             "DELETE FROM job_archive_default WHERE ctid IN (
-               SELECT ctid FROM job_archive_default WHERE id < uuid_v7_floor(history_horizon($1)) LIMIT $2)"
+               SELECT ctid FROM job_archive_default WHERE id < (SELECT uuid_v7_floor(history_horizon($1))) LIMIT $2)"
         }
         Kind::Events => {
             "DELETE FROM job_event_default WHERE ctid IN (
-               SELECT ctid FROM job_event_default WHERE at < history_horizon($1) LIMIT $2)"
+               SELECT ctid FROM job_event_default WHERE at < (SELECT history_horizon($1)) LIMIT $2)"
         }
         Kind::Images | Kind::Results | Kind::Submissions => return Ok(0),
     };

@@ -132,7 +132,7 @@ impl<'a, R: Read + Seek> Window<'a, R> {
     pub(super) fn pass(&mut self, byte: u8) -> Step<()> {
         loop {
             let ahead = self.ahead()?;
-            let found = ahead.iter().position(|&b| b == byte);
+            let found = memchr::memchr(byte, ahead);
             let passed = found.map_or(ahead.len(), |before| before + 1);
             self.take(passed)?;
             if found.is_some() {

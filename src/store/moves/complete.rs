@@ -32,7 +32,8 @@ pub struct Finish {
 /// The back-off is exponential with full jitter (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 /// A worker that lives to ask for another try has survived the job: it is no suspect any more.
 pub async fn complete(db: &mut PgConnection, items: &[(Holder, Finish)], lease_s: f64) -> sqlx::Result<Vec<Moved>> {
-    // Compared so that no index serves it: a job is found by its id, never by walking over all that its session held.
+    // Compared so that no other index serves, "not queued" included (of a live job: running): a job is found by its id, never
+    // by walking over all that its session held.
     const SQL: &str = concat!(
         "WITH item AS (
            SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::real[], $8::float8[],
@@ -51,7 +52,7 @@ pub async fn complete(db: &mut PgConnection, items: &[(Holder, Finish)], lease_s
            SELECT ", held_columns!(), ", j.begun_at, s.version, t.outcome, t.document, t.duration_s, t.retry_after_s, t.jitter,
                   t.error_type, t.error_message, t.traceback
            FROM item AS t JOIN worker_session AS s ON s.id = t.session_id JOIN job AS j ON j.id = t.id
-           WHERE j.state = 'running' AND j.lease_no = t.lease_no AND j.session_id IS NOT DISTINCT FROM t.session_id
+           WHERE j.state <> 'queued' AND j.lease_no = t.lease_no AND j.session_id IS NOT DISTINCT FROM t.session_id
              AND s.key_id = t.key_id
            ORDER BY j.image_id, j.model, j.params_hash FOR UPDATE OF j
          ), judged AS MATERIALIZED (
