@@ -14,13 +14,18 @@ async fn tick(app: &TestApp) {
     maintenance::rescue(&app.ctx).await.expect("a tick");
 }
 
-/// A session dies: it is silent for a minute, and a tick notices.
-async fn die(app: &TestApp, worker: &Worker) {
+/// A session falls silent for longer than its lease, and nobody has noticed yet.
+async fn fall_silent(app: &TestApp, worker: &Worker) {
     sqlx::query("UPDATE worker_session SET alive_until = clock_timestamp() - interval '1 min' WHERE id = $1::uuid")
         .bind(&worker.id)
         .execute(app.ctx.db.pool())
         .await
         .expect("an update");
+}
+
+/// A session dies: it is silent, and a tick notices.
+async fn die(app: &TestApp, worker: &Worker) {
+    fall_silent(app, worker).await;
     tick(app).await;
 }
 
@@ -79,6 +84,18 @@ async fn what_a_dead_worker_held_is_tried_one_by_one() {
     }
     let last = alive.claim(8).await;
     assert_eq!((last.len(), &last[0]["solo"]), (1, &json!(false)), "the rest goes on as before");
+}
+
+#[tokio::test]
+async fn a_late_word_about_a_suspect_is_a_sign_of_life_and_frees_its_session() {
+    let (app, dead, alive, _) = two_workers(3).await;
+    dead.claim(2).await;
+    die(&app, &dead).await;
+    let solo = alive.claim(8).await.remove(0);
+    fall_silent(&app, &alive).await;
+    assert_eq!(alive.succeed(&solo).await["status"], 200);
+    tick(&app).await;
+    assert_eq!(alive.claim(8).await[0]["solo"], true, "it lives, and is free for the next suspect");
 }
 
 #[tokio::test]

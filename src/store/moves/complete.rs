@@ -44,10 +44,6 @@ pub async fn complete(db: &mut PgConnection, items: &[(Holder, Finish)], lease_s
            SELECT s.id FROM (SELECT DISTINCT session_id, key_id FROM item) AS t JOIN worker_session AS s ON s.id = t.session_id
            WHERE s.key_id = t.key_id AND s.ended_at IS NULL AND s.alive_until < clock_timestamp() + interval '1 s' * $14
            FOR NO KEY UPDATE OF s SKIP LOCKED
-         ), prolonged AS (
-           UPDATE worker_session AS s SET
-             alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $13), beat_at = clock_timestamp()
-           FROM late WHERE s.id = late.id
          ), held AS MATERIALIZED (
            SELECT ", held_columns!(), ", j.begun_at, s.version, t.outcome, t.document, t.duration_s, t.retry_after_s, t.jitter,
                   t.error_type, t.error_message, t.traceback
@@ -77,7 +73,12 @@ pub async fn complete(db: &mut PgConnection, items: &[(Holder, Finish)], lease_s
                   CASE g.ruling WHEN 'succeeded' THEN 'succeeded' WHEN 'again' THEN 'requeued' ELSE 'failed' END AS code,
                   g.next_run_at, g.attempt AS next_attempt, g.deaths AS next_deaths, false AS next_suspect
            FROM decided AS g
-         )", tail!());
+         ), prolonged AS (
+           UPDATE worker_session AS s SET
+             alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $13), beat_at = clock_timestamp(),
+             solo_job = nullif(s.solo_job, r.id)
+           FROM late LEFT JOIN ruled AS r ON r.session_id = late.id AND r.suspect WHERE s.id = late.id
+         )", tail!("s.id NOT IN (SELECT id FROM late)"));
     let column =
         |of: fn(&Finish) -> Option<&String>| items.iter().map(|(_, i)| of(i).map(String::as_str)).collect::<Vec<_>>();
     sqlx::query_as(SQL)

@@ -92,10 +92,14 @@ macro_rules! held_columns {
 
 /// Carries out `ruled`, whose columns are those of `held` and: `next`, `next_reason`, `next_run_at`,
 /// `next_attempt`, `next_deaths`, `next_suspect`, `new_event`, `at`, `code`, `outcome`, `by_session`, `by_account`, `version`,
-/// `duration_s`, `document`, `error_type`, `error_message`, `traceback`.
+/// `duration_s`, `document`, `error_type`, `error_message`, `traceback`. A head that writes sessions itself sees to their
+/// `solo_job` and names a condition on `s` that leaves them out: a statement that writes a row twice keeps one of the two.
 macro_rules! tail {
     () => {
-        ", back AS (
+        tail!("true")
+    };
+    ($sessions:literal) => {
+        concat!(", back AS (
            UPDATE job SET state = 'queued', session_id = NULL, claim_id = NULL, deadline_at = NULL, started_at = NULL,
                   attempt = r.next_attempt, deaths = r.next_deaths, suspect = r.next_suspect, run_at = r.next_run_at,
                   due = r.next_run_at <= r.at, event_id = r.new_event
@@ -104,7 +108,7 @@ macro_rules! tail {
                      r.next_run_at, r.at, r.error_type, r.error_message, r.version, r.document, job.rank, job.due, job.suspect
          ), freed AS (
            UPDATE worker_session AS s SET solo_job = NULL FROM ruled AS r
-           WHERE r.suspect AND s.id = r.session_id AND s.solo_job = r.id
+           WHERE r.suspect AND s.id = r.session_id AND s.solo_job = r.id AND ", $sessions, "
          ), gone AS (
            DELETE FROM job USING ruled AS r WHERE job.id = r.id AND r.next <> 'queued' RETURNING job.id
          ), archived AS (
@@ -174,7 +178,7 @@ macro_rules! tail {
            UNION ALL SELECT * FROM back
          ) AS r
          JOIN image AS im ON im.id = r.image_id
-         JOIN model AS m ON m.name = r.model"
+         JOIN model AS m ON m.name = r.model")
     };
 }
 
