@@ -31,7 +31,7 @@ pub async fn batches(site: &Site) -> anyhow::Result<Vec<Row>> {
     let (mut ours, mut limit, mut theirs) = (Vec::new(), Vec::new(), [const { Vec::new() }; PEERS.len()]);
     for round in 0..ROUNDS {
         ours.push(sample(site, &on, &[&server], BATCHES).await?);
-        limit.push(raw::run(&plain, BATCHES.jobs(), 1_000).await?);
+        limit.push(raw_sample(site, &plain, BATCHES.jobs(), 1_000).await?);
         for ((peer, _), rates) in PEERS.iter().zip(&mut theirs) {
             rates.push(peers.run(site, peer, &format!("{peer}_{round}"), BATCHES.jobs()).await?);
         }
@@ -54,7 +54,7 @@ pub async fn singles(site: &Site) -> anyhow::Result<Vec<Row>> {
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(sample(site, &on, &[&server], SINGLES).await?);
-        limit.push(raw::run(&plain, 2_000, 1).await?);
+        limit.push(raw_sample(site, &plain, 2_000, 1).await?);
     }
     let what = "whole lifecycles over HTTP, claimed and completed one by one by 64 workers";
     let limit = ("raw SQL one by one on four connections", median(&limit));
@@ -188,6 +188,18 @@ pub async fn replicas(site: &Site) -> anyhow::Result<Vec<Row>> {
     let what = "whole lifecycles over two replicas";
     let one = ("over one", median(&one));
     Ok(vec![Row::ratio("j", what, "jobs/s", median(&two), one, Target::AtLeast(1.0))])
+}
+
+/// One sample of the limit.
+async fn raw_sample(site: &Site, on: &Installation, jobs: usize, batch: usize) -> anyhow::Result<f64> {
+    if profile::is_wanted() {
+        profile::begin(site).await?;
+    }
+    let rate = raw::run(on, jobs, batch).await?;
+    if profile::is_wanted() {
+        profile::print(site, on, jobs).await?;
+    }
+    Ok(rate)
 }
 
 /// One sample, and who used the processors for it.

@@ -2,6 +2,8 @@
 //! here fails nobody's request.
 
 use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use super::Ctx;
 use crate::domain::job::{JobState, Success};
@@ -35,6 +37,15 @@ pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
     ctx.waiters.jobs_ended(images.iter().copied());
     ctx.index.tell(ctx.replica, &models, &images).await;
     suspects(ctx, moved.iter().filter(|m| m.suspect && m.due).map(|m| m.model.as_str())).await;
+}
+
+/// The same for a batch, as what is done before its answers are given; nothing where nothing moved.
+pub fn soon(ctx: &Arc<Ctx>, changes: Vec<Moved>) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+    if changes.is_empty() {
+        return None;
+    }
+    let ctx = Arc::clone(ctx);
+    Some(Box::pin(async move { moved(&ctx, &changes).await }))
 }
 
 /// Puts hints back that were popped in vain.

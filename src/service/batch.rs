@@ -2,6 +2,7 @@
 //! and one COMMIT, and each gets its own answer. A call that finds nothing under way goes at once, alone.
 
 use std::collections::{HashSet, VecDeque};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -9,6 +10,20 @@ use tracing::Instrument;
 
 use super::{Error, Result};
 use crate::domain::fault::{Code, Fault};
+
+/// What a batch comes to.
+pub struct Answers<O> {
+    /// One for each item, in their order.
+    pub each: Vec<O>,
+    /// What is done before anybody is answered; the next batch goes on meanwhile.
+    pub then: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl<O> From<Vec<O>> for Answers<O> {
+    fn from(each: Vec<O>) -> Self {
+        Self { each, then: None }
+    }
+}
 
 /// Calls of one kind. `I` is what a call asks for, `O` what it is answered with.
 pub struct Batcher<I, O> {
@@ -62,7 +77,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Batcher<I, O> {
         lost: impl Fn(I, O) + Send + Sync + 'static,
     ) -> Result<O>
     where
-        F: Future<Output = Result<Vec<O>>> + Send,
+        F: Future<Output = Result<Answers<O>>> + Send,
     {
         self.call_apart(item, weight, Vec::new(), run, lost).await
     }
@@ -78,7 +93,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Batcher<I, O> {
         lost: impl Fn(I, O) + Send + Sync + 'static,
     ) -> Result<O>
     where
-        F: Future<Output = Result<Vec<O>>> + Send,
+        F: Future<Output = Result<Answers<O>>> + Send,
     {
         let (answer, answered) = oneshot::channel();
         let lead = {
@@ -112,10 +127,11 @@ struct Lane<I: Clone + Send + 'static, O: Send + 'static> {
 }
 
 impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
-    async fn drive<F>(mut self, run: impl Fn(Vec<I>) -> F, lost: impl Fn(I, O))
+    async fn drive<F>(mut self, run: impl Fn(Vec<I>) -> F, lost: impl Fn(I, O) + Send + Sync + 'static)
     where
-        F: Future<Output = Result<Vec<O>>> + Send,
+        F: Future<Output = Result<Answers<O>>> + Send,
     {
+        let lost = Arc::new(lost);
         while let Some(batch) = self.next() {
             carry_out(batch, self.batcher.limits.repeatable, &run, &lost).await;
         }
@@ -159,13 +175,13 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Drop for Lane<I, O> {
     }
 }
 
-async fn carry_out<I: Clone, O, F>(
+async fn carry_out<I: Clone + Send + 'static, O: Send + 'static, F>(
     batch: Vec<Call<I, O>>,
     repeatable: bool,
     run: &impl Fn(Vec<I>) -> F,
-    lost: &impl Fn(I, O),
+    lost: &Arc<impl Fn(I, O) + Send + Sync + 'static>,
 ) where
-    F: Future<Output = Result<Vec<O>>>,
+    F: Future<Output = Result<Answers<O>>>,
 {
     let alone = batch.len() == 1;
     let mut done = run(items_of(&batch)).await;
@@ -173,24 +189,34 @@ async fn carry_out<I: Clone, O, F>(
         done = run(items_of(&batch)).await;
     }
     match done {
-        Ok(answers) => {
-            for (call, answer) in batch.into_iter().zip(answers) {
-                deliver(call, Ok(answer), lost);
-            }
+        Ok(Answers { each, then: None }) => deliver_all(batch, each, &**lost),
+        Ok(Answers { each, then: Some(then) }) => {
+            let lost = Arc::clone(lost);
+            let finish = async move {
+                then.await;
+                deliver_all(batch, each, &*lost);
+            };
+            tokio::spawn(finish.in_current_span());
         }
         Err(error) if alone || error.is_away() => {
             // Nobody is better served by asking again for each: it would only wait as long again.
             for call in batch {
-                deliver(call, Err(error.alike()), lost);
+                deliver(call, Err(error.alike()), &**lost);
             }
         }
         Err(error) => {
             tracing::debug!(%error, calls = batch.len(), "a batch failed; its items go one by one");
             for call in batch {
-                let done = run(vec![call.item.clone()]).await;
-                let done =
-                    done.and_then(|mut answers| answers.pop().ok_or_else(|| Error::Internal("no answer".into())));
-                deliver(call, done, lost);
+                let answer = match run(vec![call.item.clone()]).await {
+                    Ok(Answers { mut each, then }) => {
+                        if let Some(then) = then {
+                            then.await;
+                        }
+                        each.pop().ok_or_else(|| Error::Internal("no answer".into()))
+                    }
+                    Err(error) => Err(error),
+                };
+                deliver(call, answer, &**lost);
             }
         }
     }
@@ -198,6 +224,12 @@ async fn carry_out<I: Clone, O, F>(
 
 fn items_of<I: Clone, O>(batch: &[Call<I, O>]) -> Vec<I> {
     batch.iter().map(|call| call.item.clone()).collect()
+}
+
+fn deliver_all<I, O>(batch: Vec<Call<I, O>>, answers: Vec<O>, lost: &impl Fn(I, O)) {
+    for (call, answer) in batch.into_iter().zip(answers) {
+        deliver(call, Ok(answer), lost);
+    }
 }
 
 fn deliver<I, O>(call: Call<I, O>, answer: Result<O>, lost: &impl Fn(I, O)) {
@@ -259,7 +291,7 @@ mod tests {
                         if items.iter().any(|n| *n < 0) {
                             return Err(Fault::new(Code::InvalidField, "negative").into());
                         }
-                        Ok(items.iter().map(|n| n * 2).collect())
+                        Ok(items.iter().map(|n| n * 2).collect::<Vec<_>>().into())
                     }
                 };
                 let lost = move |_, _| {

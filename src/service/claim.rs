@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use sqlx::PgConnection;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::batch::Answers;
 use super::{Ctx, Result, announce};
 use crate::domain::fault::{Code, Fault};
 use crate::index::queue::Popped;
@@ -23,6 +26,8 @@ use crate::store::{jobs, moves, workers};
 
 /// How often a pop that brought only stale hints is tried again before the claim waits.
 const STALE_POPS_MAX: usize = 4;
+/// The most jobs popped for one batch of claims.
+const POPPED_AT_ONCE: usize = 1_000;
 /// How often a session that is given nothing, because of a suspect, is looked at again.
 const TURN_STEP: Duration = Duration::from_millis(500);
 /// How often a lingering claim counts.
@@ -44,6 +49,10 @@ pub struct Claim {
 }
 
 impl Claim {
+    const fn lingers(&self) -> bool {
+        self.min > 1 && !self.linger.is_zero()
+    }
+
     const fn key(&self) -> ClaimKey {
         ClaimKey { session: self.worker, claim: self.claim_id }
     }
@@ -59,10 +68,18 @@ pub struct Answer {
 /// Answers a claim, waiting for work if it must.
 pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> {
     // What is done and over is boxed: ten thousand of these wait at once, and none should hold room for it meanwhile.
-    let mut standing = Box::pin(stand(ctx, key, ask)).await?;
+    let first = Box::pin(first_look(ctx, key, ask)).await?;
+    let mut standing = first.standing.ok_or_else(unknown_worker)?;
+    if !first.jobs.is_empty() {
+        return Ok(Answer { drain: false, jobs: first.jobs });
+    }
+    reserve(ctx, ask.worker, &standing).await?;
     if standing.replay {
         let jobs = Box::pin(carry_out(ctx, Take::Replay, ask.clone(), &standing)).await?;
         return Ok(Answer { drain: standing.draining, jobs });
+    }
+    if first.looked && ask.wait.is_zero() {
+        return Ok(Answer::default());
     }
     let _session = ctx.waiting_session(ask.worker);
     let until = Instant::now() + ask.wait;
@@ -128,19 +145,32 @@ async fn take_in_turn(
     }
 }
 
-/// Keeps the session alive and reads what it may do; a session that is the first to meet a suspect which nobody is
-/// free for is kept free for it.
+/// Keeps the session alive, reads what it may do, and takes what there is for it if nothing speaks against it: all of it
+/// together with other claims that come at the same time.
+async fn first_look(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Taken> {
+    let max = if ask.lingers() { 0 } else { ask.max };
+    let first = First { key: key.id.clone(), max };
+    ctx.db.within(take_together(ctx, Taking { key: ask.key(), hints: Vec::new(), first: Some(first) })).await
+}
+
+/// The same without taking anything.
 async fn stand(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Standing> {
     let holder = Holder { session: ask.worker, key: key.id.clone() };
     let standing = touch(ctx, &holder, Some(ask.claim_id)).await?.ok_or_else(unknown_worker)?;
-    if standing.turn == Turn::Reserve {
-        let reserving = async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, super::Error>(workers::reserve(&mut db, ask.worker).await?)
-        };
-        ctx.db.within(reserving).await?;
-    }
+    reserve(ctx, ask.worker, &standing).await?;
     Ok(standing)
+}
+
+/// Keeps a session free for a suspect if it is the first to meet one that nobody is free for.
+async fn reserve(ctx: &Ctx, worker: Uuid, standing: &Standing) -> Result<()> {
+    if standing.turn != Turn::Reserve {
+        return Ok(());
+    }
+    let reserving = async {
+        let mut db = ctx.db.pool().acquire().await?;
+        Ok::<_, super::Error>(workers::reserve(&mut db, worker).await?)
+    };
+    ctx.db.within(reserving).await
 }
 
 /// Keeps a session of a key alive; nothing when it is over.
@@ -153,10 +183,10 @@ pub(super) async fn touch(ctx: &Arc<Ctx>, holder: &Holder, claim: Option<Uuid>) 
     ctx.db.within(ctx.batches.touches.call(touch, 1, run, |_, _| {})).await
 }
 
-async fn touch_together(ctx: Arc<Ctx>, touches: Vec<Touch>) -> Result<Vec<Option<Standing>>> {
+async fn touch_together(ctx: Arc<Ctx>, touches: Vec<Touch>) -> Result<Answers<Option<Standing>>> {
     let work = async {
         let mut db = ctx.db.hot().acquire().await?;
-        Ok::<_, super::Error>(workers::touch(&mut db, &touches, ctx.limits.lease_s).await?)
+        Ok::<_, super::Error>(workers::touch(&mut db, &touches, ctx.limits.lease_s).await?.into())
     };
     ctx.db.within(work).await
 }
@@ -190,7 +220,7 @@ pub(super) fn unknown_worker() -> Fault {
 
 /// Waits until `min` jobs are in line, but no longer than `linger` after the first. Counts, never pops.
 async fn linger(ctx: &Ctx, ask: &Claim, model: &str, until: Instant) {
-    if ask.min <= 1 || ask.linger.is_zero() {
+    if !ask.lingers() {
         return;
     }
     let give_up = (Instant::now() + ask.linger).min(until);
@@ -287,7 +317,7 @@ async fn take_hinted(ctx: &Arc<Ctx>, ask: &Claim, model: &str, mut hints: Vec<Uu
         if hints.is_empty() {
             return Ok(Vec::new());
         }
-        let taken = take_together(ctx, Taking { key: ask.key(), hints: hints.clone() }).await?;
+        let taken = take_together(ctx, Taking { key: ask.key(), hints: hints.clone(), first: None }).await?.jobs;
         hints.retain(|id| !taken.iter().any(|j| j.moved.status.id == *id));
         if !hints.is_empty() {
             // Without a wake-up, which would come back to this very claim: the probe is the back-stop.
@@ -301,46 +331,119 @@ async fn take_hinted(ctx: &Arc<Ctx>, ask: &Claim, model: &str, mut hints: Vec<Uu
     Ok(Vec::new())
 }
 
-/// One claim's share of a batch: jobs that were popped for it.
+/// One claim's share of a batch.
 #[derive(Debug, Clone)]
 pub struct Taking {
     key: ClaimKey,
+    /// Jobs that were popped for it, or given to it.
     hints: Vec<Uuid>,
+    /// With the first look of a claim: nothing is known of its session yet.
+    first: Option<First>,
 }
 
-/// Takes hinted jobs, together with other claims that come at the same time.
-async fn take_together(ctx: &Arc<Ctx>, taking: Taking) -> Result<Vec<Claimed>> {
+#[derive(Debug, Clone)]
+struct First {
+    key: String,
+    /// Pops at most so many for it.
+    max: usize,
+}
+
+/// What it comes to.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// What the session may do; nothing when it is not alive, or this was no first look.
+    standing: Option<Standing>,
+    jobs: Vec<Claimed>,
+    /// Its queue was looked into, and it was given what there was.
+    looked: bool,
+}
+
+/// Takes jobs together with other claims that come at the same time.
+async fn take_together(ctx: &Arc<Ctx>, taking: Taking) -> Result<Taken> {
     let run = {
         let ctx = Arc::clone(ctx);
-        move |takings: Vec<Taking>| {
-            let ctx = Arc::clone(&ctx);
-            async move {
-                let hints: Vec<(ClaimKey, Uuid)> =
-                    takings.iter().flat_map(|t| t.hints.iter().map(|job| (t.key, *job))).collect();
-                let claiming = async {
-                    let mut db = ctx.db.hot().acquire().await?;
-                    Ok::<_, super::Error>(claims::claim_hinted(&mut db, &hints).await?)
-                };
-                let taken = ctx.db.within(claiming).await?;
-                let moved: Vec<Moved> = taken.iter().map(|j| j.moved.clone()).collect();
-                announce::moved(&ctx, &moved).await;
-                let mut by_claim: HashMap<ClaimKey, Vec<Claimed>> = HashMap::new();
-                for job in taken {
-                    by_claim.entry(job.by).or_default().push(job);
-                }
-                Ok(takings.iter().map(|t| by_claim.remove(&t.key).unwrap_or_default()).collect())
-            }
-        }
+        move |takings| take_all(Arc::clone(&ctx), takings)
     };
     let lost = {
         let ctx = Arc::clone(ctx);
-        move |taking: Taking, jobs: Vec<Claimed>| {
+        move |taking: Taking, taken: Taken| {
             let ctx = Arc::clone(&ctx);
-            tokio::spawn(async move { give_back(&ctx, taking.key.session, &jobs).await }.in_current_span());
+            tokio::spawn(async move { give_back(&ctx, taking.key.session, &taken.jobs).await }.in_current_span());
         }
     };
-    let weight = taking.hints.len();
-    ctx.batches.claims.call(taking, weight, run, lost).await
+    let weight = taking.hints.len().max(1);
+    // A claim that is sent again while it is carried out finds afterwards what it got.
+    let keys = vec![taking.key.claim.as_u64_pair().1];
+    ctx.batches.claims.call_apart(taking, weight, keys, run, lost).await
+}
+
+async fn take_all(ctx: Arc<Ctx>, mut takings: Vec<Taking>) -> Result<Answers<Taken>> {
+    let taking = async {
+        let mut db = ctx.db.hot().acquire().await?;
+        let mut all = first_standings(&mut db, &takings, ctx.limits.lease_s).await?;
+        pop_for_all(&ctx, &mut takings, &mut all).await;
+        let hints: Vec<(ClaimKey, Uuid)> =
+            takings.iter().flat_map(|t| t.hints.iter().map(|job| (t.key, *job))).collect();
+        let taken = if hints.is_empty() { Vec::new() } else { claims::claim_hinted(&mut db, &hints).await? };
+        Ok::<_, super::Error>((all, taken))
+    };
+    let (mut all, taken) = ctx.db.within(taking).await?;
+    let moved: Vec<Moved> = taken.iter().map(|j| j.moved.clone()).collect();
+    let mut by_claim: HashMap<ClaimKey, Vec<Claimed>> = HashMap::new();
+    for job in taken {
+        by_claim.entry(job.by).or_default().push(job);
+    }
+    let mut in_vain = Vec::new();
+    for (taking, taken) in takings.into_iter().zip(&mut all) {
+        taken.jobs = by_claim.remove(&taking.key).unwrap_or_default();
+        if taking.first.is_some() && taken.jobs.len() < taking.hints.len() {
+            taken.looked = false;
+            let is_left = |id: &Uuid| !taken.jobs.iter().any(|j| j.moved.status.id == *id);
+            in_vain.extend(taking.hints.into_iter().filter(is_left));
+        }
+    }
+    Take::Hinted(in_vain).put_back(&ctx);
+    Ok(Answers { each: all, then: announce::soon(&ctx, moved) })
+}
+
+/// Touches the sessions whose claims are looked at for the first time.
+async fn first_standings(db: &mut PgConnection, takings: &[Taking], lease_s: f64) -> Result<Vec<Taken>> {
+    let touch = |taking: &Taking| {
+        let holder = Holder { session: taking.key.session, key: taking.first.as_ref()?.key.clone() };
+        Some(Touch { holder, claim: Some(taking.key.claim) })
+    };
+    let touches: Vec<Touch> = takings.iter().filter_map(touch).collect();
+    let standings = if touches.is_empty() { Vec::new() } else { workers::touch(db, &touches, lease_s).await? };
+    let mut standings = standings.into_iter();
+    let standing = |taking: &Taking| taking.first.as_ref().and_then(|_| standings.next().flatten());
+    Ok(takings.iter().map(standing).map(|standing| Taken { standing, ..Taken::default() }).collect())
+}
+
+/// Pops for the claims that are looked at for the first time, one pop for each model; who came first is served first.
+async fn pop_for_all(ctx: &Ctx, takings: &mut [Taking], all: &mut [Taken]) {
+    let mut wanted: HashMap<String, Vec<(&mut Taking, &mut Taken, usize)>> = HashMap::new();
+    let mut room = POPPED_AT_ONCE;
+    for (taking, taken) in takings.iter_mut().zip(all) {
+        let Some(standing) = &taken.standing else { continue };
+        let bars = standing.paused || standing.limited || standing.draining || standing.replay;
+        let max = taking.first.as_ref().map_or(0, |first| first.max);
+        if bars || standing.turn != Turn::Open || max == 0 || max > room {
+            continue;
+        }
+        room -= max;
+        wanted.entry(standing.model.clone()).or_default().push((taking, taken, max));
+    }
+    let pops = wanted.into_iter().map(async |(model, claims)| {
+        let count = claims.iter().map(|(_, _, max)| max).sum();
+        if let Popped::Hints(hints) = ctx.index.pop(&model, count).await {
+            let mut hints = hints.into_iter();
+            for (taking, taken, max) in claims {
+                taken.looked = true;
+                taking.hints.extend(hints.by_ref().take(max));
+            }
+        }
+    });
+    join_all(pops).await;
 }
 
 async fn take_ranked(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {

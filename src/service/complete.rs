@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use rand::Rng;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::batch::Answers;
 use super::claim::{self, unknown_worker};
 use super::{Ctx, Result, announce};
 use crate::domain::fault::{Code, Fault};
@@ -17,7 +19,7 @@ use crate::metrics;
 use crate::store::jobs::Fence;
 use crate::store::keys::ApiKey;
 use crate::store::moves::{Finish, Moved};
-use crate::store::workers::Holder;
+use crate::store::workers::{Holder, Touch};
 use crate::store::{jobs, moves, workers};
 
 /// The most of an error's type kept, in characters.
@@ -126,8 +128,8 @@ fn stale(id: Uuid, lease_no: i64) -> Fault {
     Fault::new(Code::StaleLease, format!("Job {id} is not running under lease {lease_no} of this worker."))
 }
 
-/// Carries out the completions of several requests in one statement.
-async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Vec<Vec<Option<Accepted>>>> {
+/// Carries out the completions of several requests together: first what succeeded, then whatever that left.
+async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answers<Vec<Option<Accepted>>>> {
     let mut first = HashSet::new();
     let finishes: Vec<(Holder, Finish)> = calls
         .iter()
@@ -140,14 +142,39 @@ async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Vec<
         .db
         .within(async {
             let mut db = ctx.db.hot().acquire().await?;
-            let moved = moves::complete(&mut db, &finishes, ctx.limits.lease_s).await?;
+            let moved = move_all(&mut db, finishes, ctx.limits.lease_s).await?;
             let verdicts = judge(&mut db, &moved, &fences).await?;
             Ok::<_, super::Error>((moved, verdicts))
         })
         .await?;
-    announce::moved(&ctx, &moved).await;
     metrics::retried(&moved);
-    Ok(verdicts)
+    Ok(Answers { each: verdicts, then: announce::soon(&ctx, moved) })
+}
+
+async fn move_all(db: &mut PgConnection, finishes: Vec<(Holder, Finish)>, lease_s: f64) -> Result<Vec<Moved>> {
+    let (good, mut left): (Vec<_>, Vec<_>) = finishes.into_iter().partition(|(_, f)| f.outcome == Outcome::Succeeded);
+    let succeeded = if good.is_empty() { Vec::new() } else { moves::succeed(db, &good, lease_s).await? };
+    let overdue: HashSet<Uuid> = succeeded.iter().filter(|s| s.overdue).filter_map(|s| s.moved.session).collect();
+    let mut moved: Vec<Moved> = succeeded.into_iter().map(|s| s.moved).collect();
+    let mut heard: HashSet<Holder> = HashSet::new();
+    let done: HashSet<Uuid> = moved.iter().map(|m| m.status.id).collect();
+    for (holder, finish) in good {
+        if overdue.contains(&holder.session) {
+            heard.insert(holder.clone());
+        }
+        if !done.contains(&finish.id) {
+            left.push((holder, finish));
+        }
+    }
+    if !left.is_empty() {
+        moved.extend(moves::complete(db, &left).await?);
+        heard.extend(left.into_iter().map(|(holder, _)| holder));
+    }
+    if !heard.is_empty() {
+        let signs: Vec<Touch> = heard.into_iter().map(|holder| Touch { holder, claim: None }).collect();
+        workers::touch(db, &signs, lease_s).await?;
+    }
+    Ok(moved)
 }
 
 /// Gives back what the session holds, at no cost; answers every item in order.
@@ -297,7 +324,7 @@ pub async fn beat(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, draining: bool, li
 }
 
 /// Carries out several beats in one statement; of one session's the last counts.
-async fn beat_together(ctx: Arc<Ctx>, beats: Vec<workers::Beat>) -> Result<Vec<Option<workers::Beaten>>> {
+async fn beat_together(ctx: Arc<Ctx>, beats: Vec<workers::Beat>) -> Result<Answers<Option<workers::Beaten>>> {
     let mut last: HashMap<&Holder, &workers::Beat> = HashMap::new();
     for beat in &beats {
         last.insert(&beat.holder, beat);
@@ -312,7 +339,8 @@ async fn beat_together(ctx: Arc<Ctx>, beats: Vec<workers::Beat>) -> Result<Vec<O
         .await?;
     let by_holder: HashMap<&Holder, &Option<workers::Beaten>> =
         distinct.iter().map(|beat| &beat.holder).zip(&beaten).collect();
-    Ok(beats.iter().map(|beat| by_holder.get(&beat.holder).and_then(|beaten| (*beaten).clone())).collect())
+    let of = |beat: &workers::Beat| by_holder.get(&beat.holder).and_then(|beaten| (*beaten).clone());
+    Ok(beats.iter().map(of).collect::<Vec<_>>().into())
 }
 
 /// Ends a session by its own wish: what it still holds goes back at no cost.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::auth::Tokens;
 use super::batch::{self, Batcher};
-use super::claim::Taking;
+use super::claim::{Taken, Taking};
 use super::complete::{Accepted, Completion};
 use super::remember::Remembered;
 use super::submit::{Committed, Order};
@@ -18,7 +18,6 @@ use crate::domain::inspect::Bounds;
 use crate::index::Index;
 use crate::index::wake::Waiters;
 use crate::store::accounts::Account;
-use crate::store::claims::Claimed;
 use crate::store::keys::ApiKey;
 use crate::store::retention::{Days, Kind};
 use crate::store::workers::{Beat, Beaten, Standing, Touch};
@@ -150,7 +149,7 @@ pub struct Gate {
 /// The group commits, one for each kind of call: completions and beats do not wait behind submissions.
 pub struct Batches {
     pub touches: Arc<Batcher<Touch, Option<Standing>>>,
-    pub claims: Arc<Batcher<Taking, Vec<Claimed>>>,
+    pub claims: Arc<Batcher<Taking, Taken>>,
     pub completions: Arc<Batcher<Completion, Vec<Option<Accepted>>>>,
     pub beats: Arc<Batcher<Beat, Option<Beaten>>>,
     /// Submissions of images that are stored.

@@ -60,11 +60,11 @@ macro_rules! take {
             ", put AS (
                UPDATE job AS j SET state = 'running', lease_no = j.lease_no + 1, ", $set, " event_id = nextval('job_event_id')
                FROM cand WHERE j.id = cand.id
-               RETURNING j.*
+               RETURNING j.*, cand.key_id
              ), told AS (
                INSERT INTO job_event (id, code, job_id, model, key_id, session_id, lease_no, attempt)
-               SELECT p.event_id, '", $code, "', p.id, p.model, s.key_id, p.session_id, p.lease_no, p.attempt
-               FROM put AS p JOIN worker_session AS s ON s.id = p.session_id
+               SELECT p.event_id, '", $code, "', p.id, p.model, p.key_id, p.session_id, p.lease_no, p.attempt
+               FROM put AS p
              )" $(, $also)?, "
              SELECT ", moved_columns!(), ", p.suspect AS solo, p.claim_id, im.sha256, im.media_type, im.bytes, im.width, im.height, im.orientation, pa.body AS params,
                     greatest(0, extract(epoch FROM p.deadline_at - clock_timestamp()))::float8 AS deadline_left_s
@@ -99,18 +99,19 @@ pub struct ClaimKey {
 /// The sessions' rows are locked, all before any job's, so that no suspect slips in beside a claim.
 pub async fn claim_hinted(db: &mut PgConnection, hints: &[(ClaimKey, Uuid)]) -> sqlx::Result<Vec<Claimed>> {
     // Neither the live sessions nor the queue is walked over, however long: `end_reason` is no part of an index, "not running"
-    // (of a live job: queued) implies no partial one, and so a job is found by its id before its model is compared.
+    // (of a live job: queued) implies no partial one, and so a job is found by its id before its model is compared. Jobs are
+    // locked when they are sorted, by when all sessions are.
     const SQL: &str = concat!(
         "WITH hint AS (
-           SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (job_id, session_id, claim_id)
+           SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (job_id, session_id, claim_id) LIMIT $4
          ), live AS MATERIALIZED (
-           SELECT s.id, s.model FROM (SELECT DISTINCT session_id FROM hint) AS h JOIN worker_session AS s ON s.id = h.session_id
+           SELECT s.id, s.model, s.key_id FROM (SELECT DISTINCT session_id FROM hint) AS h JOIN worker_session AS s ON s.id = h.session_id
            WHERE s.end_reason IS NULL AND s.solo_job IS NULL ORDER BY s.id FOR SHARE OF s
          ), cand AS MATERIALIZED (
-           SELECT j.id, h.session_id, h.claim_id, m.deadline_s
-           FROM hint AS h JOIN job AS j ON j.id = h.job_id JOIN model AS m ON m.name = j.model
-           WHERE (SELECT count(*) FROM live) > 0 AND (h.session_id, j.model) IN (SELECT l.id, l.model FROM live AS l OFFSET 0)
-             AND j.state <> 'running' AND NOT j.suspect AND j.run_at <= clock_timestamp() AND j.finish_by > clock_timestamp()
+           SELECT j.id, h.session_id, h.claim_id, l.key_id, m.deadline_s
+           FROM hint AS h JOIN live AS l ON l.id = h.session_id
+                JOIN job AS j ON j.id = h.job_id AND j.model = l.model JOIN model AS m ON m.name = j.model
+           WHERE j.state <> 'running' AND NOT j.suspect AND j.run_at <= clock_timestamp() AND j.finish_by > clock_timestamp()
              AND NOT m.paused AND m.max_running IS NULL AND m.retired_at IS NULL
            ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
          )",
@@ -120,6 +121,7 @@ pub async fn claim_hinted(db: &mut PgConnection, hints: &[(ClaimKey, Uuid)]) -> 
         .bind(hints.iter().map(|(_, job)| *job).collect::<Vec<_>>())
         .bind(hints.iter().map(|(key, _)| key.session).collect::<Vec<_>>())
         .bind(hints.iter().map(|(key, _)| key.claim).collect::<Vec<_>>())
+        .bind(hints.len() as i64)
         .fetch_all(db)
         .await
 }
@@ -128,9 +130,9 @@ pub async fn claim_hinted(db: &mut PgConnection, hints: &[(ClaimKey, Uuid)]) -> 
 pub async fn claim_ranked(db: &mut PgConnection, key: ClaimKey, model: &str, limit: i64) -> sqlx::Result<Vec<Claimed>> {
     const SQL: &str = concat!(
         "WITH live AS MATERIALIZED (
-           SELECT FROM worker_session WHERE id = $1 AND ended_at IS NULL AND solo_job IS NULL FOR SHARE
+           SELECT key_id FROM worker_session WHERE id = $1 AND ended_at IS NULL AND solo_job IS NULL FOR SHARE
          ), cand AS MATERIALIZED (
-           SELECT j.id, $1::uuid AS session_id, $2::uuid AS claim_id, m.deadline_s
+           SELECT j.id, $1::uuid AS session_id, $2::uuid AS claim_id, (SELECT key_id FROM live) AS key_id, m.deadline_s
            FROM job AS j JOIN model AS m ON m.name = j.model
            WHERE EXISTS (SELECT FROM live) AND j.model = $3 AND j.state = 'queued' AND j.due AND NOT j.suspect
              AND j.finish_by > clock_timestamp() AND NOT m.paused AND m.retired_at IS NULL
@@ -146,7 +148,7 @@ pub async fn claim_ranked(db: &mut PgConnection, key: ClaimKey, model: &str, lim
 pub async fn claim_suspect(db: &mut PgConnection, key: ClaimKey, model: &str) -> sqlx::Result<Vec<Claimed>> {
     const SQL: &str = concat!(
         "WITH cand AS MATERIALIZED (
-           SELECT j.id, $1::uuid AS session_id, $2::uuid AS claim_id, m.deadline_s
+           SELECT j.id, $1::uuid AS session_id, $2::uuid AS claim_id, (SELECT key_id FROM worker_session WHERE id = $1) AS key_id, m.deadline_s
            FROM job AS j JOIN model AS m ON m.name = j.model
            WHERE j.model = $3 AND j.state = 'queued' AND j.suspect AND j.run_at <= clock_timestamp()
              AND j.finish_by > clock_timestamp() AND NOT m.paused AND m.retired_at IS NULL
@@ -171,7 +173,7 @@ pub async fn claim_suspect(db: &mut PgConnection, key: ClaimKey, model: &str) ->
 pub async fn replay_claim(db: &mut PgConnection, key: ClaimKey) -> sqlx::Result<Vec<Claimed>> {
     const SQL: &str = concat!(
         "WITH cand AS MATERIALIZED (
-           SELECT j.id FROM job AS j
+           SELECT j.id, (SELECT key_id FROM worker_session WHERE id = $1) AS key_id FROM job AS j
            WHERE j.session_id = $1 AND j.claim_id = $2 AND j.state = 'running'
            ORDER BY j.image_id, j.model, j.params_hash FOR UPDATE OF j
          )",

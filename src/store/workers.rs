@@ -110,6 +110,7 @@ pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx:
     let rows = sqlx::query(
         "WITH ask AS (
            SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[]) WITH ORDINALITY AS a (session_id, key_id, claim_id, place)
+           LIMIT $6
          ), late AS MATERIALIZED (
            SELECT s.id FROM (SELECT DISTINCT session_id, key_id FROM ask) AS a JOIN worker_session AS s ON s.id = a.session_id
            WHERE s.key_id = a.key_id AND s.ended_at IS NULL AND s.alive_until < clock_timestamp() + interval '1 s' * $5
@@ -139,6 +140,7 @@ pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx:
     .bind(asks.iter().map(|ask| ask.claim).collect::<Vec<_>>())
     .bind(lease_s)
     .bind(lease_s * (1.0 - COALESCED))
+    .bind(asks.len() as i64)
     .fetch_all(db)
     .await?;
     let mut standings = vec![None; asks.len()];

@@ -11,7 +11,7 @@ use super::answer::answer_jobs;
 use super::plan::Plan;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
-use crate::service::batch::Batcher;
+use crate::service::batch::{Answers, Batcher};
 use crate::service::{Ctx, Error, Result, announce};
 use crate::store::images::{self, ImageRecord, NewImage, StoredImage};
 use crate::store::{models, submissions};
@@ -106,7 +106,7 @@ pub(super) async fn commit(ctx: &Arc<Ctx>, order: Order) -> Result<Committed> {
     ctx.db.within(batcher.call_apart(order, weight, keys, run, |_, _| {})).await
 }
 
-async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Vec<Committed>> {
+async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Answers<Committed>> {
     let (committed, moved) = ctx
         .db
         .within(async {
@@ -130,8 +130,7 @@ async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Vec<Commit
             Ok((done.collect::<Vec<_>>(), moved))
         })
         .await?;
-    announce::moved(&ctx, &moved).await;
-    Ok(committed)
+    Ok(Answers { each: committed, then: announce::soon(&ctx, moved) })
 }
 
 /// Opens the submissions, or locks those that are open, so that requests of one submission take turns.
