@@ -107,13 +107,14 @@ pub(super) const COALESCED: f64 = 0.05;
 /// Prolongs live sessions, as every sign of life does, and says what each may do, in the order asked; nothing where a
 /// session is not alive, or is another key's.
 pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx::Result<Vec<Option<Standing>>> {
+    // `end_reason` is no part of an index: a session is found by its id, not among all that live.
     let rows = sqlx::query(
         "WITH ask AS (
            SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[]) WITH ORDINALITY AS a (session_id, key_id, claim_id, place)
            LIMIT $6
          ), late AS MATERIALIZED (
            SELECT s.id FROM (SELECT DISTINCT session_id, key_id FROM ask) AS a JOIN worker_session AS s ON s.id = a.session_id
-           WHERE s.key_id = a.key_id AND s.ended_at IS NULL AND s.alive_until < clock_timestamp() + interval '1 s' * $5
+           WHERE s.key_id = a.key_id AND s.end_reason IS NULL AND s.alive_until < clock_timestamp() + interval '1 s' * $5
            ORDER BY s.id FOR NO KEY UPDATE OF s
          ), prolonged AS (
            UPDATE worker_session AS s SET
@@ -133,7 +134,7 @@ pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx:
                                   AND o.reserved_until > clock_timestamp()) THEN 'open'
                      ELSE 'reserve' END AS turn
          FROM ask AS a JOIN worker_session AS s ON s.id = a.session_id JOIN model AS m ON m.name = s.model
-         WHERE s.key_id = a.key_id AND s.ended_at IS NULL",
+         WHERE s.key_id = a.key_id AND s.end_reason IS NULL",
     )
     .bind(asks.iter().map(|ask| ask.holder.session).collect::<Vec<_>>())
     .bind(asks.iter().map(|ask| ask.holder.key.as_str()).collect::<Vec<_>>())
@@ -229,7 +230,7 @@ pub async fn beat(db: &mut PgConnection, beats: &[Beat], lease_s: f64) -> sqlx::
          ), alive AS MATERIALIZED (
            SELECT s.id, b.draining, b.holds, m.retired_at
            FROM beat AS b JOIN worker_session AS s ON s.id = b.session_id JOIN model AS m ON m.name = s.model
-           WHERE s.key_id = b.key_id AND s.ended_at IS NULL
+           WHERE s.key_id = b.key_id AND s.end_reason IS NULL
            ORDER BY s.id FOR NO KEY UPDATE OF s
          )
          UPDATE worker_session AS s SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $5),
