@@ -73,7 +73,7 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
     if !first.jobs.is_empty() {
         return Ok(Answer { drain: false, jobs: first.jobs });
     }
-    reserve(ctx, ask.worker, &standing).await?;
+    Box::pin(reserve(ctx, ask.worker, &standing)).await?;
     if standing.replay {
         let jobs = Box::pin(carry_out(ctx, Take::Replay, ask.clone(), &standing)).await?;
         return Ok(Answer { drain: standing.draining, jobs });
