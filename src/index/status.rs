@@ -96,6 +96,16 @@ pub struct Mirrored {
     pub partial: bool,
 }
 
+/// A whole status as the mirror takes it.
+#[derive(Debug)]
+pub struct Fill<'a> {
+    pub md5: ContentMd5,
+    pub status: &'a ImageStatus,
+    pub accounts: &'a [Uuid],
+    /// Nothing of it is expected to change.
+    pub finished: bool,
+}
+
 /// One transition as the mirror takes it.
 #[derive(Debug)]
 pub struct Change<'a> {
@@ -134,28 +144,29 @@ impl Index {
             .collect()
     }
 
-    /// Fills a status from PostgreSQL.
-    pub async fn fill_status(&self, md5: ContentMd5, status: &ImageStatus, accounts: &[Uuid], finished: bool) {
-        self.run(async |live| {
-            let mut call = FILL.prepare_invoke();
-            call.key(keys::status(&self.namespace, md5, &live.epoch)).key(keys::mark(
-                &self.namespace,
-                md5,
-                &live.epoch,
-            ));
-            call.arg(SHORT_S).arg(LONG_S).arg(u8::from(finished));
-            for account in accounts {
-                call.arg(format!("u:{account}")).arg("1");
-            }
-            for (model, job) in &status.jobs {
-                call.arg(format!("j:{model}")).arg(pack_job(job));
-            }
-            for (model, success) in &status.results {
-                call.arg(format!("r:{model}")).arg(pack_success(success));
-            }
-            call.invoke_async::<i64>(&mut live.connection).await
-        })
-        .await;
+    /// Fills statuses from PostgreSQL.
+    pub async fn fill_statuses(&self, fills: &[Fill<'_>]) {
+        for fills in fills.chunks(PIPELINE_MAX) {
+            let calls = |live: &Live| fills.iter().map(|fill| self.fill(fill, live)).collect();
+            self.run_scripts(&FILL, calls).await;
+        }
+    }
+
+    fn fill(&self, fill: &Fill<'_>, live: &Live) -> ScriptInvocation<'static> {
+        let mut call = FILL.prepare_invoke();
+        call.key(keys::status(&self.namespace, fill.md5, &live.epoch));
+        call.key(keys::mark(&self.namespace, fill.md5, &live.epoch));
+        call.arg(SHORT_S).arg(LONG_S).arg(u8::from(fill.finished));
+        for account in fill.accounts {
+            call.arg(format!("u:{account}")).arg("1");
+        }
+        for (model, job) in &fill.status.jobs {
+            call.arg(format!("j:{model}")).arg(pack_job(job));
+        }
+        for (model, success) in &fill.status.results {
+            call.arg(format!("r:{model}")).arg(pack_success(success));
+        }
+        call
     }
 
     /// Mirrors transitions, those of one image together.

@@ -11,6 +11,7 @@ use super::auth::Tokens;
 use super::batch::{self, Batcher};
 use super::claim::{Taken, Taking};
 use super::complete::{Accepted, Completion};
+use super::lookup::{Load, Loaded};
 use super::remember::Remembered;
 use super::submit::{Committed, Order};
 use crate::blob::Blobs;
@@ -155,6 +156,8 @@ pub struct Batches {
     /// Submissions of images that are stored.
     pub reruns: Arc<Batcher<Order, Committed>>,
     pub uploads: Arc<Batcher<Order, Committed>>,
+    /// Look-ups that the mirror cannot answer.
+    pub loads: Arc<Batcher<Load, Loaded>>,
 }
 
 impl Default for Batches {
@@ -173,6 +176,7 @@ impl Default for Batches {
             beats: Batcher::new(REPEATABLE),
             reruns: Batcher::new(LARGE),
             uploads: Batcher::new(LARGE),
+            loads: Batcher::new(batch::Limits { at_once: 2, ..REPEATABLE }),
         }
     }
 }

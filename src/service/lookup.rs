@@ -1,25 +1,28 @@
 //! Look-ups by MD5: from the mirror when it knows, from PostgreSQL when it does not.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::auth::User;
+use super::batch::Answers;
 use super::{Ctx, Result};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobState, Overall};
+use crate::index::status::Fill;
 use crate::service::ctx::Gate;
-use crate::store::lookup;
+use crate::store::lookup::{self, Seen};
 
 /// How often a waiting look-up looks again though nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// The statuses of those of these images that the user may see.
 pub async fn statuses(
-    ctx: &Ctx,
+    ctx: &Arc<Ctx>,
     user: &User,
     images: &[ContentMd5],
     results: bool,
@@ -40,40 +43,71 @@ pub async fn statuses(
     if missing.is_empty() {
         return Ok(found);
     }
-    found.extend(Box::pin(load(ctx, user, &missing, results)).await?);
+    found.extend(Box::pin(load(ctx, user, missing, results)).await?);
     Ok(found)
 }
 
-/// The same from PostgreSQL, filling the mirror with what was missing there.
+/// The images of a call that are stored, visible to its caller or not.
+pub type Loaded = Vec<(ContentMd5, Arc<Seen>)>;
+
+/// What one call asks of PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct Load {
+    account: Uuid,
+    images: Vec<ContentMd5>,
+    results: bool,
+}
+
+/// The same from PostgreSQL, together with other calls that come at the same time, filling the mirror with what was missing
+/// there.
 async fn load(
-    ctx: &Ctx,
+    ctx: &Arc<Ctx>,
     user: &User,
-    missing: &[ContentMd5],
+    missing: Vec<ContentMd5>,
     results: bool,
 ) -> Result<HashMap<ContentMd5, ImageStatus>> {
-    let mut found = HashMap::new();
+    let run = {
+        let ctx = Arc::clone(ctx);
+        move |loads| load_together(Arc::clone(&ctx), loads)
+    };
+    let (weight, load) = (missing.len(), Load { account: user.account.id, images: missing, results });
+    let loaded = ctx.db.within(ctx.batches.loads.call(load, weight, run, |_, _| {})).await?;
+    let visible = |seen: &Arc<Seen>| user.is_admin() || seen.accounts.contains(&user.account.id);
+    Ok(loaded.into_iter().filter(|(_, seen)| visible(seen)).map(|(md5, seen)| (md5, seen.status.clone())).collect())
+}
+
+async fn load_together(ctx: Arc<Ctx>, loads: Vec<Load>) -> Result<Answers<Loaded>> {
+    let images: BTreeSet<ContentMd5> = loads.iter().flat_map(|load| load.images.iter().copied()).collect();
+    let images: Vec<ContentMd5> = images.into_iter().collect();
+    let asking: BTreeSet<(ContentMd5, Uuid)> =
+        loads.iter().flat_map(|load| load.images.iter().map(|md5| (*md5, load.account))).collect();
+    let asking: Vec<(ContentMd5, Uuid)> = asking.into_iter().collect();
+    let results = loads.iter().any(|load| load.results);
     let loaded = ctx
         .db
         .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, super::Error>(lookup::load(&mut db, missing, Some(user.account.id), results).await?)
+            let mut db = ctx.db.hot().acquire().await?;
+            Ok::<_, super::Error>(lookup::load(&mut db, &images, &asking, results).await?)
         })
         .await?;
-    for (md5, seen) in loaded {
-        let finished = overall(&seen.status, None).done();
-        if results {
-            ctx.index.fill_status(md5, &seen.status, &seen.accounts, finished).await;
-        }
-        if user.is_admin() || seen.accounts.contains(&user.account.id) {
-            found.insert(md5, seen.status);
-        }
-    }
-    Ok(found)
+    let loaded: HashMap<ContentMd5, Arc<Seen>> = loaded.into_iter().map(|(md5, seen)| (md5, Arc::new(seen))).collect();
+    let of = |load: &Load| load.images.iter().filter_map(|md5| Some((*md5, Arc::clone(loaded.get(md5)?)))).collect();
+    let each = loads.iter().map(of).collect();
+    let fill = async move {
+        let fills: Vec<Fill<'_>> = loaded.iter().map(|(md5, seen)| fill(*md5, seen)).collect();
+        ctx.index.fill_statuses(&fills).await;
+    };
+    // Without the results it would be half of a status.
+    Ok(Answers { each, then: results.then(|| Box::pin(fill) as _) })
+}
+
+fn fill(md5: ContentMd5, seen: &Seen) -> Fill<'_> {
+    Fill { md5, status: &seen.status, accounts: &seen.accounts, finished: overall(&seen.status, None).done() }
 }
 
 /// One image's status, waiting until it is finished (for the named models, or all) or the time is up.
 pub async fn wait_for(
-    ctx: &Ctx,
+    ctx: &Arc<Ctx>,
     user: &User,
     md5: ContentMd5,
     models: Option<&[String]>,

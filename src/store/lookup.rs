@@ -14,28 +14,30 @@ use crate::domain::job::{ImageStatus, Success};
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     pub status: ImageStatus,
-    /// Accounts with a title, at most [`TITLES_MAX`]; the asking one is among them if it has one.
+    /// Accounts with a title, at most [`TITLES_MAX`] and those who ask, as far as they have one.
     pub accounts: Vec<Uuid>,
 }
 
 /// How many titles of one image are carried to the mirror.
 pub const TITLES_MAX: i64 = 100;
 
-/// Reads the status of every stored image among these keys, with the results if asked.
+/// Reads the status of every stored image among these keys, with the results if asked; `asking` are the accounts that ask
+/// for some of them.
 pub async fn load(
     db: &mut PgConnection,
     keys: &[ContentMd5],
-    asking: Option<Uuid>,
+    asking: &[(ContentMd5, Uuid)],
     results: bool,
 ) -> sqlx::Result<HashMap<ContentMd5, Seen>> {
     let mut by_id: HashMap<i64, (ContentMd5, Seen)> = HashMap::new();
+    // LIMIT stands below DISTINCT, or the planner may walk over all titles in order of their accounts.
     let rows = sqlx::query(
-        "SELECT i.id, i.md5, ARRAY(SELECT DISTINCT u.account_id FROM upload AS u WHERE u.image_id = i.id LIMIT $3)
-                || ARRAY(SELECT u.account_id FROM upload AS u WHERE u.image_id = i.id AND u.account_id = $2 LIMIT 1) AS accounts
+        "SELECT i.id, i.md5,
+                ARRAY(SELECT DISTINCT t.account_id FROM (SELECT u.account_id FROM upload AS u WHERE u.image_id = i.id LIMIT $2) AS t)
+                  AS accounts
          FROM image AS i WHERE i.md5 = ANY($1)",
     )
     .bind(keys.iter().map(|key| key.0.to_vec()).collect::<Vec<_>>())
-    .bind(asking)
     .bind(TITLES_MAX)
     .fetch_all(&mut *db)
     .await?;
@@ -43,6 +45,7 @@ pub async fn load(
         let seen = Seen { accounts: row.try_get("accounts")?, ..Seen::default() };
         by_id.insert(row.try_get("id")?, (md5(row, "md5")?, seen));
     }
+    read_titles(db, asking, &mut by_id).await?;
     let ids: Vec<i64> = by_id.keys().copied().collect();
     read_jobs(db, &ids, &mut by_id).await?;
     if results {
@@ -52,6 +55,26 @@ pub async fn load(
 }
 
 type ById = HashMap<i64, (ContentMd5, Seen)>;
+
+/// Adds those who ask to the accounts, as far as they have a title.
+async fn read_titles(db: &mut PgConnection, asking: &[(ContentMd5, Uuid)], by_id: &mut ById) -> sqlx::Result<()> {
+    let rows: Vec<(i64, Uuid)> = sqlx::query_as(
+        "SELECT i.id, a.account_id
+         FROM (SELECT * FROM unnest($1::bytea[], $2::uuid[]) AS a (md5, account_id) LIMIT $3) AS a JOIN image AS i ON i.md5 = a.md5
+         WHERE EXISTS (SELECT FROM upload AS u WHERE u.account_id = a.account_id AND u.image_id = i.id)",
+    )
+    .bind(asking.iter().map(|(md5, _)| md5.0.to_vec()).collect::<Vec<_>>())
+    .bind(asking.iter().map(|(_, account)| *account).collect::<Vec<_>>())
+    .bind(asking.len() as i64)
+    .fetch_all(db)
+    .await?;
+    for (image, account) in rows {
+        if let Some((_, seen)) = by_id.get_mut(&image).filter(|(_, seen)| !seen.accounts.contains(&account)) {
+            seen.accounts.push(account);
+        }
+    }
+    Ok(())
+}
 
 async fn read_jobs(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> sqlx::Result<()> {
     let rows = sqlx::query(
