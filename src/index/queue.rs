@@ -146,6 +146,24 @@ impl Index {
         }
     }
 
+    /// How many jobs the queues of these models show.
+    pub async fn depths(&self, models: &[String]) -> Option<Vec<i64>> {
+        let mut depths = Vec::with_capacity(models.len());
+        for models in models.chunks(PIPELINE_MAX) {
+            let some: Vec<i64> = self
+                .run(async |live| {
+                    let mut pipe = redis::pipe();
+                    for model in models {
+                        pipe.zcard(keys::queue(&self.namespace, model));
+                    }
+                    pipe.query_async(&mut live.connection).await
+                })
+                .await?;
+            depths.extend(some);
+        }
+        Some(depths)
+    }
+
     /// How many jobs a model's queue shows.
     pub async fn depth(&self, model: &str) -> Option<u64> {
         self.run(async |live| {

@@ -142,8 +142,6 @@ pub struct Gate {
     pub workers: i64,
     /// Counted only under a limit.
     pub running: i64,
-    /// Counted up to [`models::DEPTH_COUNTED_MAX`].
-    pub queued: i64,
     pub max_running: Option<i32>,
 }
 
@@ -238,7 +236,6 @@ impl Ctx {
                                 paused: m.paused,
                                 workers: m.workers,
                                 running: m.running,
-                                queued: m.queued,
                                 max_running: m.max_running,
                             },
                         )

@@ -222,8 +222,6 @@ pub struct GateRow {
     pub max_running: Option<i32>,
     pub workers: i64,
     pub running: i64,
-    /// Counted up to [`DEPTH_COUNTED_MAX`].
-    pub queued: i64,
 }
 
 /// The gates of all models that are not retired; running jobs are counted only where a limit makes them matter.
@@ -233,11 +231,9 @@ pub async fn gates(db: &mut PgConnection) -> sqlx::Result<Vec<GateRow>> {
                 (SELECT count(*) FROM worker_session AS w
                  WHERE w.model = m.name AND w.ended_at IS NULL AND w.alive_until > clock_timestamp()) AS workers,
                 CASE WHEN m.max_running IS NULL THEN 0 ELSE
-                  (SELECT count(*) FROM job AS j WHERE j.model = m.name AND j.state = 'running') END AS running,
-                (SELECT count(*) FROM (SELECT FROM job AS j WHERE j.model = m.name AND j.state = 'queued' LIMIT $1) AS q) AS queued
+                  (SELECT count(*) FROM job AS j WHERE j.model = m.name AND j.state = 'running') END AS running
          FROM model AS m WHERE m.retired_at IS NULL",
     )
-    .bind(DEPTH_COUNTED_MAX)
     .fetch_all(db)
     .await?;
     rows.iter()
@@ -248,10 +244,21 @@ pub async fn gates(db: &mut PgConnection) -> sqlx::Result<Vec<GateRow>> {
                 max_running: row.try_get(2)?,
                 workers: row.try_get(3)?,
                 running: row.try_get(4)?,
-                queued: row.try_get(5)?,
             })
         })
         .collect()
+}
+
+/// The due jobs in line for each of these models, counted up to [`DEPTH_COUNTED_MAX`].
+pub async fn depths(db: &mut PgConnection, models: &[String]) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar(
+        "SELECT (SELECT count(*) FROM (SELECT FROM job WHERE model = name AND state = 'queued' AND due LIMIT $2) AS q)
+         FROM unnest($1::text[]) WITH ORDINALITY AS m (name, place) ORDER BY place",
+    )
+    .bind(models)
+    .bind(DEPTH_COUNTED_MAX)
+    .fetch_all(db)
+    .await
 }
 
 /// Retired models that still have queued jobs.

@@ -7,7 +7,8 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::name::{Name, nearest, shorten};
 use crate::domain::params::Params;
 use crate::service::ctx::Gate;
-use crate::service::{Ctx, Result};
+use crate::service::{Ctx, Error, Result};
+use crate::store;
 use crate::store::jobs::Terms;
 
 /// How long a queued job may wait when the request does not say, in seconds.
@@ -42,8 +43,9 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
         let detail = format!("{dead:?} has no live worker.");
         return Err(Fault::new(Code::NoLiveWorker, detail).at(ask.place.as_str(), "/require_live").into());
     }
-    let loads =
-        known.into_iter().map(|(name, gate)| (name, Load { workers: gate.workers, queued: gate.queued })).collect();
+    let depths = depths(ctx, &ask.models).await?;
+    let load = |((name, gate), queued): ((String, Gate), i64)| (name, Load { workers: gate.workers, queued });
+    let loads = known.into_iter().zip(depths).map(load).collect();
     let mut sorted = ask.models.clone();
     sorted.sort();
     let models = sorted
@@ -60,6 +62,18 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
         finish_within_s: ask.finish_within_s.unwrap_or(FINISH_WITHIN_DEFAULT_S),
     };
     Ok(Plan { models, loads, terms })
+}
+
+/// How many jobs of these models are in line, by the index: to count them in PostgreSQL, dead rows included, may take long.
+async fn depths(ctx: &Ctx, models: &[String]) -> Result<Vec<i64>> {
+    if let Some(depths) = ctx.index.depths(models).await {
+        return Ok(depths);
+    }
+    let counting = async {
+        let mut db = ctx.db.pool().acquire().await?;
+        Ok::<_, Error>(store::models::depths(&mut db, models).await?)
+    };
+    ctx.db.within(counting).await
 }
 
 /// The named models, and one of them without a worker where that matters. What is known may be a second old, but not where
