@@ -159,20 +159,22 @@ pub struct Batches {
 }
 
 impl Default for Batches {
-    /// A batch of 1,000 jobs takes PostgreSQL some tens of milliseconds, and a line of 20,000 is a second or two of work. Two
-    /// at once of each kind: while one commits, PostgreSQL works on the other; more would only make them smaller.
+    /// A batch of 1,000 jobs takes PostgreSQL some tens of milliseconds, and a line of 20,000 is a second or two of work.
+    /// One batch of claims and one of completions at once: while one commits, PostgreSQL works on the other, and the larger
+    /// the batches, the less each job costs. Submissions are large by themselves.
     fn default() -> Self {
-        const LIMITS: batch::Limits = batch::Limits { waiting: 20_000, weight: 1_000, at_once: 2, repeatable: false };
-        // The same lease ends once, a sign of life may come twice, and reading changes nothing.
+        const LIMITS: batch::Limits = batch::Limits { waiting: 20_000, weight: 1_000, at_once: 1, repeatable: false };
+        // The same lease ends once, and a sign of life may come twice.
         const REPEATABLE: batch::Limits = batch::Limits { repeatable: true, ..LIMITS };
+        const LARGE: batch::Limits = batch::Limits { at_once: 2, ..LIMITS };
         Self {
             touches: Batcher::new(REPEATABLE),
             claims: Batcher::new(LIMITS),
             completions: Batcher::new(REPEATABLE),
             beats: Batcher::new(REPEATABLE),
-            reruns: Batcher::new(LIMITS),
-            uploads: Batcher::new(LIMITS),
-            loads: Batcher::new(REPEATABLE),
+            reruns: Batcher::new(LARGE),
+            uploads: Batcher::new(LARGE),
+            loads: Batcher::new(batch::Limits { at_once: 2, ..REPEATABLE }),
         }
     }
 }

@@ -48,7 +48,7 @@ const LOCK_TIMEOUT: &str = "3s";
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 
 /// Connections of the group commits, besides those of the pool: as many as run at once.
-pub const HOT_CONNECTIONS: u32 = 14;
+pub const HOT_CONNECTIONS: u32 = 10;
 
 /// The pools, and the one way to open a transaction.
 #[derive(Clone, Debug)]
