@@ -1,5 +1,7 @@
 # The server: docker build -t darkroom .
 FROM rust:1.95-slim-bookworm AS cargo
+# By which the memory allocator is built.
+RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 # An empty program in the real one's place, so that the layer below holds the compiled dependencies

@@ -77,7 +77,7 @@ pub struct Serve {
     /// Origins that browsers may call from, comma-separated; `*` allows any
     #[arg(long, env = "DARKROOM_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
-    /// The most connections to PostgreSQL, besides 10 for what goes together
+    /// The most connections to PostgreSQL, besides 11 for what goes together
     #[arg(long, env = "DARKROOM_DB_CONNECTIONS", default_value_t = 10)]
     pub db_connections: u32,
     /// Seconds between a worker's beats

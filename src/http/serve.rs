@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -65,11 +65,8 @@ pub async fn serve(
             }
         };
         let connection = graceful.watch(connection(stream, peer, router.clone(), client_wait));
-        tokio::spawn(async move {
-            // A client that is cut off or goes away is no fault of ours.
-            let _ = connection.await;
-            drop(slot);
-        });
+        // A client that is cut off or goes away is no fault of ours. Mapped, because a block would hold the connection twice.
+        tokio::spawn(connection.map(|_| drop(slot)));
     }
     drop(listener);
     if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {

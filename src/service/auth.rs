@@ -1,5 +1,7 @@
 //! Who is calling: tokens of people, keys of microservices, and the log-in that makes the former.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::Argon2;
@@ -9,6 +11,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::batch::Answers;
 use super::{Ctx, Error, Result};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
@@ -25,6 +28,7 @@ const ISSUER: &str = "darkroom";
 pub struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
+    validation: Validation,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,7 +44,12 @@ struct Claims {
 impl Tokens {
     /// From a secret of at least 32 bytes.
     pub fn new(secret: &[u8]) -> Self {
-        Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret) }
+        let mut validation = Validation::new(Algorithm::HS256);
+        // Judged by the database's clock instead of this machine's.
+        validation.validate_exp = false;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), validation }
     }
 }
 
@@ -123,24 +132,13 @@ fn issue(ctx: &Ctx, account: &Account, now: i64) -> Result<Token> {
 
 /// The user of a token. What is known of the account is at most a few seconds old while PostgreSQL answers;
 /// expiry is judged by the database's clock.
-pub async fn user(ctx: &Ctx, token: &str) -> Result<User> {
-    let mut validation = Validation::new(Algorithm::HS256);
-    // Judged below, by the database's clock instead of this machine's.
-    validation.validate_exp = false;
-    validation.set_issuer(&[ISSUER]);
-    validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-    let claims = jsonwebtoken::decode::<Claims>(token, &ctx.tokens.decoding, &validation)
+pub async fn user(ctx: &Arc<Ctx>, token: &str) -> Result<User> {
+    let claims = jsonwebtoken::decode::<Claims>(token, &ctx.tokens.decoding, &ctx.tokens.validation)
         .map_err(|_| Fault::new(Code::UnknownCredential, "The token was not made here, or was altered."))?
         .claims;
-    let read = || async {
-        let mut db = ctx.db.pool().acquire().await?;
-        let (account, now) = store::accounts::standing(&mut db, claims.sub).await?;
-        ctx.clock.anchor(now);
-        Ok(account)
-    };
     let account = ctx
         .accounts
-        .get(&claims.sub, || ctx.db.within(read()))
+        .get(&claims.sub, || find_account(ctx, claims.sub))
         .await?
         .ok_or_else(|| Fault::new(Code::UnknownCredential, "The token's account does not exist."))?;
     if account.disabled_at.is_some() {
@@ -153,6 +151,26 @@ pub async fn user(ctx: &Ctx, token: &str) -> Result<User> {
         return Err(Fault::new(Code::ExpiredCredential, "The token has expired.").into());
     }
     Ok(User { account })
+}
+
+/// Reads an account together with those of other calls that come at the same time.
+async fn find_account(ctx: &Arc<Ctx>, id: Uuid) -> Result<Option<Account>> {
+    let run = {
+        let ctx = Arc::clone(ctx);
+        move |ids| find_accounts(Arc::clone(&ctx), ids)
+    };
+    ctx.db.within(ctx.batches.accounts.call(id, 1, run, |_, _| {})).await
+}
+
+async fn find_accounts(ctx: Arc<Ctx>, ids: Vec<Uuid>) -> Result<Answers<Option<Account>>> {
+    let reading = async {
+        let mut db = ctx.db.hot().acquire().await?;
+        let found = store::accounts::find(&mut db, &ids).await?;
+        ctx.clock.anchor(store::accounts::now(&mut db).await?);
+        Ok::<_, Error>(found)
+    };
+    let found: HashMap<Uuid, Account> = ctx.db.within(reading).await?.into_iter().map(|a| (a.id, a)).collect();
+    Ok(ids.iter().map(|id| found.get(id).cloned()).collect::<Vec<_>>().into())
 }
 
 /// The key that a microservice sent, if it holds.

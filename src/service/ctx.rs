@@ -156,6 +156,7 @@ pub struct Batches {
     pub uploads: Arc<Batcher<Order, Committed>>,
     /// Look-ups that the mirror cannot answer.
     pub loads: Arc<Batcher<Load, Loaded>>,
+    pub accounts: Arc<Batcher<Uuid, Option<Account>>>,
 }
 
 impl Default for Batches {
@@ -175,6 +176,7 @@ impl Default for Batches {
             reruns: Batcher::new(LARGE),
             uploads: Batcher::new(LARGE),
             loads: Batcher::new(batch::Limits { at_once: 2, ..REPEATABLE }),
+            accounts: Batcher::new(REPEATABLE),
         }
     }
 }

@@ -40,11 +40,10 @@ macro_rules! columns {
     };
 }
 
-/// The account of that id, and the database's time.
-pub async fn standing(db: &mut PgConnection, id: Uuid) -> sqlx::Result<(Option<Account>, DateTime<Utc>)> {
-    const SQL: &str = concat!("SELECT ", columns!(), " FROM account WHERE id = $1");
-    let account = sqlx::query_as(SQL).bind(id).fetch_optional(&mut *db).await?;
-    Ok((account, now(db).await?))
+/// Those of these accounts that exist.
+pub async fn find(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Account>> {
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM account WHERE id = ANY($1)");
+    sqlx::query_as(SQL).bind(ids).fetch_all(db).await
 }
 
 /// The database's clock.

@@ -31,6 +31,7 @@ pub mod workers;
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, PgTransaction};
 use tracing::Instrument;
@@ -48,7 +49,7 @@ const LOCK_TIMEOUT: &str = "3s";
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 
 /// Connections of the group commits, besides those of the pool: as many as run at once.
-pub const HOT_CONNECTIONS: u32 = 10;
+pub const HOT_CONNECTIONS: u32 = 11;
 
 /// The pools, and the one way to open a transaction.
 #[derive(Clone, Debug)]
@@ -93,11 +94,13 @@ impl Db {
     }
 
     /// Puts a bound of [`CALL_WAIT`] on a use of the database.
-    pub async fn within<T, E: From<sqlx::Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        match tokio::time::timeout(CALL_WAIT, work).await {
-            Ok(done) => done,
-            Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
-        }
+    // Not async, which would hold the work twice.
+    pub fn within<T, E: From<sqlx::Error>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> impl Future<Output = Result<T, E>> {
+        let timed_out = |_| Err(sqlx::Error::PoolTimedOut.into());
+        tokio::time::timeout(CALL_WAIT, work).map(move |done| done.unwrap_or_else(timed_out))
     }
 }
 
