@@ -80,7 +80,7 @@ async fn the_mirror_follows_every_transition() {
 
 #[tokio::test]
 async fn a_late_write_to_the_mirror_does_not_go_backwards() {
-    use darkroom::domain::job::JobState;
+    use darkroom::domain::job::{JobState, JobStatus};
     use darkroom::index::status::Change;
     let app = TestApp::new().await;
     let worker = app.worker("ocr").await;
@@ -90,10 +90,10 @@ async fn a_late_write_to_the_mirror_does_not_go_backwards() {
     ines.get(&path).await.ok(200);
     let key = darkroom::domain::image::ContentMd5::parse(&md5_of(&photo(1))).expect("an md5");
     let mirrored = app.ctx.index.read_statuses(&[key]).await;
-    let mut late = mirrored[&key].status.jobs["ocr"].clone();
+    let seen = &mirrored[&key].status.jobs["ocr"];
+    let late = JobStatus { event: seen.event, state: JobState::Running, ..seen.read().expect("a status") };
     let job = worker.claim(1).await.remove(0);
     worker.succeed(&job).await;
-    late.state = JobState::Running;
     app.ctx.index.change_statuses(&[Change { md5: key, model: "ocr", job: &late, success: None }]).await;
     let mirrored = app.ctx.index.read_statuses(&[key]).await;
     assert_eq!(mirrored[&key].status.jobs["ocr"].state, JobState::Succeeded);

@@ -242,7 +242,7 @@ async fn check_faces(ctx: &Ctx, outcome: &Outcome) -> anyhow::Result<Vec<String>
         let seen = crate::store::lookup::load(&mut db, &[md5], &[], true).await?;
         let result = seen.get(&md5).and_then(|s| s.status.results.get("face_detect"));
         let document: serde_json::Value =
-            result.map_or(Ok(serde_json::Value::Null), |r| serde_json::from_str(r.document.get()))?;
+            result.map_or(Ok(serde_json::Value::Null), |r| serde_json::from_str(r.json.get()))?;
         let boxes: Vec<[f64; 4]> = document["items"]
             .as_array()
             .into_iter()

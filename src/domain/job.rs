@@ -64,6 +64,20 @@ impl Outcome {
     }
 }
 
+/// Why a job is still queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// Nobody serves its model.
+    NoLiveWorker,
+    /// Its model is paused.
+    Paused,
+    /// It is to be tried again later.
+    Backoff,
+    /// As many jobs of its model run as may.
+    Limit,
+}
+
 /// The type and message of a worker's error; its traceback is kept with the attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobError {
@@ -74,26 +88,41 @@ pub struct JobError {
     pub message: Option<String>,
 }
 
-/// One job's state at one moment, with the event that made it so.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One job's state at one moment, as it is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = JobOut)]
 pub struct JobStatus {
     pub id: Uuid,
-    /// Its newest event; a mirror never replaces a greater (id, event) by a lesser one.
+    /// The event that made it so; a mirror never replaces a greater (id, event) by a lesser one.
+    #[serde(skip)]
     pub event: i64,
     pub state: JobState,
+    /// Of a failure: `rejected`, `exhausted`, `poisoned` or `expired`.
     pub reason: Option<String>,
+    /// Why it is still queued. Found out when somebody asks.
+    pub waiting: Option<Waiting>,
     pub attempt: i16,
     pub max_attempts: i16,
+    /// 0…1, as its worker last said.
     pub progress: Option<f64>,
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
+    /// When a queued job is due.
     pub run_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     pub error: Option<JobError>,
 }
 
+impl JobStatus {
+    /// As JSON.
+    pub fn to_json(&self) -> String {
+        // What only holds numbers, texts and times can always be written.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 /// A model's newest success on an image.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Success {
     pub version: String,
     pub job: Uuid,
@@ -102,11 +131,63 @@ pub struct Success {
     pub document: Box<RawValue>,
 }
 
-/// Everything a look-up by MD5 answers from: per model the newest job and the newest success.
+impl Success {
+    /// As JSON, the parts of the document beside the rest.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Head<'s> {
+            version: &'s str,
+            job: Uuid,
+            finished_at: DateTime<Utc>,
+        }
+        let head = Head { version: &self.version, job: self.job, finished_at: self.finished_at };
+        let mut json = serde_json::to_string(&head).unwrap_or_default();
+        json.pop();
+        json.push(',');
+        json.push_str(self.document.get().trim_start_matches('{'));
+        json
+    }
+}
+
+/// Everything a look-up by MD5 answers from: per model the newest job and the newest success. They are passed on as they
+/// were once written, from PostgreSQL through the mirror to whoever asks.
 #[derive(Debug, Clone, Default)]
 pub struct ImageStatus {
-    pub jobs: BTreeMap<String, JobStatus>,
-    pub results: BTreeMap<String, Success>,
+    pub jobs: BTreeMap<String, JobView>,
+    pub results: BTreeMap<String, ResultView>,
+}
+
+/// A [`JobStatus`] as JSON, with what is needed without reading it.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    pub id: Uuid,
+    pub event: i64,
+    pub state: JobState,
+    pub json: Box<RawValue>,
+}
+
+/// A [`Success`] as JSON.
+#[derive(Debug, Clone)]
+pub struct ResultView {
+    pub job: Uuid,
+    pub json: Box<RawValue>,
+}
+
+impl JobView {
+    pub fn new(job: &JobStatus) -> serde_json::Result<Self> {
+        Ok(Self { id: job.id, event: job.event, state: job.state, json: RawValue::from_string(job.to_json())? })
+    }
+
+    /// The status, but for its event.
+    pub fn read(&self) -> serde_json::Result<JobStatus> {
+        serde_json::from_str(self.json.get())
+    }
+}
+
+impl ResultView {
+    pub fn new(success: &Success) -> serde_json::Result<Self> {
+        Ok(Self { job: success.job, json: RawValue::from_string(success.to_json())? })
+    }
 }
 
 /// The status of an image or a submission.

@@ -16,10 +16,9 @@ use uuid::Uuid;
 use super::AppState;
 use super::auth::{AdminUser, AnyUser};
 use super::extract::{self, Json, Page, Path, Query};
-use super::predict::{JobOut, job_out};
 use super::problem::{Answer, Problems};
 use crate::domain::fault::Fault;
-use crate::domain::job::JobState;
+use crate::domain::job::{JobState, JobStatus};
 use crate::service::jobs::{self, Sight};
 use crate::service::{Ctx, Error, lookup};
 use crate::store::listing::{self, AttemptRecord, EventRecord, Filter, JobRecord};
@@ -41,7 +40,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
     "lease_no": 1, "deaths": 0, "worker": "019aac9e-4e00-7a00-9000-000000000001", "version": "haar-1", "duration_s": 0.16, "retry_of": null}))]
 struct JobDetail {
     #[serde(flatten)]
-    job: JobOut,
+    job: JobStatus,
     model: String,
     /// Null for those who see it only as owner of the model.
     md5: Option<String>,
@@ -64,7 +63,7 @@ async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
     let gates = ctx.gates().await.ok();
     let waiting = lookup::waiting(ctx, gates.as_ref(), &job.model, &job.status);
     JobDetail {
-        job: job_out(&job.status, waiting),
+        job: JobStatus { waiting, ..job.status },
         model: job.model,
         md5: (sight == Sight::Whole).then(|| job.md5.to_string()),
         params: job.params,

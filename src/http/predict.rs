@@ -8,7 +8,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,7 +22,7 @@ use super::problem::{Answer, Problem, Problems};
 use super::upload::split_models;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
-use crate::domain::job::{ImageStatus, JobError, JobState, Overall};
+use crate::domain::job::{ImageStatus, JobState, JobStatus, JobView, Overall};
 use crate::service::ctx::Gate;
 use crate::service::{Ctx, lookup};
 
@@ -59,71 +60,24 @@ pub struct Prediction {
     /// Nothing is queued or running.
     done: bool,
     /// The newest success per model.
-    results: BTreeMap<String, ResultOut>,
+    #[schema(value_type = BTreeMap<String, ResultOut>)]
+    results: BTreeMap<String, Box<RawValue>>,
     /// The newest job per model.
-    jobs: BTreeMap<String, JobOut>,
+    #[schema(value_type = BTreeMap<String, JobStatus>)]
+    jobs: BTreeMap<String, Box<RawValue>>,
 }
 
 /// A model's newest success on the image.
-#[derive(Serialize, ToSchema)]
-pub struct ResultOut {
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only documents what is passed on as it was stored")]
+struct ResultOut {
     version: String,
     job: Uuid,
     finished_at: DateTime<Utc>,
     /// Boxes, labels, texts, embeddings, hashes, points, files. A box is `[x0, y0, x1, y1]` in fractions of the upright image.
-    #[schema(value_type = serde_json::Value)]
-    items: Box<RawValue>,
-    #[schema(value_type = serde_json::Value)]
-    fields: Box<RawValue>,
-    #[schema(value_type = serde_json::Value)]
-    summary: Box<RawValue>,
-}
-
-/// The parts of a stored document, passed on as they are.
-#[derive(Deserialize)]
-struct Parts {
-    items: Box<RawValue>,
-    fields: Box<RawValue>,
-    summary: Box<RawValue>,
-}
-
-/// The state of a job.
-#[derive(Serialize, ToSchema)]
-pub struct JobOut {
-    pub id: Uuid,
-    pub state: JobState,
-    /// Of a failure: `rejected`, `exhausted`, `poisoned` or `expired`.
-    pub reason: Option<String>,
-    /// Why it is still queued: `no_live_worker`, `paused`, `backoff` or `limit`.
-    pub waiting: Option<&'static str>,
-    pub attempt: i16,
-    pub max_attempts: i16,
-    /// 0…1, as its worker last said.
-    pub progress: Option<f64>,
-    pub created_at: DateTime<Utc>,
-    pub started_at: Option<DateTime<Utc>>,
-    /// When a queued job is due.
-    pub run_at: Option<DateTime<Utc>>,
-    pub finished_at: Option<DateTime<Utc>>,
-    pub error: Option<JobError>,
-}
-
-/// Makes a job's state for people.
-pub fn job_out(job: &crate::domain::job::JobStatus, waiting: Option<&'static str>) -> JobOut {
-    JobOut {
-        id: job.id,
-        state: job.state,
-        reason: job.reason.clone(),
-        waiting,
-        attempt: job.attempt,
-        max_attempts: job.max_attempts,
-        progress: job.progress,
-        created_at: job.created_at,
-        started_at: job.started_at,
-        run_at: job.run_at,
-        finished_at: job.finished_at,
-        error: job.error.clone(),
-    }
+    items: Value,
+    fields: Value,
+    summary: Value,
 }
 
 fn prediction(
@@ -132,29 +86,31 @@ fn prediction(
     md5: ContentMd5,
     status: ImageStatus,
     models: Option<&[String]>,
-    results: bool,
+    with_results: bool,
 ) -> Prediction {
     let overall = lookup::overall(&status, models);
     let named = |model: &String| models.is_none_or(|models| models.contains(model));
-    let jobs = status
-        .jobs
-        .iter()
-        .filter(|(model, _)| named(model))
-        .map(|(model, job)| (model.clone(), job_out(job, lookup::waiting(ctx, gates, model, job))))
-        .collect();
-    let result = |(model, success): (String, crate::domain::job::Success)| {
-        let Parts { items, fields, summary } = serde_json::from_str(success.document.get()).ok()?;
-        let (version, job, finished_at) = (success.version, success.job, success.finished_at);
-        Some((model, ResultOut { version, job, finished_at, items, fields, summary }))
-    };
-    let kept = status.results.into_iter().filter(|(model, _)| results && named(model));
+    let jobs = status.jobs.into_iter().filter(|(model, _)| named(model));
+    let results = status.results.into_iter().filter(|(model, _)| with_results && named(model));
     Prediction {
         md5: md5.to_string(),
         status: overall,
         done: overall.done(),
-        results: kept.filter_map(result).collect(),
-        jobs,
+        results: results.map(|(model, result)| (model, result.json)).collect(),
+        jobs: jobs.map(|(model, job)| (model.clone(), told(ctx, gates, &model, job))).collect(),
     }
+}
+
+/// A job as it was written, and why it waits if it does.
+fn told(ctx: &Ctx, gates: Option<&Arc<HashMap<String, Gate>>>, model: &str, job: JobView) -> Box<RawValue> {
+    if job.state != JobState::Queued {
+        return job.json;
+    }
+    let with_reason = job.read().and_then(|mut job| {
+        job.waiting = lookup::waiting(ctx, gates, model, &job);
+        to_raw_value(&job)
+    });
+    with_reason.unwrap_or(job.json)
 }
 
 /// Asks what happened to an image
@@ -204,8 +160,10 @@ struct StatusItem {
     md5: String,
     status: Option<Overall>,
     done: Option<bool>,
-    results: BTreeMap<String, ResultOut>,
-    jobs: BTreeMap<String, JobOut>,
+    #[schema(value_type = BTreeMap<String, ResultOut>)]
+    results: BTreeMap<String, Box<RawValue>>,
+    #[schema(value_type = BTreeMap<String, JobStatus>)]
+    jobs: BTreeMap<String, Box<RawValue>>,
     problem: Option<Problem>,
 }
 

@@ -1,5 +1,6 @@
-//! The mirror of statuses, one HASH per image: per model a packed job that yields only to a greater
-//! (job id, event id), the newest success up to [`RESULT_BYTES_MAX`], and a field per entitled account.
+//! The mirror of statuses, one HASH per image: per model `j:` its job as `id event state JSON`, which yields only to a
+//! greater (id, event), and `r:` its newest success as `job 0 JSON`, up to [`RESULT_BYTES_MAX`]; and a field `u:` per
+//! entitled account.
 //!
 //! Transitions change only keys that exist and leave a mark on a missing one; only a refill from PostgreSQL
 //! makes a key, and one that meets a mark or unfinished work is short-lived. So nothing stale lives long.
@@ -8,11 +9,12 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use redis::{Script, ScriptInvocation};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{Index, Live, PIPELINE_MAX, keys};
 use crate::domain::image::ContentMd5;
-use crate::domain::job::{ImageStatus, JobStatus, Success};
+use crate::domain::job::{ImageStatus, JobState, JobStatus, JobView, ResultView, Success};
 
 /// The largest result mirrored, in bytes; a larger one is read from PostgreSQL.
 pub const RESULT_BYTES_MAX: usize = 64 * 1024;
@@ -132,7 +134,7 @@ impl Index {
                 for md5 in images {
                     pipe.hgetall(keys::status(&self.namespace, *md5, &live.epoch));
                 }
-                pipe.query_async::<Vec<HashMap<String, String>>>(&mut live.connection).await
+                pipe.query_async::<Vec<Vec<(String, String)>>>(&mut live.connection).await
             })
             .await
             .unwrap_or_default();
@@ -140,7 +142,7 @@ impl Index {
             .iter()
             .zip(replies)
             .filter(|(_, fields)| !fields.is_empty())
-            .filter_map(|(md5, fields)| Some((*md5, unpack(&fields)?)))
+            .filter_map(|(md5, fields)| Some((*md5, unpack(fields)?)))
             .collect()
     }
 
@@ -161,10 +163,10 @@ impl Index {
             call.arg(format!("u:{account}")).arg("1");
         }
         for (model, job) in &fill.status.jobs {
-            call.arg(format!("j:{model}")).arg(pack_job(job));
+            call.arg(format!("j:{model}")).arg(pack_job(job.id, job.event, job.state, job.json.get()));
         }
         for (model, success) in &fill.status.results {
-            call.arg(format!("r:{model}")).arg(pack_success(success));
+            call.arg(format!("r:{model}")).arg(pack_success(success.job, success.json.get()));
         }
         call
     }
@@ -189,9 +191,10 @@ impl Index {
         call.key(keys::status(&self.namespace, md5, &live.epoch));
         call.key(keys::mark(&self.namespace, md5, &live.epoch)).arg(SHORT_S);
         for change in changes {
-            call.arg(format!("j:{}", change.model)).arg(pack_job(change.job));
+            let job = change.job;
+            call.arg(format!("j:{}", change.model)).arg(pack_job(job.id, job.event, job.state, &job.to_json()));
             if let Some(success) = &change.success {
-                call.arg(format!("r:{}", change.model)).arg(pack_success(success));
+                call.arg(format!("r:{}", change.model)).arg(pack_success(success.job, &success.to_json()));
             }
         }
         call
@@ -272,33 +275,46 @@ impl Index {
     }
 }
 
-fn pack_job(job: &JobStatus) -> String {
-    // What only holds numbers, texts and times can always be written as JSON.
-    format!("{} {} {}", job.id, job.event, serde_json::to_string(job).unwrap_or_default())
+fn pack_job(id: Uuid, event: i64, state: JobState, json: &str) -> String {
+    format!("{id} {event} {} {json}", state.as_str())
 }
 
 /// A result too large to mirror leaves `-` in its place.
-fn pack_success(success: &Success) -> String {
-    let text = serde_json::to_string(success).unwrap_or_default();
-    let text = if text.len() > RESULT_BYTES_MAX { "-" } else { &text };
-    format!("{} 0 {text}", success.job)
+fn pack_success(job: Uuid, json: &str) -> String {
+    let json = if json.len() > RESULT_BYTES_MAX { "-" } else { json };
+    format!("{job} 0 {json}")
 }
 
-fn unpack(fields: &HashMap<String, String>) -> Option<Mirrored> {
+/// Nothing when it is not as this version packs it.
+fn unpack(fields: Vec<(String, String)>) -> Option<Mirrored> {
     let mut mirrored = Mirrored::default();
     for (field, value) in fields {
         let (kind, name) = field.split_once(':')?;
-        if kind == "u" {
-            mirrored.accounts.push(Uuid::parse_str(name).ok()?);
-            continue;
-        }
-        let body = value.splitn(3, ' ').nth(2)?;
         match kind {
-            "j" => drop(mirrored.status.jobs.insert(name.to_owned(), serde_json::from_str(body).ok()?)),
-            "r" if body == "-" => mirrored.partial = true,
-            "r" => drop(mirrored.status.results.insert(name.to_owned(), serde_json::from_str(body).ok()?)),
+            "u" => mirrored.accounts.push(Uuid::parse_str(name).ok()?),
+            "j" => drop(mirrored.status.jobs.insert(name.to_owned(), unpack_job(&value)?)),
+            "r" if value.ends_with(" -") => mirrored.partial = true,
+            "r" => drop(mirrored.status.results.insert(name.to_owned(), unpack_success(&value)?)),
             _ => return None,
         }
     }
     Some(mirrored)
+}
+
+fn unpack_job(value: &str) -> Option<JobView> {
+    let mut parts = value.splitn(4, ' ');
+    let id = Uuid::parse_str(parts.next()?).ok()?;
+    let event = parts.next()?.parse().ok()?;
+    let state = JobState::parse(parts.next()?)?;
+    Some(JobView { id, event, state, json: raw(parts.next()?)? })
+}
+
+fn unpack_success(value: &str) -> Option<ResultView> {
+    let mut parts = value.splitn(3, ' ');
+    let job = Uuid::parse_str(parts.next()?).ok()?;
+    Some(ResultView { job, json: raw(parts.nth(1)?)? })
+}
+
+fn raw(json: &str) -> Option<Box<RawValue>> {
+    RawValue::from_string(json.to_owned()).ok()
 }

@@ -12,7 +12,7 @@ use super::batch::Answers;
 use super::{Ctx, Result};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
-use crate::domain::job::{ImageStatus, JobState, Overall};
+use crate::domain::job::{ImageStatus, JobState, JobStatus, Overall, Waiting};
 use crate::index::status::Fill;
 use crate::service::ctx::Gate;
 use crate::store::lookup::{self, Seen};
@@ -140,25 +140,20 @@ pub fn overall(status: &ImageStatus, models: Option<&[String]>) -> Overall {
     Overall::of(status.jobs.iter().filter(|(model, _)| named(model)).map(|(_, job)| job.state))
 }
 
-/// Why a queued job waits, as far as is known (nothing is while the gates are not): `backoff`, `paused`, `no_live_worker`, `limit`.
-pub fn waiting(
-    ctx: &Ctx,
-    gates: Option<&Arc<HashMap<String, Gate>>>,
-    model: &str,
-    job: &crate::domain::job::JobStatus,
-) -> Option<&'static str> {
+/// Why a queued job waits, as far as is known: nothing is while the gates are not.
+pub fn waiting(ctx: &Ctx, gates: Option<&Arc<HashMap<String, Gate>>>, model: &str, job: &JobStatus) -> Option<Waiting> {
     if job.state != JobState::Queued {
         return None;
     }
     let later = job.run_at.zip(ctx.clock.now()).is_some_and(|(run_at, now)| run_at > now);
     if later {
-        return Some("backoff");
+        return Some(Waiting::Backoff);
     }
     match gates?.get(model) {
-        None => Some("no_live_worker"),
-        Some(gate) if gate.paused => Some("paused"),
-        Some(gate) if gate.workers == 0 => Some("no_live_worker"),
-        Some(gate) if gate.max_running.is_some_and(|max| gate.running >= i64::from(max)) => Some("limit"),
+        None => Some(Waiting::NoLiveWorker),
+        Some(gate) if gate.paused => Some(Waiting::Paused),
+        Some(gate) if gate.workers == 0 => Some(Waiting::NoLiveWorker),
+        Some(gate) if gate.max_running.is_some_and(|max| gate.running >= i64::from(max)) => Some(Waiting::Limit),
         Some(_) => None,
     }
 }

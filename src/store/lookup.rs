@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::moves::{job_status, md5};
 use crate::domain::image::ContentMd5;
-use crate::domain::job::{ImageStatus, Success};
+use crate::domain::job::{ImageStatus, JobView, ResultView, Success};
 
 /// An image's status and who may see it.
 #[derive(Debug, Clone, Default)]
@@ -98,7 +98,7 @@ async fn read_jobs(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> sqlx
     for row in &rows {
         // In order of id, so that the newest job of a model stays.
         if let Some((_, seen)) = by_id.get_mut(&row.try_get::<i64, _>("image_id")?) {
-            seen.status.jobs.insert(row.try_get("model")?, job_status(row)?);
+            seen.status.jobs.insert(row.try_get("model")?, JobView::new(&job_status(row)?).map_err(unwritten)?);
         }
     }
     Ok(())
@@ -123,8 +123,12 @@ async fn read_results(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> s
                 finished_at: row.try_get("finished_at")?,
                 document: row.try_get::<sqlx::types::Json<_>, _>("document")?.0,
             };
-            seen.status.results.insert(row.try_get("model")?, success);
+            seen.status.results.insert(row.try_get("model")?, ResultView::new(&success).map_err(unwritten)?);
         }
     }
     Ok(())
+}
+
+fn unwritten(error: serde_json::Error) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
 }

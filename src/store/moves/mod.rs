@@ -58,6 +58,7 @@ pub fn job_status(row: &PgRow) -> sqlx::Result<JobStatus> {
         event: row.try_get("event_id")?,
         state: state(row, "state")?,
         reason: row.try_get("reason")?,
+        waiting: None,
         attempt: row.try_get("attempt")?,
         max_attempts: row.try_get("max_attempts")?,
         progress: row.try_get("progress")?,
