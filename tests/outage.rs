@@ -134,6 +134,55 @@ async fn a_redis_that_stands_still_is_gone_on_without() {
 }
 
 #[tokio::test]
+async fn what_redis_missed_is_made_up_for_at_whichever_try_succeeds() {
+    let redis = Redis::start(&servers::scratch("missing-redis"), true).await.expect("Redis");
+    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    let (worker, ines) = (app.worker("ocr").await, app.investigator("ines").await);
+    let path = format!("/predict/{}", md5_of(&photo(1)));
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    worker.succeed(&worker.claim(1).await[0]).await;
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded", "and is mirrored for a day");
+    let setting = sqlx::query_scalar::<_, String>("SELECT value FROM setting WHERE name = 'redis_epoch'");
+    let setting = setting.fetch_one(app.ctx.db.pool()).await.expect("an epoch");
+    let epoch = setting.split_once(' ').expect("a run and its epoch").1;
+    let (mut connection, _) = app.ctx.index.connect().await.expect("redis");
+    let pid = redis.pid().expect("a pid");
+    signal(&pid, "STOP");
+    let rerun = Form::default().file("a.png", &photo(1)).text("models", "ocr").text("rerun", "true");
+    ines.upload(rerun).await.ok(202);
+    assert!(!app.ctx.index.is_live());
+    assert!(app.ctx.index.drop_missed(&mut connection, epoch).await.is_err(), "it still stands");
+    signal(&pid, "CONT");
+    crate::support::until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
+}
+
+#[tokio::test]
+async fn what_a_full_redis_refused_is_made_up_for() {
+    let redis = Redis::start(&servers::scratch("full-redis"), true).await.expect("Redis");
+    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    let (worker, ines) = (app.worker("ocr").await, app.investigator("ines").await);
+    let path = format!("/predict/{}", md5_of(&photo(1)));
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    worker.succeed(&worker.claim(1).await[0]).await;
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded", "and is mirrored for a day");
+    let client = redis::Client::open(redis.url()).expect("a client");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let mut allow = async |bytes: u32| {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("maxmemory").arg(bytes);
+        set.query_async::<()>(&mut connection).await.expect("a limit");
+    };
+    allow(1).await;
+    let rerun = Form::default().file("a.png", &photo(1)).text("models", "ocr").text("rerun", "true");
+    ines.upload(rerun).await.ok(202);
+    assert!(app.ctx.index.is_live(), "it answers, if only with a refusal");
+    allow(0).await;
+    app.ctx.index.make_up().await;
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
+}
+
+#[tokio::test]
 async fn another_redis_begins_another_epoch() {
     let first = Redis::start(&servers::scratch("first-redis"), true).await.expect("Redis");
     let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(first.url())).await;

@@ -85,15 +85,54 @@ impl Index {
     /// Takes the statuses that missed a change out of a Redis that is the one of before; false when there are too many
     /// to tell, and only a new epoch helps.
     pub async fn drop_missed(&self, connection: &mut MultiplexedConnection, epoch: &str) -> Result<bool, RedisError> {
-        let missed: Vec<ContentMd5> = self.missed.lock().unwrap_or_else(|e| e.into_inner()).drain().collect();
-        for images in missed.chunks(PIPELINE_MAX) {
+        let missed: Vec<ContentMd5> = {
+            let mut missed = self.missed.lock().unwrap_or_else(|e| e.into_inner());
+            if missed.len() >= MISSED_MAX {
+                return Ok(false);
+            }
+            missed.drain().collect()
+        };
+        let dropped = self.drop_from(connection, epoch, &missed).await;
+        if dropped.is_err() {
+            // They are as stale at the next try.
+            self.miss(missed);
+        }
+        dropped.map(|()| true)
+    }
+
+    /// Takes out what missed a change while Redis was there but would not write, or came back just then.
+    pub async fn make_up(&self) {
+        let missed: Vec<ContentMd5> = {
+            let mut missed = self.missed.lock().unwrap_or_else(|e| e.into_inner());
+            if missed.len() >= MISSED_MAX {
+                // Connecting again takes up a new epoch.
+                *self.live.write().unwrap_or_else(|e| e.into_inner()) = None;
+                return;
+            }
+            missed.drain().collect()
+        };
+        self.drop_statuses(&missed).await;
+    }
+
+    /// Forgets what missed a change: its epoch is over.
+    pub fn forget_missed(&self) {
+        self.missed.lock().unwrap_or_else(|e| e.into_inner()).clear();
+    }
+
+    async fn drop_from(
+        &self,
+        connection: &mut MultiplexedConnection,
+        epoch: &str,
+        images: &[ContentMd5],
+    ) -> Result<(), RedisError> {
+        for images in images.chunks(PIPELINE_MAX) {
             let mut pipe = redis::pipe();
             for md5 in images {
                 pipe.del(keys::status(&self.namespace, *md5, epoch)).ignore();
             }
             pipe.query_async::<()>(connection).await?;
         }
-        Ok(missed.len() < MISSED_MAX)
+        Ok(())
     }
 
     /// Notes images whose change was not mirrored.

@@ -30,8 +30,8 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
                 }
                 Err(_) => {}
             }
-        } else {
-            ctx.index.ping().await;
+        } else if ctx.index.ping().await {
+            ctx.index.make_up().await;
         }
         tokio::time::sleep(jittered(TRY_EVERY)).await;
     }
@@ -58,7 +58,8 @@ pub async fn reconnect(ctx: &Ctx) -> Result<()> {
         let why = "another replica met another redis at the same time";
         return Err(Error::Unavailable(why.into()));
     }
-    let current = ctx.index.drop_missed(&mut connection, epoch).await.map_err(|e| Error::Unavailable(e.into()))?;
+    let away = |error: redis::RedisError| Error::Unavailable(error.into());
+    let current = ctx.index.drop_missed(&mut connection, epoch).await.map_err(away)?;
     if !current {
         let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
         let replace = async {
@@ -66,6 +67,7 @@ pub async fn reconnect(ctx: &Ctx) -> Result<()> {
             upkeep::replace_setting(&mut db, EPOCH, &standing, &fresh).await
         };
         ctx.db.within(replace).await?;
+        ctx.index.forget_missed();
         return Err(Error::Unavailable("too many statuses missed a change; taking up a new epoch".into()));
     }
     ctx.index.trust(connection, epoch);
