@@ -11,7 +11,7 @@ use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::support::images::{md5_of, photo};
-use crate::support::{Form, TestApp, servers};
+use crate::support::{Client, Form, TestApp, servers};
 
 /// A PostgreSQL of a test's own, to be stopped.
 async fn own_postgres(name: &str) -> Postgres {
@@ -133,25 +133,47 @@ async fn a_redis_that_stands_still_is_gone_on_without() {
     assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded", "what was mirrored before does not come back");
 }
 
-#[tokio::test]
-async fn what_redis_missed_is_made_up_for_at_whichever_try_succeeds() {
-    let redis = Redis::start(&servers::scratch("missing-redis"), true).await.expect("Redis");
+/// An installation on a Redis of its own that has mirrored one finished image, for a day; answers its owner and path as well.
+async fn mirrored(redis: &Redis) -> (TestApp, Client, String) {
     let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
     let (worker, ines) = (app.worker("ocr").await, app.investigator("ines").await);
     let path = format!("/predict/{}", md5_of(&photo(1)));
     ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
     worker.succeed(&worker.claim(1).await[0]).await;
-    assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded", "and is mirrored for a day");
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded");
+    // As if it had been asked for again when the marks of its submission were gone.
+    let mut connection = connect(redis).await;
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg("*:status:*").query_async(&mut connection).await.expect("the mirrored");
+    let mut age = redis::cmd("EXPIRE");
+    age.arg(&keys).arg(24 * 60 * 60).query_async::<()>(&mut connection).await.expect("one mirrored status");
+    (app, ines, path)
+}
+
+async fn connect(redis: &Redis) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(redis.url()).expect("a client");
+    client.get_multiplexed_async_connection().await.expect("a connection")
+}
+
+fn rerun() -> Form {
+    Form::default().file("a.png", &photo(1)).text("models", "ocr").text("rerun", "true")
+}
+
+#[tokio::test]
+async fn what_redis_missed_is_made_up_for_at_whichever_try_succeeds() {
+    let redis = Redis::start(&servers::scratch("missing-redis"), true).await.expect("Redis");
+    let (app, ines, path) = mirrored(&redis).await;
     let setting = sqlx::query_scalar::<_, String>("SELECT value FROM setting WHERE name = 'redis_epoch'");
     let setting = setting.fetch_one(app.ctx.db.pool()).await.expect("an epoch");
     let epoch = setting.split_once(' ').expect("a run and its epoch").1;
-    let (mut connection, _) = app.ctx.index.connect().await.expect("redis");
+    let other = Redis::start(&servers::scratch("gone-redis"), true).await.expect("Redis");
+    let mut gone = connect(&other).await;
+    drop(other);
     let pid = redis.pid().expect("a pid");
     signal(&pid, "STOP");
-    let rerun = Form::default().file("a.png", &photo(1)).text("models", "ocr").text("rerun", "true");
-    ines.upload(rerun).await.ok(202);
+    ines.upload(rerun()).await.ok(202);
     assert!(!app.ctx.index.is_live());
-    assert!(app.ctx.index.drop_missed(&mut connection, epoch).await.is_err(), "it still stands");
+    assert!(app.ctx.index.drop_missed(&mut gone, epoch).await.is_err(), "it is gone again");
     signal(&pid, "CONT");
     crate::support::until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
     assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
@@ -160,23 +182,17 @@ async fn what_redis_missed_is_made_up_for_at_whichever_try_succeeds() {
 #[tokio::test]
 async fn what_a_full_redis_refused_is_made_up_for() {
     let redis = Redis::start(&servers::scratch("full-redis"), true).await.expect("Redis");
-    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
-    let (worker, ines) = (app.worker("ocr").await, app.investigator("ines").await);
-    let path = format!("/predict/{}", md5_of(&photo(1)));
-    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
-    worker.succeed(&worker.claim(1).await[0]).await;
-    assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded", "and is mirrored for a day");
-    let client = redis::Client::open(redis.url()).expect("a client");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let (app, ines, path) = mirrored(&redis).await;
+    let mut connection = connect(&redis).await;
     let mut allow = async |bytes: u32| {
         let mut set = redis::cmd("CONFIG");
         set.arg("SET").arg("maxmemory").arg(bytes);
         set.query_async::<()>(&mut connection).await.expect("a limit");
     };
     allow(1).await;
-    let rerun = Form::default().file("a.png", &photo(1)).text("models", "ocr").text("rerun", "true");
-    ines.upload(rerun).await.ok(202);
+    ines.upload(rerun()).await.ok(202);
     assert!(app.ctx.index.is_live(), "it answers, if only with a refusal");
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded", "as it was");
     allow(0).await;
     app.ctx.index.make_up().await;
     assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
