@@ -2,7 +2,8 @@
 //! accounts, keys and stored images written straight into the database.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +18,7 @@ use darkroom::store::keys::NewKey;
 use darkroom::store::{accounts, keys, migrate};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::profile;
@@ -32,14 +34,18 @@ const START_WAIT: Duration = Duration::from_secs(30);
 pub struct Site {
     pub postgres: Postgres,
     pub redis: Redis,
-    pub folder: PathBuf,
+    /// Last, so that nothing writes to it any more when it is removed.
+    folder: TempDir,
 }
 
 impl Site {
     /// As an installation would set them for two cores and some memory; durability is as PostgreSQL comes.
     pub async fn start() -> anyhow::Result<Self> {
         let base = if process::is_root() { PathBuf::from("/var/tmp") } else { std::env::temp_dir() };
-        let folder = base.join(format!("darkroom-bench-{}", std::process::id()));
+        // PostgreSQL runs as another user, who must get through.
+        let permissions = std::fs::Permissions::from_mode(0o755);
+        let made = tempfile::Builder::new().prefix("darkroom-bench-").permissions(permissions).tempdir_in(base)?;
+        let folder = made.path();
         let mut settings = vec!["shared_buffers=1GB", "max_wal_size=16GB", "checkpoint_timeout=30min"];
         if profile::is_wanted() {
             settings.extend(profile::SETTINGS);
@@ -47,7 +53,11 @@ impl Site {
         let postgres = Postgres::start(&folder.join("postgres"), &settings, true).await?;
         let redis = Redis::start(&folder.join("redis"), true).await?;
         std::fs::write(folder.join("token-key"), TOKEN_KEY)?;
-        Ok(Self { postgres, redis, folder })
+        Ok(Self { postgres, redis, folder: made })
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A new database, empty but for what PostgreSQL puts there; answers its URL.
@@ -100,14 +110,14 @@ impl Site {
     /// Starts a server on an installation and waits until it says that it is ready.
     pub async fn serve(&self, on: &Installation) -> anyhow::Result<Server> {
         let started = Instant::now();
-        let log = std::fs::File::create(self.folder.join(format!("{}.log", on.name)))?;
+        let log = std::fs::File::create(self.folder().join(format!("{}.log", on.name)))?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_darkroom"))
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "info"])
             .env("DATABASE_URL", &on.url)
             .env("REDIS_URL", self.redis.url())
             .env("DARKROOM_NAMESPACE", &on.name)
-            .env("DARKROOM_DATA", self.folder.join(format!("data-{}", on.name)))
-            .env("DARKROOM_TOKEN_KEY_FILE", self.folder.join("token-key"))
+            .env("DARKROOM_DATA", self.folder().join(format!("data-{}", on.name)))
+            .env("DARKROOM_TOKEN_KEY_FILE", self.folder().join("token-key"))
             .stderr(Stdio::piped())
             .spawn()?;
         let mut lines = BufReader::new(child.stderr.take().context("no log")?).lines();

@@ -103,7 +103,7 @@ async fn upload(on: &Installation, server: &Server, photo: &mut Photo, photos: u
 
 fn bare_loop(site: &Site, photo: &mut Photo) -> anyhow::Result<f64> {
     let photos: Vec<Vec<u8>> = (0..PHOTOS).map(|_| photo.next().to_vec()).collect();
-    let folder = site.folder.join("bare");
+    let folder = site.folder().join("bare");
     std::fs::create_dir_all(&folder)?;
     let started = Instant::now();
     let store = |photos: &[Vec<u8>], thread: usize| {
