@@ -1,12 +1,14 @@
--- The truth of Darkroom. `job` is hot and narrow: queued and running rows only; the statement that ends
--- a job moves it to `job_archive`. Every constraint and index has a name, because the code reads them.
+-- The truth of Darkroom. `job` is hot and narrow: queued and running rows only; the statement that ends a job moves it to
+-- `job_archive` and tells `outcome`. Every constraint and index has a name, because the code reads them.
+-- Locks are taken in one order everywhere: queue, session, job, claim, outcome, each by key.
 
--- Time-ordered ids from the database's clock (RFC 9562, version 7, with 12 bits of sub-millisecond time).
+-- Ids ------------------------------------------------------------------------------------------------
+
+-- Time-ordered ids from the database's clock (RFC 9562, version 7, with 12 bits of sub-millisecond time). One expression
+-- without FROM, so that it is inlined: milliseconds × 4096 are the 48 bits of time and the 12 bits after them.
 CREATE FUNCTION uuid_v7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
-  SELECT (lpad(to_hex(us / 1000), 12, '0')
-          || '7' || lpad(to_hex((us % 1000) * 4096 / 1000), 3, '0')
-          || substr(replace(gen_random_uuid()::text, '-', ''), 17))::uuid
-  FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS us) AS clock
+  SELECT (overlay(lpad(to_hex(floor(extract(epoch FROM clock_timestamp()) * 4096000)::bigint), 15, '0') PLACING '7' FROM 13 FOR 0)
+          || substr(gen_random_uuid()::text, 20))::uuid
 $$;
 
 -- The smallest id that can be made at an instant: the bounds of the archive's partitions.
@@ -15,11 +17,14 @@ CREATE FUNCTION uuid_v7_floor(instant timestamptz) RETURNS uuid LANGUAGE sql IMM
           || '7000' || '8000000000000000')::uuid
 $$;
 
+-- When an id was made, to a quarter of a microsecond: a job's time of creation is in its id alone.
+CREATE FUNCTION uuid_v7_at(id uuid) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT to_timestamp((('x' || substr(id::text, 1, 8) || substr(id::text, 10, 4))::bit(48)::bigint * 4096
+                       + ('x' || substr(id::text, 16, 3))::bit(12)::integer) / 4096000.0)
+$$;
+
 CREATE TYPE job_state AS ENUM ('queued', 'running', 'succeeded', 'failed', 'cancelled');
 CREATE TYPE fail_reason AS ENUM ('rejected', 'exhausted', 'poisoned', 'expired');
-
--- One sequence orders every event, below 2^53 because Redis' Lua compares doubles.
-CREATE SEQUENCE job_event_id AS bigint MAXVALUE 9007199254740991;
 
 -- People -------------------------------------------------------------------------------------------
 
@@ -65,10 +70,13 @@ CREATE INDEX api_key_owner ON api_key (owner, id);
 
 -- Models and workers -------------------------------------------------------------------------------
 
-CREATE TABLE model (
-  name           text        CONSTRAINT model_pkey PRIMARY KEY
-                             CONSTRAINT model_name_form CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,63}$'),
-  owner          uuid        CONSTRAINT model_owner_fkey REFERENCES account,
+-- What workers claim from: the jobs of a model, or the runs of a dataset. One sequence of ids for both, so that none is
+-- taken for the other.
+CREATE TABLE queue (
+  id             integer     GENERATED ALWAYS AS IDENTITY CONSTRAINT queue_pkey PRIMARY KEY,
+  kind           text        NOT NULL DEFAULT 'model' CONSTRAINT queue_kind_known CHECK (kind IN ('model', 'dataset')),
+  name           text        NOT NULL CONSTRAINT queue_name_form CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,63}$'),
+  owner          uuid        CONSTRAINT queue_owner_fkey REFERENCES account,
   description    text        NOT NULL DEFAULT '',
   tags           text[]      NOT NULL DEFAULT '{}',
   labels         text[]      NOT NULL DEFAULT '{}',
@@ -76,36 +84,52 @@ CREATE TABLE model (
   last_version   text        NOT NULL,
   paused         boolean     NOT NULL DEFAULT false,
   -- How many of its jobs may run at once; null is without limit.
-  max_running    integer     CONSTRAINT model_max_running_range CHECK (max_running BETWEEN 1 AND 100000),
-  max_attempts   smallint    NOT NULL DEFAULT 5 CONSTRAINT model_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 100),
-  backoff_base_s real        NOT NULL DEFAULT 5 CONSTRAINT model_backoff_base_range CHECK (backoff_base_s BETWEEN 0 AND 3600),
-  backoff_cap_s  real        NOT NULL DEFAULT 600 CONSTRAINT model_backoff_cap_range CHECK (backoff_cap_s BETWEEN 0 AND 86400),
-  deadline_s     real        NOT NULL DEFAULT 600 CONSTRAINT model_deadline_range CHECK (deadline_s BETWEEN 1 AND 86400),
+  max_running    integer     CONSTRAINT queue_max_running_range CHECK (max_running BETWEEN 1 AND 100000),
+  max_attempts   smallint    NOT NULL DEFAULT 5 CONSTRAINT queue_max_attempts_range CHECK (max_attempts BETWEEN 1 AND 100),
+  backoff_base_s real        NOT NULL DEFAULT 5 CONSTRAINT queue_backoff_base_range CHECK (backoff_base_s BETWEEN 0 AND 3600),
+  backoff_cap_s  real        NOT NULL DEFAULT 600 CONSTRAINT queue_backoff_cap_range CHECK (backoff_cap_s BETWEEN 0 AND 86400),
+  -- No retry starts later than this after the first claim; null is without limit.
+  retry_budget_s real        CONSTRAINT queue_retry_budget_range CHECK (retry_budget_s BETWEEN 1 AND 2592000),
+  -- How long one attempt may take.
+  deadline_s     real        NOT NULL DEFAULT 600 CONSTRAINT queue_deadline_range CHECK (deadline_s BETWEEN 1 AND 86400),
   retired_at     timestamptz,
-  created_at     timestamptz NOT NULL DEFAULT clock_timestamp()
+  created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT queue_name_key UNIQUE (name, kind)
+);
+
+-- The versions that workers of a model have served; 0 is no version, and stands for "ended without success".
+CREATE TABLE model_version (
+  id       integer GENERATED ALWAYS AS IDENTITY CONSTRAINT model_version_pkey PRIMARY KEY,
+  queue_id integer NOT NULL CONSTRAINT model_version_queue_fkey REFERENCES queue,
+  name     text    NOT NULL,
+  CONSTRAINT model_version_name_key UNIQUE (queue_id, name)
 );
 
 CREATE TABLE worker_session (
-  id            uuid        CONSTRAINT worker_session_pkey PRIMARY KEY DEFAULT uuid_v7(),
-  key_id        text        NOT NULL CONSTRAINT worker_session_key_fkey REFERENCES api_key,
-  model         text        NOT NULL CONSTRAINT worker_session_model_fkey REFERENCES model,
-  version       text        NOT NULL,
-  instance      uuid        NOT NULL,
-  batch_max     integer     NOT NULL,
-  host          text,
-  sdk           text,
+  id             uuid        CONSTRAINT worker_session_pkey PRIMARY KEY DEFAULT uuid_v7(),
+  key_id         text        NOT NULL CONSTRAINT worker_session_key_fkey REFERENCES api_key,
+  queue_id       integer     NOT NULL CONSTRAINT worker_session_queue_fkey REFERENCES queue,
+  version_id     integer     NOT NULL CONSTRAINT worker_session_version_fkey REFERENCES model_version,
+  instance       uuid        NOT NULL,
+  batch_max      integer     NOT NULL,
+  host           text,
+  sdk            text,
   -- What its last beat listed: [{"id", "lease_no", "progress", "note"}].
-  holds         jsonb       NOT NULL DEFAULT '[]',
-  draining      boolean     NOT NULL DEFAULT false,
-  registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  beat_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-  alive_until   timestamptz NOT NULL,
-  ended_at      timestamptz,
-  end_reason    text        CONSTRAINT worker_session_end_known CHECK (end_reason IN ('left', 'lost')),
+  holds          jsonb       NOT NULL DEFAULT '[]',
+  draining       boolean     NOT NULL DEFAULT false,
+  -- The suspect that it runs; it gets nothing else meanwhile.
+  solo_job       uuid,
+  -- Until then it is given nothing before it is empty, so that a waiting suspect finds a session.
+  reserved_until timestamptz,
+  registered_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  beat_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+  alive_until    timestamptz NOT NULL,
+  ended_at       timestamptz,
+  end_reason     text        CONSTRAINT worker_session_end_known CHECK (end_reason IN ('left', 'lost')),
   CONSTRAINT worker_session_end_whole CHECK ((ended_at IS NULL) = (end_reason IS NULL))
 ) WITH (fillfactor = 70);
-CREATE UNIQUE INDEX worker_session_live ON worker_session (key_id, instance, model) WHERE ended_at IS NULL;
-CREATE INDEX worker_session_by_model ON worker_session (model) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX worker_session_live ON worker_session (key_id, instance, queue_id) WHERE ended_at IS NULL;
+CREATE INDEX worker_session_by_queue ON worker_session (queue_id) WHERE ended_at IS NULL;
 CREATE INDEX worker_session_ended ON worker_session (ended_at) WHERE ended_at IS NOT NULL;
 
 -- Images -------------------------------------------------------------------------------------------
@@ -139,111 +163,140 @@ CREATE INDEX upload_image ON upload (image_id);
 
 -- Jobs ---------------------------------------------------------------------------------------------
 
--- Canonical parameters (RFC 8785) by the SHA-256 of their text.
+-- Canonical parameters (RFC 8785) by the SHA-256 of their text. Looked up before they are inserted: ON CONFLICT burns ids.
 CREATE TABLE params (
-  hash bytea CONSTRAINT params_pkey PRIMARY KEY CONSTRAINT params_hash_size CHECK (octet_length(hash) = 32),
-  body jsonb NOT NULL
+  id   bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT params_pkey PRIMARY KEY,
+  hash bytea  NOT NULL CONSTRAINT params_hash_key UNIQUE CONSTRAINT params_hash_size CHECK (octet_length(hash) = 32),
+  body jsonb  NOT NULL
 );
 
+-- Live jobs. No index and no predicate contains a column that a claim changes (state, lease_no, attempt, session_id,
+-- claim_id, started_at, begun_at, version), so a claim is a HOT update; one transaction may claim whole pages, so more than
+-- half of each is left free. It refers to others without foreign keys, which would look each of them up again for every row:
+-- queues and params never go, the transaction that makes a job locks its images and its submission, and an image with live
+-- jobs cannot go (image_live_jobs).
 CREATE TABLE job (
-  id          uuid        CONSTRAINT job_pkey PRIMARY KEY DEFAULT uuid_v7(),
-  image_id    bigint      NOT NULL CONSTRAINT job_image_fkey REFERENCES image,
-  model       text        NOT NULL,
-  params_hash bytea       NOT NULL,
-  state       job_state   NOT NULL DEFAULT 'queued' CONSTRAINT job_live CHECK (state IN ('queued', 'running')),
-  priority    smallint    NOT NULL DEFAULT 0 CONSTRAINT job_priority_range CHECK (priority BETWEEN -100 AND 100),
-  run_at      timestamptz NOT NULL,
+  id            uuid        CONSTRAINT job_pkey PRIMARY KEY,
+  image_id      bigint      NOT NULL,
+  params_id     bigint      NOT NULL,
+  run_at        timestamptz NOT NULL,
   -- A step of priority is worth ten minutes of waiting, so nothing starves.
-  rank        bigint      NOT NULL GENERATED ALWAYS AS
-              ((extract(epoch FROM run_at AT TIME ZONE 'UTC') * 1000)::bigint - priority * 600000::bigint) STORED,
-  due         boolean     NOT NULL,
-  finish_by   timestamptz NOT NULL,
-  attempt     smallint    NOT NULL DEFAULT 0,
-  deaths      smallint    NOT NULL DEFAULT 0,
-  lease_no    bigint      NOT NULL DEFAULT 0,
-  session_id  uuid,
-  claim_id    uuid,
-  started_at  timestamptz,
-  deadline_at timestamptz,
-  -- Its newest event: the version of everything that mirrors this row.
-  event_id    bigint      NOT NULL,
-  retry_of    uuid,
-  created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  rank          bigint      NOT NULL GENERATED ALWAYS AS
+                ((date_part('epoch', run_at AT TIME ZONE 'UTC') * 1000)::bigint - priority * 600000::bigint) STORED,
+  finish_by     timestamptz NOT NULL,
+  queue_id      integer     NOT NULL,
+  lease_no      integer     NOT NULL DEFAULT 0,
+  -- +1 with each transition: orders whatever mirrors this row.
+  version       integer     NOT NULL DEFAULT 1,
+  state         job_state   NOT NULL DEFAULT 'queued' CONSTRAINT job_live CHECK (state IN ('queued', 'running')),
+  priority      smallint    NOT NULL DEFAULT 0 CONSTRAINT job_priority_range CHECK (priority BETWEEN -100 AND 100),
+  attempt       smallint    NOT NULL DEFAULT 0,
+  deaths        smallint    NOT NULL DEFAULT 0,
+  -- Its time has come: set at insert or by the due pass.
+  due           boolean     NOT NULL,
+  -- Its worker died: it is claimed next by a session that holds nothing, and alone.
+  suspect       boolean     NOT NULL DEFAULT false,
+  -- The submission that made it, and whose that is.
+  submission_id uuid        NOT NULL,
+  account_id    uuid        NOT NULL,
+  -- The ended job that it tries again.
+  retry_of      uuid,
+  -- The claim that it runs under.
+  session_id    uuid,
+  claim_id      uuid,
+  started_at    timestamptz,
+  -- Its first claim, from which the retry budget counts.
+  begun_at      timestamptz,
   -- Live jobs only are in this table, so this index is the single flight.
-  CONSTRAINT job_single_flight UNIQUE (image_id, model, params_hash),
+  CONSTRAINT job_single_flight UNIQUE (image_id, queue_id, params_id),
   CONSTRAINT job_running_whole CHECK ((state = 'running') = (session_id IS NOT NULL)
-                                  AND (state = 'running') = (deadline_at IS NOT NULL))
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+                                  AND (state = 'running') = (claim_id IS NOT NULL)
+                                  AND (state = 'running') = (started_at IS NOT NULL))
+) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
--- Serves the fallback claim (due, by rank) and the counts of a model's queue.
-CREATE INDEX job_ready ON job (model, due, rank, id) WHERE state = 'queued';
-CREATE INDEX job_later ON job (run_at) WHERE state = 'queued' AND NOT due;
-CREATE INDEX job_finish_by ON job (finish_by) WHERE state = 'queued';
-CREATE INDEX job_session ON job (session_id) WHERE state = 'running';
+-- The fallback claim walks it by rank and passes over what runs.
+CREATE INDEX job_ready ON job (queue_id, rank, id) WHERE due AND NOT suspect;
+CREATE INDEX job_suspect ON job (queue_id, rank, id) WHERE suspect;
+CREATE INDEX job_later ON job (run_at) WHERE NOT due;
+-- For those that are to expire soon after they may run; the sweep finds the others, and no claim takes what is late.
+CREATE INDEX job_finish_by ON job (finish_by) WHERE finish_by - run_at < interval '1 day';
+
+-- One row per open claim; its jobs are written once. What is open is what `job` says: `open` only tells when the row may go.
+CREATE TABLE claim (
+  session_id  uuid        NOT NULL,
+  claim_id    uuid        NOT NULL,
+  queue_id    integer     NOT NULL,
+  -- When its jobs were handed out, and, sent again, handed out again.
+  at          timestamptz NOT NULL,
+  -- Until then its jobs' attempts must be over.
+  deadline_at timestamptz NOT NULL,
+  -- How many of its jobs still run under it. A claim that holds jobs is not taken over: the statement that tries sets −1.
+  open        integer     NOT NULL CONSTRAINT claim_open_range CHECK (open >= 0),
+  jobs        uuid[]      NOT NULL,
+  CONSTRAINT claim_pkey PRIMARY KEY (session_id, claim_id)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
 -- Ended jobs; a row here never changes.
 CREATE TABLE job_archive (
-  id          uuid        NOT NULL,
-  image_id    bigint      NOT NULL,
-  model       text        NOT NULL,
-  params_hash bytea       NOT NULL,
-  state       job_state   NOT NULL CONSTRAINT job_archive_ended CHECK (state IN ('succeeded', 'failed', 'cancelled')),
-  reason      fail_reason CONSTRAINT job_archive_reason CHECK ((state = 'failed') = (reason IS NOT NULL)),
-  priority    smallint    NOT NULL,
-  run_at      timestamptz NOT NULL,
-  finish_by   timestamptz NOT NULL,
-  attempt     smallint    NOT NULL,
-  deaths      smallint    NOT NULL,
-  lease_no    bigint      NOT NULL,
-  -- The session whose completion ended it; null when the service did.
-  session_id  uuid,
-  version     text,
-  duration_s  real,
-  started_at  timestamptz,
-  event_id    bigint      NOT NULL,
-  retry_of    uuid,
-  created_at  timestamptz NOT NULL,
-  finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  id            uuid        NOT NULL,
+  image_id      bigint      NOT NULL,
+  params_id     bigint      NOT NULL,
+  run_at        timestamptz NOT NULL,
+  finish_by     timestamptz NOT NULL,
+  started_at    timestamptz,
+  finished_at   timestamptz NOT NULL,
+  queue_id      integer     NOT NULL,
+  lease_no      integer     NOT NULL,
+  version       integer     NOT NULL,
+  -- The version of the model that made the result; 0 when there is none.
+  version_id    integer     NOT NULL,
+  state         job_state   NOT NULL CONSTRAINT job_archive_ended CHECK (state IN ('succeeded', 'failed', 'cancelled')),
+  reason        fail_reason CONSTRAINT job_archive_reason CHECK ((state = 'failed') = (reason IS NOT NULL)),
+  duration_s    real,
+  priority      smallint    NOT NULL,
+  attempt       smallint    NOT NULL,
+  deaths        smallint    NOT NULL,
+  submission_id uuid        NOT NULL,
+  account_id    uuid        NOT NULL,
+  retry_of      uuid,
+  -- The session whose completion ended it, and its key; null when the service or a person did.
+  session_id    uuid,
+  key_id        text,
   CONSTRAINT job_archive_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE TABLE job_archive_default PARTITION OF job_archive DEFAULT;
 
--- The newest (greatest id) ended job of an image and model, and its newest success: what look-ups read.
-CREATE TABLE image_model (
-  image_id            bigint      NOT NULL CONSTRAINT image_model_image_fkey REFERENCES image ON DELETE CASCADE,
-  model               text        NOT NULL,
-  job_id              uuid        NOT NULL,
-  state               job_state   NOT NULL,
-  reason              fail_reason,
-  attempt             smallint    NOT NULL,
-  error               jsonb,
-  event_id            bigint      NOT NULL,
-  created_at          timestamptz NOT NULL,
-  started_at          timestamptz,
-  finished_at         timestamptz NOT NULL,
-  success_job         uuid,
-  success_params_hash bytea,
-  success_version     text,
-  CONSTRAINT image_model_pkey PRIMARY KEY (image_id, model)
-) WITH (fillfactor = 80);
-
--- What a version of a model said of an image with given params; a rerun replaces the row.
-CREATE TABLE result (
-  image_id    bigint      NOT NULL CONSTRAINT result_image_fkey REFERENCES image ON DELETE CASCADE,
-  model       text        NOT NULL,
-  params_hash bytea       NOT NULL,
-  version     text        NOT NULL,
-  job_id      uuid        NOT NULL,
-  document    jsonb       NOT NULL,
+-- What a version of a model said of an image with given params, and, at version 0, the newest job that ended without
+-- success: cache, result and newest state in one. The newest job of an image and model is that with the greatest id among
+-- its rows here; the newest success the same where version_id > 0.
+CREATE TABLE outcome (
+  image_id    bigint      NOT NULL,
+  params_id   bigint      NOT NULL,
+  started_at  timestamptz,
   finished_at timestamptz NOT NULL,
-  CONSTRAINT result_pkey PRIMARY KEY (image_id, model, params_hash, version)
-);
+  queue_id    integer     NOT NULL,
+  version_id  integer     NOT NULL,
+  job_version integer     NOT NULL,
+  state       job_state   NOT NULL CONSTRAINT outcome_success CHECK ((state = 'succeeded') = (version_id > 0)),
+  reason      fail_reason,
+  attempt     smallint    NOT NULL,
+  job_id      uuid        NOT NULL,
+  -- {"type", "message"} of a failure.
+  error       jsonb,
+  document    jsonb       CONSTRAINT outcome_document CHECK ((state = 'succeeded') = (document IS NOT NULL)),
+  CONSTRAINT outcome_pkey PRIMARY KEY (image_id, queue_id, params_id, version_id)
+) WITH (fillfactor = 90);
+-- For retention. Outcomes are written in order of time but for reruns, so a block range serves at next to no cost.
+CREATE INDEX outcome_age ON outcome USING brin (finished_at);
 
 -- Tries that ended without success. A success is in the archive.
 CREATE TABLE attempt (
   job_id        uuid        NOT NULL,
-  lease_no      bigint      NOT NULL,
+  lease_no      integer     NOT NULL,
   attempt       smallint    NOT NULL,
+  -- The job's version when the try ended.
+  version       integer     NOT NULL,
   session_id    uuid        NOT NULL,
   outcome       text        NOT NULL CONSTRAINT attempt_outcome_known
                             CHECK (outcome IN ('retry', 'rejected', 'released', 'lost', 'deadline', 'cancelled')),
@@ -251,7 +304,7 @@ CREATE TABLE attempt (
   error_message text,
   traceback     text,
   started_at    timestamptz NOT NULL,
-  ended_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  ended_at      timestamptz NOT NULL,
   CONSTRAINT attempt_pkey PRIMARY KEY (job_id, lease_no)
 );
 
@@ -263,43 +316,133 @@ CREATE TABLE submission (
   created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX submission_of_account ON submission (account_id, created_at DESC, id DESC);
+CREATE INDEX submission_age ON submission USING brin (created_at);
 
--- Who waits for which job, or was answered by it.
+-- Who waits for which job, or was answered by it. Written under the lock of its submission, which holds the rest in place.
 CREATE TABLE request (
-  submission_id uuid    NOT NULL CONSTRAINT request_submission_fkey REFERENCES submission,
-  image_id      bigint  NOT NULL CONSTRAINT request_image_fkey REFERENCES image ON DELETE CASCADE,
-  model         text    NOT NULL,
-  params_hash   bytea   NOT NULL,
-  job_id        uuid    NOT NULL,
-  account_id    uuid    NOT NULL CONSTRAINT request_account_fkey REFERENCES account,
+  submission_id uuid        NOT NULL,
+  image_id      bigint      NOT NULL,
+  params_id     bigint      NOT NULL,
+  queue_id      integer     NOT NULL,
+  -- How its job ended, kept when the archive lets the job go.
+  state         job_state,
+  job_id        uuid        NOT NULL,
   withdrawn_at  timestamptz,
-  CONSTRAINT request_pkey PRIMARY KEY (submission_id, image_id, model, params_hash)
+  CONSTRAINT request_pkey PRIMARY KEY (submission_id, image_id, queue_id, params_id)
 );
+-- For cancelling: who else waits.
 CREATE INDEX request_job ON request (job_id);
+-- For retention and erasure. New images come in order of their ids, so a block range serves at next to no cost.
+CREATE INDEX request_image ON request USING brin (image_id int8_minmax_multi_ops) WITH (pages_per_range = 16);
+
+-- What goes with an image, and what keeps it.
+CREATE FUNCTION forget_images() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM job WHERE image_id IN (SELECT id FROM gone)) THEN
+    RAISE EXCEPTION 'an image with live jobs cannot go' USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'image_live_jobs';
+  END IF;
+  DELETE FROM request WHERE image_id IN (SELECT id FROM gone);
+  DELETE FROM outcome WHERE image_id IN (SELECT id FROM gone);
+  RETURN NULL;
+END
+$$;
+CREATE TRIGGER image_forgotten AFTER DELETE ON image REFERENCING OLD TABLE AS gone
+  FOR EACH STATEMENT EXECUTE FUNCTION forget_images();
 
 -- Audit --------------------------------------------------------------------------------------------
 
--- One row per transition and administrative act, by the statement that made it: ids, codes and numbers
--- only, so that erasing an image never touches it.
+-- Exceptional transitions and administrative acts, by the statement that made them: ids, codes and numbers only, so that
+-- erasing an image never touches it. Plain transitions (created, claimed, succeeded) are told by `audit_events` from the
+-- rows that they leave.
 CREATE TABLE job_event (
-  id            bigint      NOT NULL DEFAULT nextval('job_event_id'),
   at            timestamptz NOT NULL DEFAULT clock_timestamp(),
-  code          text        NOT NULL CONSTRAINT job_event_code_form CHECK (code ~ '^[a-z0-9_]{1,40}$'),
+  -- When the jobs were handed out before, for `reclaimed`.
+  former_at     timestamptz,
+  queue_id      integer,
+  -- The job's version after it.
+  version       integer,
+  lease_no      integer,
+  attempt       smallint,
   job_id        uuid,
   submission_id uuid,
   -- The user who acted.
   account_id    uuid,
+  session_id    uuid,
+  code          text        NOT NULL,
+  key_id        text,
   -- The account, or image, acted upon.
   subject_id    text,
-  key_id        text,
-  session_id    uuid,
-  model         text,
-  lease_no      bigint,
-  attempt       smallint,
   reason        text
 ) PARTITION BY RANGE (at);
 CREATE TABLE job_event_default PARTITION OF job_event DEFAULT;
-CREATE INDEX job_event_job ON job_event (job_id, id);
+CREATE INDEX job_event_job ON job_event (job_id);
+
+CREATE VIEW audit_jobs AS
+  SELECT j.id, encode(i.md5, 'hex') AS md5, q.name AS model, j.state::text AS state, NULL::text AS reason, j.priority,
+         j.attempt, j.deaths, j.lease_no::bigint AS lease_no, j.session_id AS worker, v.name AS version, s.key_id,
+         uuid_v7_at(j.id) AS created_at, j.run_at, j.started_at, NULL::timestamptz AS finished_at, j.finish_by,
+         NULL::real AS duration_s, j.retry_of
+  FROM job AS j
+  JOIN queue AS q ON q.id = j.queue_id
+  LEFT JOIN image AS i ON i.id = j.image_id
+  LEFT JOIN worker_session AS s ON s.id = j.session_id
+  LEFT JOIN model_version AS v ON v.id = s.version_id
+  UNION ALL
+  SELECT a.id, encode(i.md5, 'hex'), q.name, a.state::text, a.reason::text, a.priority,
+         a.attempt, a.deaths, a.lease_no, a.session_id, v.name, a.key_id,
+         uuid_v7_at(a.id), a.run_at, a.started_at, a.finished_at, a.finish_by,
+         a.duration_s, a.retry_of
+  FROM job_archive AS a
+  JOIN queue AS q ON q.id = a.queue_id
+  LEFT JOIN image AS i ON i.id = a.image_id
+  LEFT JOIN model_version AS v ON v.id = a.version_id;
+COMMENT ON VIEW audit_jobs IS 'Every job, live and ended: its image by MD5, model, state, tries, worker, key and times.';
+
+CREATE VIEW audit_events AS
+  SELECT to_char(e.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || coalesce('-' || e.job_id || '-' || lpad(e.version::text, 10, '0'), '') AS id,
+         e.at, e.code, e.job_id, e.submission_id, e.account_id, a.name AS account, e.subject_id, e.key_id, e.session_id AS worker,
+         q.name AS model, e.lease_no::bigint AS lease_no, e.attempt, e.reason
+  FROM (
+    SELECT at, code, job_id, submission_id, account_id, subject_id, key_id, session_id, queue_id, lease_no, attempt, version, reason
+    FROM job_event
+    UNION ALL
+    -- Every job was made once.
+    SELECT uuid_v7_at(id), 'created', id, submission_id, account_id, NULL, NULL, NULL, queue_id, NULL, NULL, 1, NULL FROM job
+    UNION ALL
+    SELECT uuid_v7_at(id), 'created', id, submission_id, account_id, NULL, NULL, NULL, queue_id, NULL, NULL, 1, NULL FROM job_archive
+    UNION ALL
+    -- A lease began with a claim, unless it was handed out again; what it led to says when it began.
+    SELECT c.started_at, 'claimed', c.job_id, NULL, NULL, NULL, s.key_id, c.session_id, c.queue_id, c.lease_no, c.attempt, c.version, NULL
+    FROM (
+      SELECT id AS job_id, session_id, queue_id, started_at, lease_no, attempt, version FROM job WHERE state = 'running'
+      UNION ALL
+      SELECT id, session_id, queue_id, started_at, lease_no, attempt, version - 1 FROM job_archive WHERE state = 'succeeded'
+      UNION ALL
+      SELECT t.job_id, t.session_id, s.queue_id, t.started_at, t.lease_no, t.attempt, t.version - 1
+      FROM attempt AS t JOIN worker_session AS s ON s.id = t.session_id
+    ) AS c
+    LEFT JOIN worker_session AS s ON s.id = c.session_id
+    WHERE NOT EXISTS (SELECT FROM job_event AS r WHERE r.job_id = c.job_id AND r.code = 'reclaimed' AND r.lease_no = c.lease_no)
+    UNION ALL
+    SELECT r.former_at, 'claimed', r.job_id, NULL, NULL, NULL, r.key_id, r.session_id, r.queue_id, r.lease_no - 1, r.attempt, r.version - 1, NULL
+    FROM job_event AS r
+    WHERE r.code = 'reclaimed'
+      AND NOT EXISTS (SELECT FROM job_event AS b WHERE b.job_id = r.job_id AND b.code = 'reclaimed' AND b.lease_no = r.lease_no - 1)
+    UNION ALL
+    SELECT finished_at, 'succeeded', id, NULL, NULL, NULL, key_id, session_id, queue_id, lease_no, attempt, version, NULL
+    FROM job_archive WHERE state = 'succeeded'
+  ) AS e
+  LEFT JOIN account AS a ON a.id = e.account_id
+  LEFT JOIN queue AS q ON q.id = e.queue_id;
+COMMENT ON VIEW audit_events IS 'Every transition and administrative act in order of id: who did what to which job, account, key or model.';
+
+CREATE VIEW audit_keys AS
+  SELECT k.id, k.service, k.models, a.name AS owner, k.trusted, k.detail, k.created_at, k.expires_at, k.disabled_at,
+         k.last_used_at,
+         (SELECT count(*) FROM worker_session AS s WHERE s.key_id = k.id AND s.ended_at IS NULL) AS live_workers
+  FROM api_key AS k
+  LEFT JOIN account AS a ON a.id = k.owner;
+COMMENT ON VIEW audit_keys IS 'Every API key without its secret: service type, scope, owner, life and live workers.';
 
 -- Housekeeping -------------------------------------------------------------------------------------
 
@@ -313,34 +456,64 @@ CREATE TABLE tick (
   last_at timestamptz NOT NULL
 );
 
--- Makes the daily partitions of the archive and the events from today to `days_ahead` days on, only what
--- is missing. Rows that fell into a DEFAULT partition are moved first, or the ATTACH would fail for ever.
-CREATE FUNCTION make_partitions(days_ahead integer) RETURNS integer LANGUAGE plpgsql AS $$
+-- Makes one partition, of a month from its first day on, unless it is there. Rows that fell into the DEFAULT partition are
+-- moved first, or the ATTACH would fail for ever.
+CREATE FUNCTION make_partition(parent text, month timestamp, key text, lower text, upper text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-  day  date;
-  name text;
-  made integer := 0;
+  name text := parent || '_' || to_char(month, 'YYYYMM');
 BEGIN
-  FOR day IN SELECT generate_series(0, days_ahead) + (clock_timestamp() AT TIME ZONE 'UTC')::date LOOP
-    name := 'job_archive_' || to_char(day, 'YYYYMMDD');
-    IF to_regclass(name) IS NULL THEN
-      EXECUTE format('CREATE TABLE %I (LIKE job_archive INCLUDING ALL)', name);
-      EXECUTE format('WITH moved AS (DELETE FROM job_archive_default WHERE id >= %L AND id < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',
-                     uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC'), uuid_v7_floor((day + 1)::timestamp AT TIME ZONE 'UTC'), name);
-      EXECUTE format('ALTER TABLE job_archive ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-                     name, uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC'), uuid_v7_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
-      made := made + 1;
-    END IF;
-    name := 'job_event_' || to_char(day, 'YYYYMMDD');
-    IF to_regclass(name) IS NULL THEN
-      EXECUTE format('CREATE TABLE %I (LIKE job_event INCLUDING ALL)', name);
-      EXECUTE format('WITH moved AS (DELETE FROM job_event_default WHERE at >= %L AND at < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',
-                     day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC', name);
-      EXECUTE format('ALTER TABLE job_event ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-                     name, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
-      made := made + 1;
-    END IF;
+  IF to_regclass(name) IS NOT NULL THEN
+    RETURN false;
+  END IF;
+  EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, parent);
+  EXECUTE format('WITH moved AS (DELETE FROM %I WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',
+                 parent || '_default', key, lower, key, upper, name);
+  EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, name, lower, upper);
+  RETURN true;
+END
+$$;
+
+-- Makes the monthly partitions of the archive and the events from this month to `months_ahead` months on, only what is
+-- missing; answers how many. Months, because a statement that cannot prune locks every partition.
+CREATE FUNCTION make_partitions(months_ahead integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  first   timestamp;
+  lower   timestamptz;
+  upper   timestamptz;
+  made    integer := 0;
+BEGIN
+  SET LOCAL lock_timeout = '1s';
+  FOR first IN SELECT generate_series(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC'),
+                                      date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + months_ahead * interval '1 month',
+                                      interval '1 month') LOOP
+    lower := first AT TIME ZONE 'UTC';
+    upper := (first + interval '1 month') AT TIME ZONE 'UTC';
+    made := made + make_partition('job_archive', first, 'id', uuid_v7_floor(lower)::text, uuid_v7_floor(upper)::text)::integer
+                 + make_partition('job_event', first, 'at', lower::text, upper::text)::integer;
   END LOOP;
   RETURN made;
+END
+$$;
+
+-- Up to when history may go that is kept for `keep`: never anything that a live job needs, however old it is.
+CREATE FUNCTION history_horizon(keep interval) RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+  SELECT least(clock_timestamp() - keep, (SELECT uuid_v7_at(id) FROM job ORDER BY id LIMIT 1))
+$$;
+
+-- The monthly partitions of `job_archive` or `job_event` that end before an instant, oldest first.
+CREATE FUNCTION old_partitions(parent text, horizon timestamptz) RETURNS SETOF text LANGUAGE sql STABLE AS $$
+  SELECT c.relname::text
+  FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+  WHERE i.inhparent = parent::regclass AND c.relname ~ '_[0-9]{6}$'
+    AND (to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month') AT TIME ZONE 'UTC' <= horizon
+  ORDER BY c.relname
+$$;
+
+-- Drops one partition, unless a lock that it needs is not free within a moment: traffic must not queue up behind it.
+CREATE FUNCTION drop_partition(parent text, name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  SET LOCAL lock_timeout = '200ms';
+  EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, name);
+  EXECUTE format('DROP TABLE %I', name);
 END
 $$;

@@ -1,0 +1,34 @@
+-- Attaches to the live jobs among the wanted: attaching only makes a job sooner, more urgent and longer-lived.
+-- $1 images, $2 queues and $3 params that are wanted, free of repeats; for each $4 its priority, $5 the instant before which
+-- it is not to run or null, $6 the seconds after which it expires, $7 the submission and $8 the account that ask; $9 their number.
+WITH wanted AS (
+  SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::smallint[], $5::timestamptz[], $6::float8[], $7::uuid[], $8::uuid[])
+    WITH ORDINALITY AS w (image_id, queue_id, params_id, priority, not_before, finish_within_s, submission_id, account_id, place)
+  LIMIT $9
+), live AS MATERIALIZED (
+  -- Jobs are locked in order of id, as everywhere. One that ends while its lock is waited for is not live.
+  SELECT j.id, j.state, j.version, j.rank, j.due, j.suspect, w.place, w.submission_id, w.account_id, j.queue_id,
+         greatest(j.priority, w.priority) AS priority,
+         -- A job that runs, or waits out a back-off after a failure or a death, keeps its time.
+         CASE WHEN j.state = 'queued' AND j.attempt = 0 AND j.deaths = 0
+              THEN least(j.run_at, greatest(w.not_before, now.at)) ELSE j.run_at END AS run_at,
+         greatest(j.finish_by, greatest(w.not_before, now.at) + interval '1 s' * w.finish_within_s) AS finish_by, now.at,
+         j.priority AS old_priority, j.run_at AS old_run_at, j.finish_by AS old_finish_by
+  FROM (SELECT clock_timestamp() AS at) AS now, wanted AS w
+  JOIN job AS j ON j.image_id = w.image_id AND j.queue_id = w.queue_id AND j.params_id = w.params_id
+  ORDER BY j.id FOR NO KEY UPDATE OF j
+), changed AS (
+  -- What asks for nothing more writes nothing. A minute of life is not worth a row.
+  UPDATE job AS j SET priority = l.priority, run_at = l.run_at, finish_by = l.finish_by, due = l.due OR l.run_at <= l.at,
+                      version = j.version + 1
+  FROM live AS l
+  WHERE j.id = l.id AND (l.priority > l.old_priority OR l.run_at < l.old_run_at OR l.finish_by > l.old_finish_by + interval '1 minute')
+  RETURNING j.id, j.rank, j.due, j.version
+), told AS (
+  INSERT INTO job_event (at, code, job_id, version, queue_id, submission_id, account_id)
+  SELECT l.at, 'attached', l.id, coalesce(c.version, l.version), l.queue_id, l.submission_id, l.account_id
+  FROM live AS l LEFT JOIN changed AS c ON c.id = l.id
+)
+SELECT l.place, l.id, l.state::text AS state, coalesce(c.version, l.version) AS version, coalesce(c.rank, l.rank) AS rank,
+       coalesce(c.due, l.due) AS due, l.suspect
+FROM live AS l LEFT JOIN changed AS c ON c.id = l.id

@@ -1,0 +1,37 @@
+-- Claims, for each of several claims, those of its hinted jobs that are still to be had.
+-- $1 jobs, in order of id, with $2 the session and $3 the claim that each is for; $4 their number.
+WITH hint AS (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (job_id, session_id, claim_id) LIMIT $4
+), live AS MATERIALIZED (
+  -- The sessions' rows are locked, all before any job's, so that no suspect slips in beside a claim. `end_reason` is no part
+  -- of an index: a session is found by its id, not among all that live.
+  SELECT s.id, s.queue_id, q.deadline_s
+  FROM (SELECT DISTINCT session_id FROM hint) AS h
+  JOIN worker_session AS s ON s.id = h.session_id
+  JOIN queue AS q ON q.id = s.queue_id
+  WHERE s.end_reason IS NULL AND s.solo_job IS NULL AND NOT q.paused AND q.max_running IS NULL AND q.retired_at IS NULL
+  ORDER BY s.id FOR SHARE OF s
+), candidate AS MATERIALIZED (
+  -- A hint proposes, this decides; a job that somebody else is busy with stays in line.
+  SELECT j.id, h.session_id, h.claim_id, l.deadline_s, now.at
+  FROM (SELECT clock_timestamp() AS at) AS now, hint AS h
+  JOIN live AS l ON l.id = h.session_id
+  JOIN job AS j ON j.id = h.job_id
+  WHERE j.state = 'queued' AND j.queue_id = l.queue_id AND NOT j.suspect AND j.run_at <= now.at AND j.finish_by > now.at
+  ORDER BY j.id FOR NO KEY UPDATE OF j SKIP LOCKED
+), taken AS (
+  UPDATE job AS j SET state = 'running', lease_no = j.lease_no + 1, attempt = j.attempt + 1, version = j.version + 1,
+                      session_id = c.session_id, claim_id = c.claim_id, started_at = c.at, begun_at = coalesce(j.begun_at, c.at)
+  FROM candidate AS c WHERE j.id = c.id
+  RETURNING j.id, j.image_id, j.queue_id, j.params_id, j.lease_no, j.attempt, j.version, j.rank, j.session_id, j.claim_id, c.deadline_s, c.at
+), opened AS (
+  -- A claim that is sent again while it holds jobs is another statement's: −1 breaks claim_open_range, and nothing is taken.
+  INSERT INTO claim AS o (session_id, claim_id, queue_id, at, deadline_at, open, jobs)
+  SELECT session_id, claim_id, min(queue_id), min(at), min(at) + interval '1 s' * min(deadline_s), count(*), array_agg(id)
+  FROM taken GROUP BY session_id, claim_id ORDER BY session_id, claim_id
+  ON CONFLICT ON CONSTRAINT claim_pkey DO UPDATE SET
+    at = excluded.at, deadline_at = excluded.deadline_at, jobs = excluded.jobs,
+    open = CASE WHEN o.open = 0 THEN excluded.open ELSE -1 END
+)
+SELECT session_id, claim_id, id, image_id, queue_id, params_id, lease_no, attempt, version, deadline_s::float8 AS deadline_s
+FROM taken ORDER BY rank, id

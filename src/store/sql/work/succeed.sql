@@ -1,0 +1,40 @@
+-- Ends the jobs whose leases these sessions hold with their results: what most completions are. Passes over suspects and
+-- over whatever the fence (job, lease_no, session of the calling key, running) does not let through.
+-- $1 jobs, in order of id, each once, with $2 the session and $3 the key that call, $4 the lease, $5 the result, $6 how long
+-- the model worked in seconds; $7 their number; $8 seconds: sessions that would live less long are overdue for a sign of life.
+WITH item AS (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::real[])
+    AS t (id, session_id, key_id, lease_no, document, duration_s)
+  LIMIT $7
+), gone AS (
+  -- One by one in the order given, each found by its id alone: the order of locks.
+  DELETE FROM job AS j USING item AS t, worker_session AS s
+  WHERE j.id = t.id AND j.lease_no = t.lease_no AND j.session_id = t.session_id AND j.state = 'running' AND NOT j.suspect
+    AND s.id = t.session_id AND s.key_id = t.key_id
+  RETURNING j.id, j.image_id, j.params_id, j.run_at, j.finish_by, j.started_at, j.queue_id, j.lease_no, j.version + 1 AS version,
+            j.priority, j.attempt, j.deaths, j.submission_id, j.account_id, j.retry_of, j.session_id, j.claim_id, s.key_id,
+            s.version_id, s.alive_until, t.document, t.duration_s
+), ended AS MATERIALIZED (
+  SELECT g.*, now.at FROM gone AS g, (SELECT clock_timestamp() AS at) AS now
+), counted AS (
+  UPDATE claim AS c SET open = c.open - n.jobs
+  FROM (SELECT session_id, claim_id, count(*) AS jobs FROM ended GROUP BY session_id, claim_id ORDER BY session_id, claim_id) AS n
+  WHERE c.session_id = n.session_id AND c.claim_id = n.claim_id
+), archived AS (
+  INSERT INTO job_archive (id, image_id, params_id, run_at, finish_by, started_at, finished_at, queue_id, lease_no, version, version_id,
+                           state, duration_s, priority, attempt, deaths, submission_id, account_id, retry_of, session_id, key_id)
+  SELECT id, image_id, params_id, run_at, finish_by, started_at, at, queue_id, lease_no, version, version_id,
+         'succeeded', duration_s, priority, attempt, deaths, submission_id, account_id, retry_of, session_id, key_id
+  FROM ended
+), kept AS (
+  -- One row per key: of two jobs of one key that end together the newer counts. A live job is unique by key, so two are
+  -- here only when a worker of another version holds one of them.
+  INSERT INTO outcome AS o (image_id, params_id, started_at, finished_at, queue_id, version_id, job_version, state, attempt, job_id, document)
+  SELECT image_id, params_id, started_at, at, queue_id, version_id, version, 'succeeded', attempt, id, document::jsonb
+  FROM ended ORDER BY image_id, queue_id, params_id, version_id
+  ON CONFLICT ON CONSTRAINT outcome_pkey DO UPDATE SET
+    job_id = excluded.job_id, job_version = excluded.job_version, attempt = excluded.attempt, started_at = excluded.started_at,
+    finished_at = excluded.finished_at, document = excluded.document
+  WHERE excluded.job_id > o.job_id
+)
+SELECT id, image_id, queue_id, lease_no, version, session_id, alive_until < at + interval '1 s' * $8 AS overdue FROM ended
