@@ -3,65 +3,65 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, Row};
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
+
+use super::work::Holder;
+
+/// A sign of life moves `alive_until` only when it is behind by more than this share of a lease: a busy worker gives many
+/// in a second, and every one that is written leaves a dead row.
+const COALESCED: f64 = 0.05;
+
+/// A session that would live less than so many seconds is overdue for a sign of life.
+pub fn overdue_s(lease_s: f64) -> f64 {
+    lease_s * (1.0 - COALESCED)
+}
 
 /// What a microservice says of itself when it registers.
 #[derive(Debug, Clone)]
 pub struct NewSession<'a> {
     pub key_id: &'a str,
-    pub model: &'a str,
-    pub version: &'a str,
+    pub queue_id: i32,
+    pub version_id: i32,
     pub instance: Uuid,
     pub batch_max: i32,
     pub host: Option<&'a str>,
     pub sdk: Option<&'a str>,
 }
 
-/// Opens a session, or prolongs the live one of the same key, instance and model; answers its id and whether
-/// it is new.
+/// Opens a session, or prolongs the live one of the same key, instance and model; answers its id and whether it is new.
 pub async fn register(db: &mut PgConnection, new: &NewSession<'_>, lease_s: f64) -> sqlx::Result<(Uuid, bool)> {
     // A session past its time but not yet given up is given up here, or its jobs would hang on the new one.
     sqlx::query(
-        "UPDATE worker_session SET ended_at = clock_timestamp(), end_reason = 'lost'
-         WHERE key_id = $1 AND instance = $2 AND model = $3 AND ended_at IS NULL AND alive_until <= clock_timestamp()",
+        "WITH made AS (
+           UPDATE worker_session SET ended_at = clock_timestamp(), end_reason = 'lost'
+           WHERE key_id = $1 AND instance = $2 AND queue_id = $3 AND ended_at IS NULL AND alive_until <= clock_timestamp()
+           RETURNING id, key_id, queue_id
+         )
+         INSERT INTO job_event (code, key_id, session_id, queue_id) SELECT 'worker_lost', key_id, id, queue_id FROM made",
     )
     .bind(new.key_id)
     .bind(new.instance)
-    .bind(new.model)
+    .bind(new.queue_id)
     .execute(&mut *db)
     .await?;
-    sqlx::query_as(
-        "WITH made AS (
-           INSERT INTO worker_session AS s (key_id, model, version, instance, batch_max, host, sdk, alive_until)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp() + interval '1 s' * $8)
-           ON CONFLICT (key_id, instance, model) WHERE ended_at IS NULL DO UPDATE SET
-             version = excluded.version, batch_max = excluded.batch_max, host = excluded.host, sdk = excluded.sdk,
-             beat_at = clock_timestamp(), alive_until = greatest(s.alive_until, excluded.alive_until)
-           RETURNING s.id, (xmax = 0) AS new
-         ), used AS (
-           UPDATE api_key SET last_used_at = clock_timestamp() WHERE id = $1
-         ), told AS (
-           INSERT INTO job_event (code, key_id, session_id, model) SELECT 'worker_registered', $1, id, $3 FROM made WHERE new
-         )
-         SELECT id, new FROM made",
-    )
-    .bind(new.key_id)
-    .bind(new.model)
-    .bind(new.version)
-    .bind(new.instance)
-    .bind(new.batch_max)
-    .bind(new.host)
-    .bind(new.sdk)
-    .bind(lease_s)
-    .fetch_one(db)
-    .await
+    sqlx::query_as(include_str!("sql/workers/register.sql"))
+        .bind(new.key_id)
+        .bind(new.queue_id)
+        .bind(new.version_id)
+        .bind(new.instance)
+        .bind(new.batch_max)
+        .bind(new.host)
+        .bind(new.sdk)
+        .bind(lease_s)
+        .fetch_one(db)
+        .await
 }
 
 /// What a live session may do right now.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct Standing {
+    pub queue_id: i32,
     pub model: String,
     pub batch_max: i32,
     pub paused: bool,
@@ -70,6 +70,7 @@ pub struct Standing {
     pub draining: bool,
     /// Whether the named claim still holds jobs: the caller sent it again.
     pub replay: bool,
+    #[sqlx(try_from = "String")]
     pub turn: Turn,
 }
 
@@ -86,11 +87,18 @@ pub enum Turn {
     Wait,
 }
 
-/// A session, and the key that its caller sent: only together do they open anything.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Holder {
-    pub session: Uuid,
-    pub key: String,
+impl TryFrom<String> for Turn {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "open" => Ok(Self::Open),
+            "suspect" => Ok(Self::Suspect),
+            "reserve" => Ok(Self::Reserve),
+            "wait" => Ok(Self::Wait),
+            _ => Err(format!("the unknown turn {text}")),
+        }
+    }
 }
 
 /// A sign of life, and the claim that it comes with.
@@ -100,69 +108,28 @@ pub struct Touch {
     pub claim: Option<Uuid>,
 }
 
-/// A sign of life moves `alive_until` only when it is behind by more than this share of a lease: a busy worker gives many
-/// in a second, and every one that is written leaves a dead row.
-pub(super) const COALESCED: f64 = 0.05;
-
 /// Prolongs live sessions, as every sign of life does, and says what each may do, in the order asked; nothing where a
 /// session is not alive, or is another key's.
 pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx::Result<Vec<Option<Standing>>> {
-    // `end_reason` is no part of an index: a session is found by its id, not among all that live.
-    let rows = sqlx::query(
-        "WITH ask AS (
-           SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[]) WITH ORDINALITY AS a (session_id, key_id, claim_id, place)
-           LIMIT $6
-         ), late AS MATERIALIZED (
-           SELECT s.id FROM (SELECT DISTINCT session_id, key_id FROM ask) AS a JOIN worker_session AS s ON s.id = a.session_id
-           WHERE s.key_id = a.key_id AND s.end_reason IS NULL AND s.alive_until < clock_timestamp() + interval '1 s' * $5
-           ORDER BY s.id FOR NO KEY UPDATE OF s
-         ), prolonged AS (
-           UPDATE worker_session AS s SET
-             alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $4), beat_at = clock_timestamp()
-           FROM late WHERE s.id = late.id
-         )
-         SELECT a.place, m.name AS model, s.batch_max, m.paused, m.max_running IS NOT NULL AS limited,
-                s.draining OR m.retired_at IS NOT NULL AS draining,
-                a.claim_id IS NOT NULL AND EXISTS (
-                  SELECT FROM job AS j WHERE j.session_id = s.id AND j.claim_id = a.claim_id AND j.state = 'running') AS replay,
-                CASE WHEN s.solo_job IS NOT NULL THEN 'wait'
-                     WHEN NOT EXISTS (SELECT FROM job AS j WHERE j.model = m.name AND j.state = 'queued' AND j.suspect
-                                      AND j.run_at <= clock_timestamp()) THEN 'open'
-                     WHEN NOT EXISTS (SELECT FROM job AS j WHERE j.session_id = s.id AND j.state = 'running') THEN 'suspect'
-                     WHEN s.reserved_until > clock_timestamp() THEN 'wait'
-                     WHEN EXISTS (SELECT FROM worker_session AS o WHERE o.model = m.name AND o.ended_at IS NULL
-                                  AND o.reserved_until > clock_timestamp()) THEN 'open'
-                     ELSE 'reserve' END AS turn
-         FROM ask AS a JOIN worker_session AS s ON s.id = a.session_id JOIN model AS m ON m.name = s.model
-         WHERE s.key_id = a.key_id AND s.end_reason IS NULL",
-    )
-    .bind(asks.iter().map(|ask| ask.holder.session).collect::<Vec<_>>())
-    .bind(asks.iter().map(|ask| ask.holder.key.as_str()).collect::<Vec<_>>())
-    .bind(asks.iter().map(|ask| ask.claim).collect::<Vec<_>>())
-    .bind(lease_s)
-    .bind(lease_s * (1.0 - COALESCED))
-    .bind(asks.len() as i64)
-    .fetch_all(db)
-    .await?;
+    #[derive(FromRow)]
+    struct Row {
+        place: i64,
+        #[sqlx(flatten)]
+        standing: Standing,
+    }
+    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/workers/touch.sql"))
+        .bind(asks.iter().map(|ask| ask.holder.session).collect::<Vec<_>>())
+        .bind(asks.iter().map(|ask| ask.holder.key.as_str()).collect::<Vec<_>>())
+        .bind(asks.iter().map(|ask| ask.claim).collect::<Vec<_>>())
+        .bind(asks.len() as i64)
+        .bind(lease_s)
+        .bind(overdue_s(lease_s))
+        .fetch_all(db)
+        .await?;
     let mut standings = vec![None; asks.len()];
     for row in rows {
-        let place: i64 = row.try_get("place")?;
-        let standing = Standing {
-            model: row.try_get("model")?,
-            batch_max: row.try_get("batch_max")?,
-            paused: row.try_get("paused")?,
-            limited: row.try_get("limited")?,
-            draining: row.try_get("draining")?,
-            replay: row.try_get("replay")?,
-            turn: match row.try_get("turn")? {
-                "wait" => Turn::Wait,
-                "suspect" => Turn::Suspect,
-                "reserve" => Turn::Reserve,
-                _ => Turn::Open,
-            },
-        };
-        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|place| standings.get_mut(place)) {
-            *slot = Some(standing);
+        if let Some(slot) = usize::try_from(row.place - 1).ok().and_then(|place| standings.get_mut(place)) {
+            *slot = Some(row.standing);
         }
     }
     Ok(standings)
@@ -171,22 +138,13 @@ pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx:
 /// Keeps a session free for a suspect, for as long as one attempt of its model may take.
 pub async fn reserve(db: &mut PgConnection, session: Uuid) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE worker_session AS s SET reserved_until = clock_timestamp() + interval '1 s' * m.deadline_s
-         FROM model AS m WHERE s.id = $1 AND m.name = s.model AND s.ended_at IS NULL",
+        "UPDATE worker_session AS s SET reserved_until = clock_timestamp() + interval '1 s' * q.deadline_s
+         FROM queue AS q WHERE s.id = $1 AND q.id = s.queue_id AND s.ended_at IS NULL",
     )
     .bind(session)
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// Whether a session, alive or over, was opened by that key.
-pub async fn belongs_to(db: &mut PgConnection, session: Uuid, key: &str) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT FROM worker_session WHERE id = $1 AND key_id = $2)")
-        .bind(session)
-        .bind(key)
-        .fetch_one(db)
-        .await
 }
 
 /// Prolongs all these sessions at once: those whose claims wait here.
@@ -216,7 +174,7 @@ pub struct Beat {
 #[derive(Debug, Clone)]
 pub struct Beaten {
     /// What the session really holds: jobs and leases.
-    pub held: Vec<(Uuid, i64)>,
+    pub held: Vec<(Uuid, i32)>,
     /// It said that it takes no more, or its model is retired.
     pub draining: bool,
 }
@@ -224,38 +182,20 @@ pub struct Beaten {
 /// Prolongs live sessions and keeps what they say they hold; answers in the order of the beats, nothing where a session is
 /// not alive or is another key's. No session beats twice.
 pub async fn beat(db: &mut PgConnection, beats: &[Beat], lease_s: f64) -> sqlx::Result<Vec<Option<Beaten>>> {
-    let alive: Vec<(Uuid, String, bool)> = sqlx::query_as(
-        "WITH beat AS (
-           SELECT * FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::jsonb[]) AS b (session_id, key_id, draining, holds)
-         ), alive AS MATERIALIZED (
-           SELECT s.id, b.draining, b.holds, m.retired_at
-           FROM beat AS b JOIN worker_session AS s ON s.id = b.session_id JOIN model AS m ON m.name = s.model
-           WHERE s.key_id = b.key_id AND s.end_reason IS NULL
-           ORDER BY s.id FOR NO KEY UPDATE OF s
-         )
-         UPDATE worker_session AS s SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $5),
-                beat_at = clock_timestamp(), draining = a.draining, holds = a.holds
-         FROM alive AS a WHERE s.id = a.id
-         RETURNING s.id, s.key_id, s.draining OR a.retired_at IS NOT NULL",
-    )
-    .bind(beats.iter().map(|beat| beat.holder.session).collect::<Vec<_>>())
-    .bind(beats.iter().map(|beat| beat.holder.key.as_str()).collect::<Vec<_>>())
-    .bind(beats.iter().map(|beat| beat.draining).collect::<Vec<_>>())
-    .bind(beats.iter().map(|beat| &beat.holds).collect::<Vec<_>>())
-    .bind(lease_s)
-    .fetch_all(&mut *db)
-    .await?;
+    let alive: Vec<(Uuid, String, bool)> = sqlx::query_as(include_str!("sql/workers/beat.sql"))
+        .bind(beats.iter().map(|beat| beat.holder.session).collect::<Vec<_>>())
+        .bind(beats.iter().map(|beat| beat.holder.key.as_str()).collect::<Vec<_>>())
+        .bind(beats.iter().map(|beat| beat.draining).collect::<Vec<_>>())
+        .bind(beats.iter().map(|beat| &beat.holds).collect::<Vec<_>>())
+        .bind(lease_s)
+        .fetch_all(&mut *db)
+        .await?;
     let mut beaten: HashMap<Uuid, (String, Beaten)> = alive
         .into_iter()
         .map(|(session, key, draining)| (session, (key, Beaten { held: Vec::new(), draining })))
         .collect();
-    let held: Vec<(Uuid, Uuid, i64)> = sqlx::query_as(
-        "SELECT j.session_id, j.id, j.lease_no FROM job AS j WHERE j.session_id = ANY($1) AND j.state = 'running'",
-    )
-    .bind(beaten.keys().copied().collect::<Vec<_>>())
-    .fetch_all(db)
-    .await?;
-    for (session, job, lease_no) in held {
+    let sessions: Vec<Uuid> = beaten.keys().copied().collect();
+    for (session, job, lease_no) in held(db, &sessions).await? {
         if let Some((_, beaten)) = beaten.get_mut(&session) {
             beaten.held.push((job, lease_no));
         }
@@ -267,14 +207,27 @@ pub async fn beat(db: &mut PgConnection, beats: &[Beat], lease_s: f64) -> sqlx::
     Ok(beats.iter().map(answer).collect())
 }
 
-/// Ends a live session of that key by its own wish; answers what it still holds, or nothing when it is not alive.
-pub async fn leave(db: &mut PgConnection, session: Uuid, key: &str) -> sqlx::Result<Option<Vec<(Uuid, i64)>>> {
+/// What these sessions run: session, job and lease.
+async fn held(db: &mut PgConnection, sessions: &[Uuid]) -> sqlx::Result<Vec<(Uuid, Uuid, i32)>> {
+    sqlx::query_as(
+        "SELECT c.session_id, j.id, j.lease_no
+         FROM claim AS c CROSS JOIN unnest(c.jobs) AS listed (id) JOIN job AS j ON j.id = listed.id
+         WHERE c.session_id = ANY($1) AND c.open > 0
+           AND j.session_id = c.session_id AND j.claim_id = c.claim_id AND j.state = 'running'",
+    )
+    .bind(sessions)
+    .fetch_all(db)
+    .await
+}
+
+/// Ends a live session of that key by its own wish; answers the jobs that it still holds, or nothing when it is not alive.
+pub async fn leave(db: &mut PgConnection, session: Uuid, key: &str) -> sqlx::Result<Option<Vec<(Uuid, i32)>>> {
     let ended: Option<Uuid> = sqlx::query_scalar(
         "WITH made AS (
            UPDATE worker_session SET ended_at = clock_timestamp(), end_reason = 'left'
-           WHERE id = $1 AND key_id = $2 AND ended_at IS NULL RETURNING id, key_id, model
+           WHERE id = $1 AND key_id = $2 AND ended_at IS NULL RETURNING id, key_id, queue_id
          ), told AS (
-           INSERT INTO job_event (code, key_id, session_id, model) SELECT 'worker_left', key_id, id, model FROM made
+           INSERT INTO job_event (code, key_id, session_id, queue_id) SELECT 'worker_left', key_id, id, queue_id FROM made
          )
          SELECT id FROM made",
     )
@@ -285,30 +238,13 @@ pub async fn leave(db: &mut PgConnection, session: Uuid, key: &str) -> sqlx::Res
     if ended.is_none() {
         return Ok(None);
     }
-    let held = sqlx::query_as("SELECT id, lease_no FROM job WHERE session_id = $1 AND state = 'running'")
-        .bind(session)
-        .fetch_all(db)
-        .await?;
-    Ok(Some(held))
+    let held = held(db, &[session]).await?;
+    Ok(Some(held.into_iter().map(|(_, job, lease_no)| (job, lease_no)).collect()))
 }
 
 /// Gives up at most `limit` sessions whose time had passed at an instant; a session given up stays so. Answers how many.
 pub async fn give_up(db: &mut PgConnection, at: DateTime<Utc>, limit: i64) -> sqlx::Result<u64> {
-    let done = sqlx::query(
-        "WITH late AS (
-           SELECT id FROM worker_session WHERE ended_at IS NULL AND alive_until < $2
-           ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
-         ), made AS (
-           UPDATE worker_session AS s SET ended_at = clock_timestamp(), end_reason = 'lost'
-           FROM late WHERE s.id = late.id AND s.ended_at IS NULL AND s.alive_until < $2
-           RETURNING s.id, s.key_id, s.model
-         )
-         INSERT INTO job_event (code, key_id, session_id, model) SELECT 'worker_lost', key_id, id, model FROM made",
-    )
-    .bind(limit)
-    .bind(at)
-    .execute(db)
-    .await?;
+    let done = sqlx::query(include_str!("sql/workers/give_up.sql")).bind(limit).bind(at).execute(db).await?;
     Ok(done.rows_affected())
 }
 
@@ -323,8 +259,19 @@ pub async fn extend_all(db: &mut PgConnection, lease_s: f64) -> sqlx::Result<u64
     Ok(done.rows_affected())
 }
 
+/// Forgets at most `limit` claims that hold nothing any more; answers how many.
+pub async fn forget_claims(db: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM claim WHERE ctid = ANY(ARRAY(SELECT ctid FROM claim WHERE open = 0 LIMIT $1 FOR UPDATE SKIP LOCKED))",
+    )
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// A live worker, for people.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct Worker {
     pub id: Uuid,
     pub model: String,
@@ -341,25 +288,6 @@ pub struct Worker {
     pub running: i64,
 }
 
-impl FromRow<'_, PgRow> for Worker {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            model: row.try_get("model")?,
-            version: row.try_get("version")?,
-            instance: row.try_get("instance")?,
-            host: row.try_get("host")?,
-            sdk: row.try_get("sdk")?,
-            batch_max: row.try_get("batch_max")?,
-            draining: row.try_get("draining")?,
-            registered_at: row.try_get("registered_at")?,
-            beat_at: row.try_get("beat_at")?,
-            alive: row.try_get("alive")?,
-            running: row.try_get("running")?,
-        })
-    }
-}
-
 /// Sessions that are not over, newest first, from before the cursor.
 pub async fn list(
     db: &mut PgConnection,
@@ -367,17 +295,5 @@ pub async fn list(
     before: Option<Uuid>,
     limit: i64,
 ) -> sqlx::Result<Vec<Worker>> {
-    sqlx::query_as(
-        "SELECT s.id, s.model, s.version, s.instance, s.host, s.sdk, s.batch_max, s.draining, s.registered_at, s.beat_at,
-                s.alive_until > clock_timestamp() AS alive,
-                (SELECT count(*) FROM job AS j WHERE j.session_id = s.id AND j.state = 'running') AS running
-         FROM worker_session AS s
-         WHERE s.ended_at IS NULL AND ($1::text IS NULL OR s.model = $1) AND ($2::uuid IS NULL OR s.id < $2)
-         ORDER BY s.id DESC LIMIT $3",
-    )
-    .bind(model)
-    .bind(before)
-    .bind(limit)
-    .fetch_all(db)
-    .await
+    sqlx::query_as(include_str!("sql/workers/list.sql")).bind(model).bind(before).bind(limit).fetch_all(db).await
 }

@@ -9,7 +9,8 @@ WITH hint AS (
   FROM (SELECT DISTINCT session_id FROM hint) AS h
   JOIN worker_session AS s ON s.id = h.session_id
   JOIN queue AS q ON q.id = s.queue_id
-  WHERE s.end_reason IS NULL AND s.solo_job IS NULL AND NOT q.paused AND q.max_running IS NULL AND q.retired_at IS NULL
+  WHERE s.end_reason IS NULL AND NOT q.paused AND q.max_running IS NULL AND q.retired_at IS NULL
+    AND (s.solo_job IS NULL OR NOT EXISTS (SELECT FROM job AS j WHERE j.id = s.solo_job AND j.session_id = s.id AND j.suspect))
   ORDER BY s.id FOR SHARE OF s
 ), candidate AS MATERIALIZED (
   -- A hint proposes, this decides; a job that somebody else is busy with stays in line.

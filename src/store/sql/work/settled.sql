@@ -1,0 +1,15 @@
+-- What a lease that is not held any more once led to: in the archive, or, for what says `retry` or `released`, among the tries
+-- that ended so. A statement of its own with a fresh snapshot: a COMMIT may have come in between. It makes a repeat harmless.
+-- A result for a lease that was given back is none.
+-- $1 jobs, with $2 the session and $3 the key that call, $4 the lease and $5 what is said of it; $6 their number.
+SELECT t.place, coalesce(a.state::text, 'queued') AS state
+FROM (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::text[])
+    WITH ORDINALITY AS t (id, session_id, key_id, lease_no, said, place)
+  LIMIT $6
+) AS t
+JOIN worker_session AS s ON s.id = t.session_id
+LEFT JOIN job_archive AS a ON a.id = t.id AND a.lease_no = t.lease_no AND a.session_id = t.session_id
+LEFT JOIN attempt AS b ON b.job_id = t.id AND b.lease_no = t.lease_no AND b.session_id = t.session_id
+                      AND b.outcome = t.said AND t.said IN ('retry', 'released')
+WHERE s.key_id = t.key_id AND (a.id IS NOT NULL OR b.job_id IS NOT NULL)

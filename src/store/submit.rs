@@ -1,0 +1,134 @@
+//! How jobs come to be: attached to, answered from the cache, or made. `work` has every way on from there.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use crate::domain::job::JobState;
+
+/// One (image, model, params) that a submission wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wanted {
+    pub image_id: i64,
+    pub queue_id: i32,
+    pub params_id: i64,
+}
+
+/// How urgent, how late and how long: the same for all jobs of one request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms {
+    pub priority: i16,
+    /// Not before; now when absent.
+    pub run_at: Option<DateTime<Utc>>,
+    /// Seconds after `run_at` at which a queued job expires.
+    pub finish_within_s: f64,
+}
+
+/// A job that somebody asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    pub wanted: Wanted,
+    pub terms: Terms,
+    pub submission: Uuid,
+    pub account: Uuid,
+    /// The ended job that it tries again.
+    pub retry_of: Option<Uuid>,
+}
+
+/// A live job that was attached to.
+#[derive(Debug, Clone)]
+pub struct Attached {
+    /// Which wish it fulfils.
+    pub place: usize,
+    pub id: Uuid,
+    pub state: JobState,
+    pub version: i32,
+    pub rank: i64,
+    pub due: bool,
+    pub suspect: bool,
+}
+
+/// Attaches to the live jobs among the wishes, which are free of repeats, and locks them: attaching only makes a job sooner,
+/// more urgent and longer-lived. A job that waits out a back-off, after a failure or a death, keeps it.
+pub async fn attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<Attached>> {
+    #[derive(FromRow)]
+    struct Row {
+        place: i64,
+        id: Uuid,
+        #[sqlx(try_from = "String")]
+        state: JobState,
+        version: i32,
+        rank: i64,
+        due: bool,
+        suspect: bool,
+    }
+    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/submit/attach.sql"))
+        .bind(wishes.iter().map(|wish| wish.wanted.image_id).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.wanted.queue_id).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.wanted.params_id).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.terms.priority).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.terms.run_at).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.terms.finish_within_s).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.submission).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.account).collect::<Vec<_>>())
+        .bind(wishes.len() as i64)
+        .fetch_all(db)
+        .await?;
+    let attached = |row: Row| Attached {
+        place: place(row.place),
+        id: row.id,
+        state: row.state,
+        version: row.version,
+        rank: row.rank,
+        due: row.due,
+        suspect: row.suspect,
+    };
+    Ok(rows.into_iter().map(attached).collect())
+}
+
+/// Those of the wanted, by their places, that a cached success answers: of a version that a live worker serves or, none
+/// being live, the last one seen. After [`attach`], so that what ended meanwhile is seen.
+pub async fn cached(db: &mut PgConnection, wanted: &[Wanted]) -> sqlx::Result<Vec<(usize, Uuid)>> {
+    let rows: Vec<(i64, Uuid)> = sqlx::query_as(include_str!("sql/submit/cached.sql"))
+        .bind(wanted.iter().map(|w| w.image_id).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|w| w.queue_id).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|w| w.params_id).collect::<Vec<_>>())
+        .bind(wanted.len() as i64)
+        .fetch_all(db)
+        .await?;
+    Ok(rows.into_iter().map(|(at, job)| (place(at), job)).collect())
+}
+
+/// A job that was made.
+#[derive(Debug, Clone, FromRow)]
+pub struct Made {
+    pub id: Uuid,
+    pub rank: i64,
+    pub due: bool,
+}
+
+/// Makes a job for every wish, and the request that waits for it; answers in the order of the wishes, which are sorted and
+/// free of repeats.
+///
+/// # Errors
+/// Breaks `job_single_flight` when another submission has made one of them since [`attach`]: start again.
+pub async fn insert(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<Made>> {
+    sqlx::query_as(include_str!("sql/submit/insert.sql"))
+        .bind(wishes.iter().map(|wish| wish.wanted.image_id).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.wanted.queue_id).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.wanted.params_id).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.terms.priority).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.terms.run_at).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.terms.finish_within_s).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.submission).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.account).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.retry_of).collect::<Vec<_>>())
+        .bind(wishes.len() as i64)
+        .fetch_all(db)
+        .await
+}
+
+/// An index from 0 of a place that the database counts from 1.
+fn place(at: i64) -> usize {
+    usize::try_from(at - 1).unwrap_or_default()
+}
