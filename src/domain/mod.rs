@@ -4,10 +4,10 @@
 pub mod account;
 pub mod fault;
 pub mod image;
-pub mod inspect;
 pub mod job;
 pub mod json;
 pub mod key;
 pub mod name;
 pub mod params;
 pub mod result;
+pub mod ruling;

@@ -15,8 +15,8 @@ use super::AppState;
 use super::extract::{Json, Page, Path};
 use super::problem::{self, Answer, Problem, Problems};
 use crate::domain::fault::Fault;
-use crate::service::{Ctx, Error};
-use crate::store::upkeep::{self, Depth};
+use crate::service::queues;
+use crate::store::queues::Depth;
 use crate::{metrics, store};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -81,19 +81,10 @@ async fn get_ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     responses((status = 200, body = String, content_type = "text/plain", example = json!("darkroom_workers{model=\"face_detect\"} 1")), Problems))]
 async fn get_metrics(State(state): State<Arc<AppState>>) -> Answer<impl IntoResponse> {
     // While PostgreSQL is away the gauges keep their last values, and the rest still counts.
-    let depths = depths(&state.ctx).await.unwrap_or_default();
+    let depths = queues::count(&state.ctx).await.unwrap_or_default();
     let pool = state.ctx.db.pool();
     metrics::scraped(&depths, state.ctx.index.is_live(), pool.size(), pool.num_idle());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.prometheus.render()))
-}
-
-async fn depths(ctx: &Ctx) -> Result<Vec<Depth>, Error> {
-    ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok(upkeep::depths(&mut db).await?)
-        })
-        .await
 }
 
 /// A model's queue.
@@ -130,7 +121,7 @@ impl From<Depth> for Queue {
 /// Zeros are given, not left out: an autoscaler reads `backlog`.
 #[utoipa::path(get, path = "/queues", tag = "health", responses((status = 200, body = Page<Queue>), Problems))]
 async fn list_queues(State(state): State<Arc<AppState>>) -> Answer<Json<Page<Queue>>> {
-    let items = depths(&state.ctx).await?.into_iter().map(Queue::from).collect();
+    let items = queues::count(&state.ctx).await?.into_iter().map(Queue::from).collect();
     Ok(Json(Page { items, next_cursor: None }))
 }
 
@@ -140,7 +131,7 @@ async fn list_queues(State(state): State<Arc<AppState>>) -> Answer<Json<Page<Que
 #[utoipa::path(get, path = "/queues/{model}", tag = "health", params(("model" = String, Path, example = "face_detect")),
     responses((status = 200, body = Queue), Problems))]
 async fn get_queue(State(state): State<Arc<AppState>>, Path(model): Path<String>) -> Answer<Json<Queue>> {
-    let found = depths(&state.ctx).await?.into_iter().find(|depth| depth.model == model);
+    let found = queues::count(&state.ctx).await?.into_iter().find(|depth| depth.model == model);
     Ok(Json(found.ok_or_else(|| Fault::not_found("model"))?.into()))
 }
 

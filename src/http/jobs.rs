@@ -20,8 +20,8 @@ use super::problem::{Answer, Problems};
 use crate::domain::fault::Fault;
 use crate::domain::job::{JobState, JobStatus};
 use crate::service::jobs::{self, Sight};
-use crate::service::{Ctx, Error, lookup};
-use crate::store::listing::{self, AttemptRecord, EventRecord, Filter, JobRecord};
+use crate::service::{Ctx, Error, queues};
+use crate::store::jobs::{AttemptRecord, EventRecord, Filter, JobRecord, attempts, events, list};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
@@ -60,8 +60,8 @@ struct JobDetail {
 }
 
 async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
-    let gates = ctx.gates().await.ok();
-    let waiting = lookup::waiting(ctx, gates.as_ref(), &job.model, &job.status);
+    let gates = queues::gates(ctx).await.ok();
+    let waiting = queues::waiting(ctx, gates.as_ref(), &job.model, &job.status);
     JobDetail {
         job: JobStatus { waiting, ..job.status },
         model: job.model,
@@ -125,7 +125,7 @@ async fn list_jobs(
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(listing::list(&mut db, user.scope(), &filter, limit).await?)
+            Ok::<_, Error>(list(&mut db, user.scope(), &filter, limit).await?)
         })
         .await?;
     // From what was found, shown or not: a page may show less than its limit.
@@ -228,7 +228,7 @@ async fn get_job(
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>((listing::attempts(&mut db, id).await?, listing::events(&mut db, id).await?))
+            Ok::<_, Error>((attempts(&mut db, id).await?, events(&mut db, id).await?))
         })
         .await?;
     Ok(Json(JobHistory {

@@ -23,8 +23,8 @@ use super::upload::split_models;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobState, JobStatus, JobView, Overall};
-use crate::service::ctx::Gate;
-use crate::service::{Ctx, lookup};
+use crate::service::{Ctx, queues, status};
+use crate::store::queues::Gate;
 
 /// The most hashes of one status request.
 const HASHES_MAX: usize = 1000;
@@ -88,7 +88,7 @@ fn prediction(
     models: Option<&[String]>,
     with_results: bool,
 ) -> Prediction {
-    let overall = lookup::overall(&status, models);
+    let overall = status::overall(&status, models);
     let named = |model: &String| models.is_none_or(|models| models.contains(model));
     let jobs = status.jobs.into_iter().filter(|(model, _)| named(model));
     let results = status.results.into_iter().filter(|(model, _)| with_results && named(model));
@@ -107,7 +107,7 @@ fn told(ctx: &Ctx, gates: Option<&Arc<HashMap<String, Gate>>>, model: &str, job:
         return job.json;
     }
     let with_reason = job.read().and_then(|mut job| {
-        job.waiting = lookup::waiting(ctx, gates, model, &job);
+        job.waiting = queues::waiting(ctx, gates, model, &job);
         to_raw_value(&job)
     });
     with_reason.unwrap_or(job.json)
@@ -129,9 +129,10 @@ async fn get_prediction(
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let wait = extract::wait(query.wait_s, "query")?;
     let models: Option<Vec<String>> = query.models.as_deref().map(|m| split_models(m).collect());
-    let status = lookup::wait_for(ctx, &user, md5, models.as_deref(), wait).await?;
-    let gates = ctx.gates().await.ok();
-    lookup::check_models(gates.as_ref(), &status, models.as_deref().unwrap_or_default())?;
+    let status = status::wait_for(ctx, &user, md5, models.as_deref(), wait).await?;
+    let gates = queues::gates(ctx).await.ok();
+    status::check_models(gates.as_ref(), &status, models.as_deref().unwrap_or_default())
+        .map_err(|error| Problem::of(error, "query"))?;
     let out = prediction(ctx, gates.as_ref(), md5, status, models.as_deref(), true);
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(out)))
 }
@@ -188,8 +189,8 @@ async fn list_statuses(
     let mut distinct: Vec<ContentMd5> = parsed.iter().filter_map(|p| p.as_ref().ok()).copied().collect();
     distinct.sort();
     distinct.dedup();
-    let found = lookup::statuses(ctx, &user, &distinct, results).await?;
-    let gates = ctx.gates().await.ok();
+    let found = status::statuses(ctx, &user, &distinct, results).await?;
+    let gates = queues::gates(ctx).await.ok();
     let item = |(sent, md5): (&String, Result<ContentMd5, Fault>)| match md5.and_then(|md5| {
         found
             .get(&md5)

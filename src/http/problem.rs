@@ -62,6 +62,19 @@ pub struct ProblemField {
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
+        Self::of(fault.into(), "body")
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::of(error, "body")
+    }
+}
+
+impl Problem {
+    /// The problem of a fault in what was read from this part of the request.
+    fn told(fault: Fault, part: &'static str) -> Self {
         Self {
             kind: format!("/problems/{}", fault.code.as_str()),
             title: fault.code.title(),
@@ -72,24 +85,28 @@ impl From<Fault> for Problem {
             errors: fault
                 .errors
                 .into_iter()
-                .map(|e| ProblemField { place: e.place, pointer: e.pointer, code: e.code.as_str(), detail: e.detail })
+                .map(|e| ProblemField {
+                    place: e.part.unwrap_or(part),
+                    pointer: e.pointer,
+                    code: e.code.as_str(),
+                    detail: e.detail,
+                })
                 .collect(),
             request_id: None,
             retry_after_s: fault.retry_after_s,
             cause: None,
         }
     }
-}
 
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
+    /// The problem of a use case that was given what was read from this part of the request.
+    pub fn of(error: Error, part: &'static str) -> Self {
         let chain = |error: &(dyn std::error::Error + 'static)| {
             let causes = std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string);
             Some(Cause(causes.collect::<Vec<_>>().join(": ").into()))
         };
         let cause = chain(&error);
         match error {
-            Error::Fault(fault) => fault.into(),
+            Error::Fault(fault) => Self::told(fault, part),
             Error::Unavailable(_) => {
                 let fault = Fault::new(Code::Unavailable, "A part of the service does not answer.").retry_after(2);
                 Self { cause, ..fault.into() }

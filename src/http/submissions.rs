@@ -17,7 +17,7 @@ use super::auth::AnyUser;
 use super::extract::{self, Json, Page, Path, Query};
 use super::problem::{Answer, Problems};
 use crate::domain::job::{JobState, Overall};
-use crate::service::jobs;
+use crate::service::submissions;
 use crate::store::submissions::{RequestRow, Submission};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -130,7 +130,7 @@ async fn list_submissions(
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<SubmissionOut>>> {
     let (limit, before) = paging.read::<(DateTime<Utc>, Uuid)>()?;
-    let found = jobs::list_submissions(&state.ctx, &user, before, limit).await?;
+    let found = submissions::list(&state.ctx, &user, before, limit).await?;
     let items = found.iter().map(|(submission, rows)| out(submission, rows)).collect();
     Ok(Json(Page::new(items, limit, |s: &SubmissionOut| (s.created_at, s.id))))
 }
@@ -156,7 +156,7 @@ async fn get_submission(
     Query(query): Query<WaitQuery>,
 ) -> Answer<Json<SubmissionOut>> {
     let wait = extract::wait(query.wait_s, "query")?;
-    let (submission, rows) = jobs::wait_for_submission(&state.ctx, &user, id, wait).await?;
+    let (submission, rows) = submissions::wait_for(&state.ctx, &user, id, wait).await?;
     Ok(Json(out(&submission, &rows)))
 }
 
@@ -179,6 +179,6 @@ async fn cancel_submission(
     AnyUser(user): AnyUser,
     Path(id): Path<Uuid>,
 ) -> Answer<Json<Cancelled>> {
-    let cancelled = jobs::cancel_submission(&state.ctx, &user, id).await?;
+    let cancelled = submissions::cancel(&state.ctx, &user, id).await?;
     Ok(Json(Cancelled { id, cancelled }))
 }

@@ -201,7 +201,7 @@ async fn submit_images(
             Fault::new(Code::UnsupportedMediaType, "The body is neither multipart/form-data with a boundary nor JSON.")
         })?;
         let (ask, files) = upload::read(ctx, form).await?;
-        submit::upload(ctx, &user, &ask, files).await?
+        submit::upload(ctx, &user, &ask, files).await.map_err(|error| Problem::of(error, "form"))?
     };
     let location = format!("/submissions/{}", answer.submission);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Submitted::from(answer))))
@@ -227,7 +227,6 @@ fn read_hashes(ctx: &Ctx, body: SubmitHashes) -> Result<(Ask, Vec<ContentMd5>), 
     let parse = |(index, text): (usize, &String)| extract::md5(text, "body", format!("/images/{index}"));
     let hashes = body.images.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     let ask = Ask {
-        place: submit::Place::Body,
         models: distinct(body.models.iter().flat_map(|m| split_models(m)).collect()),
         params: body.params.unwrap_or_default(),
         priority: body.priority.unwrap_or(0),

@@ -18,9 +18,8 @@ use super::problem::{Answer, Problem, Problems};
 use super::workers::BATCH_MAX;
 use crate::domain::fault::Fault;
 use crate::domain::job::Outcome;
-use crate::service::claim::{self, Claim};
-use crate::service::complete::{self, Done, Item};
-use crate::store::claims::Claimed;
+use crate::service::work::{self, Claim, Done, Item};
+use crate::store::work::Claimed;
 
 /// The largest completion, in bytes: many results at once.
 const COMPLETE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -99,7 +98,7 @@ struct ClaimedImage {
     url: String,
 }
 
-fn claim_out(claim_id: Uuid, answer: claim::Answer, lease_s: f64) -> ClaimOut {
+fn claim_out(claim_id: Uuid, answer: work::Answer, lease_s: f64) -> ClaimOut {
     let job = |c: Claimed| ClaimedJob {
         id: c.moved.status.id,
         lease_no: c.moved.lease_no,
@@ -154,7 +153,7 @@ async fn claim_jobs(
         min: batch("min", ask.min.unwrap_or(1), 1)?,
         linger: Duration::from_secs_f64(linger_s),
     };
-    let answer = claim::claim(&state.ctx, &key, &claim).await?;
+    let answer = work::claim(&state.ctx, &key, &claim).await?;
     Ok(Json(claim_out(ask.claim_id, answer, state.ctx.limits.lease_s)))
 }
 
@@ -261,16 +260,16 @@ async fn complete_jobs(
     let next =
         body.claim.map(|c| Ok::<_, Fault>((c.claim_id, batch("claim/max", c.max.unwrap_or(1), 1)?))).transpose()?;
     let items = body.items.into_iter().map(item).collect();
-    let done = complete::complete(ctx, &key, body.worker, items).await?;
+    let done = work::complete(ctx, &key, body.worker, items).await?;
     let claimed = match next {
         None => None,
         Some((claim_id, max)) => {
             let ask =
                 Claim { worker: body.worker, claim_id, max, wait: Duration::ZERO, min: 1, linger: Duration::ZERO };
             // The items are committed: nothing about the next claim may hide what became of them.
-            let answer = claim::claim(ctx, &key, &ask).await.unwrap_or_else(|error| {
+            let answer = work::claim(ctx, &key, &ask).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, worker = %body.worker, "the claim after a completion failed");
-                claim::Answer::default()
+                work::Answer::default()
             });
             Some(claim_out(claim_id, answer, ctx.limits.lease_s))
         }
@@ -323,6 +322,6 @@ async fn release_jobs(
 ) -> Answer<Json<CompleteOut>> {
     batch("items", body.items.len(), 0)?;
     let items: Vec<(Uuid, i64)> = body.items.iter().map(|i| (i.id, i.lease_no)).collect();
-    let done = complete::release(&state.ctx, &key, body.worker, &items).await?;
+    let done = work::release(&state.ctx, &key, body.worker, &items).await?;
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed: None }))
 }

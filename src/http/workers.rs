@@ -20,10 +20,9 @@ use super::problem::{Answer, Problems};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
 use crate::domain::name::Name;
-use crate::service::complete::{self, Held};
-use crate::service::register::{self, Registration};
-use crate::service::{Error, auth};
-use crate::store::workers::{self, Worker};
+use crate::service::workers::{self, Held, Registration};
+use crate::service::{Error, keys};
+use crate::store::workers::{Worker, list};
 
 /// The most jobs that one beat lists, and one claim takes.
 pub const BATCH_MAX: usize = 1000;
@@ -91,9 +90,9 @@ async fn register_worker(
     Microservice(key): Microservice,
     Json(body): Json<Register>,
 ) -> Answer<impl IntoResponse> {
-    auth::need_service(&key, body.service)?;
+    keys::need_service(&key, body.service)?;
     let new = read(body)?;
-    let (worker, opened) = register::register(&state.ctx, &key, &new).await?;
+    let (worker, opened) = workers::register(&state.ctx, &key, &new).await?;
     let limits = &state.ctx.limits;
     let out = Registered {
         worker,
@@ -216,7 +215,7 @@ async fn beat_worker(
             note: j.note.map(|note| note.chars().take(500).collect()),
         })
         .collect();
-    let beaten = complete::beat(&state.ctx, &key, id, beat.draining.unwrap_or(false), &held).await?;
+    let beaten = workers::beat(&state.ctx, &key, id, beat.draining.unwrap_or(false), &held).await?;
     let limits = &state.ctx.limits;
     Ok(Json(BeatOut { next_s: limits.heartbeat_s, lease_s: limits.lease_s, drain: beaten.drain, stop: beaten.stop }))
 }
@@ -231,7 +230,7 @@ async fn leave_worker(
     PredictService(key): PredictService,
     Path(id): Path<Uuid>,
 ) -> Answer<StatusCode> {
-    complete::leave(&state.ctx, &key, id).await?;
+    workers::leave(&state.ctx, &key, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -312,7 +311,7 @@ async fn list_workers(
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(workers::list(&mut db, query.model.as_deref(), before, limit).await?)
+            Ok::<_, Error>(list(&mut db, query.model.as_deref(), before, limit).await?)
         })
         .await?;
     Ok(Json(Page::new(found.into_iter().map(WorkerOut::from).collect(), limit, |w: &WorkerOut| w.worker)))

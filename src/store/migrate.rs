@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 /// The newest migration this program knows. Raise it with every file added under `migrations/`: refinery's
 /// macro does not notice new files by itself.
-pub const LATEST: i32 = 4;
+pub const LATEST: i32 = 1;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -21,9 +21,10 @@ const LOCK: i64 = 7_201_117;
 pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> {
     let mut connection = PgConnection::connect_with(options).await.context("cannot connect to PostgreSQL")?;
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await?;
+    refuse_unreleased(&mut connection).await?;
     let report = embedded::migrations::runner().run_async(&mut Adapter(&mut connection)).await?;
     // Before any traffic: attaching the partition of today fails the inserts that are on their way to DEFAULT.
-    super::upkeep::make_partitions(&mut connection, super::upkeep::DAYS_AHEAD)
+    super::partitions::make_partitions(&mut connection, super::partitions::MONTHS_AHEAD)
         .await
         .context("cannot make partitions")?;
     connection.execute(AUDIT_ROLE).await.context("cannot prepare the audit role")?;
@@ -34,6 +35,7 @@ pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> 
 /// Refuses a database whose schema is not the one this program was built for, or which does not keep what
 /// it says it kept.
 pub async fn check(connection: &mut PgConnection) -> anyhow::Result<()> {
+    refuse_unreleased(connection).await?;
     match version(connection).await? {
         None => bail!("the database has no schema yet; run `darkroom migrate`"),
         Some(found) if found < LATEST => {
@@ -50,6 +52,23 @@ pub async fn check(connection: &mut PgConnection) -> anyhow::Result<()> {
         if value == "off" || (setting == "synchronous_commit" && value == "local") {
             bail!("PostgreSQL runs with {setting} = {value}, so an accepted job could be lost; set it to on");
         }
+    }
+    Ok(())
+}
+
+/// Refuses a database made before the first release, whose jobs this program cannot read.
+async fn refuse_unreleased(connection: &mut PgConnection) -> anyhow::Result<()> {
+    // A table that only that schema had.
+    let (unreleased, name): (bool, String) =
+        sqlx::query_as("SELECT to_regclass('image_model') IS NOT NULL, current_database()::text")
+            .fetch_one(connection)
+            .await?;
+    if unreleased {
+        bail!(
+            "the database {name:?} was made by a version before the first release, and cannot be brought up to this one; \
+             nothing was changed. To start afresh, without its jobs and results: dropdb {name} && createdb {name} && darkroom migrate \
+             (under `darkroom dev` or `demo`: rm -r .darkroom)"
+        );
     }
     Ok(())
 }

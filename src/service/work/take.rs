@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use sqlx::PgConnection;
@@ -9,20 +10,42 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::Claim;
 use crate::index::queue::Popped;
 use crate::metrics;
 use crate::service::batch::Answers;
-use crate::service::{Ctx, Error, Result, announce};
-use crate::store::claims::{self, ClaimKey, Claimed};
-use crate::store::jobs::QueueEntry;
+use crate::service::{Ctx, Error, Result, announce, queues};
 use crate::store::keys::ApiKey;
-use crate::store::moves::Moved;
-use crate::store::workers::{Holder, Standing, Touch, Turn};
-use crate::store::{jobs, moves, workers};
+use crate::store::work::{self, ClaimKey, Claimed, Moved};
+use crate::store::workers::{self, Holder, Standing, Touch, Turn};
+
+/// What a worker asks for.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub worker: Uuid,
+    pub claim_id: Uuid,
+    /// At most this many jobs.
+    pub max: usize,
+    /// How long to wait for the first.
+    pub wait: Duration,
+    /// With `linger`: wait until this many are there.
+    pub min: usize,
+    /// How long to wait for `min` once there is one.
+    pub linger: Duration,
+}
+
+impl Claim {
+    pub(super) const fn lingers(&self) -> bool {
+        self.min > 1 && !self.linger.is_zero()
+    }
+
+    pub(super) const fn key(&self) -> ClaimKey {
+        ClaimKey { session: self.worker, claim: self.claim_id }
+    }
+}
 
 /// How often a pop that brought only stale hints is tried again before the claim waits.
 const STALE_POPS_MAX: usize = 4;
+
 /// The most jobs popped for one batch of claims.
 const POPPED_AT_ONCE: usize = 1_000;
 
@@ -45,22 +68,12 @@ impl Take {
         }
         let (ctx, given) = (Arc::clone(ctx), given.clone());
         tokio::spawn(async move {
-            match jobs_still_ready(&ctx, &given).await {
+            match queues::still_ready(&ctx, &given).await {
                 Ok(ready) => announce::put_back(&ctx, ready).await,
                 Err(error) => tracing::debug!(%error, "jobs that were given in vain wait for the sweep"),
             }
         });
     }
-}
-
-/// Those of these jobs that belong into their queues.
-pub async fn jobs_still_ready(ctx: &Ctx, ids: &[Uuid]) -> Result<Vec<QueueEntry>> {
-    ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok(jobs::still_ready(&mut db, ids).await?)
-        })
-        .await
 }
 
 /// Takes jobs in a task of its own: a client that hangs up meanwhile does not cut a claim in half, and what it
@@ -83,7 +96,7 @@ async fn take_jobs(ctx: &Arc<Ctx>, take: Take, ask: &Claim, model: &str, limited
     match take {
         Take::Replay => {
             let mut db = ctx.db.pool().acquire().await?;
-            let taken = claims::replay_claim(&mut db, ask.key()).await?;
+            let taken = work::replay_claim(&mut db, ask.key()).await?;
             announce_taken(ctx, &taken).await;
             Ok(taken)
         }
@@ -116,7 +129,7 @@ async fn take_hinted(ctx: &Arc<Ctx>, ask: &Claim, model: &str, mut hints: Vec<Uu
         hints.retain(|id| !taken.iter().any(|j| j.moved.status.id == *id));
         if !hints.is_empty() {
             // Without a wake-up, which would come back to this very claim: the probe is the back-stop.
-            announce::put_back(ctx, jobs_still_ready(ctx, &hints).await?).await;
+            announce::put_back(ctx, queues::still_ready(ctx, &hints).await?).await;
             hints.clear();
         }
         if !taken.is_empty() {
@@ -187,7 +200,7 @@ async fn take_all(ctx: Arc<Ctx>, mut takings: Vec<Taking>) -> Result<Answers<Tak
         pop_for_all(&ctx, &mut takings, &mut all).await;
         let hints: Vec<(ClaimKey, Uuid)> =
             takings.iter().flat_map(|t| t.hints.iter().map(|job| (t.key, *job))).collect();
-        let taken = if hints.is_empty() { Vec::new() } else { claims::claim_hinted(&mut db, &hints).await? };
+        let taken = if hints.is_empty() { Vec::new() } else { work::claim_hinted(&mut db, &hints).await? };
         Ok::<_, Error>((all, taken))
     };
     let (mut all, taken) = ctx.db.within(taking).await?;
@@ -251,7 +264,7 @@ async fn pop_for_all(ctx: &Ctx, takings: &mut [Taking], all: &mut [Taken]) {
 
 async fn take_ranked(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
     let mut db = ctx.db.pool().acquire().await?;
-    let taken = claims::claim_ranked(&mut db, ask.key(), model, ask.max as i64).await?;
+    let taken = work::claim_ranked(&mut db, ask.key(), model, ask.max as i64).await?;
     forget_hints(ctx, model, &taken).await;
     announce_taken(ctx, &taken).await;
     Ok(taken)
@@ -261,11 +274,11 @@ async fn take_ranked(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>
 /// rank from PostgreSQL, because what a pop brings might be more than there is room for.
 async fn take_limited(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
     let mut tx = ctx.db.begin().await?;
-    let room = claims::room_under_limit(&mut tx, model).await?.min(ask.max as i64);
+    let room = work::room_under_limit(&mut tx, model).await?.min(ask.max as i64);
     if room == 0 {
         return Ok(Vec::new());
     }
-    let taken = claims::claim_ranked(&mut tx, ask.key(), model, room).await?;
+    let taken = work::claim_ranked(&mut tx, ask.key(), model, room).await?;
     tx.commit().await?;
     forget_hints(ctx, model, &taken).await;
     announce_taken(ctx, &taken).await;
@@ -274,10 +287,10 @@ async fn take_limited(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed
 
 async fn take_suspect(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
     let mut tx = ctx.db.begin().await?;
-    if claims::room_under_limit(&mut tx, model).await? == 0 {
+    if work::room_under_limit(&mut tx, model).await? == 0 {
         return Ok(Vec::new());
     }
-    let taken = claims::claim_suspect(&mut tx, ask.key(), model).await?;
+    let taken = work::claim_suspect(&mut tx, ask.key(), model).await?;
     tx.commit().await?;
     announce_taken(ctx, &taken).await;
     Ok(taken)
@@ -302,7 +315,7 @@ async fn give_back(ctx: &Ctx, worker: Uuid, claimed: &[Claimed]) {
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(moves::release(&mut db, worker, &items).await?)
+            Ok::<_, Error>(work::release(&mut db, worker, &items).await?)
         })
         .await;
     match released {

@@ -13,14 +13,14 @@ const REFRESH_WAIT: Duration = Duration::from_millis(500);
 const REFRESH_PAUSE: Duration = Duration::from_secs(2);
 
 /// Answers by key: `fresh` long without a question, and the last known one for `stale` while the source is away.
-pub struct Remembered<K, V> {
+pub struct Cache<K, V> {
     entries: Mutex<HashMap<K, (V, Instant)>>,
     paused_until: Mutex<Option<Instant>>,
     fresh: Duration,
     stale: Duration,
 }
 
-impl<K: Eq + Hash + Clone, V: Clone> Remembered<K, V> {
+impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     pub fn new(fresh: Duration, stale: Duration) -> Self {
         Self { entries: Mutex::default(), paused_until: Mutex::default(), fresh, stale }
     }

@@ -1,52 +1,22 @@
 //! Claims: who finds nothing waits without costing anything.
 
-mod take;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use self::take::{Take, carry_out, first_look};
-pub use self::take::{Taken, Taking, jobs_still_ready};
-use super::batch::Answers;
-use super::{Ctx, Result};
-use crate::domain::fault::{Code, Fault};
-use crate::index::wake::{Place, Wake};
-use crate::store::claims::{ClaimKey, Claimed};
+use super::take::{Claim, Take, carry_out, first_look};
+use crate::service::waiters::{Place, Wake};
+use crate::service::{Ctx, Result, queues, workers};
 use crate::store::keys::ApiKey;
-use crate::store::workers::{self, Holder, Standing, Touch, Turn};
+use crate::store::work::Claimed;
+use crate::store::workers::{Holder, Standing, Turn};
 
 /// How often a session that is given nothing, because of a suspect, is looked at again.
 const TURN_STEP: Duration = Duration::from_millis(500);
+
 /// How often a lingering claim counts.
 const LINGER_STEP: Duration = Duration::from_millis(50);
-
-/// What a worker asks for.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    pub worker: Uuid,
-    pub claim_id: Uuid,
-    /// At most this many jobs.
-    pub max: usize,
-    /// How long to wait for the first.
-    pub wait: Duration,
-    /// With `linger`: wait until this many are there.
-    pub min: usize,
-    /// How long to wait for `min` once there is one.
-    pub linger: Duration,
-}
-
-impl Claim {
-    const fn lingers(&self) -> bool {
-        self.min > 1 && !self.linger.is_zero()
-    }
-
-    const fn key(&self) -> ClaimKey {
-        ClaimKey { session: self.worker, claim: self.claim_id }
-    }
-}
 
 /// What it gets: jobs, perhaps none; `drain` asks it to take no more.
 #[derive(Debug, Default)]
@@ -59,11 +29,11 @@ pub struct Answer {
 pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> {
     // What is done and over is boxed: ten thousand of these wait at once, and none should hold room for it meanwhile.
     let first = Box::pin(first_look(ctx, key, ask)).await?;
-    let mut standing = first.standing.ok_or_else(unknown_worker)?;
+    let mut standing = first.standing.ok_or_else(workers::unknown_worker)?;
     if !first.jobs.is_empty() {
         return Ok(Answer { drain: false, jobs: first.jobs });
     }
-    Box::pin(reserve(ctx, ask.worker, &standing)).await?;
+    Box::pin(workers::reserve(ctx, ask.worker, &standing)).await?;
     if standing.replay {
         let jobs = Box::pin(carry_out(ctx, Take::Replay, ask.clone(), &standing)).await?;
         return Ok(Answer { drain: standing.draining, jobs });
@@ -71,7 +41,7 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
     if first.looked && ask.wait.is_zero() {
         return Ok(Answer::default());
     }
-    let _session = ctx.waiting_session(ask.worker);
+    let _session = ctx.waiters.hold_session(ask.worker);
     let until = Instant::now() + ask.wait;
     let mut take = Take::Hinted(Vec::new());
     let mut shut = standing.paused;
@@ -100,7 +70,7 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
             Wake::Hinted(id) => (standing, Take::Hinted(vec![id])),
             Wake::Probed => (Box::pin(stand(ctx, key, ask)).await?, Take::Ranked),
         };
-        let gates = ctx.gates().await?;
+        let gates = queues::gates(ctx).await?;
         let gate = gates.get(&standing.model);
         shut = gate.is_none_or(|g| g.paused || g.max_running.is_some_and(|most| g.running >= i64::from(most)));
         standing.limited = gate.is_some_and(|g| g.max_running.is_some());
@@ -138,39 +108,9 @@ async fn take_in_turn(
 /// Keeps the session alive and reads what it may do.
 async fn stand(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Standing> {
     let holder = Holder { session: ask.worker, key: key.id.clone() };
-    let standing = touch(ctx, &holder, Some(ask.claim_id)).await?.ok_or_else(unknown_worker)?;
-    reserve(ctx, ask.worker, &standing).await?;
+    let standing = workers::touch(ctx, &holder, Some(ask.claim_id)).await?.ok_or_else(workers::unknown_worker)?;
+    workers::reserve(ctx, ask.worker, &standing).await?;
     Ok(standing)
-}
-
-/// Keeps a session free for a suspect if it is the first to meet one that nobody is free for.
-async fn reserve(ctx: &Ctx, worker: Uuid, standing: &Standing) -> Result<()> {
-    if standing.turn != Turn::Reserve {
-        return Ok(());
-    }
-    let reserving = async {
-        let mut db = ctx.db.pool().acquire().await?;
-        Ok::<_, super::Error>(workers::reserve(&mut db, worker).await?)
-    };
-    ctx.db.within(reserving).await
-}
-
-/// Keeps a session of a key alive; nothing when it is over.
-pub(super) async fn touch(ctx: &Arc<Ctx>, holder: &Holder, claim: Option<Uuid>) -> Result<Option<Standing>> {
-    let run = {
-        let ctx = Arc::clone(ctx);
-        move |touches: Vec<Touch>| touch_together(Arc::clone(&ctx), touches)
-    };
-    let touch = Touch { holder: holder.clone(), claim };
-    ctx.db.within(ctx.batches.touches.call(touch, 1, run, |_, _| {})).await
-}
-
-async fn touch_together(ctx: Arc<Ctx>, touches: Vec<Touch>) -> Result<Answers<Option<Standing>>> {
-    let work = async {
-        let mut db = ctx.db.hot().acquire().await?;
-        Ok::<_, super::Error>(workers::touch(&mut db, &touches, ctx.limits.lease_s).await?.into())
-    };
-    ctx.db.within(work).await
 }
 
 /// Waits for a wake-up, or for a pause to end; nothing when the time is up or the service stops.
@@ -194,10 +134,6 @@ async fn wait(ctx: &Ctx, place: Option<Place>, pause: Option<Duration>, until: I
         () = paused => Some(Wake::Probed),
         _ = stopping.wait_for(|stopping| *stopping) => None,
     }
-}
-
-pub(super) fn unknown_worker() -> Fault {
-    Fault::new(Code::UnknownWorker, "This session is not alive, or was not opened with this key.")
 }
 
 /// Waits until `min` jobs are in line, but no longer than `linger` after the first. Counts, never pops.

@@ -1,29 +1,20 @@
 //! Accounts of people: made, listed, changed.
 
-use super::auth::{User, hash_password};
+mod login;
+mod password;
+mod user;
+
+use self::password::hash_password;
 use super::{Ctx, Error, Result};
-use crate::domain::account::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Role};
+use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::name::Name;
 use crate::store;
 use crate::store::accounts::{self, Account, Change};
 
-/// Checks that a new password is long enough to be one and short enough to be stretched.
-pub fn check_password(password: &str) -> std::result::Result<(), Fault> {
-    let short = password.chars().count() < PASSWORD_CHARS_MIN;
-    if short || password.len() > PASSWORD_BYTES_MAX {
-        let detail = format!("A password has {PASSWORD_CHARS_MIN} characters to {PASSWORD_BYTES_MAX} bytes.");
-        return Err(Fault::invalid("body", "/password", detail));
-    }
-    crate::domain::json::check_text(password)
-}
-
-/// A random password of 120 bits that can be read aloud.
-pub fn made_up_password() -> String {
-    let text = hex::encode(rand::random::<[u8; 15]>());
-    let groups: Vec<&str> = (0..text.len()).step_by(6).map(|at| &text[at..at + 6]).collect();
-    groups.join("-")
-}
+pub use self::login::{Token, Tokens, log_in, user};
+pub use self::password::{check_password, hash_password_now, made_up_password};
+pub use self::user::User;
 
 /// A set of roles: sorted, without repeats.
 fn distinct(roles: &[Role]) -> Vec<Role> {

@@ -7,15 +7,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::auth::User;
+use super::accounts::User;
 use super::batch::Answers;
 use super::{Ctx, Result};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
-use crate::domain::job::{ImageStatus, JobState, JobStatus, Overall, Waiting};
+use crate::domain::job::{ImageStatus, Overall};
 use crate::index::status::Fill;
-use crate::service::ctx::Gate;
-use crate::store::lookup::{self, Seen};
+use crate::store::queues::Gate;
+use crate::store::status::{self, Seen};
 
 /// How often a waiting look-up looks again though nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ async fn load_together(ctx: Arc<Ctx>, loads: Vec<Load>) -> Result<Answers<Loaded
         .db
         .within(async {
             let mut db = ctx.db.hot().acquire().await?;
-            Ok::<_, super::Error>(lookup::load(&mut db, &images, &asking, results).await?)
+            Ok::<_, super::Error>(status::load(&mut db, &images, &asking, results).await?)
         })
         .await?;
     let loaded: HashMap<ContentMd5, Arc<Seen>> = loaded.into_iter().map(|(md5, seen)| (md5, Arc::new(seen))).collect();
@@ -140,24 +140,6 @@ pub fn overall(status: &ImageStatus, models: Option<&[String]>) -> Overall {
     Overall::of(status.jobs.iter().filter(|(model, _)| named(model)).map(|(_, job)| job.state))
 }
 
-/// Why a queued job waits, as far as is known: nothing is while the gates are not.
-pub fn waiting(ctx: &Ctx, gates: Option<&Arc<HashMap<String, Gate>>>, model: &str, job: &JobStatus) -> Option<Waiting> {
-    if job.state != JobState::Queued {
-        return None;
-    }
-    let later = job.run_at.zip(ctx.clock.now()).is_some_and(|(run_at, now)| run_at > now);
-    if later {
-        return Some(Waiting::Backoff);
-    }
-    match gates?.get(model) {
-        None => Some(Waiting::NoLiveWorker),
-        Some(gate) if gate.paused => Some(Waiting::Paused),
-        Some(gate) if gate.workers == 0 => Some(Waiting::NoLiveWorker),
-        Some(gate) if gate.max_running.is_some_and(|max| gate.running >= i64::from(max)) => Some(Waiting::Limit),
-        Some(_) => None,
-    }
-}
-
 /// Refuses names that no model has; while the models are not known, none is refused.
 pub fn check_models(gates: Option<&Arc<HashMap<String, Gate>>>, status: &ImageStatus, models: &[String]) -> Result<()> {
     let known = |name: &String| status.jobs.contains_key(name) || gates.is_none_or(|gates| gates.contains_key(name));
@@ -165,7 +147,7 @@ pub fn check_models(gates: Option<&Arc<HashMap<String, Gate>>>, status: &ImageSt
         None => Ok(()),
         Some(name) => {
             let detail = format!("No model is named {:?}.", crate::domain::name::shorten(name));
-            Err(Fault::new(Code::UnknownModel, detail).at("query", "/models").into())
+            Err(Fault::new(Code::UnknownModel, detail).on("/models").into())
         }
     }
 }

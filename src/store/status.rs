@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::moves::{job_status, md5};
+use super::row::{job_status, md5};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobView, ResultView, Success};
 
