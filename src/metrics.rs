@@ -1,5 +1,8 @@
 //! Every metric: its name, labels and meaning. Labels are models, states and outcomes, never ids.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::domain::job::JobState;
@@ -40,26 +43,33 @@ pub fn describe() {
     counter!("darkroom_index_missing_total").absolute(0);
 }
 
+/// Models' names by their queue.
+type Names = HashMap<i32, Arc<str>>;
+
 /// Counts committed transitions.
-pub fn moved(moved: &[Moved]) {
-    for one in moved.iter().filter(|m| m.status.state.ended()) {
-        let outcome = one.status.reason.clone().unwrap_or_else(|| one.status.state.as_str().to_owned());
-        counter!("darkroom_jobs_finished_total", "model" => one.model.clone(), "outcome" => outcome).increment(1);
+pub fn moved(moved: &[Moved], names: &Names) {
+    for one in moved.iter().filter(|m| m.state.ended()) {
+        let outcome = one.reason.clone().unwrap_or_else(|| one.state.as_str().to_owned());
+        counter!("darkroom_jobs_finished_total", "model" => name(one, names), "outcome" => outcome).increment(1);
     }
 }
 
 /// Counts attempts that will be tried again.
-pub fn retried(moved: &[Moved]) {
-    for one in moved.iter().filter(|m| m.status.state == JobState::Queued) {
-        counter!("darkroom_job_retries_total", "model" => one.model.clone()).increment(1);
+pub fn retried(moved: &[Moved], names: &Names) {
+    for one in moved.iter().filter(|m| m.state == JobState::Queued) {
+        counter!("darkroom_job_retries_total", "model" => name(one, names)).increment(1);
     }
 }
 
 /// Counts jobs taken from dead or overdue workers.
-pub fn rescued(moved: &[Moved]) {
+pub fn rescued(moved: &[Moved], names: &Names) {
     for one in moved {
-        counter!("darkroom_jobs_rescued_total", "model" => one.model.clone()).increment(1);
+        counter!("darkroom_jobs_rescued_total", "model" => name(one, names)).increment(1);
     }
+}
+
+fn name(moved: &Moved, names: &Names) -> Arc<str> {
+    names.get(&moved.queue_id).cloned().unwrap_or_else(|| "".into())
 }
 
 /// Counts a completion or release whose lease was not held.

@@ -18,6 +18,14 @@ impl ContentMd5 {
     }
 }
 
+impl TryFrom<Vec<u8>> for ContentMd5 {
+    type Error = String;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, String> {
+        bytes.try_into().map(Self).map_err(|bytes: Vec<u8>| format!("an MD5 of {} bytes", bytes.len()))
+    }
+}
+
 impl fmt::Display for ContentMd5 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))

@@ -1,42 +1,86 @@
 //! What everybody is told after a COMMIT: the queues, the mirror, the waiting. Never before, and a failure
 //! here fails nobody's request.
 
-use super::Ctx;
-use super::waiters::Wake;
-use crate::domain::job::{JobState, Success};
-use crate::index::queue::{Hint, Popped};
-use crate::index::status::Change;
-use crate::index::wake::News;
-use crate::metrics;
-use crate::store::queues::QueueEntry;
-use crate::store::work::Moved;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::waiters::Wake;
+use super::{Ctx, catalog};
+use crate::domain::image::ContentMd5;
+use crate::domain::job::JobState;
+use crate::index::queue::{Hint, Popped};
+use crate::index::wake::News;
+use crate::metrics;
+use crate::store::images::KnownImage;
+use crate::store::queues::QueueEntry;
+use crate::store::work::Moved;
 
 /// Announces committed transitions.
 pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
     if moved.is_empty() {
         return;
     }
-    metrics::moved(moved);
+    let Some(Told { names, images }) = told(ctx, moved).await else { return };
+    metrics::moved(moved, &names);
     let hints: Vec<Hint> = moved
         .iter()
-        .filter(|m| m.status.state == JobState::Queued && m.due && !m.suspect)
-        .map(|m| Hint { id: m.status.id, model: m.model.clone(), rank: m.rank })
+        .filter(|m| m.state == JobState::Queued && m.due && !m.suspect)
+        .filter_map(|m| Some(Hint { id: m.id, model: names.get(&m.queue_id)?.to_string(), rank: m.rank }))
         .collect();
     ctx.index.push(&hints).await;
-    // The mirror puts a change that comes late in its place, so nobody waits for it who waits for work.
+    // Nobody who waits for work waits for the mirror.
     let models = wake(ctx, &hints);
-    let changes: Vec<Change<'_>> = moved.iter().map(change).collect();
-    ctx.index.change_statuses(&changes).await;
+    let md5 = |m: &Moved| images.get(&m.image_id).map(|image| image.md5);
+    let mut changed: Vec<ContentMd5> = moved.iter().filter_map(md5).collect();
+    changed.sort();
+    changed.dedup();
+    ctx.index.drop_statuses(&changed).await;
     // Who waits for an image waits for the end of its jobs.
-    let mut images: Vec<_> = moved.iter().filter(|m| m.status.state.ended()).map(|m| m.md5).collect();
-    images.sort();
-    images.dedup();
-    ctx.waiters.jobs_ended(images.iter().copied());
-    ctx.index.tell(ctx.replica, &models, &images).await;
-    suspects(ctx, moved.iter().filter(|m| m.suspect && m.due).map(|m| m.model.as_str())).await;
+    let mut ended: Vec<ContentMd5> = moved.iter().filter(|m| m.state.ended()).filter_map(md5).collect();
+    ended.sort();
+    ended.dedup();
+    ctx.waiters.jobs_ended(ended.iter().copied());
+    ctx.index.tell(ctx.replica, &models, &ended).await;
+    let waiting = moved.iter().filter(|m| m.state == JobState::Queued && m.suspect && m.due);
+    suspects(ctx, waiting.filter_map(|m| names.get(&m.queue_id)).map(|name| &**name)).await;
+}
+
+/// What the numbers of moved jobs stand for.
+struct Told {
+    names: HashMap<i32, Arc<str>>,
+    images: HashMap<i64, Arc<KnownImage>>,
+}
+
+/// Nothing when PostgreSQL went away right after the COMMIT: then the sweep and the short life of unfinished statuses make
+/// up for what is not told.
+async fn told(ctx: &Ctx, moved: &[Moved]) -> Option<Told> {
+    let read = async {
+        let names = catalog::names(ctx, moved.iter().map(|m| m.queue_id)).await?;
+        let images = catalog::images(ctx, moved.iter().map(|m| m.image_id)).await?;
+        Ok::<_, super::Error>(Told { names, images })
+    };
+    read.await
+        .inspect_err(|error| tracing::warn!(%error, jobs = moved.len(), "changed jobs could not be announced; the sweep does"))
+        .ok()
+}
+
+/// Counts attempts that will be tried again.
+pub async fn retried(ctx: &Ctx, moved: &[Moved]) {
+    if moved.iter().any(|m| m.state == JobState::Queued)
+        && let Some(told) = told(ctx, moved).await
+    {
+        metrics::retried(moved, &told.names);
+    }
+}
+
+/// Counts jobs taken from dead or overdue workers.
+pub async fn rescued(ctx: &Ctx, moved: &[Moved]) {
+    if let Some(told) = told(ctx, moved).await {
+        metrics::rescued(moved, &told.names);
+    }
 }
 
 /// The same for a batch, as what is done before its answers are given; nothing where nothing moved.
@@ -51,8 +95,15 @@ pub fn soon(ctx: &Arc<Ctx>, changes: Vec<Moved>) -> Option<Pin<Box<dyn Future<Ou
 /// Announces cancelled jobs and takes their hints out of the queues.
 pub async fn cancelled(ctx: &Ctx, changes: &[Moved]) {
     moved(ctx, changes).await;
+    let Some(Told { names, .. }) = told(ctx, changes).await else { return };
+    let mut by_model: HashMap<&str, Vec<Uuid>> = HashMap::new();
     for one in changes {
-        ctx.index.remove(&one.model, &[one.status.id]).await;
+        if let Some(name) = names.get(&one.queue_id) {
+            by_model.entry(name).or_default().push(one.id);
+        }
+    }
+    for (model, ids) in by_model {
+        ctx.index.remove(model, &ids).await;
     }
 }
 
@@ -125,14 +176,4 @@ async fn pop_for(ctx: &Ctx, model: &str, count: usize) {
             ctx.waiters.wake_model(model, count, Wake::Probed);
         }
     }
-}
-
-fn change(moved: &Moved) -> Change<'_> {
-    let success = match (&moved.version, &moved.document, moved.status.finished_at) {
-        (Some(version), Some(document), Some(finished_at)) => {
-            Some(Success { version: version.clone(), job: moved.status.id, finished_at, document: document.clone() })
-        }
-        _ => None,
-    };
-    Change { md5: moved.md5, model: &moved.model, job: &moved.status, success }
 }

@@ -11,6 +11,9 @@ use tracing::Instrument;
 use super::{Error, Result};
 use crate::domain::fault::{Code, Fault};
 
+/// How often a batch is carried out again after another transaction crossed it, or its connection was lost.
+const CROSSED_MAX: usize = 3;
+
 /// What a batch comes to.
 pub struct Answers<O> {
     /// One for each item, in their order.
@@ -40,6 +43,9 @@ pub struct Limits {
     pub weight: usize,
     /// Batches under way at once: while one waits for its COMMIT, PostgreSQL can work on another.
     pub at_once: usize,
+    /// A batch beside one that is under way begins only when more than this weight waits: small ones cost more than they
+    /// gain.
+    pub crowd: usize,
     /// Whether a batch does no harm when it is carried out twice: one whose connection was lost is, at once.
     pub repeatable: bool,
 }
@@ -104,7 +110,8 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Batcher<I, O> {
             }
             line.weight += weight;
             line.waiting.push_back(Call { item, weight, keys, answer });
-            let lead = line.under_way < self.limits.at_once;
+            let crowded = line.weight > self.limits.crowd;
+            let lead = line.under_way == 0 || (crowded && line.under_way < self.limits.at_once);
             line.under_way += usize::from(lead);
             lead
         };
@@ -185,7 +192,11 @@ async fn carry_out<I: Clone + Send + 'static, O: Send + 'static, F>(
 {
     let alone = batch.len() == 1;
     let mut done = run(items_of(&batch)).await;
-    if repeatable && done.as_ref().is_err_and(Error::is_cut_off) {
+    for _ in 0..CROSSED_MAX {
+        let Err(error) = &done else { break };
+        if !error.is_crossed() && !(repeatable && error.is_cut_off()) {
+            break;
+        }
         done = run(items_of(&batch)).await;
     }
     match done {
@@ -207,7 +218,14 @@ async fn carry_out<I: Clone + Send + 'static, O: Send + 'static, F>(
         Err(error) => {
             tracing::debug!(%error, calls = batch.len(), "a batch failed; its items go one by one");
             for call in batch {
-                let answer = match run(vec![call.item.clone()]).await {
+                let mut done = run(vec![call.item.clone()]).await;
+                for _ in 0..CROSSED_MAX {
+                    if !done.as_ref().is_err_and(Error::is_crossed) {
+                        break;
+                    }
+                    done = run(vec![call.item.clone()]).await;
+                }
+                let answer = match done {
                     Ok(Answers { mut each, then }) => {
                         if let Some(then) = then {
                             then.await;
@@ -256,7 +274,7 @@ mod tests {
 
     impl Bench {
         fn new(at_once: usize) -> Self {
-            let limits = Limits { waiting: 8, weight: 4, at_once, repeatable: true };
+            let limits = Limits { waiting: 8, weight: 4, at_once, crowd: 0, repeatable: true };
             Self {
                 batcher: Batcher::new(limits),
                 gate: Arc::new(Semaphore::new(0)),

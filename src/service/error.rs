@@ -32,6 +32,12 @@ impl Error {
         matches!(source.downcast_ref(), Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)))
     }
 
+    /// Whether two changes crossed, of which this one gave way and left nothing: carried out again it finds what the other did.
+    pub fn is_crossed(&self) -> bool {
+        let (Self::Unavailable(source) | Self::Internal(source)) = self else { return false };
+        source.downcast_ref().is_some_and(store::is_crossed)
+    }
+
     /// The same error for another caller of the same batch.
     pub fn alike(&self) -> Self {
         match self {

@@ -124,6 +124,17 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Constraints that a statement breaks when another transaction was faster: its job was made, or its claim served.
+const CROSSED: [&str; 3] = ["job_single_flight", "claim_open_range", "request_pkey"];
+
+/// Whether another transaction crossed this one, so that the same again finds what the other did: a deadlock, or one of
+/// [`CROSSED`].
+pub fn is_crossed(error: &sqlx::Error) -> bool {
+    let Some(database) = error.as_database_error() else { return false };
+    database.code().is_some_and(|code| code.starts_with("40"))
+        || database.constraint().is_some_and(|name| CROSSED.contains(&name))
+}
+
 /// Whether a value was refused by its type (class 22, data exception).
 pub fn is_bad_value(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code.starts_with("22"))

@@ -2,105 +2,196 @@
 
 use std::collections::HashMap;
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::TakenJob;
-use super::commit::{Found, Order, keep_params};
+use super::commit::{Found, Order};
 use crate::domain::job::JobState;
 use crate::service::Result;
-use crate::store::submit::{self, NewJob, Request, Wanted};
+use crate::store::submissions::{self, Request};
+use crate::store::submit::{self, Attached, Made, Wanted, Wish};
 use crate::store::work::Moved;
 
 /// The jobs of an order, by image.
 pub(super) type JobsByImage = HashMap<i64, Vec<TakenJob>>;
 
-/// One image × model of an order.
-#[derive(Clone, Copy)]
+/// The numbers of params, by their hashes.
+pub(super) type ParamsIds = HashMap<[u8; 32], i64>;
+
+/// One image × model of an order, and the job that answers it.
 struct Pair<'o> {
-    order: &'o Order,
-    submission: Uuid,
-    wanted: &'o Wanted,
+    order: usize,
+    model: &'o str,
+    /// Its image was stored by this very transaction: nothing can be known of it.
+    fresh: bool,
+    /// Only a new job or a live one may answer it.
+    rerun: bool,
+    wish: Wish,
+    answer: Option<Answer>,
 }
 
-/// Answers every image × model of every order: with the submission's own earlier job, a cached success, or a live job.
-/// No two orders share an image.
+#[derive(Clone, Copy)]
+struct Answer {
+    job: Uuid,
+    state: JobState,
+    /// `created`, `attached` or `finished`.
+    outcome: &'static str,
+}
+
+/// Answers every image × model of every order: with the submission's own earlier job, a cached success, a live job, or a new
+/// one. No two orders share an image.
 pub(super) async fn answer_jobs(
-    db: &mut sqlx::PgConnection,
+    db: &mut PgConnection,
     orders: &[Order],
     submissions: &[Uuid],
     found: &[Vec<Found>],
+    params: &ParamsIds,
 ) -> Result<(Vec<JobsByImage>, Vec<Moved>)> {
-    keep_params(db, orders).await?;
-    let wanted: Vec<Vec<Wanted>> = orders.iter().zip(found).map(|(order, found)| wanted_of(order, found)).collect();
-    let mut open: Vec<Pair<'_>> = Vec::new();
-    for (place, (order, wanted)) in orders.iter().zip(&wanted).enumerate() {
-        open.extend(wanted.iter().map(|wanted| Pair { order, submission: submissions[place], wanted }));
-    }
-    open.sort_by_key(|pair| pair.wanted);
-    let mut answers: HashMap<Wanted, (Uuid, JobState, &'static str)> = HashMap::new();
+    let mut pairs = pairs(orders, submissions, found, params);
+    answer_before(db, orders, &mut pairs).await?;
+    let mut asked: Vec<Wanted> = pairs.iter().filter(|p| p.answer.is_none()).map(|p| p.wish.wanted).collect();
+    asked.sort_unstable();
+    answer_cached(db, &mut pairs).await?;
+    let mut moved = attach(db, &mut pairs).await?;
+    // New jobs write their requests themselves.
+    let requests: Vec<Request> = pairs.iter().filter(|p| asked.binary_search(&p.wish.wanted).is_ok()).filter_map(request).collect();
+    submissions::add_requests(db, &requests).await?;
+    moved.extend(insert(db, &mut pairs).await?);
+    Ok((by_image(orders.len(), pairs), moved))
+}
 
-    // A submission that is new has asked for nothing before.
-    let again: Vec<(Uuid, &Wanted)> =
-        open.iter().filter(|p| p.order.submission.is_some()).map(|p| (p.submission, p.wanted)).collect();
-    for before in submit::answered_before(db, &again).await? {
-        let outcome = if before.state.ended() { "finished" } else { "attached" };
-        answers.insert(before.wanted, (before.job_id, before.state, outcome));
-    }
-    open.retain(|pair| !answers.contains_key(pair.wanted));
-    let cacheable: Vec<&Wanted> = open.iter().filter(|pair| !pair.order.rerun).map(|pair| pair.wanted).collect();
-    for cached in submit::cached(db, &cacheable).await? {
-        answers.insert(cached.wanted, (cached.job_id, cached.state, "finished"));
-    }
-    let live: Vec<NewJob<'_>> = open.iter().filter(|p| !answers.contains_key(p.wanted)).map(new_job).collect();
-    let mut moved = Vec::new();
-    for job in submit::enqueue(db, &live).await? {
-        let outcome = if job.created { "created" } else { "attached" };
-        answers.insert(job.wanted(), (job.moved.status.id, job.moved.status.state, outcome));
-        moved.push(job.moved);
-    }
-    let request = |pair: &Pair<'_>| {
-        let (job, ..) = answers.get(pair.wanted)?;
-        let (submission, account) = (pair.submission, pair.order.account);
-        Some(Request { submission, account, wanted: pair.wanted.clone(), job: *job })
-    };
-    submit::add_requests(db, &open.iter().filter_map(request).collect::<Vec<_>>()).await?;
-
-    let mut by_image: Vec<JobsByImage> = vec![JobsByImage::new(); orders.len()];
-    for (jobs, wanted) in by_image.iter_mut().zip(wanted) {
-        // Sorted, so that the jobs of an image come in order of their models.
-        for wanted in wanted {
-            if let Some((id, state, outcome)) = answers.get(&wanted) {
-                let taken = TakenJob { id: *id, model: wanted.model, state: *state, outcome };
-                jobs.entry(wanted.image_id).or_default().push(taken);
+/// In order of what they want, so that two submissions cannot deadlock over what they insert; each once.
+fn pairs<'o>(orders: &'o [Order], submissions: &[Uuid], found: &[Vec<Found>], params: &ParamsIds) -> Vec<Pair<'o>> {
+    let mut pairs = Vec::new();
+    for (place, (order, found)) in orders.iter().zip(found).enumerate() {
+        for image in found {
+            let Some(image_id) = image.id() else { continue };
+            for model in &order.plan.models {
+                let Some(params_id) = params.get(&model.params.hash).copied() else { continue };
+                let wish = Wish {
+                    wanted: Wanted { image_id, queue_id: model.queue_id, params_id },
+                    terms: order.plan.terms,
+                    submission: submissions[place],
+                    account: order.account,
+                    retry_of: None,
+                };
+                let (fresh, rerun) = (image.is_new(), order.rerun);
+                pairs.push(Pair { order: place, model: &model.name, fresh, rerun, wish, answer: None });
             }
         }
     }
-    Ok((by_image, moved))
+    pairs.sort_by_key(|pair| pair.wish.wanted);
+    pairs.dedup_by_key(|pair| pair.wish.wanted);
+    pairs
 }
 
-fn wanted_of(order: &Order, found: &[Found]) -> Vec<Wanted> {
-    let mut wanted: Vec<Wanted> = found
-        .iter()
-        .filter_map(Found::id)
-        .flat_map(|image_id| {
-            order.plan.models.iter().map(move |(model, params)| Wanted {
-                image_id,
-                model: model.clone(),
-                params_hash: params.hash.to_vec(),
-            })
-        })
-        .collect();
-    wanted.sort();
-    wanted.dedup();
-    wanted
+/// With what the submission asked for before; one that is new has asked for nothing.
+async fn answer_before(db: &mut PgConnection, orders: &[Order], pairs: &mut [Pair<'_>]) -> Result<()> {
+    let mut again: Vec<&mut Pair<'_>> =
+        pairs.iter_mut().filter(|pair| orders[pair.order].submission.is_some()).collect();
+    let wanted: Vec<(Uuid, Wanted)> = again.iter().map(|pair| (pair.wish.submission, pair.wish.wanted)).collect();
+    for before in submissions::answered_before(db, &wanted).await? {
+        let outcome = if before.state.ended() { "finished" } else { "attached" };
+        again[before.place].answer = Some(Answer { job: before.job_id, state: before.state, outcome });
+    }
+    Ok(())
 }
 
-fn new_job<'o>(pair: &Pair<'o>) -> NewJob<'o> {
-    NewJob {
-        wanted: pair.wanted,
-        terms: pair.order.plan.terms,
-        retry_of: None,
-        submission: pair.submission,
-        account: pair.order.account,
+async fn answer_cached(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<()> {
+    let mut open = open(pairs, |pair| !pair.rerun && !pair.fresh);
+    if open.is_empty() {
+        return Ok(());
+    }
+    let wanted: Vec<Wanted> = open.iter().map(|pair| pair.wish.wanted).collect();
+    for (place, job) in submit::cached(db, &wanted).await? {
+        open[place].answer = Some(Answer { job, state: JobState::Succeeded, outcome: "finished" });
+    }
+    Ok(())
+}
+
+/// With live jobs; answers those of them that waiting claims may be told of.
+async fn attach(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<Vec<Moved>> {
+    let mut open = open(pairs, |pair| !pair.fresh);
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wishes: Vec<Wish> = open.iter().map(|pair| pair.wish).collect();
+    let mut moved = Vec::new();
+    for live in submit::attach(db, &wishes).await? {
+        let pair = &mut open[live.place];
+        pair.answer = Some(Answer { job: live.id, state: live.state, outcome: "attached" });
+        moved.push(attached(&pair.wish.wanted, &live));
+    }
+    Ok(moved)
+}
+
+/// With new jobs.
+async fn insert(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<Vec<Moved>> {
+    let mut open = open(pairs, |_| true);
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wishes: Vec<Wish> = open.iter().map(|pair| pair.wish).collect();
+    let made = submit::insert(db, &wishes).await?;
+    for (pair, job) in open.iter_mut().zip(&made) {
+        pair.answer = Some(Answer { job: job.id, state: JobState::Queued, outcome: "created" });
+    }
+    Ok(wishes.iter().zip(&made).map(|(wish, job)| new_job(&wish.wanted, job)).collect())
+}
+
+fn open<'p, 'o>(pairs: &'p mut [Pair<'o>], among: impl Fn(&Pair<'o>) -> bool) -> Vec<&'p mut Pair<'o>> {
+    pairs.iter_mut().filter(|pair| pair.answer.is_none() && among(pair)).collect()
+}
+
+fn request(pair: &Pair<'_>) -> Option<Request> {
+    let answer = pair.answer?;
+    let ended = answer.state.ended().then_some(answer.state);
+    Some(Request { submission: pair.wish.submission, wanted: pair.wish.wanted, job: answer.job, ended })
+}
+
+/// Sorted, so that the jobs of an image come in order of their models.
+fn by_image(orders: usize, mut pairs: Vec<Pair<'_>>) -> Vec<JobsByImage> {
+    pairs.sort_by_key(|pair| pair.model);
+    let mut jobs = vec![JobsByImage::new(); orders];
+    for pair in pairs {
+        let Some(Answer { job, state, outcome }) = pair.answer else { continue };
+        let taken = TakenJob { id: job, model: pair.model.to_owned(), state, outcome };
+        jobs[pair.order].entry(pair.wish.wanted.image_id).or_default().push(taken);
+    }
+    jobs
+}
+
+/// A job that was made, for those who are told.
+pub(in crate::service) fn new_job(wanted: &Wanted, made: &Made) -> Moved {
+    Moved {
+        id: made.id,
+        image_id: wanted.image_id,
+        queue_id: wanted.queue_id,
+        lease_no: 0,
+        session: None,
+        version: 1,
+        state: JobState::Queued,
+        reason: None,
+        rank: made.rank,
+        due: made.due,
+        suspect: false,
+    }
+}
+
+/// A live job that was attached to, for those who are told.
+pub(in crate::service) fn attached(wanted: &Wanted, live: &Attached) -> Moved {
+    Moved {
+        id: live.id,
+        image_id: wanted.image_id,
+        queue_id: wanted.queue_id,
+        lease_no: 0,
+        session: None,
+        version: live.version,
+        state: live.state,
+        reason: None,
+        rank: live.rank,
+        due: live.due,
+        suspect: live.suspect,
     }
 }

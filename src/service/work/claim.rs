@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::take::{Claim, Take, carry_out, first_look};
+use super::take::{Claim, Take, first_look, look_again};
 use crate::service::waiters::{Place, Wake};
-use crate::service::{Ctx, Result, queues, workers};
+use crate::service::{Ctx, Error, Result, catalog, queues, workers};
+use crate::store::images::KnownImage;
 use crate::store::keys::ApiKey;
-use crate::store::work::Claimed;
-use crate::store::workers::{Holder, Standing, Turn};
+use crate::store::work::{Claimed, Holder};
+use crate::store::workers::{Standing, Turn};
 
 /// How often a session that is given nothing, because of a suspect, is looked at again.
 const TURN_STEP: Duration = Duration::from_millis(500);
@@ -22,24 +24,59 @@ const LINGER_STEP: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub struct Answer {
     pub drain: bool,
-    pub jobs: Vec<Claimed>,
+    pub jobs: Vec<Given>,
+}
+
+/// A claimed job with all that its worker needs.
+#[derive(Debug)]
+pub struct Given {
+    pub job: Claimed,
+    pub model: Arc<str>,
+    pub max_attempts: i16,
+    /// Canonical JSON.
+    pub params: Arc<RawValue>,
+    pub image: Arc<KnownImage>,
 }
 
 /// Answers a claim, waiting for work if it must.
 pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> {
+    let (drain, jobs) = wait_for_jobs(ctx, key, ask).await?;
+    if jobs.is_empty() {
+        return Ok(Answer { drain, jobs: Vec::new() });
+    }
+    Ok(Answer { drain, jobs: Box::pin(give(ctx, jobs)).await? })
+}
+
+/// Puts with jobs what their numbers stand for.
+async fn give(ctx: &Ctx, jobs: Vec<Claimed>) -> Result<Vec<Given>> {
+    let images = catalog::images(ctx, jobs.iter().map(|job| job.image_id)).await?;
+    let params = catalog::params(ctx, jobs.iter().map(|job| job.params_id)).await?;
+    let names = catalog::names(ctx, jobs.iter().map(|job| job.queue_id)).await?;
+    let gates = queues::gates(ctx).await?;
+    let given = |job: Claimed| {
+        let model = Arc::clone(names.get(&job.queue_id)?);
+        let max_attempts = gates.get(&*model).map_or(job.attempt, |gate| gate.max_attempts);
+        let (params, image) = (params.get(&job.params_id)?, images.get(&job.image_id)?);
+        Some(Given { job, model, max_attempts, params: Arc::clone(params), image: Arc::clone(image) })
+    };
+    jobs.into_iter()
+        .map(|job| given(job).ok_or_else(|| Error::Internal("a live job's image or params are gone".into())))
+        .collect()
+}
+
+async fn wait_for_jobs(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<(bool, Vec<Claimed>)> {
     // What is done and over is boxed: ten thousand of these wait at once, and none should hold room for it meanwhile.
     let first = Box::pin(first_look(ctx, key, ask)).await?;
     let mut standing = first.standing.ok_or_else(workers::unknown_worker)?;
     if !first.jobs.is_empty() {
-        return Ok(Answer { drain: false, jobs: first.jobs });
+        return Ok((false, first.jobs));
     }
     Box::pin(workers::reserve(ctx, ask.worker, &standing)).await?;
     if standing.replay {
-        let jobs = Box::pin(carry_out(ctx, Take::Replay, ask.clone(), &standing)).await?;
-        return Ok(Answer { drain: standing.draining, jobs });
+        return Ok((standing.draining, Box::pin(look_again(ctx, Take::Replay, ask, &standing)).await?));
     }
     if first.looked && ask.wait.is_zero() {
-        return Ok(Answer::default());
+        return Ok((false, Vec::new()));
     }
     let _session = ctx.waiters.hold_session(ask.worker);
     let until = Instant::now() + ask.wait;
@@ -50,7 +87,7 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
             take.put_back(ctx);
             // Answered late, so that a worker which does not listen does not spin.
             wait(ctx, None, None, until).await;
-            return Ok(Answer { drain: true, jobs: Vec::new() });
+            return Ok((true, Vec::new()));
         }
         let place = ctx.waiters.line_up(&standing.model);
         if shut {
@@ -58,13 +95,13 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
         } else {
             let jobs = Box::pin(take_in_turn(ctx, ask, &standing, take, until)).await?;
             if !jobs.is_empty() {
-                return Ok(Answer { drain: false, jobs });
+                return Ok((false, jobs));
             }
         }
         // One that may be given nothing leaves the line to those that may.
         let (place, pause) = if standing.turn == Turn::Open { (Some(place), None) } else { (None, Some(TURN_STEP)) };
         let Some(woken) = wait(ctx, place, pause, until).await else {
-            return Ok(Answer::default());
+            return Ok((false, Vec::new()));
         };
         (standing, take) = match woken {
             Wake::Hinted(id) => (standing, Take::Hinted(vec![id])),
@@ -73,7 +110,7 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
         let gates = queues::gates(ctx).await?;
         let gate = gates.get(&standing.model);
         shut = gate.is_none_or(|g| g.paused || g.max_running.is_some_and(|most| g.running >= i64::from(most)));
-        standing.limited = gate.is_some_and(|g| g.max_running.is_some());
+        Arc::make_mut(&mut standing).limited = gate.is_some_and(|g| g.max_running.is_some());
     }
 }
 
@@ -81,18 +118,18 @@ pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> 
 async fn take_in_turn(
     ctx: &Arc<Ctx>,
     ask: &Claim,
-    standing: &Standing,
+    standing: &Arc<Standing>,
     take: Take,
     until: Instant,
 ) -> Result<Vec<Claimed>> {
     match standing.turn {
         Turn::Open => {
             linger(ctx, ask, &standing.model, until).await;
-            carry_out(ctx, take, ask.clone(), standing).await
+            look_again(ctx, take, ask, standing).await
         }
-        Turn::Suspect => match carry_out(ctx, Take::Suspect, ask.clone(), standing).await? {
+        Turn::Suspect => match look_again(ctx, Take::Suspect, ask, standing).await? {
             // Another session was faster.
-            none if none.is_empty() => carry_out(ctx, take, ask.clone(), standing).await,
+            none if none.is_empty() => look_again(ctx, take, ask, standing).await,
             suspect => {
                 take.put_back(ctx);
                 Ok(suspect)
@@ -106,11 +143,11 @@ async fn take_in_turn(
 }
 
 /// Keeps the session alive and reads what it may do.
-async fn stand(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Standing> {
+async fn stand(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Arc<Standing>> {
     let holder = Holder { session: ask.worker, key: key.id.clone() };
     let standing = workers::touch(ctx, &holder, Some(ask.claim_id)).await?.ok_or_else(workers::unknown_worker)?;
     workers::reserve(ctx, ask.worker, &standing).await?;
-    Ok(standing)
+    Ok(Arc::new(standing))
 }
 
 /// Waits for a wake-up, or for a pause to end; nothing when the time is up or the service stops.

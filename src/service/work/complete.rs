@@ -1,6 +1,6 @@
 //! Completions, guarded by the fence (job, lease_no, session of the calling key, running).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rand::Rng;
@@ -8,16 +8,17 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::verdict::{Accepted, Done, answer, judge, stale};
+use super::transition::{self, Ruled};
+use super::verdict::{Accepted, Done, answer, judge, lease, stale};
 use crate::domain::fault::{Code, Fault};
-use crate::domain::job::Outcome;
+use crate::domain::job::{JobState, Outcome};
 use crate::domain::result;
-use crate::metrics;
+use crate::domain::ruling::{Failure, Reason, Ruling};
 use crate::service::batch::Answers;
 use crate::service::{Ctx, Error, Result, announce, workers};
 use crate::store::keys::ApiKey;
-use crate::store::work::{self, Fence, Finish, Moved};
-use crate::store::workers::{Holder, Touch, touch};
+use crate::store::work::{self, Ending, Fence, Held, Holder, Lease, Moved, Success};
+use crate::store::workers::{Touch, overdue_s, touch};
 
 /// The most of an error's type kept, in characters.
 const ERROR_TYPE_CHARS: usize = 200;
@@ -45,27 +46,44 @@ pub struct Item {
     pub traceback: Option<String>,
 }
 
+/// One item, already checked.
+#[derive(Debug, Clone)]
+struct Finish {
+    id: Uuid,
+    lease_no: i32,
+    outcome: Outcome,
+    /// The normalised result as JSON text; present exactly when the outcome is a success.
+    document: Option<String>,
+    duration_s: Option<f32>,
+    /// The worker's wish for the back-off, in seconds.
+    retry_after_s: Option<f64>,
+    /// A random fraction 0…1 of the back-off.
+    jitter: f64,
+    failure: Failure,
+}
+
 /// What one request says of its jobs: for the batch that carries out several such.
 #[derive(Clone)]
 pub struct Completion {
-    fences: Vec<Fence>,
-    /// What is good of it, each lease once.
-    finishes: Vec<(Holder, Finish)>,
+    holder: Holder,
+    fences: Arc<[Fence]>,
+    /// What is good of it, each job once.
+    finishes: Arc<[Finish]>,
 }
 
 impl Completion {
     /// How much it is of a batch: as many as its items, more if they are large.
     fn weight(&self) -> usize {
         const WEIGHED_BYTES: usize = 16 * 1024;
-        let bytes: usize = self.finishes.iter().map(|(_, f)| f.document.as_ref().map_or(0, String::len)).sum();
+        let bytes: usize = self.finishes.iter().map(|f| f.document.as_ref().map_or(0, String::len)).sum();
         self.fences.len().max(bytes / WEIGHED_BYTES)
     }
 }
 
-/// Ends or requeues what the session holds; answers every item in order.
+/// Ends or requeues what the session holds; answers every item in order. Of several for one job the first counts.
 pub async fn complete(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
     let holder = Holder { session: worker, key: key.id.clone() };
-    let mut completion = Completion { fences: Vec::new(), finishes: Vec::new() };
+    let (mut fences, mut finishes) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
     let mut first = HashSet::new();
     let mut done = Vec::with_capacity(items.len());
     for item in items {
@@ -73,76 +91,136 @@ pub async fn complete(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, items: Vec<Ite
         match check(ctx, item) {
             Err(fault) => done.push(Done { id, outcome: Err(fault) }),
             Ok(finish) => {
-                let fence = Fence { holder: holder.clone(), id, lease_no, said: finish.outcome.as_str() };
-                completion.fences.push(fence);
-                if first.insert((id, lease_no)) {
-                    completion.finishes.push((holder.clone(), finish));
+                fences.push(Fence { holder: holder.clone(), id, lease_no: lease(lease_no), said: finish.outcome.as_str() });
+                if first.insert(id) {
+                    finishes.push(finish);
                 }
                 done.push(Done { id, outcome: Err(stale(id, lease_no)) });
             }
         }
     }
+    if finishes.is_empty() {
+        // Nothing to say is a sign of life as well; that of a session that is over is none.
+        workers::touch(ctx, &holder, None).await?;
+        return Ok(done);
+    }
+    let completion = Completion { holder, fences: fences.into(), finishes: finishes.into() };
     let weight = completion.weight();
     let run = {
         let ctx = Arc::clone(ctx);
         move |calls| complete_together(Arc::clone(&ctx), calls)
     };
-    if completion.finishes.is_empty() {
-        // Nothing to say is a sign of life as well; that of a session that is over is none.
-        workers::touch(ctx, &holder, None).await?;
-        return Ok(done);
-    }
     let verdicts = ctx.db.within(ctx.batches.completions.call(completion, weight, run, |_, _| {})).await?;
     Ok(answer(done, verdicts))
 }
 
+/// An item, and who sent it.
+type Sent<'c> = (&'c Holder, &'c Finish);
+
 /// Carries out the completions of several requests together: first what succeeded, then whatever that left.
 async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answers<Vec<Option<Accepted>>>> {
     let mut first = HashSet::new();
-    let finishes: Vec<(Holder, Finish)> = calls
-        .iter()
-        .flat_map(|call| &call.finishes)
-        .filter(|(holder, finish)| first.insert((holder.session, finish.id, finish.lease_no)))
-        .cloned()
-        .collect();
-    let fences = calls.iter().map(|call| call.fences.as_slice()).collect::<Vec<_>>();
+    let all = calls.iter().flat_map(|call| call.finishes.iter().map(|finish| (&call.holder, finish)));
+    // Each holder's word counts, so that another's about the same job cannot stand before it.
+    let once: Vec<Sent<'_>> = all.filter(|(holder, finish)| first.insert((*holder, finish.id))).collect();
+    let fences: Vec<&[Fence]> = calls.iter().map(|call| &*call.fences).collect();
     let (moved, verdicts) = ctx
         .db
         .within(async {
             let mut db = ctx.db.hot().acquire().await?;
-            let moved = move_all(&mut db, finishes, ctx.limits.lease_s).await?;
+            let (mut moved, left, overdue) = succeed(&mut db, &once, ctx.limits.lease_s).await?;
+            drop(db);
+            if !left.is_empty() || !overdue.is_empty() {
+                let mut tx = ctx.db.begin_hot().await?;
+                moved.extend(settle(&mut tx, &left, overdue, ctx.limits.lease_s).await?);
+                tx.commit().await?;
+            }
+            let mut db = ctx.db.hot().acquire().await?;
             let verdicts = judge(&mut db, &moved, &fences).await?;
             Ok::<_, Error>((moved, verdicts))
         })
         .await?;
-    metrics::retried(&moved);
+    announce::retried(&ctx, &moved).await;
     Ok(Answers { each: verdicts, then: announce::soon(&ctx, moved) })
 }
 
-async fn move_all(db: &mut PgConnection, finishes: Vec<(Holder, Finish)>, lease_s: f64) -> Result<Vec<Moved>> {
-    let (good, mut left): (Vec<_>, Vec<_>) = finishes.into_iter().partition(|(_, f)| f.outcome == Outcome::Succeeded);
-    let succeeded = if good.is_empty() { Vec::new() } else { work::succeed(db, &good, lease_s).await? };
-    let overdue: HashSet<Uuid> = succeeded.iter().filter(|s| s.overdue).filter_map(|s| s.moved.session).collect();
-    let mut moved: Vec<Moved> = succeeded.into_iter().map(|s| s.moved).collect();
-    let mut heard: HashSet<Holder> = HashSet::new();
-    let done: HashSet<Uuid> = moved.iter().map(|m| m.status.id).collect();
-    for (holder, finish) in good {
-        if overdue.contains(&holder.session) {
-            heard.insert(holder.clone());
-        }
-        if !done.contains(&finish.id) {
-            left.push((holder, finish));
+/// Ends what succeeded; answers what that left, and whose sessions nothing was heard of for a while.
+async fn succeed<'c>(
+    db: &mut PgConnection,
+    sent: &[Sent<'c>],
+    lease_s: f64,
+) -> Result<(Vec<Moved>, Vec<Sent<'c>>, HashSet<&'c Holder>)> {
+    let success = |(holder, finish): &Sent<'c>| {
+        let document = finish.document.as_deref()?;
+        Some(Success { holder, id: finish.id, lease_no: finish.lease_no, document, duration_s: finish.duration_s })
+    };
+    let mut successes: Vec<Success<'c>> = sent.iter().filter_map(success).collect();
+    if successes.is_empty() {
+        return Ok((Vec::new(), sent.to_vec(), HashSet::new()));
+    }
+    let succeeded = work::succeed(db, &mut successes, overdue_s(lease_s)).await?;
+    let done: HashSet<(Option<Uuid>, Uuid)> = succeeded.iter().map(|s| (s.moved.session, s.moved.id)).collect();
+    let late: HashSet<Option<Uuid>> = succeeded.iter().filter(|s| s.overdue).map(|s| s.moved.session).collect();
+    let left = sent.iter().filter(|(holder, finish)| !done.contains(&(Some(holder.session), finish.id))).copied().collect();
+    let overdue = sent.iter().map(|(holder, _)| *holder).filter(|holder| late.contains(&Some(holder.session))).collect();
+    Ok((succeeded.into_iter().map(|s| s.moved).collect(), left, overdue))
+}
+
+/// Carries out what is no plain success: failures, and whatever suspects came to. Sessions are locked before jobs, and a word
+/// of theirs is a sign of life.
+async fn settle<'c>(
+    db: &mut PgConnection,
+    left: &[Sent<'c>],
+    mut heard: HashSet<&'c Holder>,
+    lease_s: f64,
+) -> Result<Vec<Moved>> {
+    heard.extend(left.iter().map(|(holder, _)| *holder));
+    let signs: Vec<Touch> = heard.into_iter().map(|holder| Touch { holder: holder.clone(), claim: None }).collect();
+    touch(db, &signs, lease_s).await?;
+    let lease = |(holder, finish): &Sent<'c>| Lease { holder, id: finish.id, lease_no: finish.lease_no };
+    let held = work::hold_leases(db, &left.iter().map(lease).collect::<Vec<_>>()).await?;
+    let said: HashMap<(Option<Uuid>, Uuid), &Finish> =
+        left.iter().map(|(holder, finish)| ((Some(holder.session), finish.id), *finish)).collect();
+    let (mut ruled, mut endings) = (Vec::new(), Vec::new());
+    for held in &held {
+        let Some(finish) = said.get(&(held.session_id, held.id)) else { continue };
+        match finish.document.as_deref() {
+            Some(document) => endings.push(Ending {
+                by_worker: true,
+                document: Some(document),
+                duration_s: finish.duration_s,
+                outcome: None,
+                ..Ending::plain(held, JobState::Succeeded, None)
+            }),
+            None => ruled.push(rule(held, finish)),
         }
     }
-    if !left.is_empty() {
-        moved.extend(work::complete(db, &left).await?);
-        heard.extend(left.into_iter().map(|(holder, _)| holder));
-    }
-    if !heard.is_empty() {
-        let signs: Vec<Touch> = heard.into_iter().map(|holder| Touch { holder, claim: None }).collect();
-        touch(db, &signs, lease_s).await?;
+    let mut moved = transition::carry_out(db, ruled).await?;
+    if let Some(at) = held.iter().map(|held| held.at).max() {
+        moved.extend(work::end(db, &endings, at, None).await?);
     }
     Ok(moved)
+}
+
+fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {
+    let ruling = match finish.outcome {
+        Outcome::Rejected => {
+            let (attempts, deaths) = (held.facts.attempt, held.facts.deaths);
+            Ruling::Fails { reason: Reason::Rejected, attempts, deaths }
+        }
+        Outcome::Retry | Outcome::Succeeded => {
+            held.facts.after_failure(held.at, finish.retry_after_s, finish.jitter)
+        }
+    };
+    Ruled {
+        held,
+        ruling,
+        outcome: finish.outcome.as_str(),
+        code: "requeued",
+        by_worker: true,
+        duration_s: finish.duration_s,
+        failure: finish.failure.clone(),
+    }
 }
 
 fn check(ctx: &Ctx, item: Item) -> std::result::Result<Finish, Fault> {
@@ -164,16 +242,18 @@ fn check(ctx: &Ctx, item: Item) -> std::result::Result<Finish, Fault> {
     };
     Ok(Finish {
         id: item.id,
-        lease_no: item.lease_no,
+        lease_no: lease(item.lease_no),
         outcome: item.outcome,
         document,
         #[expect(clippy::cast_possible_truncation, reason = "a duration needs no more than six digits")]
         duration_s: sane("duration_s", item.duration_s, 1e9)?.map(|s| s as f32),
         retry_after_s: sane("retry_after_s", item.retry_after_s, RETRY_AFTER_MAX_S)?,
         jitter: rand::rng().random(),
-        error_type: item.error_type.map(|text| text.chars().take(ERROR_TYPE_CHARS).collect()),
-        error_message: item.error_message.map(|text| text.chars().take(ERROR_MESSAGE_CHARS).collect()),
-        traceback: item.traceback.map(|text| tail(&text, TRACEBACK_CHARS)),
+        failure: Failure {
+            kind: item.error_type.map(|text| text.chars().take(ERROR_TYPE_CHARS).collect()),
+            message: item.error_message.map(|text| text.chars().take(ERROR_MESSAGE_CHARS).collect()),
+            traceback: item.traceback.map(|text| tail(&text, TRACEBACK_CHARS)),
+        },
     })
 }
 

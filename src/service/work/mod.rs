@@ -4,9 +4,10 @@ mod claim;
 mod complete;
 mod release;
 mod take;
+pub mod transition;
 mod verdict;
 
-pub use claim::{Answer, claim};
+pub use claim::{Answer, Given, claim};
 pub use complete::{Completion, Item, complete};
 pub use release::release;
 pub use take::{Claim, Taken, Taking};

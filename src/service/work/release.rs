@@ -5,27 +5,34 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::verdict::{Done, answer, judge, stale};
+use super::transition;
+use super::verdict::{Done, answer, judge, lease, stale};
 use crate::service::{Ctx, Error, Result, announce, workers};
 use crate::store::keys::ApiKey;
-use crate::store::work::{self, Fence};
-use crate::store::workers::{Holder, belongs_to};
+use crate::store::work::{Fence, Holder, Lease};
 
 /// Gives back what the session holds, at no cost; answers every item in order.
 pub async fn release(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, items: &[(Uuid, i64)]) -> Result<Vec<Done>> {
     let holder = Holder { session: worker, key: key.id.clone() };
-    let fence =
-        |(id, lease_no): &(Uuid, i64)| Fence { holder: holder.clone(), id: *id, lease_no: *lease_no, said: "released" };
+    let fence = |(id, lease_no): &(Uuid, i64)| Fence {
+        holder: holder.clone(),
+        id: *id,
+        lease_no: lease(*lease_no),
+        said: "released",
+    };
     let fences: Vec<Fence> = items.iter().map(fence).collect();
     let mut first = HashSet::new();
-    let once: Vec<(Uuid, i64)> = items.iter().copied().filter(|lease| first.insert(*lease)).collect();
+    let once = items.iter().filter(|(id, _)| first.insert(*id));
+    let leases: Vec<Lease<'_>> =
+        once.map(|(id, lease_no)| Lease { holder: &holder, id: *id, lease_no: lease(*lease_no) }).collect();
     workers::touch(ctx, &holder, None).await?;
     let (moved, verdicts) = ctx
         .db
         .within(async {
+            let mut tx = ctx.db.begin().await?;
+            let moved = transition::release(&mut tx, &leases).await?;
+            tx.commit().await?;
             let mut db = ctx.db.pool().acquire().await?;
-            let mine = belongs_to(&mut db, worker, &key.id).await?;
-            let moved = if mine { work::release(&mut db, worker, &once).await? } else { Vec::new() };
             let verdicts = judge(&mut db, &moved, &[&fences]).await?;
             Ok::<_, Error>((moved, verdicts))
         })

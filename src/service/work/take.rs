@@ -1,6 +1,6 @@
 //! Taking jobs: hints are popped, and one statement decides for many claims at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,15 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::transition;
+use crate::domain::job::JobState;
 use crate::index::queue::Popped;
 use crate::metrics;
 use crate::service::batch::Answers;
 use crate::service::{Ctx, Error, Result, announce, queues};
 use crate::store::keys::ApiKey;
-use crate::store::work::{self, ClaimKey, Claimed, Moved};
-use crate::store::workers::{self, Holder, Standing, Touch, Turn};
+use crate::store::work::{self, Asked, ClaimKey, Claimed, Hinted, Holder, Moved};
+use crate::store::workers::{self, Standing, Touch, Turn};
 
 /// What a worker asks for.
 #[derive(Debug, Clone)]
@@ -43,19 +45,19 @@ impl Claim {
     }
 }
 
-/// How often a pop that brought only stale hints is tried again before the claim waits.
-const STALE_POPS_MAX: usize = 4;
-
-/// The most jobs popped for one batch of claims.
-const POPPED_AT_ONCE: usize = 1_000;
+/// The most jobs taken for one batch of claims.
+const TAKEN_AT_ONCE: usize = 1_000;
 
 /// From where jobs are taken.
 #[derive(Debug, Clone)]
 pub(super) enum Take {
+    /// What the same claim was given before.
     Replay,
+    /// A suspect, alone.
     Suspect,
     /// These, which were given to this claim, and what else the index proposes.
     Hinted(Vec<Uuid>),
+    /// What PostgreSQL has, by rank: the index may not show it.
     Ranked,
 }
 
@@ -76,91 +78,30 @@ impl Take {
     }
 }
 
-/// Takes jobs in a task of its own: a client that hangs up meanwhile does not cut a claim in half, and what it
-/// would have got goes back at no cost.
-pub(super) async fn carry_out(ctx: &Arc<Ctx>, take: Take, ask: Claim, standing: &Standing) -> Result<Vec<Claimed>> {
-    let (sender, receiver) = oneshot::channel();
-    let ctx = Arc::clone(ctx);
-    let (worker, model, limited) = (ask.worker, standing.model.clone(), standing.limited);
-    let task = async move {
-        let taken = ctx.db.within(take_jobs(&ctx, take, &ask, &model, limited)).await;
-        if let Err(Ok(jobs)) = sender.send(taken) {
-            give_back(&ctx, worker, &jobs).await;
-        }
-    };
-    tokio::spawn(task.in_current_span());
-    receiver.await.unwrap_or_else(|e| Err(Error::Internal(e.into())))
-}
-
-async fn take_jobs(ctx: &Arc<Ctx>, take: Take, ask: &Claim, model: &str, limited: bool) -> Result<Vec<Claimed>> {
-    match take {
-        Take::Replay => {
-            let mut db = ctx.db.pool().acquire().await?;
-            let taken = work::replay_claim(&mut db, ask.key()).await?;
-            announce_taken(ctx, &taken).await;
-            Ok(taken)
-        }
-        Take::Suspect => take_suspect(ctx, ask, model).await,
-        Take::Hinted(_) | Take::Ranked if limited => take_limited(ctx, ask, model).await,
-        Take::Hinted(first) => take_hinted(ctx, ask, model, first).await,
-        Take::Ranked => take_ranked(ctx, ask, model).await,
-    }
-}
-
-async fn take_hinted(ctx: &Arc<Ctx>, ask: &Claim, model: &str, mut hints: Vec<Uuid>) -> Result<Vec<Claimed>> {
-    if !hints.is_empty() {
-        // What is given to a waiter straight away is in the queue all the same, and harmless there.
-        let (index, model, given) = (Arc::clone(&ctx.index), model.to_owned(), hints.clone());
-        tokio::spawn(async move { index.remove(&model, &given).await });
-    }
-    for _ in 0..STALE_POPS_MAX {
-        let room = ask.max - hints.len();
-        match if room == 0 { Popped::Hints(Vec::new()) } else { ctx.index.pop(model, room).await } {
-            Popped::Hints(more) => hints.extend(more),
-            Popped::Untrusted => {
-                metrics::claim_fallback(model);
-                return take_ranked(ctx, ask, model).await;
-            }
-        }
-        if hints.is_empty() {
-            return Ok(Vec::new());
-        }
-        let taken = take_together(ctx, Taking { key: ask.key(), hints: hints.clone(), first: None }).await?.jobs;
-        hints.retain(|id| !taken.iter().any(|j| j.moved.status.id == *id));
-        if !hints.is_empty() {
-            // Without a wake-up, which would come back to this very claim: the probe is the back-stop.
-            announce::put_back(ctx, queues::still_ready(ctx, &hints).await?).await;
-            hints.clear();
-        }
-        if !taken.is_empty() {
-            return Ok(taken);
-        }
-    }
-    Ok(Vec::new())
-}
-
 /// One claim's share of a batch.
 #[derive(Debug, Clone)]
 pub struct Taking {
     key: ClaimKey,
-    /// Jobs that were popped for it, or given to it.
-    hints: Vec<Uuid>,
-    /// With the first look of a claim: nothing is known of its session yet.
-    first: Option<First>,
+    max: usize,
+    /// What is known of its session; nothing at the first look of a claim, which then keeps the session alive by this key.
+    known: Known,
+    /// Jobs that were given to it.
+    given: Vec<Uuid>,
+    /// To be served by rank, whatever the index says.
+    ranked: bool,
 }
 
 #[derive(Debug, Clone)]
-struct First {
-    key: String,
-    /// Pops at most so many for it.
-    max: usize,
+enum Known {
+    Key(Arc<str>),
+    Standing(Arc<Standing>),
 }
 
 /// What it comes to.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// What the session may do; nothing when it is not alive, or this was no first look.
-    pub(super) standing: Option<Standing>,
+    /// What the session may do; nothing when it is not alive.
+    pub(super) standing: Option<Arc<Standing>>,
     pub(super) jobs: Vec<Claimed>,
     /// Its queue was looked into, and it was given what there was.
     pub(super) looked: bool,
@@ -170,8 +111,36 @@ pub struct Taken {
 /// together with other claims that come at the same time.
 pub(super) async fn first_look(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Taken> {
     let max = if ask.lingers() { 0 } else { ask.max };
-    let first = First { key: key.id.clone(), max };
-    ctx.db.within(take_together(ctx, Taking { key: ask.key(), hints: Vec::new(), first: Some(first) })).await
+    let known = Known::Key(key.id.as_str().into());
+    ctx.db.within(take_together(ctx, Taking { key: ask.key(), max, known, given: Vec::new(), ranked: false })).await
+}
+
+/// Takes jobs for a claim that has looked before.
+pub(super) async fn look_again(
+    ctx: &Arc<Ctx>,
+    take: Take,
+    ask: &Claim,
+    standing: &Arc<Standing>,
+) -> Result<Vec<Claimed>> {
+    let counted = standing.limited || matches!(take, Take::Suspect);
+    let (given, ranked) = match take {
+        Take::Replay => return apart(ctx, ask, |ctx, ask| async move { take_again(&ctx, &ask).await }).await,
+        take if counted => {
+            take.put_back(ctx);
+            let (queue, suspect) = (standing.queue_id, matches!(take, Take::Suspect));
+            return apart(ctx, ask, move |ctx, ask| async move { take_counted(&ctx, &ask, queue, suspect).await }).await;
+        }
+        Take::Hinted(given) => (given, false),
+        Take::Suspect | Take::Ranked => (Vec::new(), true),
+    };
+    if !given.is_empty() {
+        // What is given to a waiter straight away is in the queue all the same, and harmless there.
+        let (ctx, model, given) = (Arc::clone(ctx), standing.model.clone(), given.clone());
+        tokio::spawn(async move { ctx.index.remove(&model, &given).await });
+    }
+    let known = Known::Standing(Arc::clone(standing));
+    let taking = Taking { key: ask.key(), max: ask.max, known, given, ranked };
+    Ok(ctx.db.within(take_together(ctx, taking)).await?.jobs)
 }
 
 /// Takes jobs together with other claims that come at the same time.
@@ -182,145 +151,256 @@ async fn take_together(ctx: &Arc<Ctx>, taking: Taking) -> Result<Taken> {
     };
     let lost = {
         let ctx = Arc::clone(ctx);
-        move |taking: Taking, taken: Taken| {
+        move |_: Taking, taken: Taken| {
             let ctx = Arc::clone(&ctx);
-            tokio::spawn(async move { give_back(&ctx, taking.key.session, &taken.jobs).await }.in_current_span());
+            tokio::spawn(async move { give_back(&ctx, &taken.jobs).await }.in_current_span());
         }
     };
-    let weight = taking.hints.len().max(1);
+    let weight = taking.max.clamp(1, TAKEN_AT_ONCE);
     // A claim that is sent again while it is carried out finds afterwards what it got.
     let keys = vec![taking.key.claim.as_u64_pair().1];
     ctx.batches.claims.call_apart(taking, weight, keys, run, lost).await
 }
 
-async fn take_all(ctx: Arc<Ctx>, mut takings: Vec<Taking>) -> Result<Answers<Taken>> {
+async fn take_all(ctx: Arc<Ctx>, takings: Vec<Taking>) -> Result<Answers<Taken>> {
+    let mut round = Round::default();
     let taking = async {
         let mut db = ctx.db.hot().acquire().await?;
-        let mut all = first_standings(&mut db, &takings, ctx.limits.lease_s).await?;
-        pop_for_all(&ctx, &mut takings, &mut all).await;
-        let hints: Vec<(ClaimKey, Uuid)> =
-            takings.iter().flat_map(|t| t.hints.iter().map(|job| (t.key, *job))).collect();
-        let taken = if hints.is_empty() { Vec::new() } else { work::claim_hinted(&mut db, &hints).await? };
-        Ok::<_, Error>((all, taken))
-    };
-    let (mut all, taken) = ctx.db.within(taking).await?;
-    let moved: Vec<Moved> = taken.iter().map(|j| j.moved.clone()).collect();
-    let mut by_claim: HashMap<ClaimKey, Vec<Claimed>> = HashMap::new();
-    for job in taken {
-        by_claim.entry(job.by).or_default().push(job);
-    }
-    let mut in_vain = Vec::new();
-    for (taking, taken) in takings.into_iter().zip(&mut all) {
-        taken.jobs = by_claim.remove(&taking.key).unwrap_or_default();
-        if taking.first.is_some() && taken.jobs.len() < taking.hints.len() {
-            taken.looked = false;
-            let is_left = |id: &Uuid| !taken.jobs.iter().any(|j| j.moved.status.id == *id);
-            in_vain.extend(taking.hints.into_iter().filter(is_left));
+        let standings = standings(&mut db, &takings, ctx.limits.lease_s).await?;
+        round = Round::new(&takings, standings);
+        round.pop(&ctx).await;
+        let hints = round.hints();
+        let mut jobs = if hints.is_empty() { Vec::new() } else { work::claim(&mut db, &hints).await? };
+        let asked = round.unserved(&jobs);
+        if !asked.is_empty() {
+            let ranked = work::claim_ranked(&mut db, &asked, TAKEN_AT_ONCE as i64, false).await?;
+            forget_hints(&ctx, &round, &ranked);
+            jobs.extend(ranked);
         }
-    }
+        Ok::<_, Error>(jobs)
+    };
+    let done = ctx.db.within(taking).await;
+    let taken: HashSet<Uuid> = done.iter().flatten().map(|job| job.id).collect();
+    // Whatever was popped and not taken belongs into its queue, also when this failed.
+    let in_vain = round.hints().into_iter().map(|hint| hint.job).filter(|job| !taken.contains(job)).collect();
     Take::Hinted(in_vain).put_back(&ctx);
-    Ok(Answers { each: all, then: announce::soon(&ctx, moved) })
+    let jobs = done?;
+    let moved = jobs.iter().map(as_moved).collect();
+    Ok(Answers { each: round.answers(jobs), then: announce::soon(&ctx, moved) })
 }
 
-/// Touches the sessions whose claims are looked at for the first time.
-async fn first_standings(db: &mut PgConnection, takings: &[Taking], lease_s: f64) -> Result<Vec<Taken>> {
-    let touch = |taking: &Taking| {
-        let holder = Holder { session: taking.key.session, key: taking.first.as_ref()?.key.clone() };
-        Some(Touch { holder, claim: Some(taking.key.claim) })
+/// Touches the sessions whose claims look for the first time; of the others it is known what they may do.
+async fn standings(
+    db: &mut PgConnection,
+    takings: &[Taking],
+    lease_s: f64,
+) -> Result<Vec<Option<Arc<Standing>>>> {
+    let touch = |taking: &Taking| match &taking.known {
+        Known::Key(key) => {
+            let holder = Holder { session: taking.key.session, key: key.to_string() };
+            Some(Touch { holder, claim: Some(taking.key.claim) })
+        }
+        Known::Standing(_) => None,
     };
     let touches: Vec<Touch> = takings.iter().filter_map(touch).collect();
-    let standings = if touches.is_empty() { Vec::new() } else { workers::touch(db, &touches, lease_s).await? };
-    let mut standings = standings.into_iter();
-    let standing = |taking: &Taking| taking.first.as_ref().and_then(|_| standings.next().flatten());
-    Ok(takings.iter().map(standing).map(|standing| Taken { standing, ..Taken::default() }).collect())
+    let read = if touches.is_empty() { Vec::new() } else { workers::touch(db, &touches, lease_s).await? };
+    let mut read = read.into_iter();
+    let standing = |taking: &Taking| match &taking.known {
+        Known::Key(_) => read.next().flatten().map(Arc::new),
+        Known::Standing(standing) => Some(Arc::clone(standing)),
+    };
+    Ok(takings.iter().map(standing).collect())
 }
 
-/// Pops for the claims that are looked at for the first time, one pop for each model; who came first is served first.
-async fn pop_for_all(ctx: &Ctx, takings: &mut [Taking], all: &mut [Taken]) {
-    let mut wanted: HashMap<String, Vec<(&mut Taking, &mut Taken, usize)>> = HashMap::new();
-    let mut room = POPPED_AT_ONCE;
-    for (taking, taken) in takings.iter_mut().zip(all) {
-        let Some(standing) = &taken.standing else { continue };
-        let bars = standing.paused || standing.limited || standing.draining || standing.replay;
-        let max = taking.first.as_ref().map_or(0, |first| first.max);
-        if bars || standing.turn != Turn::Open || max == 0 || max > room {
-            continue;
-        }
-        room -= max;
-        wanted.entry(standing.model.clone()).or_default().push((taking, taken, max));
+/// One batch of claims under way.
+#[derive(Default)]
+struct Round {
+    shares: Vec<Share>,
+}
+
+struct Share {
+    key: ClaimKey,
+    standing: Option<Arc<Standing>>,
+    /// The most that it is given; 0 if something speaks against it.
+    room: usize,
+    hints: Vec<Uuid>,
+    /// The index cannot be trusted with it.
+    ranked: bool,
+    looked: bool,
+}
+
+impl Round {
+    fn new(takings: &[Taking], standings: Vec<Option<Arc<Standing>>>) -> Self {
+        let mut left = TAKEN_AT_ONCE;
+        let share = |(taking, standing): (&Taking, Option<Arc<Standing>>)| {
+            let first = matches!(taking.known, Known::Key(_));
+            let open = |s: &Standing| {
+                let barred = s.limited || s.draining || (first && (s.paused || s.replay));
+                !barred && (!first || s.turn == Turn::Open)
+            };
+            let room = if standing.as_deref().is_some_and(open) { taking.max.min(left) } else { 0 };
+            left -= room;
+            Share { key: taking.key, standing, room, hints: taking.given.clone(), ranked: taking.ranked, looked: false }
+        };
+        Self { shares: takings.iter().zip(standings).map(share).collect() }
     }
-    let pops = wanted.into_iter().map(async |(model, claims)| {
-        let count = claims.iter().map(|(_, _, max)| max).sum();
-        if let Popped::Hints(hints) = ctx.index.pop(&model, count).await {
-            let mut hints = hints.into_iter();
-            for (taking, taken, max) in claims {
-                taken.looked = true;
-                taking.hints.extend(hints.by_ref().take(max));
+
+    /// Pops for those who may be given something, one pop for each model; who came first is served first.
+    async fn pop(&mut self, ctx: &Ctx) {
+        let mut wanted: HashMap<Arc<str>, Vec<&mut Share>> = HashMap::new();
+        for share in self.shares.iter_mut().filter(|share| share.room > share.hints.len() && !share.ranked) {
+            let Some(standing) = &share.standing else { continue };
+            wanted.entry(standing.model.as_str().into()).or_default().push(share);
+        }
+        let pops = wanted.into_iter().map(async |(model, shares)| {
+            let count = shares.iter().map(|share| share.room - share.hints.len()).sum();
+            match ctx.index.pop(&model, count).await {
+                Popped::Hints(hints) => {
+                    let mut hints = hints.into_iter();
+                    for share in shares {
+                        share.looked = true;
+                        let room = share.room - share.hints.len();
+                        share.hints.extend(hints.by_ref().take(room));
+                    }
+                }
+                Popped::Untrusted => {
+                    metrics::claim_fallback(&model);
+                    shares.into_iter().for_each(|share| share.ranked = true);
+                }
+            }
+        });
+        join_all(pops).await;
+    }
+
+    fn hints(&self) -> Vec<Hinted> {
+        let of = |share: &Share| {
+            let key = share.key;
+            share.hints.clone().into_iter().map(move |job| Hinted { job, session: key.session, claim: key.claim })
+        };
+        self.shares.iter().flat_map(of).collect()
+    }
+
+    /// Those that are to be served by rank: the index could not be asked, or proposed nothing but what was gone.
+    fn unserved(&mut self, jobs: &[Claimed]) -> Vec<Asked> {
+        let served: HashSet<ClaimKey> = jobs.iter().map(Claimed::key).collect();
+        let mut asked = Vec::new();
+        for share in self.shares.iter_mut().filter(|share| share.room > 0 && !served.contains(&share.key)) {
+            if share.ranked || !share.hints.is_empty() {
+                share.looked = true;
+                asked.push(Asked { key: share.key, most: share.room as i32 });
             }
         }
-    });
-    join_all(pops).await;
+        asked
+    }
+
+    fn answers(self, jobs: Vec<Claimed>) -> Vec<Taken> {
+        let mut by_claim: HashMap<ClaimKey, Vec<Claimed>> = HashMap::new();
+        for job in jobs {
+            by_claim.entry(job.key()).or_default().push(job);
+        }
+        let answer = |share: Share| Taken {
+            jobs: by_claim.remove(&share.key).unwrap_or_default(),
+            standing: share.standing,
+            looked: share.looked,
+        };
+        self.shares.into_iter().map(answer).collect()
+    }
 }
 
-async fn take_ranked(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
+/// Takes out of the queues what was claimed past them.
+fn forget_hints(ctx: &Arc<Ctx>, round: &Round, jobs: &[Claimed]) {
+    for share in &round.shares {
+        let Some(standing) = &share.standing else { continue };
+        let ids: Vec<Uuid> = jobs.iter().filter(|job| job.key() == share.key).map(|job| job.id).collect();
+        if !ids.is_empty() {
+            let (ctx, model) = (Arc::clone(ctx), standing.model.clone());
+            tokio::spawn(async move { ctx.index.remove(&model, &ids).await });
+        }
+    }
+}
+
+/// Carries out a claim in a task of its own: a client that hangs up meanwhile does not cut it in half, and what it would
+/// have got goes back at no cost.
+async fn apart<F>(ctx: &Arc<Ctx>, ask: &Claim, take: impl FnOnce(Arc<Ctx>, Claim) -> F) -> Result<Vec<Claimed>>
+where
+    F: Future<Output = Result<Vec<Claimed>>> + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let taking = take(Arc::clone(ctx), ask.clone());
+    let ctx = Arc::clone(ctx);
+    let task = async move {
+        let taken = ctx.db.within(taking).await;
+        if let Ok(jobs) = &taken {
+            announce::moved(&ctx, &jobs.iter().map(as_moved).collect::<Vec<_>>()).await;
+        }
+        if let Err(Ok(jobs)) = sender.send(taken) {
+            give_back(&ctx, &jobs).await;
+        }
+    };
+    tokio::spawn(task.in_current_span());
+    receiver.await.unwrap_or_else(|e| Err(Error::Internal(e.into())))
+}
+
+/// What the same claim still holds, under new leases.
+async fn take_again(ctx: &Ctx, ask: &Claim) -> Result<Vec<Claimed>> {
     let mut db = ctx.db.pool().acquire().await?;
-    let taken = work::claim_ranked(&mut db, ask.key(), model, ask.max as i64).await?;
-    forget_hints(ctx, model, &taken).await;
-    announce_taken(ctx, &taken).await;
-    Ok(taken)
+    Ok(work::reclaim(&mut db, ask.key()).await?)
 }
 
-/// Under a limit the model's row is locked first and the running jobs are counted in a second statement; by
-/// rank from PostgreSQL, because what a pop brings might be more than there is room for.
-async fn take_limited(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
+/// Under a limit the model's row is locked first and the running jobs are counted in a second statement; by rank from
+/// PostgreSQL, because what a pop brings might be more than there is room for. A suspect is one job more as well.
+async fn take_counted(ctx: &Arc<Ctx>, ask: &Claim, queue: i32, suspect: bool) -> Result<Vec<Claimed>> {
     let mut tx = ctx.db.begin().await?;
-    let room = work::room_under_limit(&mut tx, model).await?.min(ask.max as i64);
+    let room = work::room_under_limit(&mut tx, queue).await?.min(ask.max as i64);
     if room == 0 {
         return Ok(Vec::new());
     }
-    let taken = work::claim_ranked(&mut tx, ask.key(), model, room).await?;
+    let taken = if !suspect {
+        let asked = Asked { key: ask.key(), most: room as i32 };
+        work::claim_ranked(&mut tx, &[asked], room, true).await?
+    } else if work::lock_free_session(&mut tx, ask.worker).await? {
+        work::claim_suspect(&mut tx, ask.key()).await?
+    } else {
+        Vec::new()
+    };
     tx.commit().await?;
-    forget_hints(ctx, model, &taken).await;
-    announce_taken(ctx, &taken).await;
     Ok(taken)
 }
 
-async fn take_suspect(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
-    let mut tx = ctx.db.begin().await?;
-    if work::room_under_limit(&mut tx, model).await? == 0 {
-        return Ok(Vec::new());
+/// What a claim is to those who are told of it.
+fn as_moved(job: &Claimed) -> Moved {
+    Moved {
+        id: job.id,
+        image_id: job.image_id,
+        queue_id: job.queue_id,
+        lease_no: job.lease_no,
+        session: Some(job.session_id),
+        version: job.version,
+        state: JobState::Running,
+        reason: None,
+        rank: 0,
+        due: false,
+        suspect: false,
     }
-    let taken = work::claim_suspect(&mut tx, ask.key(), model).await?;
-    tx.commit().await?;
-    announce_taken(ctx, &taken).await;
-    Ok(taken)
 }
 
-async fn announce_taken(ctx: &Ctx, taken: &[Claimed]) {
-    let moved: Vec<Moved> = taken.iter().map(|j| j.moved.clone()).collect();
-    announce::moved(ctx, &moved).await;
-}
-
-async fn forget_hints(ctx: &Ctx, model: &str, taken: &[Claimed]) {
-    let ids: Vec<Uuid> = taken.iter().map(|j| j.moved.status.id).collect();
-    ctx.index.remove(model, &ids).await;
-}
-
-async fn give_back(ctx: &Ctx, worker: Uuid, claimed: &[Claimed]) {
-    let items: Vec<(Uuid, i64)> = claimed.iter().map(|j| (j.moved.status.id, j.moved.lease_no)).collect();
-    if items.is_empty() {
+/// Gives back what nobody was there to take.
+async fn give_back(ctx: &Ctx, jobs: &[Claimed]) {
+    if jobs.is_empty() {
         return;
     }
     let released = ctx
         .db
         .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(work::release(&mut db, worker, &items).await?)
+            let mut tx = ctx.db.begin().await?;
+            let moved = transition::release_taken(&mut tx, jobs).await?;
+            tx.commit().await?;
+            Ok::<_, Error>(moved)
         })
         .await;
     match released {
         Ok(moved) => announce::moved(ctx, &moved).await,
         // Its next beat does not list them, and one lease later they are released.
-        Err(error) => tracing::warn!(%error, worker = %worker, "jobs of a claimer that hung up wait for its next beat"),
+        Err(error) => tracing::warn!(%error, "jobs of a claimer that hung up wait for its next beat"),
     }
 }

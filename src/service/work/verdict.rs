@@ -22,7 +22,7 @@ pub struct Done {
 /// An accepted item.
 #[derive(Debug, Clone)]
 pub struct Accepted {
-    pub state: String,
+    pub state: JobState,
     /// It had been accepted before, and nothing changed now.
     pub repeat: bool,
 }
@@ -43,6 +43,11 @@ pub(super) fn stale(id: Uuid, lease_no: i64) -> Fault {
     Fault::new(Code::StaleLease, format!("Job {id} is not running under lease {lease_no} of this worker."))
 }
 
+/// A lease number as the database counts it: none is so great, and one that is names no lease.
+pub(super) fn lease(lease_no: i64) -> i32 {
+    i32::try_from(lease_no).unwrap_or(-1)
+}
+
 /// Says of every lease named by every call whether it was accepted: once by what was moved just now; all others are looked
 /// up by a second statement, whose fresh snapshot recognises what was accepted before.
 pub(super) async fn judge(
@@ -50,23 +55,23 @@ pub(super) async fn judge(
     moved: &[Moved],
     calls: &[&[Fence]],
 ) -> Result<Vec<Vec<Option<Accepted>>>> {
-    let mut accepted: HashMap<(Option<Uuid>, Uuid, i64), JobState> =
-        moved.iter().map(|m| ((m.session, m.status.id, m.lease_no), m.status.state)).collect();
-    let mut refused = Vec::new();
-    let mut verdicts: Vec<Vec<Option<Accepted>>> = Vec::new();
+    let mut accepted: HashMap<(Option<Uuid>, Uuid, i32), JobState> =
+        moved.iter().map(|m| ((m.session, m.id, m.lease_no), m.state)).collect();
+    let mut refused: Vec<(usize, usize, &Fence)> = Vec::new();
+    let mut verdicts: Vec<Vec<Option<Accepted>>> = Vec::with_capacity(calls.len());
     for (call, fences) in calls.iter().enumerate() {
-        let mut verdict = Vec::new();
+        let mut verdict = Vec::with_capacity(fences.len());
         for (place, fence) in fences.iter().enumerate() {
             let state = accepted.remove(&(Some(fence.holder.session), fence.id, fence.lease_no));
             if state.is_none() {
-                refused.push((call, place, fence.clone()));
+                refused.push((call, place, fence));
             }
-            verdict.push(state.map(|state| Accepted { state: state.as_str().to_owned(), repeat: false }));
+            verdict.push(state.map(|state| Accepted { state, repeat: false }));
         }
         verdicts.push(verdict);
     }
     if !refused.is_empty() {
-        let fences: Vec<Fence> = refused.iter().map(|(_, _, fence)| fence.clone()).collect();
+        let fences: Vec<&Fence> = refused.iter().map(|(_, _, fence)| *fence).collect();
         for ((call, place, _), state) in refused.iter().zip(work::settled(db, &fences).await?) {
             verdicts[*call][*place] = state.map(|state| Accepted { state, repeat: true });
         }

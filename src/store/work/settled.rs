@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Holder;
+use crate::domain::job::JobState;
 
 /// A lease that a holder named, and what it said of it: `succeeded`, `retry`, `rejected` or `released`.
 #[derive(Debug, Clone)]
@@ -15,7 +16,7 @@ pub struct Fence {
 }
 
 /// Answers, in the order asked, the state that the same lease once led to, which makes a repeat harmless.
-pub async fn settled(db: &mut PgConnection, items: &[&Fence]) -> sqlx::Result<Vec<Option<String>>> {
+pub async fn settled(db: &mut PgConnection, items: &[&Fence]) -> sqlx::Result<Vec<Option<JobState>>> {
     let rows: Vec<(i64, String)> = sqlx::query_as(include_str!("../sql/work/settled.sql"))
         .bind(items.iter().map(|item| item.id).collect::<Vec<_>>())
         .bind(items.iter().map(|item| item.holder.session).collect::<Vec<_>>())
@@ -28,7 +29,7 @@ pub async fn settled(db: &mut PgConnection, items: &[&Fence]) -> sqlx::Result<Ve
     let mut states = vec![None; items.len()];
     for (place, state) in rows {
         if let Some(slot) = usize::try_from(place - 1).ok().and_then(|place| states.get_mut(place)) {
-            *slot = Some(state);
+            *slot = JobState::parse(&state);
         }
     }
     Ok(states)
