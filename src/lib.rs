@@ -1,6 +1,6 @@
 //! Darkroom: a durable queue between photographs and machine-learning models.
 //!
-//! A photograph's way through the house is straight down and straight up: `http/predict` → `service/submit` →
+//! A photograph's way through the house is straight down and straight up: `http/submit` → `service/submit` →
 //! `blob`, `store`, `index`; a job's: `http/work` → `service/claim` → `index`, `store`.
 //!
 //! Each floor imports only from the floors below it, and a test keeps it so:
@@ -8,7 +8,7 @@
 //! ```text
 //! main → cli            the binary, one file per subcommand
 //! app                   composition: config → pools → router and loops; knows every room
-//! http/                 router, OpenAPI, problems, extractors; one file per resource
+//! http/                 router, OpenAPI, problems, extractors; one file per noun
 //! maintenance/          rescue, sweep, due pass, partitions, collector: ticks, bounded in rows and time
 //! service/              use cases and transaction boundaries
 //! store/                all the SQL
@@ -17,8 +17,8 @@
 //! domain/               value types and pure rules
 //! ```
 //!
-//! Beside the floors, for `cli` and `app` only: `config`, `telemetry`, `dev` (private PostgreSQL and Redis),
-//! `client` (talks HTTP only).
+//! Beside the floors: `api` (the wire types, for `http` and `client`); for `cli` and `app` only: `config`,
+//! `telemetry`, `dev` (private PostgreSQL and Redis), `client` (talks HTTP only).
 //!
 //! # Invariants
 //! - PostgreSQL is the truth; losing Redis loses no job and no result.
@@ -26,6 +26,7 @@
 //! - An ended job never lives again; per job one result is accepted.
 //! - Nothing is acknowledged before its COMMIT, and nothing is pushed or mirrored before it either.
 
+pub mod api;
 pub mod app;
 pub mod blob;
 pub mod cli;

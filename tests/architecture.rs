@@ -5,13 +5,14 @@ use std::path::Path;
 /// Each room with the rooms that it may import.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("domain", &["domain"]),
+    ("api", &["api", "domain"]),
     ("blob", &["blob", "domain"]),
     ("index", &["index", "domain"]),
     ("store", &["store", "domain"]),
     ("metrics", &["metrics", "domain", "store"]),
     ("service", &["service", "store", "index", "blob", "domain", "metrics"]),
     ("maintenance", &["maintenance", "service", "store", "index", "blob", "domain", "metrics"]),
-    ("http", &["http", "service", "store", "index", "blob", "domain", "metrics"]),
+    ("http", &["http", "api", "service", "store", "index", "blob", "domain", "metrics"]),
     ("telemetry", &["telemetry", "metrics"]),
     ("config", &["config", "service", "index", "domain"]),
     ("client", &["client"]),

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::AppState;
 use super::auth::{AdminUser, AnyUser};
-use super::extract::{self, Json, Page, Path, Query};
+use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use crate::api::jobs::{
+    Attempt, Event, JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried,
+};
+use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::domain::job::{JobState, JobStatus};
+use crate::domain::json::check_text;
+use crate::service::auth::User;
 use crate::service::jobs::{self, Sight};
 use crate::service::{Ctx, Error, lookup};
 use crate::store::listing::{self, AttemptRecord, EventRecord, Filter, JobRecord};
@@ -32,71 +34,6 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(redrive_jobs))
 }
 
-/// A job.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "succeeded", "reason": null, "waiting": null, "attempt": 1, "max_attempts": 5,
-    "progress": null, "created_at": "2026-11-22T09:00:00Z", "started_at": "2026-11-22T09:00:00Z", "run_at": null, "finished_at": "2026-11-22T09:00:01Z",
-    "error": null, "model": "face_detect", "md5": "9e107d9d372bb6826bd81d3542a419d6", "params": {}, "priority": 0, "finish_by": "2026-12-22T09:00:00Z",
-    "lease_no": 1, "deaths": 0, "worker": "019aac9e-4e00-7a00-9000-000000000001", "version": "haar-1", "duration_s": 0.16, "retry_of": null}))]
-struct JobDetail {
-    #[serde(flatten)]
-    job: JobStatus,
-    model: String,
-    /// Null for those who see it only as owner of the model.
-    md5: Option<String>,
-    #[schema(value_type = Object)]
-    params: Value,
-    priority: i16,
-    finish_by: DateTime<Utc>,
-    /// How often it was claimed.
-    lease_no: i64,
-    /// How often its worker died.
-    deaths: i16,
-    worker: Option<Uuid>,
-    version: Option<String>,
-    /// How long the model worked, as the worker says.
-    duration_s: Option<f32>,
-    retry_of: Option<Uuid>,
-}
-
-async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
-    let gates = ctx.gates().await.ok();
-    let waiting = lookup::waiting(ctx, gates.as_ref(), &job.model, &job.status);
-    JobDetail {
-        job: JobStatus { waiting, ..job.status },
-        model: job.model,
-        md5: (sight == Sight::Whole).then(|| job.md5.to_string()),
-        params: job.params,
-        priority: job.priority,
-        finish_by: job.finish_by,
-        lease_no: job.lease_no,
-        deaths: job.deaths,
-        worker: job.worker,
-        version: job.version,
-        duration_s: job.duration_s,
-        retry_of: job.retry_of,
-    }
-}
-
-/// Which jobs.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct JobsQuery {
-    /// Of this model.
-    model: Option<String>,
-    /// In this state.
-    state: Option<JobState>,
-    /// Of this image.
-    md5: Option<String>,
-    /// Of this submission.
-    submission: Option<Uuid>,
-    /// The most items, 1 to 500; 100 when left out.
-    limit: Option<i64>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// Lists jobs
 ///
 /// Those one asked for, and those of models one owns; all for administrators. Newest first.
@@ -108,18 +45,7 @@ async fn list_jobs(
     Query(query): Query<JobsQuery>,
 ) -> Answer<Json<Page<JobDetail>>> {
     let limit = extract::limit(query.limit)?;
-    let filter = Filter {
-        model: query.model,
-        state: query.state.map(JobState::as_str),
-        reason: None,
-        md5: query.md5.map(|text| extract::md5(&text, "query", "/md5")).transpose()?,
-        submission: query.submission,
-        before: extract::read_cursor(query.cursor.as_deref())?,
-        last_word: false,
-    };
-    if let Some(model) = &filter.model {
-        crate::domain::json::check_text(model)?;
-    }
+    let filter = read_query(query)?;
     let ctx = &state.ctx;
     let found = ctx
         .db
@@ -128,88 +54,33 @@ async fn list_jobs(
             Ok::<_, Error>(listing::list(&mut db, user.scope(), &filter, limit).await?)
         })
         .await?;
-    // From what was found, shown or not: a page may show less than its limit.
-    let full = i64::try_from(found.len()).is_ok_and(|n| n >= limit);
-    let next_cursor = found.last().filter(|_| full).map(|job| extract::write_cursor(&job.status.id));
-    let mut items = Vec::new();
-    for job in found {
-        // Who could name a hash and learn a job by it would learn that the image exists.
-        if let Some(sight) = jobs::sight(&user, &job).filter(|s| *s == Sight::Whole || filter.md5.is_none()) {
+    // Of what was found, shown or not: a page may show less than its limit.
+    let Page { items: found, next_cursor } = extract::page(found, limit, |job| job.status.id);
+    Ok(Json(Page { items: shown(ctx, &user, found, filter.md5.is_some()).await, next_cursor }))
+}
+
+/// What the user may see of these. Who could name a hash and learn a job by it would learn that the image exists.
+async fn shown(ctx: &Ctx, user: &User, jobs: Vec<JobRecord>, by_hash: bool) -> Vec<JobDetail> {
+    let mut items = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        if let Some(sight) = jobs::sight(user, &job).filter(|s| *s == Sight::Whole || !by_hash) {
             items.push(detail(ctx, job, sight).await);
         }
     }
-    Ok(Json(Page { items, next_cursor }))
+    items
 }
 
-/// One try at a job.
-#[derive(Serialize, ToSchema)]
-struct Attempt {
-    lease_no: i64,
-    attempt: i16,
-    worker: Uuid,
-    version: Option<String>,
-    /// `succeeded`, `retry`, `rejected`, `released`, `lost`, `deadline` or `cancelled`.
-    outcome: String,
-    error_type: Option<String>,
-    error_message: Option<String>,
-    traceback: Option<String>,
-    started_at: DateTime<Utc>,
-    ended_at: DateTime<Utc>,
-}
-
-impl From<AttemptRecord> for Attempt {
-    fn from(a: AttemptRecord) -> Self {
-        Self {
-            lease_no: a.lease_no,
-            attempt: a.attempt,
-            worker: a.worker,
-            version: a.version,
-            outcome: a.outcome,
-            error_type: a.error_type,
-            error_message: a.error_message,
-            traceback: a.traceback,
-            started_at: a.started_at,
-            ended_at: a.ended_at,
-        }
-    }
-}
-
-/// One line of a job's history.
-#[derive(Serialize, ToSchema)]
-struct Event {
-    id: i64,
-    at: DateTime<Utc>,
-    /// `created`, `attached`, `claimed`, `reclaimed`, `requeued`, `released`, `rescued`, `withdrawn`, `succeeded`, `failed` or `cancelled`.
-    code: String,
-    lease_no: Option<i64>,
-    attempt: Option<i16>,
-    worker: Option<Uuid>,
-    reason: Option<String>,
-}
-
-impl From<EventRecord> for Event {
-    fn from(e: EventRecord) -> Self {
-        Self {
-            id: e.id,
-            at: e.at,
-            code: e.code,
-            lease_no: e.lease_no,
-            attempt: e.attempt,
-            worker: e.worker,
-            reason: e.reason,
-        }
-    }
-}
-
-/// A job with its tries and its history.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "succeeded", "model": "face_detect", "attempts": [], "events": [
-    {"id": 17, "at": "2026-11-22T09:00:00Z", "code": "created", "lease_no": null, "attempt": null, "worker": null, "reason": null}]}))]
-struct JobHistory {
-    #[serde(flatten)]
-    job: JobDetail,
-    attempts: Vec<Attempt>,
-    events: Vec<Event>,
+fn read_query(query: JobsQuery) -> Result<Filter, Fault> {
+    query.model.as_deref().map(check_text).transpose()?;
+    Ok(Filter {
+        model: query.model,
+        state: query.state.map(JobState::as_str),
+        reason: None,
+        md5: query.md5.map(|text| extract::md5(&text, "query", "/md5")).transpose()?,
+        submission: query.submission,
+        before: extract::read_cursor(query.cursor.as_deref())?,
+        last_word: false,
+    })
 }
 
 /// Shows a job
@@ -238,14 +109,6 @@ async fn get_job(
     }))
 }
 
-/// A job's state after an act.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "cancelled"}))]
-struct JobStateOut {
-    id: Uuid,
-    state: JobState,
-}
-
 /// Cancels a job
 ///
 /// An administrator ends it. Anybody else withdraws, and it ends when nobody waits for it any more. An ended job stays as it is.
@@ -258,15 +121,6 @@ async fn cancel_job(
 ) -> Answer<Json<JobStateOut>> {
     let state = jobs::cancel(&state.ctx, &user, id).await?;
     Ok(Json(JobStateOut { id, state }))
-}
-
-/// The job that was made.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "019aac9e-5000-7d00-8a11-0c5a2b7f0a5f", "retry_of": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f"}))]
-struct Retried {
-    /// The new job, or the live one of the same image, model and params.
-    id: Uuid,
-    retry_of: Uuid,
 }
 
 /// Tries an ended job again
@@ -283,38 +137,6 @@ async fn retry_job(
     Ok((StatusCode::CREATED, Json(Retried { id: made, retry_of: id })))
 }
 
-/// Which ended jobs to try again.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"model": "face_detect", "state": "failed", "reason": "exhausted", "dry_run": true}))]
-struct Redrive {
-    model: Option<String>,
-    /// `failed` or `cancelled`.
-    state: JobState,
-    /// `rejected`, `exhausted`, `poisoned` or `expired`.
-    reason: Option<String>,
-    submission: Option<Uuid>,
-    /// True when left out: only say which jobs it would be.
-    dry_run: Option<bool>,
-}
-
-/// What a redrive found and made.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"dry_run": true, "matched": 1, "items": [{"id": null, "retry_of": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f"}]}))]
-struct Redriven {
-    dry_run: bool,
-    matched: usize,
-    items: Vec<RedrivenJob>,
-}
-
-/// One ended job and what became of it.
-#[derive(Serialize, ToSchema)]
-struct RedrivenJob {
-    /// The new job; null in a dry run.
-    id: Option<Uuid>,
-    retry_of: Uuid,
-}
-
 /// Tries ended jobs again by filter
 ///
 /// For administrators; at most 1,000 at once, newest first; repeat it for more, it leaves alone what was tried again since. A dry run unless `dry_run` is false.
@@ -325,24 +147,78 @@ async fn redrive_jobs(
     AdminUser(user): AdminUser,
     Json(ask): Json<Redrive>,
 ) -> Answer<Json<Redriven>> {
-    if !matches!(ask.state, JobState::Failed | JobState::Cancelled) {
-        return Err(Fault::invalid("body", "/state", "Only failed or cancelled jobs are tried again.").into());
-    }
-    let known = ["rejected", "exhausted", "poisoned", "expired"];
-    if ask.reason.as_deref().is_some_and(|reason| !known.contains(&reason)) {
-        return Err(Fault::invalid("body", "/reason", format!("A reason is one of {}.", known.join(", "))).into());
-    }
     let dry_run = ask.dry_run.unwrap_or(true);
-    let filter = Filter {
-        model: ask.model,
-        state: Some(ask.state.as_str()),
-        reason: ask.reason,
-        submission: ask.submission,
-        ..Filter::default()
-    };
+    let filter = read_redrive(ask)?;
     let (found, made) = jobs::redrive(&state.ctx, &user, &filter, !dry_run).await?;
     let ids = made.into_iter().map(Some).chain(std::iter::repeat(None));
     let items: Vec<RedrivenJob> =
         found.iter().zip(ids).map(|(job, id)| RedrivenJob { id, retry_of: job.status.id }).collect();
     Ok(Json(Redriven { dry_run, matched: items.len(), items }))
+}
+
+fn read_redrive(ask: Redrive) -> Result<Filter, Fault> {
+    if !matches!(ask.state, JobState::Failed | JobState::Cancelled) {
+        return Err(Fault::invalid("body", "/state", "Only failed or cancelled jobs are tried again."));
+    }
+    let known = ["rejected", "exhausted", "poisoned", "expired"];
+    if ask.reason.as_deref().is_some_and(|reason| !known.contains(&reason)) {
+        return Err(Fault::invalid("body", "/reason", format!("A reason is one of {}.", known.join(", "))));
+    }
+    Ok(Filter {
+        model: ask.model,
+        state: Some(ask.state.as_str()),
+        reason: ask.reason,
+        submission: ask.submission,
+        ..Filter::default()
+    })
+}
+
+async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
+    let gates = ctx.gates().await.ok();
+    let waiting = lookup::waiting(ctx, gates.as_ref(), &job.model, &job.status);
+    JobDetail {
+        job: JobStatus { waiting, ..job.status },
+        model: job.model,
+        md5: (sight == Sight::Whole).then(|| job.md5.to_string()),
+        params: job.params,
+        priority: job.priority,
+        finish_by: job.finish_by,
+        lease_no: job.lease_no,
+        deaths: job.deaths,
+        worker: job.worker,
+        version: job.version,
+        duration_s: job.duration_s,
+        retry_of: job.retry_of,
+    }
+}
+
+impl From<AttemptRecord> for Attempt {
+    fn from(a: AttemptRecord) -> Self {
+        Self {
+            lease_no: a.lease_no,
+            attempt: a.attempt,
+            worker: a.worker,
+            version: a.version,
+            outcome: a.outcome,
+            error_type: a.error_type,
+            error_message: a.error_message,
+            traceback: a.traceback,
+            started_at: a.started_at,
+            ended_at: a.ended_at,
+        }
+    }
+}
+
+impl From<EventRecord> for Event {
+    fn from(e: EventRecord) -> Self {
+        Self {
+            id: e.id,
+            at: e.at,
+            code: e.code,
+            lease_no: e.lease_no,
+            attempt: e.attempt,
+            worker: e.worker,
+            reason: e.reason,
+        }
+    }
 }
