@@ -9,18 +9,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use utoipa::ToSchema;
 
-use super::problem::Problem;
+use super::problem::Refusal;
+use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, Page, Paging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::json;
 use crate::domain::name::shorten;
 
-/// The most items in a page of a list.
-pub const LIMIT_MAX: i64 = 500;
-/// The items in a page when the request does not say.
-pub const LIMIT_DEFAULT: i64 = 100;
 /// The longest that any request waits, in seconds.
 pub const WAIT_MAX_S: f64 = 50.0;
 
@@ -28,9 +24,9 @@ pub const WAIT_MAX_S: f64 = 50.0;
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
-    type Rejection = Problem;
+    type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         if !is_json(request.headers()) {
             let fault = Fault::new(Code::UnsupportedMediaType, "The body is not declared as JSON.");
             return Err(fault.mend("Send Content-Type: application/json.").into());
@@ -53,7 +49,7 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> Problem {
+fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> Refusal {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Fault::new(Code::TooLarge, "The body is over the size limit of this operation.").into();
     }
@@ -61,13 +57,13 @@ fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> Problem 
 }
 
 /// Parses JSON strictly, then as a shape; a wrong shape is told with its place.
-pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Refusal> {
     let value = json::parse(text)?;
     shape(value, "body")
 }
 
 /// Reads a value as a shape.
-pub fn shape<T: DeserializeOwned>(value: serde_json::Value, place: &'static str) -> Result<T, Problem> {
+pub fn shape<T: DeserializeOwned>(value: serde_json::Value, place: &'static str) -> Result<T, Refusal> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let pointer = pointer(error.path());
         let why = shorten_why(&error.into_inner().to_string());
@@ -104,9 +100,9 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         match axum::extract::Query::<T>::from_request_parts(parts, state).await {
             Ok(query) => Ok(Self(query.0)),
             Err(rejection) => {
@@ -124,13 +120,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 pub struct Path<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
-    type Rejection = Problem;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let path = axum::extract::Path::<T>::from_request_parts(parts, state).await.map_err(|rejection| {
             let text = rejection.body_text();
             let why = text.trim_start_matches("Invalid URL: ");
-            Problem::from(wrong("path", String::new(), &shorten_why(why)))
+            Refusal::from(wrong("path", String::new(), &shorten_why(why)))
         })?;
         Ok(Self(path.0))
     }
@@ -158,21 +154,16 @@ pub fn limit(limit: Option<i64>) -> Result<i64, Fault> {
     }
 }
 
-/// A page of a list.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Page<T> {
-    pub items: Vec<T>,
-    /// Send it as `cursor` to get the next page; null at the end.
-    pub next_cursor: Option<String>,
+/// The checked size of a page, and the unpacked cursor.
+pub fn paging<K: DeserializeOwned>(paging: &Paging) -> Result<(i64, Option<K>), Fault> {
+    Ok((limit(paging.limit)?, read_cursor(paging.cursor.as_deref())?))
 }
 
-impl<T> Page<T> {
-    /// A page whose cursor is that of its last item, if it is full.
-    pub fn new<K: Serialize>(items: Vec<T>, limit: i64, key: impl FnOnce(&T) -> K) -> Self {
-        let full = i64::try_from(items.len()).is_ok_and(|n| n >= limit);
-        let next_cursor = items.last().filter(|_| full).map(|last| write_cursor(&key(last)));
-        Self { items, next_cursor }
-    }
+/// A page whose cursor is that of its last item, if it is full.
+pub fn page<T, K: Serialize>(items: Vec<T>, limit: i64, key: impl FnOnce(&T) -> K) -> Page<T> {
+    let full = i64::try_from(items.len()).is_ok_and(|n| n >= limit);
+    let next_cursor = items.last().filter(|_| full).map(|last| write_cursor(&key(last)));
+    Page { items, next_cursor }
 }
 
 /// Packs the place of an item in its list.
@@ -189,11 +180,4 @@ pub fn read_cursor<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K
         .and_then(|bytes| serde_json::from_value(json::parse(&bytes).ok()?).ok())
         .map(Some)
         .ok_or_else(|| Fault::invalid("query", "/cursor", "The cursor was not given by this list."))
-}
-
-/// A field of a PATCH: absent, null or a value.
-pub fn patch_field<'de, T: serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
-    d: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    serde::Deserialize::deserialize(d).map(Some)
 }

@@ -1,58 +1,39 @@
-//! For operators: life, readiness, metrics, queues, and the served pages.
+//! For operators: life, readiness, metrics.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse};
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-use utoipa::ToSchema;
+use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
+<<<<<<< HEAD
 use super::extract::{Json, Page, Path};
 use super::problem::{self, Answer, Problem, Problems};
 use crate::domain::fault::Fault;
 use crate::service::queues;
 use crate::store::queues::Depth;
+=======
+use super::extract::Json;
+use super::problem::{Answer, Problems};
+
+use crate::api::health::{LiveOut, Ready};
+use crate::service::queues;
+>>>>>>> a0c5da5
 use crate::{metrics, store};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
-    OpenApiRouter::new()
-        .routes(routes!(get_live))
-        .routes(routes!(get_ready))
-        .routes(routes!(get_metrics))
-        .routes(routes!(list_queues))
-        .routes(routes!(get_queue))
-        .routes(routes!(get_openapi))
-        .routes(routes!(get_problem))
-}
-
-/// Whether the process lives.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"status": "ok"}))]
-struct Live {
-    status: &'static str,
+    OpenApiRouter::new().routes(routes!(get_live)).routes(routes!(get_ready)).routes(routes!(get_metrics))
 }
 
 /// Says that the process lives
 ///
 /// Asks nothing of anybody: a process that answers is alive.
-#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Live), Problems))]
-async fn get_live() -> Json<Live> {
-    Json(Live { status: "ok" })
-}
-
-/// Whether the parts answer.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"status": "ok", "postgres": "ok", "redis": "away"}))]
-struct Ready {
-    status: &'static str,
-    postgres: &'static str,
-    /// `away` costs latency, never a job.
-    redis: &'static str,
+#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = LiveOut), Problems))]
+async fn get_live() -> Json<LiveOut> {
+    Json(LiveOut { status: "ok" })
 }
 
 /// Says whether requests can be served
@@ -86,6 +67,7 @@ async fn get_metrics(State(state): State<Arc<AppState>>) -> Answer<impl IntoResp
     metrics::scraped(&depths, state.ctx.index.is_live(), pool.size(), pool.num_idle());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.prometheus.render()))
 }
+<<<<<<< HEAD
 
 /// A model's queue.
 #[derive(Serialize, ToSchema)]
@@ -152,3 +134,5 @@ async fn get_openapi(State(state): State<Arc<AppState>>) -> impl IntoResponse {
 async fn get_problem(Path(code): Path<String>) -> Answer<Html<String>> {
     problem::page(&code).ok_or_else(|| Problem::from(Fault::not_found("problem")))
 }
+=======
+>>>>>>> a0c5da5

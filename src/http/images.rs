@@ -6,22 +6,20 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::Value;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::AppState;
-use super::accounts::Paging;
 use super::auth::{AnyUser, Caller};
-use super::extract::{self, Json, Page, Path, Query};
+use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use crate::api::images::{ImageOut, ImageRecordOut, ImageResult};
+use crate::api::page::{Page, Paging};
 use crate::domain::fault::{Code, Fault};
-use crate::service::Error;
+use crate::domain::image::ContentMd5;
+use crate::service::{Ctx, Error};
 use crate::store::images::{self, ImageRecord, VersionedResult};
 
 /// The most results shown with an image's record.
@@ -29,47 +27,6 @@ const RESULTS_MAX: i64 = 1000;
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new().routes(routes!(list_images)).routes(routes!(get_image)).routes(routes!(get_image_content))
-}
-
-/// A stored image.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg", "bytes": 4194304, "media_type": "image/jpeg",
-    "width": 4032, "height": 3024, "frames": 1, "orientation": null, "warnings": [], "uploaded_at": "2026-11-22T09:00:00Z", "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content"}))]
-struct ImageOut {
-    md5: String,
-    sha256: String,
-    /// The newest name it was uploaded under.
-    name: Option<String>,
-    bytes: i64,
-    media_type: String,
-    width: i32,
-    height: i32,
-    frames: i32,
-    /// EXIF orientation 1…8; null while it is not read.
-    orientation: Option<i16>,
-    warnings: Vec<String>,
-    uploaded_at: DateTime<Utc>,
-    /// Where its bytes are.
-    url: String,
-}
-
-impl From<ImageRecord> for ImageOut {
-    fn from(i: ImageRecord) -> Self {
-        Self {
-            url: format!("/images/{}/content", i.md5),
-            md5: i.md5.to_string(),
-            sha256: hex::encode(i.sha256),
-            name: i.name,
-            bytes: i.bytes,
-            media_type: i.media_type,
-            width: i.width,
-            height: i.height,
-            frames: i.frames,
-            orientation: i.orientation,
-            warnings: i.warnings,
-            uploaded_at: i.uploaded_at,
-        }
-    }
 }
 
 /// Lists images
@@ -82,7 +39,7 @@ async fn list_images(
     AnyUser(user): AnyUser,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<ImageOut>>> {
-    let (limit, before) = paging.read::<(DateTime<Utc>, i64)>()?;
+    let (limit, before) = extract::paging::<(DateTime<Utc>, i64)>(&paging)?;
     let ctx = &state.ctx;
     let found = ctx
         .db
@@ -94,45 +51,6 @@ async fn list_images(
     let full = i64::try_from(found.len()).is_ok_and(|n| n >= limit);
     let next_cursor = found.last().filter(|_| full).map(|i| extract::write_cursor(&(i.uploaded_at, i.id)));
     Ok(Json(Page { items: found.into_iter().map(ImageOut::from).collect(), next_cursor }))
-}
-
-/// A stored image with all that was said of it.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg", "bytes": 4194304, "media_type": "image/jpeg",
-    "width": 4032, "height": 3024, "frames": 1, "orientation": null, "warnings": [], "uploaded_at": "2026-11-22T09:00:00Z", "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content",
-    "results": [{"model": "face_detect", "version": "haar-1", "params": {}, "job": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "finished_at": "2026-11-22T09:00:01Z",
-        "result": {"items": [], "fields": {"faces": 0}, "summary": "no face"}}]}))]
-struct ImageRecordOut {
-    #[serde(flatten)]
-    image: ImageOut,
-    /// Every model × version × params, newest first.
-    results: Vec<ImageResult>,
-}
-
-/// What a version of a model said.
-#[derive(Serialize, ToSchema)]
-struct ImageResult {
-    model: String,
-    version: String,
-    #[schema(value_type = Object)]
-    params: Value,
-    job: Uuid,
-    finished_at: DateTime<Utc>,
-    #[schema(value_type = Object)]
-    result: Value,
-}
-
-impl From<VersionedResult> for ImageResult {
-    fn from(r: VersionedResult) -> Self {
-        Self {
-            model: r.model,
-            version: r.version,
-            params: r.params,
-            job: r.job,
-            finished_at: r.finished_at,
-            result: r.document,
-        }
-    }
 }
 
 /// Shows an image's record
@@ -176,55 +94,74 @@ async fn get_image_content(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
-    let ctx = &state.ctx;
-    let image = ctx
-        .db
+    let image = image_for(&state.ctx, &caller, md5).await?;
+    let bytes = u64::try_from(image.bytes).unwrap_or_default();
+    let (status, range) = match portion(&headers, &image)? {
+        Portion::Nothing => return Ok((StatusCode::NOT_MODIFIED, about(&image)).into_response()),
+        Portion::Whole => (StatusCode::OK, 0..bytes),
+        Portion::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+    };
+    let part = (status == StatusCode::PARTIAL_CONTENT).then(|| range.clone());
+    let shown = part.as_ref().map(|r| (header::CONTENT_RANGE, format!("bytes {}-{}/{bytes}", r.start, r.end - 1)));
+    let length = (header::CONTENT_LENGTH, (range.end - range.start).to_string());
+    let stream = state.ctx.blobs.read(&image.sha256, image.blob, part).await.map_err(Error::from)?;
+    let headers = AppendHeaders(shown.into_iter().chain([length]));
+    Ok((status, about(&image), headers, Body::from_stream(stream)).into_response())
+}
+
+/// The image, if the caller may have its bytes.
+async fn image_for(ctx: &Ctx, caller: &Caller, md5: ContentMd5) -> Result<ImageRecord, Error> {
+    ctx.db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            let image = match &caller {
+            let image = match caller {
                 Caller::User(user) => images::find(&mut db, md5, user.scope()).await?,
                 Caller::Key(key) => images::find_for_key(&mut db, md5, &key.id).await?,
             };
             image.ok_or_else(|| Error::from(Fault::not_found("image")))
         })
-        .await?;
-    let etag = format!("\"{}\"", hex::encode(&image.sha256));
-    let common = [
-        (header::ETAG, etag.clone()),
+        .await
+}
+
+fn etag(image: &ImageRecord) -> String {
+    format!("\"{}\"", hex::encode(&image.sha256))
+}
+
+/// The headers of an image's bytes, sent or not.
+fn about(image: &ImageRecord) -> [(header::HeaderName, String); 6] {
+    [
+        (header::ETAG, etag(image)),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
         (header::CACHE_CONTROL, "private, max-age=3600".to_owned()),
         (header::CONTENT_TYPE, image.media_type.clone()),
         // Bytes of strangers must never run as a page of ours.
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned()),
-    ];
+    ]
+}
+
+/// What of an image's bytes a request is to be sent.
+enum Portion {
+    /// It has them.
+    Nothing,
+    Whole,
+    Part(Range<u64>),
+}
+
+fn portion(headers: &HeaderMap, image: &ImageRecord) -> Result<Portion, Fault> {
     let asked = |name| headers.get(name).and_then(|v: &header::HeaderValue| v.to_str().ok());
+    let etag = etag(image);
     if asked(header::IF_NONE_MATCH).is_some_and(|tags| tags == "*" || tags.contains(&etag)) {
-        return Ok((StatusCode::NOT_MODIFIED, common).into_response());
+        return Ok(Portion::Nothing);
     }
-    let bytes = u64::try_from(image.bytes).unwrap_or_default();
-    let whole = asked(header::IF_RANGE).is_some_and(|tag| tag != etag);
-    let range = if whole {
-        None
-    } else {
-        asked(header::RANGE).and_then(|range| parse_range(range, bytes).transpose()).transpose()?
-    };
-    let stream = ctx.blobs.read(&image.sha256, image.blob, range.clone()).await.map_err(Error::from)?;
-    let body = Body::from_stream(stream);
-    Ok(match range {
-        None => (common, [(header::CONTENT_LENGTH, bytes.to_string())], body).into_response(),
-        Some(range) => {
-            let shown = format!("bytes {}-{}/{bytes}", range.start, range.end - 1);
-            let length = (range.end - range.start).to_string();
-            (
-                StatusCode::PARTIAL_CONTENT,
-                common,
-                [(header::CONTENT_RANGE, shown), (header::CONTENT_LENGTH, length)],
-                body,
-            )
-                .into_response()
+    let range = match asked(header::RANGE) {
+        // Part of other bytes would not fit to what the client has.
+        Some(range) if asked(header::IF_RANGE).is_none_or(|tag| tag == etag) => {
+            parse_range(range, u64::try_from(image.bytes).unwrap_or_default())?
         }
-    })
+        _ => None,
+    };
+    Ok(range.map_or(Portion::Whole, Portion::Part))
 }
 
 /// One range of RFC 9110 §14.1.2; other units and several ranges are ignored, as it allows.
@@ -243,6 +180,38 @@ fn parse_range(text: &str, bytes: u64) -> Result<Option<Range<u64>>, Fault> {
         return Err(Fault::new(Code::RangeNotSatisfiable, format!("The image has {bytes} bytes.")));
     }
     Ok(Some(range))
+}
+
+impl From<ImageRecord> for ImageOut {
+    fn from(i: ImageRecord) -> Self {
+        Self {
+            url: format!("/images/{}/content", i.md5),
+            md5: i.md5.to_string(),
+            sha256: hex::encode(i.sha256),
+            name: i.name,
+            bytes: i.bytes,
+            media_type: i.media_type,
+            width: i.width,
+            height: i.height,
+            frames: i.frames,
+            orientation: i.orientation,
+            warnings: i.warnings,
+            uploaded_at: i.uploaded_at,
+        }
+    }
+}
+
+impl From<VersionedResult> for ImageResult {
+    fn from(r: VersionedResult) -> Self {
+        Self {
+            model: r.model,
+            version: r.version,
+            params: r.params,
+            job: r.job,
+            finished_at: r.finished_at,
+            result: r.document,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::AppState;
 use super::auth::{AdminUser, AnyUser};
-use super::extract::{self, Json, Page, Path, Query};
+use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use crate::api::jobs::{
+    Attempt, Event, JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried,
+};
+use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::domain::job::{JobState, JobStatus};
+use crate::domain::json::check_text;
+use crate::service::accounts::User;
 use crate::service::jobs::{self, Sight};
 use crate::service::{Ctx, Error, queues};
 use crate::store::jobs::{AttemptRecord, EventRecord, Filter, JobRecord, attempts, events, list};
@@ -32,31 +34,143 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(redrive_jobs))
 }
 
-/// A job.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "succeeded", "reason": null, "waiting": null, "attempt": 1, "max_attempts": 5,
-    "progress": null, "created_at": "2026-11-22T09:00:00Z", "started_at": "2026-11-22T09:00:00Z", "run_at": null, "finished_at": "2026-11-22T09:00:01Z",
-    "error": null, "model": "face_detect", "md5": "9e107d9d372bb6826bd81d3542a419d6", "params": {}, "priority": 0, "finish_by": "2026-12-22T09:00:00Z",
-    "lease_no": 1, "deaths": 0, "worker": "019aac9e-4e00-7a00-9000-000000000001", "version": "haar-1", "duration_s": 0.16, "retry_of": null}))]
-struct JobDetail {
-    #[serde(flatten)]
-    job: JobStatus,
-    model: String,
-    /// Null for those who see it only as owner of the model.
-    md5: Option<String>,
-    #[schema(value_type = Object)]
-    params: Value,
-    priority: i16,
-    finish_by: DateTime<Utc>,
-    /// How often it was claimed.
-    lease_no: i64,
-    /// How often its worker died.
-    deaths: i16,
-    worker: Option<Uuid>,
-    version: Option<String>,
-    /// How long the model worked, as the worker says.
-    duration_s: Option<f32>,
-    retry_of: Option<Uuid>,
+/// Lists jobs
+///
+/// Those one asked for, and those of models one owns; all for administrators. Newest first.
+#[utoipa::path(get, path = "/jobs", tag = "jobs", security(("user" = []), ("token" = [])), params(JobsQuery),
+    responses((status = 200, body = Page<JobDetail>), Problems))]
+async fn list_jobs(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Query(query): Query<JobsQuery>,
+) -> Answer<Json<Page<JobDetail>>> {
+    let limit = extract::limit(query.limit)?;
+    let filter = read_query(query)?;
+    let ctx = &state.ctx;
+    let found = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok::<_, Error>(list(&mut db, user.scope(), &filter, limit).await?)
+        })
+        .await?;
+    // Of what was found, shown or not: a page may show less than its limit.
+    let Page { items: found, next_cursor } = extract::page(found, limit, |job| job.status.id);
+    Ok(Json(Page { items: shown(ctx, &user, found, filter.md5.is_some()).await, next_cursor }))
+}
+
+/// What the user may see of these. Who could name a hash and learn a job by it would learn that the image exists.
+async fn shown(ctx: &Ctx, user: &User, jobs: Vec<JobRecord>, by_hash: bool) -> Vec<JobDetail> {
+    let mut items = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        if let Some(sight) = jobs::sight(user, &job).filter(|s| *s == Sight::Whole || !by_hash) {
+            items.push(detail(ctx, job, sight).await);
+        }
+    }
+    items
+}
+
+fn read_query(query: JobsQuery) -> Result<Filter, Fault> {
+    query.model.as_deref().map(check_text).transpose()?;
+    Ok(Filter {
+        model: query.model,
+        state: query.state.map(JobState::as_str),
+        reason: None,
+        md5: query.md5.map(|text| extract::md5(&text, "query", "/md5")).transpose()?,
+        submission: query.submission,
+        before: extract::read_cursor(query.cursor.as_deref())?,
+        last_word: false,
+    })
+}
+
+/// Shows a job
+///
+/// State, tries with tracebacks, and events. For those who asked for it and administrators; for the owner of its model without the image's key.
+#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
+    responses((status = 200, body = JobHistory), Problems))]
+async fn get_job(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Path(id): Path<Uuid>,
+) -> Answer<Json<JobHistory>> {
+    let ctx = &state.ctx;
+    let (job, sight) = jobs::find(ctx, &user, id).await?;
+    let (attempts, events) = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            Ok::<_, Error>((attempts(&mut db, id).await?, events(&mut db, id).await?))
+        })
+        .await?;
+    Ok(Json(JobHistory {
+        job: detail(ctx, job, sight).await,
+        attempts: attempts.into_iter().map(Attempt::from).collect(),
+        events: events.into_iter().map(Event::from).collect(),
+    }))
+}
+
+/// Cancels a job
+///
+/// An administrator ends it. Anybody else withdraws, and it ends when nobody waits for it any more. An ended job stays as it is.
+#[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
+    responses((status = 200, body = JobStateOut), Problems))]
+async fn cancel_job(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Path(id): Path<Uuid>,
+) -> Answer<Json<JobStateOut>> {
+    let state = jobs::cancel(&state.ctx, &user, id).await?;
+    Ok(Json(JobStateOut { id, state }))
+}
+
+/// Tries an ended job again
+///
+/// Makes a new job with `retry_of`; the ended one stays as it is.
+#[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
+    responses((status = 201, body = Retried), Problems))]
+async fn retry_job(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Path(id): Path<Uuid>,
+) -> Answer<impl IntoResponse> {
+    let made = jobs::retry(&state.ctx, &user, id).await?;
+    Ok((StatusCode::CREATED, Json(Retried { id: made, retry_of: id })))
+}
+
+/// Tries ended jobs again by filter
+///
+/// For administrators; at most 1,000 at once, newest first; repeat it for more, it leaves alone what was tried again since. A dry run unless `dry_run` is false.
+#[utoipa::path(post, path = "/jobs/redrive", tag = "jobs", security(("user" = []), ("token" = [])), request_body = Redrive,
+    responses((status = 200, body = Redriven), Problems))]
+async fn redrive_jobs(
+    State(state): State<Arc<AppState>>,
+    AdminUser(user): AdminUser,
+    Json(ask): Json<Redrive>,
+) -> Answer<Json<Redriven>> {
+    let dry_run = ask.dry_run.unwrap_or(true);
+    let filter = read_redrive(ask)?;
+    let (found, made) = jobs::redrive(&state.ctx, &user, &filter, !dry_run).await?;
+    let ids = made.into_iter().map(Some).chain(std::iter::repeat(None));
+    let items: Vec<RedrivenJob> =
+        found.iter().zip(ids).map(|(job, id)| RedrivenJob { id, retry_of: job.status.id }).collect();
+    Ok(Json(Redriven { dry_run, matched: items.len(), items }))
+}
+
+fn read_redrive(ask: Redrive) -> Result<Filter, Fault> {
+    if !matches!(ask.state, JobState::Failed | JobState::Cancelled) {
+        return Err(Fault::invalid("body", "/state", "Only failed or cancelled jobs are tried again."));
+    }
+    let known = ["rejected", "exhausted", "poisoned", "expired"];
+    if ask.reason.as_deref().is_some_and(|reason| !known.contains(&reason)) {
+        return Err(Fault::invalid("body", "/reason", format!("A reason is one of {}.", known.join(", "))));
+    }
+    Ok(Filter {
+        model: ask.model,
+        state: Some(ask.state.as_str()),
+        reason: ask.reason,
+        submission: ask.submission,
+        ..Filter::default()
+    })
 }
 
 async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
@@ -78,6 +192,7 @@ async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
     }
 }
 
+<<<<<<< HEAD
 /// Which jobs.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -157,6 +272,8 @@ struct Attempt {
     ended_at: DateTime<Utc>,
 }
 
+=======
+>>>>>>> a0c5da5
 impl From<AttemptRecord> for Attempt {
     fn from(a: AttemptRecord) -> Self {
         Self {
@@ -174,19 +291,6 @@ impl From<AttemptRecord> for Attempt {
     }
 }
 
-/// One line of a job's history.
-#[derive(Serialize, ToSchema)]
-struct Event {
-    id: i64,
-    at: DateTime<Utc>,
-    /// `created`, `attached`, `claimed`, `reclaimed`, `requeued`, `released`, `rescued`, `withdrawn`, `succeeded`, `failed` or `cancelled`.
-    code: String,
-    lease_no: Option<i64>,
-    attempt: Option<i16>,
-    worker: Option<Uuid>,
-    reason: Option<String>,
-}
-
 impl From<EventRecord> for Event {
     fn from(e: EventRecord) -> Self {
         Self {
@@ -200,6 +304,7 @@ impl From<EventRecord> for Event {
         }
     }
 }
+<<<<<<< HEAD
 
 /// A job with its tries and its history.
 #[derive(Serialize, ToSchema)]
@@ -346,3 +451,5 @@ async fn redrive_jobs(
         found.iter().zip(ids).map(|(job, id)| RedrivenJob { id, retry_of: job.status.id }).collect();
     Ok(Json(Redriven { dry_run, matched: items.len(), items }))
 }
+=======
+>>>>>>> a0c5da5

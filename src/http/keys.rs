@@ -6,19 +6,17 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-use super::accounts::Paging;
 use super::auth::ResearcherUser;
-use super::extract::{Json, Page, Path, Query};
+use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use crate::api::keys::{CreateKey, CreatedKey, Key};
+use crate::api::page::{Page, Paging};
 use crate::domain::fault::Fault;
 use crate::domain::json::check_text;
-use crate::domain::key::Service;
 use crate::domain::name::Glob;
 use crate::service::{Error, keys};
 use crate::store;
@@ -30,71 +28,11 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 /// The most globs of one key.
 const GLOBS_MAX: usize = 100;
 
-/// A new API key.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"service": "predict", "models": ["face_*"], "detail": "the face detector on gpu1", "expires_at": null}))]
-struct CreateKey {
-    service: Service,
-    /// Globs of model names (of dataset names for `train`); they may name models not yet known.
-    models: Vec<String>,
-    /// Another account's name, for administrators.
-    owner: Option<String>,
-    /// What it is for.
-    detail: Option<String>,
-    expires_at: Option<DateTime<Utc>>,
-}
-
-/// An API key, without its secret.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "a1b2c3d4e5f6", "service": "predict", "models": ["face_*"], "owner": "rosa", "detail": "the face detector on gpu1",
-    "created_at": "2026-11-22T09:00:00Z", "expires_at": null, "disabled_at": null, "last_used_at": null}))]
-struct Key {
-    id: String,
-    service: Service,
-    models: Vec<String>,
-    /// Null for keys that came with the installation.
-    owner: Option<String>,
-    detail: Option<String>,
-    created_at: DateTime<Utc>,
-    expires_at: Option<DateTime<Utc>>,
-    disabled_at: Option<DateTime<Utc>>,
-    /// When a worker last registered with it.
-    last_used_at: Option<DateTime<Utc>>,
-}
-
-/// A new API key, with its text, shown this once.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"key": "dr_a1b2c3d4e5f6_…", "id": "a1b2c3d4e5f6", "service": "predict", "models": ["face_*"], "owner": "rosa",
-    "detail": null, "created_at": "2026-11-22T09:00:00Z", "expires_at": null, "disabled_at": null, "last_used_at": null}))]
-struct NewKey {
-    /// Keep it: only its hash is stored.
-    key: String,
-    #[serde(flatten)]
-    about: Key,
-}
-
-impl From<store::keys::ApiKey> for Key {
-    fn from(k: store::keys::ApiKey) -> Self {
-        Self {
-            id: k.id,
-            service: k.service,
-            models: k.models,
-            owner: k.owner_name,
-            detail: k.detail,
-            created_at: k.created_at,
-            expires_at: k.expires_at,
-            disabled_at: k.disabled_at,
-            last_used_at: k.last_used_at,
-        }
-    }
-}
-
 /// Makes an API key
 ///
 /// For researchers and administrators. The answer is the only place that ever shows the key. A researcher's key reaches unknown models and the researcher's own.
 #[utoipa::path(post, path = "/auth/key", tag = "accounts", security(("user" = []), ("token" = [])), request_body = CreateKey,
-    responses((status = 201, body = NewKey), Problems))]
+    responses((status = 201, body = CreatedKey), Problems))]
 async fn create_key(
     State(state): State<Arc<AppState>>,
     ResearcherUser(user): ResearcherUser,
@@ -115,7 +53,7 @@ async fn create_key(
     let wish =
         keys::Wish { service: new.service, models, owner: new.owner, detail: new.detail, expires_at: new.expires_at };
     let (key, text) = keys::create(&state.ctx, &user, &wish).await?;
-    let out = NewKey { key: text.reveal(), about: key.into() };
+    let out = CreatedKey { key: text.reveal(), about: key.into() };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(out)))
 }
 
@@ -129,7 +67,7 @@ async fn list_keys(
     ResearcherUser(user): ResearcherUser,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<Key>>> {
-    let (limit, before) = paging.read::<(DateTime<Utc>, String)>()?;
+    let (limit, before) = extract::paging::<(DateTime<Utc>, String)>(&paging)?;
     let ctx = &state.ctx;
     let found = ctx
         .db
@@ -139,7 +77,7 @@ async fn list_keys(
             Ok::<_, Error>(store::keys::list(&mut db, user.scope(), before, limit).await?)
         })
         .await?;
-    Ok(Json(Page::new(found.into_iter().map(Key::from).collect(), limit, |key| (key.created_at, key.id.clone()))))
+    Ok(Json(extract::page(found.into_iter().map(Key::from).collect(), limit, |key| (key.created_at, key.id.clone()))))
 }
 
 /// Disables an API key
@@ -155,4 +93,20 @@ async fn disable_key(
     check_text(&id)?;
     keys::disable(&state.ctx, &user, &id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+impl From<store::keys::ApiKey> for Key {
+    fn from(k: store::keys::ApiKey) -> Self {
+        Self {
+            id: k.id,
+            service: k.service,
+            models: k.models,
+            owner: k.owner_name,
+            detail: k.detail,
+            created_at: k.created_at,
+            expires_at: k.expires_at,
+            disabled_at: k.disabled_at,
+            last_used_at: k.last_used_at,
+        }
+    }
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::problem::{Cause, Problem, REQUEST_ID};
+use super::problem::{Cause, REQUEST_ID, Refusal};
 use crate::domain::fault::{Code, Fault};
 use crate::metrics;
 
@@ -46,17 +46,15 @@ pub async fn observe(request: Request, next: Next) -> Response {
 pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text =
         panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
-    let mut problem = Problem::from(Fault::new(Code::Internal, "Something is broken here."));
-    problem.cause = Some(Cause(format!("panic: {}", text.unwrap_or_default()).into()));
-    problem.into_response()
+    Refusal::internal(format!("panic: {}", text.unwrap_or_default())).into_response()
 }
 
 /// Answers for a path that does not exist.
-pub async fn no_route() -> Problem {
+pub async fn no_route() -> Refusal {
     Fault::new(Code::NotFound, "There is no such path.").mend("GET /docs lists the operations.").into()
 }
 
 /// Answers for a method that a path does not have.
-pub async fn no_method() -> Problem {
+pub async fn no_method() -> Refusal {
     Fault::new(Code::MethodNotAllowed, "The path exists, but not with this method.").into()
 }

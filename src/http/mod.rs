@@ -1,4 +1,4 @@
-//! The HTTP interface: one file per resource with its router, DTOs, annotations and thin handlers.
+//! The HTTP interface: one file per noun with its router, annotations and thin handlers.
 
 pub mod accounts;
 pub mod auth;
@@ -10,12 +10,12 @@ pub mod keys;
 pub mod layers;
 pub mod models;
 pub mod openapi;
-pub mod predict;
 pub mod problem;
+pub mod queues;
 pub mod serve;
+pub mod status;
 pub mod submissions;
 pub mod submit;
-pub mod upload;
 pub mod work;
 pub mod workers;
 

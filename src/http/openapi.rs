@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::Redirect;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa::openapi::encoding::Encoding;
@@ -13,10 +15,12 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{OpenApi as Document, RefOr, ServerBuilder};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::AppState;
-use super::problem::Problem;
+use super::problem::Problems;
+use crate::api::problem::Problem;
 use crate::service::Limits;
 
 #[derive(OpenApi)]
@@ -40,13 +44,13 @@ use crate::service::Limits;
         (name = "health", description = "For operators.")
     )
 )]
-struct Described;
+struct ApiDoc;
 
 /// Every operation with its description. Upload routes take bodies as large as the limits say.
 pub fn operations(limits: &Limits) -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::with_openapi(base())
         .merge(super::submit::router(limits))
-        .merge(super::predict::router())
+        .merge(super::status::router())
         .merge(super::submissions::router())
         .merge(super::images::router())
         .merge(super::models::router())
@@ -56,6 +60,9 @@ pub fn operations(limits: &Limits) -> OpenApiRouter<Arc<AppState>> {
         .merge(super::accounts::router())
         .merge(super::keys::router())
         .merge(super::health::router())
+        .merge(super::queues::router())
+        .routes(routes!(get_openapi))
+        .merge(super::problem::page::router())
 }
 
 /// The document.
@@ -76,7 +83,7 @@ fn repeat_models_in_the_form(document: &mut Document) {
 }
 
 fn base() -> Document {
-    let mut document = Described::openapi();
+    let mut document = ApiDoc::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.servers = Some(vec![ServerBuilder::new().url("/").build()]);
     let components = document.components.get_or_insert_default();
@@ -91,6 +98,15 @@ fn base() -> Document {
     let key = ApiKeyValue::with_description("X-API-Key", "A microservice's API key, `dr_…`.");
     components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)));
     document
+}
+
+/// Shows this document
+///
+/// OpenAPI 3.1, made from the code.
+#[utoipa::path(get, path = "/openapi.json", tag = "health",
+    responses((status = 200, body = serde_json::Value, example = json!({"openapi": "3.1.0"})), Problems))]
+async fn get_openapi(State(state): State<Arc<AppState>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], state.openapi.clone())
 }
 
 /// Swagger UI at `/docs`, vendored: it needs no other host.

@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::AppState;
-use super::accounts::Paging;
 use super::auth::AnyUser;
-use super::extract::{self, Json, Page, Path, Query};
+use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use crate::api::page::{Page, Paging};
+use crate::api::submissions::{Cancelled, Counts, StateCounts, SubmissionImage, SubmissionOut, WaitQuery};
 use crate::domain::job::{JobState, Overall};
 use crate::service::submissions;
 use crate::store::submissions::{RequestRow, Submission};
@@ -25,42 +24,6 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(list_submissions))
         .routes(routes!(get_submission))
         .routes(routes!(cancel_submission))
-}
-
-/// A submission and how far it is.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({
-    "id": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "status": "running", "done": false, "created_at": "2026-11-22T09:00:00Z",
-    "images": [{"md5": "9e107d9d372bb6826bd81d3542a419d6", "name": "a.jpg", "status": "running"}],
-    "models": {"face_detect": {"queued": 0, "running": 1, "succeeded": 0, "failed": 0, "cancelled": 0}},
-    "counts": {"images": 1, "jobs": 1, "ended": 0, "queued": 0, "running": 1, "succeeded": 0, "failed": 0, "cancelled": 0}
-}))]
-struct SubmissionOut {
-    id: Uuid,
-    status: Overall,
-    done: bool,
-    created_at: DateTime<Utc>,
-    images: Vec<SubmissionImage>,
-    models: BTreeMap<String, StateCounts>,
-    counts: Counts,
-}
-
-/// An image of a submission.
-#[derive(Serialize, ToSchema)]
-struct SubmissionImage {
-    md5: String,
-    name: Option<String>,
-    status: Overall,
-}
-
-/// Jobs by state.
-#[derive(Serialize, ToSchema, Default, Clone, Copy)]
-struct StateCounts {
-    queued: usize,
-    running: usize,
-    succeeded: usize,
-    failed: usize,
-    cancelled: usize,
 }
 
 impl StateCounts {
@@ -75,14 +38,50 @@ impl StateCounts {
     }
 }
 
-/// All jobs of a submission.
-#[derive(Serialize, ToSchema)]
-struct Counts {
-    images: usize,
-    jobs: usize,
-    ended: usize,
-    #[serde(flatten)]
-    states: StateCounts,
+/// Lists submissions
+///
+/// One's own, newest first; everybody's for administrators.
+#[utoipa::path(get, path = "/submissions", tag = "submissions", security(("user" = []), ("token" = [])), params(Paging),
+    responses((status = 200, body = Page<SubmissionOut>), Problems))]
+async fn list_submissions(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Query(paging): Query<Paging>,
+) -> Answer<Json<Page<SubmissionOut>>> {
+    let (limit, before) = extract::paging::<(DateTime<Utc>, Uuid)>(&paging)?;
+    let found = submissions::list(&state.ctx, &user, before, limit).await?;
+    let items = found.iter().map(|(submission, rows)| out(submission, rows)).collect();
+    Ok(Json(extract::page(items, limit, |s: &SubmissionOut| (s.created_at, s.id))))
+}
+
+/// Shows a submission
+///
+/// Its images, its progress per model, and counts. For its owner and administrators.
+#[utoipa::path(get, path = "/submissions/{id}", tag = "submissions", security(("user" = []), ("token" = [])),
+    params(("id" = Uuid, Path), WaitQuery), responses((status = 200, body = SubmissionOut), Problems))]
+async fn get_submission(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Path(id): Path<Uuid>,
+    Query(query): Query<WaitQuery>,
+) -> Answer<Json<SubmissionOut>> {
+    let wait = extract::wait(query.wait_s, "query")?;
+    let (submission, rows) = submissions::wait_for(&state.ctx, &user, id, wait).await?;
+    Ok(Json(out(&submission, &rows)))
+}
+
+/// Cancels a submission
+///
+/// Withdraws its requests; a job ends when nobody waits for it any more. Doing it twice is harmless.
+#[utoipa::path(post, path = "/submissions/{id}/cancel", tag = "submissions", security(("user" = []), ("token" = [])),
+    params(("id" = Uuid, Path)), responses((status = 200, body = Cancelled), Problems))]
+async fn cancel_submission(
+    State(state): State<Arc<AppState>>,
+    AnyUser(user): AnyUser,
+    Path(id): Path<Uuid>,
+) -> Answer<Json<Cancelled>> {
+    let cancelled = submissions::cancel(&state.ctx, &user, id).await?;
+    Ok(Json(Cancelled { id, cancelled }))
 }
 
 fn out(submission: &Submission, rows: &[RequestRow]) -> SubmissionOut {
@@ -118,6 +117,7 @@ fn out(submission: &Submission, rows: &[RequestRow]) -> SubmissionOut {
         counts,
     }
 }
+<<<<<<< HEAD
 
 /// Lists submissions
 ///
@@ -182,3 +182,5 @@ async fn cancel_submission(
     let cancelled = submissions::cancel(&state.ctx, &user, id).await?;
     Ok(Json(Cancelled { id, cancelled }))
 }
+=======
+>>>>>>> a0c5da5

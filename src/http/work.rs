@@ -4,9 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -14,11 +11,20 @@ use uuid::Uuid;
 use super::AppState;
 use super::auth::PredictService;
 use super::extract::{self, Json};
-use super::problem::{Answer, Problem, Problems};
-use super::workers::BATCH_MAX;
+use super::problem::{Answer, Problems};
+use crate::api::work::{
+    BATCH_MAX, ClaimOut, ClaimRequest, ClaimedJob, CompleteItem, CompleteOut, CompleteRequest, ItemOut, JobImage,
+    NextClaim, ReleaseRequest,
+};
 use crate::domain::fault::Fault;
+<<<<<<< HEAD
 use crate::domain::job::Outcome;
 use crate::service::work::{self, Claim, Done, Item};
+=======
+use crate::service::Ctx;
+use crate::service::work::{self, Claim, Done, Item};
+use crate::store::keys::ApiKey;
+>>>>>>> a0c5da5
 use crate::store::work::Claimed;
 
 /// The largest completion, in bytes: many results at once.
@@ -32,6 +38,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(release_jobs))
 }
 
+<<<<<<< HEAD
 /// What a worker asks for.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -131,6 +138,8 @@ fn batch(field: &str, count: usize, least: usize) -> Result<usize, Fault> {
     Err(Fault::invalid("body", format!("/{field}"), format!("{field} is {count}; it is from {least} to {BATCH_MAX}.")))
 }
 
+=======
+>>>>>>> a0c5da5
 /// Claims jobs
 ///
 /// Waits up to `wait_s` for work; nothing to do is an empty list. The same `claim_id` again answers, under new leases, what that claim still holds.
@@ -157,75 +166,89 @@ async fn claim_jobs(
     Ok(Json(claim_out(ask.claim_id, answer, state.ctx.limits.lease_s)))
 }
 
-/// What became of jobs.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "items": [
-    {"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "lease_no": 1, "outcome": "succeeded", "duration_s": 0.16,
-     "result": {"items": [{"type": "box", "box": [0.35, 0.14, 0.53, 0.33], "label": "face"}], "fields": {"faces": 1}, "summary": "1 face"}}]}))]
-struct CompleteRequest {
-    worker: Uuid,
-    /// At most 1,000; of several for one job the first counts.
-    items: Vec<CompleteItem>,
-    /// Claim the next jobs in the same call; it never waits.
-    claim: Option<NextClaim>,
+/// Completes jobs
+///
+/// Each item is answered alone. Only the holder of the lease ends a job; sending an accepted item again says `repeat`, and a lease that is not held says `stale_lease`.
+#[utoipa::path(post, path = "/jobs/complete", tag = "work", security(("key" = []), ("token" = [])), request_body = CompleteRequest,
+    responses((status = 200, body = CompleteOut), Problems))]
+async fn complete_jobs(
+    State(state): State<Arc<AppState>>,
+    PredictService(key): PredictService,
+    Json(body): Json<CompleteRequest>,
+) -> Answer<Json<CompleteOut>> {
+    batch("items", body.items.len(), 0)?;
+    let next = body.claim.map(|c| next_claim(body.worker, &c)).transpose()?;
+    let items = body.items.into_iter().map(item).collect();
+    let done = work::complete(&state.ctx, &key, body.worker, items).await?;
+    let claimed = match next {
+        Some(ask) => Some(claim_after(&state.ctx, &key, &ask).await),
+        None => None,
+    };
+    Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed }))
 }
 
-/// What became of one job.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct CompleteItem {
-    id: Uuid,
-    lease_no: i64,
-    outcome: Outcome,
-    /// With `succeeded`: `{"items": […], "fields": {…}, "summary": null}`; other JSON is kept under `fields.value`.
-    #[schema(value_type = Option<Object>)]
-    result: Option<Value>,
-    /// How long the model worked.
-    duration_s: Option<f64>,
-    /// With `retry`: not before this many seconds.
-    retry_after_s: Option<f64>,
-    /// With `retry` and `rejected`.
-    error: Option<ItemError>,
+fn next_claim(worker: Uuid, next: &NextClaim) -> Result<Claim, Fault> {
+    let max = batch("claim/max", next.max.unwrap_or(1), 1)?;
+    let (wait, linger) = (Duration::ZERO, Duration::ZERO);
+    Ok(Claim { worker, claim_id: next.claim_id, max, wait, min: 1, linger })
 }
 
-/// What went wrong in the model.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ItemError {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    message: Option<String>,
-    traceback: Option<String>,
+/// The items are committed: nothing about the next claim may hide what became of them.
+async fn claim_after(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> ClaimOut {
+    let answer = work::claim(ctx, key, ask).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, worker = %ask.worker, "the claim after a completion failed");
+        work::Answer::default()
+    });
+    claim_out(ask.claim_id, answer, ctx.limits.lease_s)
 }
 
-/// The next claim.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NextClaim {
-    claim_id: Uuid,
-    max: Option<usize>,
+/// Gives jobs back
+///
+/// As on shutdown: it costs no attempt. Each item is answered alone, as in complete.
+#[utoipa::path(post, path = "/jobs/release", tag = "work", security(("key" = []), ("token" = [])), request_body = ReleaseRequest,
+    responses((status = 200, body = CompleteOut), Problems))]
+async fn release_jobs(
+    State(state): State<Arc<AppState>>,
+    PredictService(key): PredictService,
+    Json(body): Json<ReleaseRequest>,
+) -> Answer<Json<CompleteOut>> {
+    batch("items", body.items.len(), 0)?;
+    let items: Vec<(Uuid, i64)> = body.items.iter().map(|i| (i.id, i.lease_no)).collect();
+    let done = work::release(&state.ctx, &key, body.worker, &items).await?;
+    Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed: None }))
 }
 
-/// What became of the items, in their order.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"items": [{"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "status": 200, "state": "succeeded", "repeat": false, "problem": null}], "claimed": null}))]
-struct CompleteOut {
-    items: Vec<ItemOut>,
-    claimed: Option<ClaimOut>,
+fn claim_out(claim_id: Uuid, answer: work::Answer, lease_s: f64) -> ClaimOut {
+    let job = |c: Claimed| ClaimedJob {
+        id: c.moved.status.id,
+        lease_no: c.moved.lease_no,
+        attempt: c.moved.status.attempt,
+        max_attempts: c.moved.status.max_attempts,
+        solo: c.solo,
+        lease_s,
+        deadline_s: c.deadline_s,
+        model: c.moved.model,
+        params: c.params,
+        traceparent: None,
+        image: JobImage {
+            url: format!("/images/{}/content", c.image.md5),
+            md5: c.image.md5.to_string(),
+            sha256: hex::encode(c.image.sha256),
+            media_type: c.image.media_type,
+            bytes: c.image.bytes,
+            width: c.image.width,
+            height: c.image.height,
+            orientation: c.image.orientation,
+        },
+    };
+    ClaimOut { claim_id, drain: answer.drain, jobs: answer.jobs.into_iter().map(job).collect() }
 }
 
-/// What became of one item.
-#[derive(Serialize, ToSchema)]
-struct ItemOut {
-    id: Uuid,
-    /// As an HTTP status: 200, or the problem's.
-    status: u16,
-    /// The job's state after it.
-    state: Option<String>,
-    /// It had been accepted before; nothing changed now.
-    repeat: bool,
-    problem: Option<Problem>,
+fn batch(field: &str, count: usize, least: usize) -> Result<usize, Fault> {
+    if (least..=BATCH_MAX).contains(&count) {
+        return Ok(count);
+    }
+    Err(Fault::invalid("body", format!("/{field}"), format!("{field} is {count}; it is from {least} to {BATCH_MAX}.")))
 }
 
 impl From<Done> for ItemOut {
@@ -245,6 +268,7 @@ impl From<Done> for ItemOut {
     }
 }
 
+<<<<<<< HEAD
 /// Completes jobs
 ///
 /// Each item is answered alone. Only the holder of the lease ends a job; sending an accepted item again says `repeat`, and a lease that is not held says `stale_lease`.
@@ -277,6 +301,8 @@ async fn complete_jobs(
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed }))
 }
 
+=======
+>>>>>>> a0c5da5
 fn item(item: CompleteItem) -> Item {
     let (error_type, error_message, traceback) =
         item.error.map_or((None, None, None), |e| (e.kind, e.message, e.traceback));
@@ -292,6 +318,7 @@ fn item(item: CompleteItem) -> Item {
         traceback,
     }
 }
+<<<<<<< HEAD
 
 /// Jobs to give back.
 #[derive(Deserialize, ToSchema)]
@@ -325,3 +352,5 @@ async fn release_jobs(
     let done = work::release(&state.ctx, &key, body.worker, &items).await?;
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed: None }))
 }
+=======
+>>>>>>> a0c5da5

@@ -5,27 +5,29 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::AppState;
 use super::auth::{AnyUser, Microservice, PredictService};
-use super::extract::{self, Json, Page, Path, Query};
+use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use crate::api::page::Page;
+use crate::api::work::BATCH_MAX;
+use crate::api::workers::{BeatOut, BeatRequest, HeldJob, Register, Registered, WorkerOut, WorkersQuery};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
 use crate::domain::name::Name;
 use crate::service::workers::{self, Held, Registration};
 use crate::service::{Error, keys};
 use crate::store::workers::{Worker, list};
+<<<<<<< HEAD
 
 /// The most jobs that one beat lists, and one claim takes.
 pub const BATCH_MAX: usize = 1000;
+=======
+>>>>>>> a0c5da5
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
@@ -33,51 +35,6 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(beat_worker))
         .routes(routes!(leave_worker))
         .routes(routes!(list_workers))
-}
-
-/// What a microservice says of itself when it starts.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"service": "predict", "model": "face_detect", "version": "haar-1", "instance": "0b9f8a2e-8f3c-4d0e-9a53-2f6f3b1c7d11",
-    "description": "Frontal faces", "tags": ["faces"], "labels": ["face"], "params_schema": null, "batch_max": 8, "host": "gpu1", "sdk": "curl"}))]
-struct Register {
-    service: Service,
-    model: Option<String>,
-    /// Of a training service, in place of `model`.
-    dataset: Option<String>,
-    /// At most 100 characters; results are kept by it.
-    version: String,
-    /// A UUID made when the process starts.
-    instance: Uuid,
-    description: Option<String>,
-    tags: Option<Vec<String>>,
-    /// What it can say, if that is a fixed list.
-    labels: Option<Vec<String>>,
-    /// A JSON Schema of its params.
-    #[schema(value_type = Option<Object>)]
-    params_schema: Option<Value>,
-    /// How many jobs it likes at once.
-    #[schema(minimum = 1, maximum = 1000)]
-    batch_max: Option<i32>,
-    host: Option<String>,
-    sdk: Option<String>,
-}
-
-/// A session.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "service": "predict", "model": "face_detect", "version": "haar-1",
-    "heartbeat_s": 10.0, "lease_s": 30.0, "max_result_bytes": 1048576}))]
-struct Registered {
-    /// The session's id.
-    worker: Uuid,
-    service: Service,
-    model: String,
-    version: String,
-    /// Beat this often.
-    heartbeat_s: f64,
-    /// Without a sign of life for this long, the session is given up.
-    lease_s: f64,
-    max_result_bytes: usize,
 }
 
 /// Registers a microservice
@@ -150,61 +107,22 @@ fn read(body: Register) -> Result<Registration, Fault> {
     Err(Fault::invalid("body", "/batch_max", format!("batch_max is {batch_max}; it is from 1 to {BATCH_MAX}.")))
 }
 
-/// A sign of life.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"draining": false, "jobs": [{"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "lease_no": 1, "progress": 0.4, "note": null}]}))]
-struct Beat {
-    /// It takes no more jobs.
-    draining: Option<bool>,
-    /// All that it holds.
-    jobs: Vec<HeldJob>,
-}
-
-/// A job that a worker holds.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct HeldJob {
-    id: Uuid,
-    lease_no: i64,
-    /// 0…1
-    progress: Option<f64>,
-    /// At most 500 characters.
-    note: Option<String>,
-}
-
-/// What the worker is to do.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"next_s": 10.0, "lease_s": 30.0, "drain": false, "stop": []}))]
-struct BeatOut {
-    /// Beat again in this many seconds.
-    next_s: f64,
-    lease_s: f64,
-    /// Take no more jobs.
-    drain: bool,
-    /// Jobs that it does not hold any more: cancelled or lost.
-    stop: Vec<Uuid>,
-}
-
 /// Takes a worker's beat
 ///
 /// Lists all that the worker holds; the answer names what it holds no more. A session given up answers 410.
 #[utoipa::path(post, path = "/workers/{id}/heartbeat", tag = "work", security(("key" = []), ("token" = [])), params(("id" = Uuid, Path)),
-    request_body = Beat, responses((status = 200, body = BeatOut), Problems))]
+    request_body = BeatRequest, responses((status = 200, body = BeatOut), Problems))]
 async fn beat_worker(
     State(state): State<Arc<AppState>>,
     PredictService(key): PredictService,
     Path(id): Path<Uuid>,
-    Json(beat): Json<Beat>,
+    Json(beat): Json<BeatRequest>,
 ) -> Answer<Json<BeatOut>> {
     if beat.jobs.len() > BATCH_MAX {
-        return Err(Fault::new(
-            Code::TooLarge,
-            format!("{} jobs; a worker holds at most {BATCH_MAX}.", beat.jobs.len()),
-        )
-        .at("body", "/jobs")
-        .into());
+        let detail = format!("{} jobs; a worker holds at most {BATCH_MAX}.", beat.jobs.len());
+        return Err(Fault::new(Code::TooLarge, detail).at("body", "/jobs").into());
     }
+<<<<<<< HEAD
     let held: Vec<Held> = beat
         .jobs
         .into_iter()
@@ -215,9 +133,21 @@ async fn beat_worker(
             note: j.note.map(|note| note.chars().take(500).collect()),
         })
         .collect();
+=======
+    let held: Vec<Held> = beat.jobs.into_iter().map(held).collect();
+>>>>>>> a0c5da5
     let beaten = workers::beat(&state.ctx, &key, id, beat.draining.unwrap_or(false), &held).await?;
     let limits = &state.ctx.limits;
     Ok(Json(BeatOut { next_s: limits.heartbeat_s, lease_s: limits.lease_s, drain: beaten.drain, stop: beaten.stop }))
+}
+
+fn held(job: HeldJob) -> Held {
+    Held {
+        id: job.id,
+        lease_no: job.lease_no,
+        progress: job.progress.filter(|p| (0.0..=1.0).contains(p)),
+        note: job.note.map(|note| note.chars().take(500).collect()),
+    }
 }
 
 /// Ends a session
@@ -232,63 +162,6 @@ async fn leave_worker(
 ) -> Answer<StatusCode> {
     workers::leave(&state.ctx, &key, id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// A worker.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "service": "predict", "model": "face_detect", "version": "haar-1",
-    "instance": "0b9f8a2e-8f3c-4d0e-9a53-2f6f3b1c7d11", "host": "gpu1", "sdk": "curl", "batch_max": 8, "running": 2, "draining": false, "alive": true,
-    "registered_at": "2026-11-22T09:00:00Z", "beat_at": "2026-11-22T09:00:10Z"}))]
-struct WorkerOut {
-    worker: Uuid,
-    service: Service,
-    model: String,
-    version: String,
-    instance: Uuid,
-    host: Option<String>,
-    sdk: Option<String>,
-    batch_max: i32,
-    /// Jobs it holds by our books.
-    running: i64,
-    draining: bool,
-    /// False when it is overdue and about to be given up.
-    alive: bool,
-    registered_at: DateTime<Utc>,
-    /// Its last sign of life.
-    beat_at: DateTime<Utc>,
-}
-
-impl From<Worker> for WorkerOut {
-    fn from(w: Worker) -> Self {
-        Self {
-            worker: w.id,
-            service: Service::Predict,
-            model: w.model,
-            version: w.version,
-            instance: w.instance,
-            host: w.host,
-            sdk: w.sdk,
-            batch_max: w.batch_max,
-            running: w.running,
-            draining: w.draining,
-            alive: w.alive,
-            registered_at: w.registered_at,
-            beat_at: w.beat_at,
-        }
-    }
-}
-
-/// Which workers to list.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct WorkersQuery {
-    /// Of this model.
-    model: Option<String>,
-    /// The most items, 1 to 500; 100 when left out.
-    limit: Option<i64>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// Lists workers
@@ -314,5 +187,25 @@ async fn list_workers(
             Ok::<_, Error>(list(&mut db, query.model.as_deref(), before, limit).await?)
         })
         .await?;
-    Ok(Json(Page::new(found.into_iter().map(WorkerOut::from).collect(), limit, |w: &WorkerOut| w.worker)))
+    Ok(Json(extract::page(found.into_iter().map(WorkerOut::from).collect(), limit, |w: &WorkerOut| w.worker)))
+}
+
+impl From<Worker> for WorkerOut {
+    fn from(w: Worker) -> Self {
+        Self {
+            worker: w.id,
+            service: Service::Predict,
+            model: w.model,
+            version: w.version,
+            instance: w.instance,
+            host: w.host,
+            sdk: w.sdk,
+            batch_max: w.batch_max,
+            running: w.running,
+            draining: w.draining,
+            alive: w.alive,
+            registered_at: w.registered_at,
+            beat_at: w.beat_at,
+        }
+    }
 }

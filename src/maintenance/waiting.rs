@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+<<<<<<< HEAD
 use super::{chain, jittered};
+=======
+use super::pace::{chain, jittered};
+>>>>>>> a0c5da5
 use crate::service::waiters::Wake;
 use crate::service::{Ctx, Result, announce, queues};
 use crate::store::queues::ready_counts;

@@ -32,6 +32,15 @@ impl Error {
         matches!(source.downcast_ref(), Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)))
     }
 
+    /// The same error, with the part of the request in which its fields lie.
+    #[must_use]
+    pub fn within(self, part: &'static str) -> Self {
+        match self {
+            Self::Fault(fault) => Self::Fault(fault.within(part)),
+            other => other,
+        }
+    }
+
     /// Whether two changes crossed, of which this one gave way and left nothing: carried out again it finds what the other did.
     pub fn is_crossed(&self) -> bool {
         let (Self::Unavailable(source) | Self::Internal(source)) = self else { return false };

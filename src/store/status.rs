@@ -1,14 +1,14 @@
-//! What happened to images: from the live jobs, the newest ended job and the newest success per model. The
-//! archive is never probed by MD5.
+//! What happened to images: from the live jobs and the outcomes of ended ones. The archive is never read.
 
 use std::collections::HashMap;
 
-use sqlx::{PgConnection, Row};
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::row::{job_status, md5};
 use crate::domain::image::ContentMd5;
-use crate::domain::job::{ImageStatus, JobView, ResultView, Success};
+use crate::domain::job::{ImageStatus, JobError, JobState, JobStatus, JobView, ResultView, Success};
 
 /// An image's status and who may see it.
 #[derive(Debug, Clone, Default)]
@@ -29,22 +29,7 @@ pub async fn load(
     asking: &[(ContentMd5, Uuid)],
     results: bool,
 ) -> sqlx::Result<HashMap<ContentMd5, Seen>> {
-    let mut by_id: HashMap<i64, (ContentMd5, Seen)> = HashMap::new();
-    // LIMIT stands below DISTINCT, or the planner may walk over all titles in order of their accounts.
-    let rows = sqlx::query(
-        "SELECT i.id, i.md5,
-                ARRAY(SELECT DISTINCT t.account_id FROM (SELECT u.account_id FROM upload AS u WHERE u.image_id = i.id LIMIT $2) AS t)
-                  AS accounts
-         FROM image AS i WHERE i.md5 = ANY($1)",
-    )
-    .bind(keys.iter().map(|key| key.0.to_vec()).collect::<Vec<_>>())
-    .bind(TITLES_MAX)
-    .fetch_all(&mut *db)
-    .await?;
-    for row in &rows {
-        let seen = Seen { accounts: row.try_get("accounts")?, ..Seen::default() };
-        by_id.insert(row.try_get("id")?, (md5(row, "md5")?, seen));
-    }
+    let mut by_id = read_images(db, keys).await?;
     read_titles(db, asking, &mut by_id).await?;
     let ids: Vec<i64> = by_id.keys().copied().collect();
     read_jobs(db, &ids, &mut by_id).await?;
@@ -55,6 +40,29 @@ pub async fn load(
 }
 
 type ById = HashMap<i64, (ContentMd5, Seen)>;
+
+async fn read_images(db: &mut PgConnection, keys: &[ContentMd5]) -> sqlx::Result<ById> {
+    #[derive(FromRow)]
+    struct Row {
+        id: i64,
+        #[sqlx(try_from = "Vec<u8>")]
+        md5: ContentMd5,
+        accounts: Vec<Uuid>,
+    }
+    // LIMIT stands below DISTINCT, or the planner may walk over all titles in order of their accounts.
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT i.id, i.md5,
+                ARRAY(SELECT DISTINCT t.account_id FROM (SELECT u.account_id FROM upload AS u WHERE u.image_id = i.id LIMIT $2) AS t)
+                  AS accounts
+         FROM image AS i WHERE i.md5 = ANY($1)",
+    )
+    .bind(keys.iter().map(|key| key.0.to_vec()).collect::<Vec<_>>())
+    .bind(TITLES_MAX)
+    .fetch_all(db)
+    .await?;
+    let seen = |row: Row| (row.id, (row.md5, Seen { accounts: row.accounts, ..Seen::default() }));
+    Ok(rows.into_iter().map(seen).collect())
+}
 
 /// Adds those who ask to the accounts, as far as they have a title.
 async fn read_titles(db: &mut PgConnection, asking: &[(ContentMd5, Uuid)], by_id: &mut ById) -> sqlx::Result<()> {
@@ -77,53 +85,44 @@ async fn read_titles(db: &mut PgConnection, asking: &[(ContentMd5, Uuid)], by_id
 }
 
 async fn read_jobs(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> sqlx::Result<()> {
-    let rows = sqlx::query(
-        "SELECT j.id, j.image_id, j.model, j.state::text AS state, NULL::text AS reason, j.attempt, m.max_attempts, j.event_id,
-                j.created_at, j.started_at, CASE WHEN j.state = 'queued' THEN j.run_at END AS run_at, NULL::timestamptz AS finished_at,
-                NULL::text AS error_type, NULL::text AS error_message,
-                (SELECT (h ->> 'progress')::float8 FROM jsonb_array_elements(s.holds) AS h
-                 WHERE h ->> 'id' = j.id::text AND h ->> 'lease_no' = j.lease_no::text LIMIT 1) AS progress
-         FROM job AS j JOIN model AS m ON m.name = j.model LEFT JOIN worker_session AS s ON s.id = j.session_id
-         WHERE j.image_id = ANY($1)
-         UNION ALL
-         SELECT i.job_id, i.image_id, i.model, i.state::text, i.reason::text, i.attempt, m.max_attempts, i.event_id,
-                i.created_at, i.started_at, NULL, i.finished_at, i.error ->> 'type', i.error ->> 'message', NULL
-         FROM image_model AS i JOIN model AS m ON m.name = i.model
-         WHERE i.image_id = ANY($1)
-         ORDER BY 1",
-    )
-    .bind(ids)
-    .fetch_all(db)
-    .await?;
-    for row in &rows {
+    #[derive(FromRow)]
+    struct Row {
+        image_id: i64,
+        model: String,
+        #[sqlx(flatten)]
+        status: StatusRow,
+    }
+    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/status/jobs.sql")).bind(ids).fetch_all(db).await?;
+    for row in rows {
         // In order of id, so that the newest job of a model stays.
-        if let Some((_, seen)) = by_id.get_mut(&row.try_get::<i64, _>("image_id")?) {
-            seen.status.jobs.insert(row.try_get("model")?, JobView::new(&job_status(row)?).map_err(unwritten)?);
+        if let Some((_, seen)) = by_id.get_mut(&row.image_id) {
+            seen.status.jobs.insert(row.model, JobView::new(&row.status.into()).map_err(unwritten)?);
         }
     }
     Ok(())
 }
 
 async fn read_results(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> sqlx::Result<()> {
-    let rows = sqlx::query(
-        "SELECT i.image_id, i.model, r.version, r.job_id, r.finished_at, r.document
-         FROM image_model AS i
-         JOIN result AS r ON r.image_id = i.image_id AND r.model = i.model AND r.params_hash = i.success_params_hash
-                         AND r.version = i.success_version
-         WHERE i.image_id = ANY($1)",
-    )
-    .bind(ids)
-    .fetch_all(db)
-    .await?;
-    for row in &rows {
-        if let Some((_, seen)) = by_id.get_mut(&row.try_get::<i64, _>("image_id")?) {
+    #[derive(FromRow)]
+    struct Row {
+        image_id: i64,
+        model: String,
+        version: String,
+        job_id: Uuid,
+        finished_at: DateTime<Utc>,
+        #[sqlx(json)]
+        document: Box<RawValue>,
+    }
+    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/status/results.sql")).bind(ids).fetch_all(db).await?;
+    for row in rows {
+        if let Some((_, seen)) = by_id.get_mut(&row.image_id) {
             let success = Success {
-                version: row.try_get("version")?,
-                job: row.try_get("job_id")?,
-                finished_at: row.try_get("finished_at")?,
-                document: row.try_get::<sqlx::types::Json<_>, _>("document")?.0,
+                version: row.version,
+                job: row.job_id,
+                finished_at: row.finished_at,
+                document: row.document,
             };
-            seen.status.results.insert(row.try_get("model")?, ResultView::new(&success).map_err(unwritten)?);
+            seen.status.results.insert(row.model, ResultView::new(&success).map_err(unwritten)?);
         }
     }
     Ok(())
@@ -131,4 +130,44 @@ async fn read_results(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> s
 
 fn unwritten(error: serde_json::Error) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
+}
+
+/// The columns that make a [`JobStatus`].
+#[derive(Debug, FromRow)]
+pub(super) struct StatusRow {
+    id: Uuid,
+    job_version: i32,
+    #[sqlx(try_from = "String")]
+    state: JobState,
+    reason: Option<String>,
+    attempt: i16,
+    max_attempts: i16,
+    progress: Option<f64>,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    run_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    error_type: Option<String>,
+    error_message: Option<String>,
+}
+
+impl From<StatusRow> for JobStatus {
+    fn from(row: StatusRow) -> Self {
+        let (kind, message) = (row.error_type, row.error_message);
+        Self {
+            id: row.id,
+            event: row.job_version.into(),
+            state: row.state,
+            reason: row.reason,
+            waiting: None,
+            attempt: row.attempt,
+            max_attempts: row.max_attempts,
+            progress: row.progress,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            run_at: row.run_at,
+            finished_at: row.finished_at,
+            error: (kind.is_some() || message.is_some()).then_some(JobError { kind, message }),
+        }
+    }
 }

@@ -1,20 +1,20 @@
 //! The transaction of submissions: several requests that come at the same time go in one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::TakenJob;
 use super::answer::answer_jobs;
-use super::plan::Plan;
+use super::ask::TakenJob;
+use super::order::{Committed, Fate, Found, Images, Order, Upload};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::batch::{Answers, Batcher};
 use crate::service::{Ctx, Error, Result, announce};
 use crate::store::images::{self, ImageRecord};
 use crate::store::submit::{self, NewImage, StoredImage};
+<<<<<<< HEAD
 
 /// A request that is verified and whose bytes are durable.
 #[derive(Clone)]
@@ -89,6 +89,8 @@ impl Order {
         images.chain(self.submission.map(|id| hash(&|hasher| id.hash(hasher)))).collect()
     }
 }
+=======
+>>>>>>> a0c5da5
 
 /// Commits an order, together with others that come at the same time; when this answers, it is on stable storage and
 /// announced.
@@ -144,25 +146,6 @@ async fn open(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Uuid>
         }
     }
     Ok(opened.into_iter().map(|(id, _)| id).collect())
-}
-
-/// An image of an order, as the database has it.
-pub(super) enum Found {
-    Known(ImageRecord),
-    Stored(StoredImage),
-    Missing,
-    Collided(i64),
-}
-
-impl Found {
-    /// Its id, if it can have jobs.
-    pub(super) const fn id(&self) -> Option<i64> {
-        match self {
-            Self::Known(image) => Some(image.id),
-            Self::Stored(image) => Some(image.id),
-            Self::Missing | Self::Collided(_) => None,
-        }
-    }
 }
 
 async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Vec<Found>>> {
@@ -236,6 +219,7 @@ fn fates(found: Vec<Found>, jobs: &HashMap<i64, Vec<TakenJob>>) -> Vec<Fate> {
     };
     found.into_iter().map(fate).collect()
 }
+<<<<<<< HEAD
 
 /// Keeps the params of all orders by their hash.
 pub(super) async fn keep_params(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<()> {
@@ -244,3 +228,5 @@ pub(super) async fn keep_params(db: &mut sqlx::PgConnection, orders: &[Order]) -
         models.map(|(_, params)| (params.hash.as_slice(), &params.body)).collect();
     Ok(submit::keep_params(db, &params.into_iter().collect::<Vec<_>>()).await?)
 }
+=======
+>>>>>>> a0c5da5

@@ -1,32 +1,29 @@
 //! Submissions: names and params first, then each file alone, then bytes, then one transaction, then the word.
 
 mod answer;
+mod ask;
 mod bytes;
 mod commit;
 mod judge;
+mod order;
 mod plan;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
-use uuid::Uuid;
-
 use self::bytes::{drop_blobs, keep, uploads};
-pub use self::commit::{Committed, Order};
-use self::commit::{Fate, Images, commit};
+use self::commit::commit;
 use self::judge::{Good, collision, judge, nothing_or_strict, refusal, refuse_same_md5, warnings};
+use self::order::{Fate, Images};
 use self::plan::{Plan, plan};
 use super::accounts::User;
 use super::{Ctx, Error, Result};
-use crate::blob::Staged;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
-use crate::domain::job::JobState;
 use crate::metrics;
 use crate::store::submit::md5_collision;
 
+<<<<<<< HEAD
 /// What is asked for, the same for uploads and for stored images.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
@@ -95,6 +92,10 @@ pub struct Load {
     pub workers: i64,
     pub queued: i64,
 }
+=======
+pub use self::ask::{Answer, Ask, File, Load, Rejected, Taken, TakenJob};
+pub use self::order::{Committed, Order};
+>>>>>>> a0c5da5
 
 /// Submits uploaded files.
 pub async fn upload(ctx: &Arc<Ctx>, user: &User, ask: &Ask, files: Vec<File>) -> Result<Answer> {

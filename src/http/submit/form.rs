@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::extract;
-use super::problem::Problem;
+use super::super::extract;
+use super::super::problem::Refusal;
+use super::{check_terms, distinct, split_models};
 use crate::blob::{Staged, Staging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::json::{self, check_text};
@@ -25,7 +26,7 @@ const TEXTS_MAX: usize = 200;
 const NAME_CHARS_MAX: usize = 255;
 
 /// Reads a whole form.
-pub async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<File>), Problem> {
+pub(super) async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<File>), Refusal> {
     let mut texts = Texts::default();
     let mut files = Vec::new();
     while let Some(field) = form.next_field().await.map_err(body_fault)? {
@@ -52,7 +53,7 @@ fn file_name(field: &Field<'_>, index: usize) -> Result<String, Fault> {
 }
 
 /// Stages one file; one over its limit is read to its end unstored.
-async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<Staged, Fault>, Problem> {
+async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<Staged, Fault>, Refusal> {
     let most = ctx.limits.image_bytes_max;
     let mut staging = Some(Staging::begin(&ctx.blobs).await.map_err(crate::service::Error::from)?);
     let mut bytes = 0u64;
@@ -71,7 +72,7 @@ async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<Staged, Fault>,
     }
 }
 
-async fn text(mut field: Field<'_>) -> Result<String, Problem> {
+async fn text(mut field: Field<'_>) -> Result<String, Refusal> {
     let name = field.name().unwrap_or_default().to_owned();
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(body_fault)? {
@@ -156,7 +157,7 @@ impl Texts {
         }
     }
 
-    fn ask(mut self) -> Result<Ask, Problem> {
+    fn ask(mut self) -> Result<Ask, Refusal> {
         let params = match self.take("params") {
             Some(text) => params(json::parse(text.as_bytes()).map_err(|fault| fault.at("form", "/params"))?, "form")?,
             None => BTreeMap::new(),
@@ -172,46 +173,15 @@ impl Texts {
             models: distinct(self.models),
             params,
         };
-        check_terms(&ask, "form")?;
+        check_terms(&ask).map_err(|fault| fault.within("form"))?;
         Ok(ask)
     }
 }
 
-/// `a,b` is two models.
-pub fn split_models(text: &str) -> impl Iterator<Item = String> + use<'_> {
-    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)
-}
-
-/// Model names without repeats, in the order they came.
-pub fn distinct(models: Vec<String>) -> Vec<String> {
-    let mut seen = std::collections::HashSet::new();
-    models.into_iter().filter(|name| seen.insert(name.clone())).collect()
-}
-
 /// Params are an object keyed by model.
-pub fn params(value: Value, place: &'static str) -> Result<BTreeMap<String, Value>, Problem> {
+fn params(value: Value, place: &'static str) -> Result<BTreeMap<String, Value>, Refusal> {
     if value.is_null() {
         return Ok(BTreeMap::new());
     }
     extract::shape::<BTreeMap<String, Value>>(value, place)
-}
-
-/// The longest that a job may wait, in seconds: a year.
-const FINISH_WITHIN_MAX_S: f64 = 366.0 * 24.0 * 3600.0;
-
-/// Checks the terms that concern all jobs of a request.
-pub fn check_terms(ask: &Ask, place: &'static str) -> Result<(), Fault> {
-    if !(-100..=100).contains(&ask.priority) {
-        let detail = format!("priority is {}; it is from -100 to 100.", ask.priority);
-        return Err(Fault::invalid(place, "/priority", detail));
-    }
-    if let Some(s) = ask.finish_within_s.filter(|s| !(1.0..=FINISH_WITHIN_MAX_S).contains(s)) {
-        let detail = format!("finish_within_s is {s}; it is from 1 to {FINISH_WITHIN_MAX_S}.");
-        return Err(Fault::invalid(place, "/finish_within_s", detail));
-    }
-    let years = |at: DateTime<Utc>| chrono::Datelike::year(&at);
-    if let Some(at) = ask.run_at.filter(|at| !(2000..=2200).contains(&years(*at))) {
-        return Err(Fault::invalid(place, "/run_at", format!("run_at is {at}; its year is from 2000 to 2200.")));
-    }
-    Ok(())
 }

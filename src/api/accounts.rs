@@ -1,0 +1,82 @@
+//! Log-in and accounts.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::patch_field;
+use crate::domain::account::Role;
+
+/// A name and password, as an OAuth2 password form.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"grant_type": "password", "username": "ines", "password": "correct horse battery"}))]
+pub struct LoginForm {
+    #[schema(default = "password")]
+    pub grant_type: Option<String>,
+    pub username: String,
+    #[schema(format = Password)]
+    pub password: String,
+    pub scope: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret: Option<String>,
+}
+
+/// A token.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"access_token": "eyJ…", "token_type": "bearer", "expires_in": 43200}))]
+pub struct TokenOut {
+    pub access_token: String,
+    pub token_type: Cow<'static, str>,
+    /// Seconds.
+    pub expires_in: i64,
+}
+
+/// An account.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"id": "019aac9e-0000-7000-8000-000000000001", "name": "ines", "email": null, "roles": ["investigator"],
+    "created_at": "2026-11-22T09:00:00Z", "disabled_at": null}))]
+#[schema(as = User)]
+pub struct UserOut {
+    pub id: Uuid,
+    pub name: String,
+    pub email: Option<String>,
+    pub roles: Vec<Role>,
+    pub created_at: DateTime<Utc>,
+    /// Null while the account is enabled.
+    pub disabled_at: Option<DateTime<Utc>>,
+}
+
+/// A new account.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "ines", "password": "correct horse battery", "roles": ["investigator"], "email": "ines@example.org"}))]
+pub struct CreateUser {
+    /// `[a-z0-9][a-z0-9_.-]{0,63}`
+    pub name: String,
+    /// At least 8 characters.
+    #[schema(format = Password)]
+    pub password: String,
+    pub roles: Vec<Role>,
+    pub email: Option<String>,
+}
+
+/// A change of an account; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"roles": ["investigator", "researcher"], "disabled": false}))]
+pub struct UpdateUser {
+    /// Null removes it.
+    #[serde(default, deserialize_with = "patch_field")]
+    #[schema(value_type = Option<String>)]
+    pub email: Option<Option<String>>,
+    /// Withdraws all tokens given out before.
+    #[schema(format = Password)]
+    pub password: Option<String>,
+    /// For administrators.
+    pub roles: Option<Vec<Role>>,
+    /// For administrators; its tokens and keys stop working within seconds.
+    pub disabled: Option<bool>,
+}

@@ -1,0 +1,55 @@
+//! Stored images and what was said of them.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A stored image.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg", "bytes": 4194304, "media_type": "image/jpeg",
+    "width": 4032, "height": 3024, "frames": 1, "orientation": null, "warnings": [], "uploaded_at": "2026-11-22T09:00:00Z", "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content"}))]
+pub struct ImageOut {
+    pub md5: String,
+    pub sha256: String,
+    /// The newest name it was uploaded under.
+    pub name: Option<String>,
+    pub bytes: i64,
+    pub media_type: String,
+    pub width: i32,
+    pub height: i32,
+    pub frames: i32,
+    /// EXIF orientation 1…8; null while it is not read.
+    pub orientation: Option<i16>,
+    pub warnings: Vec<String>,
+    pub uploaded_at: DateTime<Utc>,
+    /// Where its bytes are.
+    pub url: String,
+}
+
+/// A stored image with all that was said of it.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg", "bytes": 4194304, "media_type": "image/jpeg",
+    "width": 4032, "height": 3024, "frames": 1, "orientation": null, "warnings": [], "uploaded_at": "2026-11-22T09:00:00Z", "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content",
+    "results": [{"model": "face_detect", "version": "haar-1", "params": {}, "job": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "finished_at": "2026-11-22T09:00:01Z",
+        "result": {"items": [], "fields": {"faces": 0}, "summary": "no face"}}]}))]
+pub struct ImageRecordOut {
+    #[serde(flatten)]
+    pub image: ImageOut,
+    /// Every model × version × params, newest first.
+    pub results: Vec<ImageResult>,
+}
+
+/// What a version of a model said.
+#[derive(Serialize, ToSchema)]
+pub struct ImageResult {
+    pub model: String,
+    pub version: String,
+    #[schema(value_type = Object)]
+    pub params: Value,
+    pub job: Uuid,
+    pub finished_at: DateTime<Utc>,
+    #[schema(value_type = Object)]
+    pub result: Value,
+}

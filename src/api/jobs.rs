@@ -1,0 +1,144 @@
+//! Jobs with their history, and the acts on them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::domain::job::{JobState, JobStatus};
+
+/// Which jobs.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct JobsQuery {
+    /// Of this model.
+    pub model: Option<String>,
+    /// In this state.
+    pub state: Option<JobState>,
+    /// Of this image.
+    pub md5: Option<String>,
+    /// Of this submission.
+    pub submission: Option<Uuid>,
+    /// The most items, 1 to 500; 100 when left out.
+    pub limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A job.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "succeeded", "reason": null, "waiting": null, "attempt": 1, "max_attempts": 5,
+    "progress": null, "created_at": "2026-11-22T09:00:00Z", "started_at": "2026-11-22T09:00:00Z", "run_at": null, "finished_at": "2026-11-22T09:00:01Z",
+    "error": null, "model": "face_detect", "md5": "9e107d9d372bb6826bd81d3542a419d6", "params": {}, "priority": 0, "finish_by": "2026-12-22T09:00:00Z",
+    "lease_no": 1, "deaths": 0, "worker": "019aac9e-4e00-7a00-9000-000000000001", "version": "haar-1", "duration_s": 0.16, "retry_of": null}))]
+pub struct JobDetail {
+    #[serde(flatten)]
+    pub job: JobStatus,
+    pub model: String,
+    /// Null for those who see it only as owner of the model.
+    pub md5: Option<String>,
+    #[schema(value_type = Object)]
+    pub params: Value,
+    pub priority: i16,
+    pub finish_by: DateTime<Utc>,
+    /// How often it was claimed.
+    pub lease_no: i64,
+    /// How often its worker died.
+    pub deaths: i16,
+    pub worker: Option<Uuid>,
+    pub version: Option<String>,
+    /// How long the model worked, as the worker says.
+    pub duration_s: Option<f32>,
+    pub retry_of: Option<Uuid>,
+}
+
+/// One try at a job.
+#[derive(Serialize, ToSchema)]
+pub struct Attempt {
+    pub lease_no: i64,
+    pub attempt: i16,
+    pub worker: Uuid,
+    pub version: Option<String>,
+    /// `succeeded`, `retry`, `rejected`, `released`, `lost`, `deadline` or `cancelled`.
+    pub outcome: String,
+    pub error_type: Option<String>,
+    pub error_message: Option<String>,
+    pub traceback: Option<String>,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: DateTime<Utc>,
+}
+
+/// One line of a job's history.
+#[derive(Serialize, ToSchema)]
+pub struct Event {
+    pub id: i64,
+    pub at: DateTime<Utc>,
+    /// `created`, `attached`, `claimed`, `reclaimed`, `requeued`, `released`, `rescued`, `withdrawn`, `succeeded`, `failed` or `cancelled`.
+    pub code: String,
+    pub lease_no: Option<i64>,
+    pub attempt: Option<i16>,
+    pub worker: Option<Uuid>,
+    pub reason: Option<String>,
+}
+
+/// A job with its tries and its history.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "succeeded", "model": "face_detect", "attempts": [], "events": [
+    {"id": 17, "at": "2026-11-22T09:00:00Z", "code": "created", "lease_no": null, "attempt": null, "worker": null, "reason": null}]}))]
+pub struct JobHistory {
+    #[serde(flatten)]
+    pub job: JobDetail,
+    pub attempts: Vec<Attempt>,
+    pub events: Vec<Event>,
+}
+
+/// A job's state after an act.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "cancelled"}))]
+pub struct JobStateOut {
+    pub id: Uuid,
+    pub state: JobState,
+}
+
+/// The job that was made.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "019aac9e-5000-7d00-8a11-0c5a2b7f0a5f", "retry_of": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f"}))]
+pub struct Retried {
+    /// The new job, or the live one of the same image, model and params.
+    pub id: Uuid,
+    pub retry_of: Uuid,
+}
+
+/// Which ended jobs to try again.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"model": "face_detect", "state": "failed", "reason": "exhausted", "dry_run": true}))]
+pub struct Redrive {
+    pub model: Option<String>,
+    /// `failed` or `cancelled`.
+    pub state: JobState,
+    /// `rejected`, `exhausted`, `poisoned` or `expired`.
+    pub reason: Option<String>,
+    pub submission: Option<Uuid>,
+    /// True when left out: only say which jobs it would be.
+    pub dry_run: Option<bool>,
+}
+
+/// What a redrive found and made.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"dry_run": true, "matched": 1, "items": [{"id": null, "retry_of": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f"}]}))]
+pub struct Redriven {
+    pub dry_run: bool,
+    pub matched: usize,
+    pub items: Vec<RedrivenJob>,
+}
+
+/// One ended job and what became of it.
+#[derive(Serialize, ToSchema)]
+pub struct RedrivenJob {
+    /// The new job; null in a dry run.
+    pub id: Option<Uuid>,
+    pub retry_of: Uuid,
+}

@@ -1,0 +1,93 @@
+//! Models and the levers their owners have.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::patch_field;
+
+/// Which models to list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ModelsQuery {
+    /// The most items, 1 to 500; 100 when left out.
+    pub limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Whether to list retired ones too.
+    pub retired: Option<bool>,
+}
+
+/// A model.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"name": "face_detect", "description": "Frontal faces", "owner": "rosa", "tags": ["faces"], "labels": ["face"], "params_schema": null,
+    "versions": ["haar-1"], "last_version": "haar-1", "workers": 1, "queued": 12, "running": 8, "oldest_due_at": null, "paused": false, "max_running": null,
+    "retry": {"max_attempts": 5, "backoff_base_s": 5.0, "backoff_cap_s": 600.0, "retry_budget_s": null, "deadline_s": 600.0}, "created_at": "2026-11-22T09:00:00Z", "retired_at": null}))]
+pub struct ModelOut {
+    pub name: String,
+    pub description: String,
+    /// Null for models that came with the installation.
+    pub owner: Option<String>,
+    pub tags: Vec<String>,
+    pub labels: Vec<String>,
+    #[schema(value_type = Option<Object>)]
+    pub params_schema: Option<Value>,
+    /// Those that live workers serve.
+    pub versions: Vec<String>,
+    pub last_version: String,
+    /// Live workers.
+    pub workers: i64,
+    /// Counted up to 10,000.
+    pub queued: i64,
+    pub running: i64,
+    /// Since when the first in line has been due.
+    pub oldest_due_at: Option<DateTime<Utc>>,
+    pub paused: bool,
+    /// How many of its jobs may run at once; null is without limit.
+    pub max_running: Option<i32>,
+    pub retry: RetryPolicy,
+    pub created_at: DateTime<Utc>,
+    pub retired_at: Option<DateTime<Utc>>,
+}
+
+/// How failed attempts are tried again.
+#[derive(Serialize, ToSchema)]
+pub struct RetryPolicy {
+    pub max_attempts: i16,
+    /// The most that the first back-off waits; it doubles with every attempt.
+    pub backoff_base_s: f32,
+    pub backoff_cap_s: f32,
+    /// No retry starts later than this after the first claim; null is without limit.
+    pub retry_budget_s: Option<f32>,
+    /// How long one attempt may take.
+    pub deadline_s: f32,
+}
+
+/// A change of a model; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"paused": true}))]
+pub struct UpdateModel {
+    /// A paused model hands out no jobs.
+    pub paused: Option<bool>,
+    /// 1…100000; null removes the limit.
+    #[serde(default, deserialize_with = "patch_field")]
+    #[schema(value_type = Option<i32>)]
+    pub max_running: Option<Option<i32>>,
+    /// 1…100
+    pub max_attempts: Option<i16>,
+    /// 0…3600
+    pub backoff_base_s: Option<f32>,
+    /// 0…86400
+    pub backoff_cap_s: Option<f32>,
+    /// 1…2592000; null removes the limit.
+    #[serde(default, deserialize_with = "patch_field")]
+    #[schema(value_type = Option<f32>)]
+    pub retry_budget_s: Option<Option<f32>>,
+    /// 1…86400
+    pub deadline_s: Option<f32>,
+    /// True: takes no more jobs, and cancels those that are queued. A new registration brings it back.
+    pub retired: Option<bool>,
+}

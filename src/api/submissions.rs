@@ -1,0 +1,74 @@
+//! Submissions and how far they are.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::domain::job::Overall;
+
+/// A submission and how far it is.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "status": "running", "done": false, "created_at": "2026-11-22T09:00:00Z",
+    "images": [{"md5": "9e107d9d372bb6826bd81d3542a419d6", "name": "a.jpg", "status": "running"}],
+    "models": {"face_detect": {"queued": 0, "running": 1, "succeeded": 0, "failed": 0, "cancelled": 0}},
+    "counts": {"images": 1, "jobs": 1, "ended": 0, "queued": 0, "running": 1, "succeeded": 0, "failed": 0, "cancelled": 0}
+}))]
+pub struct SubmissionOut {
+    pub id: Uuid,
+    pub status: Overall,
+    pub done: bool,
+    pub created_at: DateTime<Utc>,
+    pub images: Vec<SubmissionImage>,
+    pub models: BTreeMap<String, StateCounts>,
+    pub counts: Counts,
+}
+
+/// An image of a submission.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct SubmissionImage {
+    pub md5: String,
+    pub name: Option<String>,
+    pub status: Overall,
+}
+
+/// Jobs by state.
+#[derive(Serialize, Deserialize, ToSchema, Default, Clone, Copy)]
+pub struct StateCounts {
+    pub queued: usize,
+    pub running: usize,
+    pub succeeded: usize,
+    pub failed: usize,
+    pub cancelled: usize,
+}
+
+/// All jobs of a submission.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct Counts {
+    pub images: usize,
+    pub jobs: usize,
+    pub ended: usize,
+    #[serde(flatten)]
+    pub states: StateCounts,
+}
+
+/// How to ask for one submission.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WaitQuery {
+    /// Wait up to this many seconds (at most 50) until it is done.
+    pub wait_s: Option<f64>,
+}
+
+/// What a cancel ended.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "cancelled": 3}))]
+pub struct Cancelled {
+    pub id: Uuid,
+    /// Jobs that ended by it. Those for which somebody else waits go on.
+    pub cancelled: usize,
+}

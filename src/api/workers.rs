@@ -1,0 +1,128 @@
+//! Workers: their sessions and beats.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::domain::key::Service;
+
+/// What a microservice says of itself when it starts.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"service": "predict", "model": "face_detect", "version": "haar-1", "instance": "0b9f8a2e-8f3c-4d0e-9a53-2f6f3b1c7d11",
+    "description": "Frontal faces", "tags": ["faces"], "labels": ["face"], "params_schema": null, "batch_max": 8, "host": "gpu1", "sdk": "curl"}))]
+pub struct Register {
+    pub service: Service,
+    pub model: Option<String>,
+    /// Of a training service, in place of `model`.
+    pub dataset: Option<String>,
+    /// At most 100 characters; results are kept by it.
+    pub version: String,
+    /// A UUID made when the process starts.
+    pub instance: Uuid,
+    pub description: Option<String>,
+    pub tags: Option<Vec<String>>,
+    /// What it can say, if that is a fixed list.
+    pub labels: Option<Vec<String>>,
+    /// A JSON Schema of its params.
+    #[schema(value_type = Option<Object>)]
+    pub params_schema: Option<Value>,
+    /// How many jobs it likes at once.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub batch_max: Option<i32>,
+    pub host: Option<String>,
+    pub sdk: Option<String>,
+}
+
+/// A session.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "service": "predict", "model": "face_detect", "version": "haar-1",
+    "heartbeat_s": 10.0, "lease_s": 30.0, "max_result_bytes": 1048576}))]
+pub struct Registered {
+    /// The session's id.
+    pub worker: Uuid,
+    pub service: Service,
+    pub model: String,
+    pub version: String,
+    /// Beat this often.
+    pub heartbeat_s: f64,
+    /// Without a sign of life for this long, the session is given up.
+    pub lease_s: f64,
+    pub max_result_bytes: usize,
+}
+
+/// A sign of life.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"draining": false, "jobs": [{"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "lease_no": 1, "progress": 0.4, "note": null}]}))]
+#[schema(as = Beat)]
+pub struct BeatRequest {
+    /// It takes no more jobs.
+    pub draining: Option<bool>,
+    /// All that it holds.
+    pub jobs: Vec<HeldJob>,
+}
+
+/// A job that a worker holds.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeldJob {
+    pub id: Uuid,
+    pub lease_no: i64,
+    /// 0…1
+    pub progress: Option<f64>,
+    /// At most 500 characters.
+    pub note: Option<String>,
+}
+
+/// What the worker is to do.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"next_s": 10.0, "lease_s": 30.0, "drain": false, "stop": []}))]
+pub struct BeatOut {
+    /// Beat again in this many seconds.
+    pub next_s: f64,
+    pub lease_s: f64,
+    /// Take no more jobs.
+    pub drain: bool,
+    /// Jobs that it does not hold any more: cancelled or lost.
+    pub stop: Vec<Uuid>,
+}
+
+/// A worker.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "service": "predict", "model": "face_detect", "version": "haar-1",
+    "instance": "0b9f8a2e-8f3c-4d0e-9a53-2f6f3b1c7d11", "host": "gpu1", "sdk": "curl", "batch_max": 8, "running": 2, "draining": false, "alive": true,
+    "registered_at": "2026-11-22T09:00:00Z", "beat_at": "2026-11-22T09:00:10Z"}))]
+pub struct WorkerOut {
+    pub worker: Uuid,
+    pub service: Service,
+    pub model: String,
+    pub version: String,
+    pub instance: Uuid,
+    pub host: Option<String>,
+    pub sdk: Option<String>,
+    pub batch_max: i32,
+    /// Jobs it holds by our books.
+    pub running: i64,
+    pub draining: bool,
+    /// False when it is overdue and about to be given up.
+    pub alive: bool,
+    pub registered_at: DateTime<Utc>,
+    /// Its last sign of life.
+    pub beat_at: DateTime<Utc>,
+}
+
+/// Which workers to list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WorkersQuery {
+    /// Of this model.
+    pub model: Option<String>,
+    /// The most items, 1 to 500; 100 when left out.
+    pub limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}

@@ -1,0 +1,134 @@
+//! Problem documents (RFC 9457): the one shape of every error, and the only place that turns a use case's
+//! error into a status.
+
+pub mod page;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::response::Response as DescribedResponse;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+
+use crate::api::problem::{Problem, ProblemField};
+use crate::domain::fault::{Code, Fault};
+use crate::service::Error;
+
+tokio::task_local! {
+    /// The id of the request that is being answered, for problem documents.
+    pub static REQUEST_ID: String;
+}
+
+/// What every handler may answer instead.
+pub type Answer<T> = Result<T, Refusal>;
+
+/// A problem document as an answer, with what goes beside it.
+#[derive(Debug)]
+pub struct Refusal {
+    problem: Problem,
+    retry_after_s: Option<u32>,
+    cause: Option<Cause>,
+}
+
+/// What the access log is told of a failure that the client is not.
+#[derive(Debug, Clone)]
+pub struct Cause(pub Arc<str>);
+
+impl Refusal {
+    /// A fault of ours: the client learns that there is one, the log learns which.
+    pub fn internal(cause: String) -> Self {
+        let fault = Fault::new(Code::Internal, "Something is broken here.");
+        Self { cause: Some(Cause(cause.into())), ..fault.into() }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        let field = |e: crate::domain::fault::FieldFault| ProblemField {
+            place: e.part.unwrap_or("body").into(),
+            pointer: e.pointer,
+            code: e.code.as_str().into(),
+            detail: e.detail,
+        };
+        Self {
+            kind: format!("/problems/{}", fault.code.as_str()),
+            title: fault.code.title().into(),
+            status: fault.code.status(),
+            code: fault.code.as_str().into(),
+            detail: fault.detail,
+            mend: fault.mend,
+            errors: fault.errors.into_iter().map(field).collect(),
+            request_id: None,
+        }
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self { retry_after_s: fault.retry_after_s, problem: fault.into(), cause: None }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+        let cause = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        match error {
+            Error::Fault(fault) => fault.into(),
+            Error::Unavailable(_) => {
+                let fault = Fault::new(Code::Unavailable, "A part of the service does not answer.").retry_after(2);
+                Self { cause: Some(Cause(cause.into())), ..fault.into() }
+            }
+            Error::Internal(_) => Self::internal(cause),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(mut self) -> Response {
+        self.problem.request_id = REQUEST_ID.try_with(Clone::clone).ok();
+        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.problem).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(cause);
+        }
+        response
+    }
+}
+
+/// The error responses of every operation, for its description.
+pub struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<DescribedResponse>> {
+        let answer = |text: &str, example: Fault| {
+            let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+            content = content.example(serde_json::to_value(Problem::from(example)).ok());
+            let response =
+                ResponseBuilder::new().description(text).content("application/problem+json", content.build());
+            RefOr::T(response.build())
+        };
+        let wrong = Fault::new(Code::InvalidField, "limit is 0; it is from 1 to 500.");
+        let away = Fault::new(Code::Unavailable, "A part of the service does not answer.");
+        [
+            (
+                "4XX",
+                "The request is wrong; `mend` says what to do. 401 and 403 as the roles demand, 429 with Retry-After.",
+                wrong,
+            ),
+            ("5XX", "The service cannot answer now; 503 comes with Retry-After.", away),
+        ]
+        .into_iter()
+        .map(|(status, text, example)| (status.to_owned(), answer(text, example)))
+        .collect()
+    }
+}

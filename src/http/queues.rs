@@ -1,0 +1,53 @@
+//! Queues: how much of each model's work waits and runs.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AppState;
+use super::extract::{Json, Path};
+use super::problem::{Answer, Problems};
+use crate::api::page::Page;
+use crate::api::queues::Queue;
+use crate::domain::fault::Fault;
+use crate::service::queues;
+use crate::store::queues::Depth;
+
+pub fn router() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new().routes(routes!(list_queues)).routes(routes!(get_queue))
+}
+
+/// Lists the queues of all models
+///
+/// Zeros are given, not left out: an autoscaler reads `backlog`.
+#[utoipa::path(get, path = "/queues", tag = "health", responses((status = 200, body = Page<Queue>), Problems))]
+async fn list_queues(State(state): State<Arc<AppState>>) -> Answer<Json<Page<Queue>>> {
+    let items = queues::count(&state.ctx).await?.into_iter().map(Queue::from).collect();
+    Ok(Json(Page { items, next_cursor: None }))
+}
+
+/// Shows the queue of one model
+///
+/// The same as in the list.
+#[utoipa::path(get, path = "/queues/{model}", tag = "health", params(("model" = String, Path, example = "face_detect")),
+    responses((status = 200, body = Queue), Problems))]
+async fn get_queue(State(state): State<Arc<AppState>>, Path(model): Path<String>) -> Answer<Json<Queue>> {
+    let found = queues::count(&state.ctx).await?.into_iter().find(|depth| depth.model == model);
+    Ok(Json(found.ok_or_else(|| Fault::not_found("model"))?.into()))
+}
+
+impl From<Depth> for Queue {
+    fn from(depth: Depth) -> Self {
+        Self {
+            backlog: depth.queued + depth.running,
+            model: depth.model,
+            queued: depth.queued,
+            running: depth.running,
+            workers: depth.workers,
+            oldest_due_at: depth.oldest_due_at,
+            oldest_wait_s: depth.oldest_wait_s,
+        }
+    }
+}

@@ -1,0 +1,27 @@
+-- Models by name, with what is going on around them.
+-- $1 names, or null for all; $2 the name after which to begin; $3 whether retired ones count; $4 the most; $5 how far the due jobs
+-- of one model are counted: along the index of those that are ready, however long the line is.
+WITH later AS MATERIALIZED (
+  -- Few wait for their time; they have no index by queue, so they are counted in one pass.
+  SELECT queue_id, count(*) AS jobs FROM job WHERE NOT due GROUP BY queue_id
+), held AS MATERIALIZED (
+  SELECT queue_id, sum(open) AS jobs FROM claim GROUP BY queue_id
+)
+SELECT q.id, q.name, q.owner, a.name AS owner_name, q.description, q.tags, q.labels, q.params_schema, q.last_version, q.paused,
+       q.max_running, q.max_attempts, q.backoff_base_s, q.backoff_cap_s, q.retry_budget_s, q.deadline_s, q.retired_at, q.created_at,
+       coalesce(cardinality(s.versions), 0)::bigint AS workers,
+       coalesce((SELECT array_agg(DISTINCT v ORDER BY v) FROM unnest(s.versions) AS v), '{}') AS live_versions,
+       (SELECT count(*) FROM (SELECT FROM job AS j WHERE j.queue_id = q.id AND j.due AND NOT j.suspect AND j.state = 'queued' LIMIT $5) AS d)
+         + (SELECT count(*) FROM job AS j WHERE j.queue_id = q.id AND j.suspect AND j.due AND j.state = 'queued')
+         + coalesce((SELECT l.jobs FROM later AS l WHERE l.queue_id = q.id), 0) AS queued,
+       coalesce((SELECT h.jobs FROM held AS h WHERE h.queue_id = q.id), 0)::bigint AS running,
+       (SELECT j.run_at FROM job AS j WHERE j.queue_id = q.id AND j.due AND NOT j.suspect AND j.state = 'queued'
+        ORDER BY j.rank, j.id LIMIT 1) AS oldest_due_at
+FROM queue AS q
+LEFT JOIN account AS a ON a.id = q.owner
+LEFT JOIN LATERAL (
+  SELECT array_agg(v.name) AS versions FROM worker_session AS w JOIN model_version AS v ON v.id = w.version_id
+  WHERE w.queue_id = q.id AND w.ended_at IS NULL AND w.alive_until > clock_timestamp()
+) AS s ON true
+WHERE q.kind = 'model' AND ($1::text[] IS NULL OR q.name = ANY($1)) AND q.name > $2 AND ($3 OR q.retired_at IS NULL)
+ORDER BY q.name LIMIT $4

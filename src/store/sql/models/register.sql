@@ -1,0 +1,28 @@
+-- Makes a model and its version known, or refreshes what is said of the model. A retired model comes back.
+-- $1 name; $2 the owner of a new one; $3 version; $4 description, $5 tags, $6 labels and $7 schema of its params, where null stays as
+-- it is; $8 the key that registers.
+-- Looked up before it is inserted, because ON CONFLICT burns an id; it only serves who makes the same at the same time.
+WITH known AS (
+  UPDATE queue SET last_version = $3, description = coalesce($4, description), tags = coalesce($5, tags), labels = coalesce($6, labels),
+                   params_schema = coalesce($7, params_schema), retired_at = NULL
+  WHERE name = $1 AND kind = 'model'
+  RETURNING id, owner
+), made AS (
+  INSERT INTO queue AS q (name, owner, last_version, description, tags, labels, params_schema)
+  SELECT $1, $2, $3, coalesce($4, ''), coalesce($5, '{}'), coalesce($6, '{}'), $7 WHERE NOT EXISTS (SELECT FROM known)
+  ON CONFLICT ON CONSTRAINT queue_name_key DO UPDATE SET
+    last_version = excluded.last_version, description = coalesce($4, q.description), tags = coalesce($5, q.tags),
+    labels = coalesce($6, q.labels), params_schema = coalesce($7, q.params_schema), retired_at = NULL
+  RETURNING id, owner, (xmax = 0) AS new
+), told AS (
+  INSERT INTO job_event (code, key_id, queue_id) SELECT 'model_registered', $8, id FROM made WHERE new
+), model AS (
+  SELECT id, owner FROM known UNION ALL SELECT id, owner FROM made
+), version AS (
+  SELECT v.id FROM model_version AS v JOIN model AS m ON m.id = v.queue_id WHERE v.name = $3
+), added AS (
+  INSERT INTO model_version (queue_id, name) SELECT id, $3 FROM model WHERE NOT EXISTS (SELECT FROM version)
+  ON CONFLICT ON CONSTRAINT model_version_name_key DO UPDATE SET name = excluded.name
+  RETURNING id
+)
+SELECT m.owner, m.id AS queue_id, coalesce((SELECT id FROM version), (SELECT id FROM added)) AS version_id FROM model AS m
