@@ -29,6 +29,10 @@ pub fn describe() {
         "darkroom_index_missing_total",
         "Due jobs that the sweep found missing from the Redis queues: drift."
     );
+    describe_gauge!(
+        "darkroom_claimable_wait_seconds",
+        "How long a job that may be claimed has waited while a claim of its model waited, by model, as the last probe saw it: at most 2."
+    );
     describe_gauge!("darkroom_redis_up", "Whether Redis answers this replica.");
     describe_gauge!("darkroom_db_pool_connections", "Connections of this replica's PostgreSQL pool, by state.");
     describe_counter!("darkroom_uploads_total", "Images taken.");
@@ -85,6 +89,11 @@ pub fn claim_fallback(model: &str) {
 /// Counts jobs that the sweep had to put back.
 pub fn index_missing(count: u64) {
     counter!("darkroom_index_missing_total").increment(count);
+}
+
+/// Notes how long a claimable job has waited while somebody waited for it.
+pub fn claimable_wait(model: &str, seconds: f64) {
+    gauge!("darkroom_claimable_wait_seconds", "model" => model.to_owned()).set(seconds);
 }
 
 /// Counts images taken and their bytes.

@@ -127,8 +127,6 @@ impl Fault {
         self.told(None, pointer.into())
     }
 
-<<<<<<< HEAD
-=======
     /// Says in which part of the request those fields lie of which that is not said yet.
     #[must_use]
     pub fn within(mut self, part: &'static str) -> Self {
@@ -136,7 +134,6 @@ impl Fault {
         self
     }
 
->>>>>>> a0c5da5
     fn told(mut self, part: Option<&'static str>, pointer: String) -> Self {
         let (code, detail) = (self.code, self.detail.clone());
         self.errors.push(FieldFault { part, pointer, code, detail });

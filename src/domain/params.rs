@@ -12,6 +12,7 @@ pub struct Params {
     /// SHA-256 of the canonical text.
     pub hash: [u8; 32],
     pub body: Value,
+    text: String,
 }
 
 impl Params {
@@ -28,14 +29,21 @@ impl Params {
         if text.len() > PARAMS_BYTES_MAX {
             return Err(format!("Params have {} bytes; the limit is {PARAMS_BYTES_MAX}.", text.len()));
         }
-        Ok(Self { hash: Sha256::digest(text.as_bytes()).into(), body })
+        Ok(Self { hash: Sha256::digest(text.as_bytes()).into(), body, text })
+    }
+}
+
+impl Params {
+    /// The canonical text.
+    pub fn text(&self) -> String {
+        self.text.clone()
     }
 }
 
 impl Default for Params {
     fn default() -> Self {
         let body = Value::Object(serde_json::Map::new());
-        Self { hash: Sha256::digest(b"{}").into(), body }
+        Self { hash: Sha256::digest(b"{}").into(), body, text: "{}".to_owned() }
     }
 }
 

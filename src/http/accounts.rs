@@ -49,11 +49,7 @@ async fn log_in(State(state): State<Arc<AppState>>, request: Request) -> Answer<
         Refusal::from(Fault::new(code, rejection.body_text()).mend("Send a form with `username` and `password`."))
     })?;
     let token = accounts::log_in(&state.ctx, &form.username, &form.password, &peer).await?;
-<<<<<<< HEAD
-    let out = TokenOut { access_token: token.text, token_type: "bearer", expires_in: token.expires_in_s };
-=======
     let out = TokenOut { access_token: token.text, token_type: "bearer".into(), expires_in: token.expires_in_s };
->>>>>>> a0c5da5
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(out)))
 }
 

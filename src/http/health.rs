@@ -9,19 +9,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
-<<<<<<< HEAD
-use super::extract::{Json, Page, Path};
-use super::problem::{self, Answer, Problem, Problems};
-use crate::domain::fault::Fault;
-use crate::service::queues;
-use crate::store::queues::Depth;
-=======
 use super::extract::Json;
 use super::problem::{Answer, Problems};
 
 use crate::api::health::{LiveOut, Ready};
 use crate::service::queues;
->>>>>>> a0c5da5
 use crate::{metrics, store};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -67,72 +59,3 @@ async fn get_metrics(State(state): State<Arc<AppState>>) -> Answer<impl IntoResp
     metrics::scraped(&depths, state.ctx.index.is_live(), pool.size(), pool.num_idle());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.prometheus.render()))
 }
-<<<<<<< HEAD
-
-/// A model's queue.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"model": "face_detect", "queued": 12, "running": 8, "backlog": 20, "workers": 1, "oldest_due_at": null, "oldest_wait_s": null}))]
-pub struct Queue {
-    model: String,
-    queued: i64,
-    running: i64,
-    /// Queued and running: what an autoscaler follows.
-    backlog: i64,
-    workers: i64,
-    /// Since when the first in line has been due.
-    oldest_due_at: Option<DateTime<Utc>>,
-    oldest_wait_s: Option<f64>,
-}
-
-impl From<Depth> for Queue {
-    fn from(depth: Depth) -> Self {
-        Self {
-            backlog: depth.queued + depth.running,
-            model: depth.model,
-            queued: depth.queued,
-            running: depth.running,
-            workers: depth.workers,
-            oldest_due_at: depth.oldest_due_at,
-            oldest_wait_s: depth.oldest_wait_s,
-        }
-    }
-}
-
-/// Lists the queues of all models
-///
-/// Zeros are given, not left out: an autoscaler reads `backlog`.
-#[utoipa::path(get, path = "/queues", tag = "health", responses((status = 200, body = Page<Queue>), Problems))]
-async fn list_queues(State(state): State<Arc<AppState>>) -> Answer<Json<Page<Queue>>> {
-    let items = queues::count(&state.ctx).await?.into_iter().map(Queue::from).collect();
-    Ok(Json(Page { items, next_cursor: None }))
-}
-
-/// Shows the queue of one model
-///
-/// The same as in the list.
-#[utoipa::path(get, path = "/queues/{model}", tag = "health", params(("model" = String, Path, example = "face_detect")),
-    responses((status = 200, body = Queue), Problems))]
-async fn get_queue(State(state): State<Arc<AppState>>, Path(model): Path<String>) -> Answer<Json<Queue>> {
-    let found = queues::count(&state.ctx).await?.into_iter().find(|depth| depth.model == model);
-    Ok(Json(found.ok_or_else(|| Fault::not_found("model"))?.into()))
-}
-
-/// Shows this document
-///
-/// OpenAPI 3.1, made from the code.
-#[utoipa::path(get, path = "/openapi.json", tag = "health",
-    responses((status = 200, body = serde_json::Value, example = json!({"openapi": "3.1.0"})), Problems))]
-async fn get_openapi(State(state): State<Arc<AppState>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], state.openapi.clone())
-}
-
-/// Explains a problem's code
-///
-/// The page behind `type` in problem documents.
-#[utoipa::path(get, path = "/problems/{code}", tag = "health", params(("code" = String, Path, example = "unknown_model")),
-    responses((status = 200, body = String, content_type = "text/html", example = json!("<!doctype html>…")), Problems))]
-async fn get_problem(Path(code): Path<String>) -> Answer<Html<String>> {
-    problem::page(&code).ok_or_else(|| Problem::from(Fault::not_found("problem")))
-}
-=======
->>>>>>> a0c5da5

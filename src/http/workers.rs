@@ -22,12 +22,6 @@ use crate::domain::name::Name;
 use crate::service::workers::{self, Held, Registration};
 use crate::service::{Error, keys};
 use crate::store::workers::{Worker, list};
-<<<<<<< HEAD
-
-/// The most jobs that one beat lists, and one claim takes.
-pub const BATCH_MAX: usize = 1000;
-=======
->>>>>>> a0c5da5
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
@@ -122,20 +116,7 @@ async fn beat_worker(
         let detail = format!("{} jobs; a worker holds at most {BATCH_MAX}.", beat.jobs.len());
         return Err(Fault::new(Code::TooLarge, detail).at("body", "/jobs").into());
     }
-<<<<<<< HEAD
-    let held: Vec<Held> = beat
-        .jobs
-        .into_iter()
-        .map(|j| Held {
-            id: j.id,
-            lease_no: j.lease_no,
-            progress: j.progress.filter(|p| (0.0..=1.0).contains(p)),
-            note: j.note.map(|note| note.chars().take(500).collect()),
-        })
-        .collect();
-=======
     let held: Vec<Held> = beat.jobs.into_iter().map(held).collect();
->>>>>>> a0c5da5
     let beaten = workers::beat(&state.ctx, &key, id, beat.draining.unwrap_or(false), &held).await?;
     let limits = &state.ctx.limits;
     Ok(Json(BeatOut { next_s: limits.heartbeat_s, lease_s: limits.lease_s, drain: beaten.drain, stop: beaten.stop }))

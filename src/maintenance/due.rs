@@ -2,7 +2,8 @@
 //! end.
 
 use crate::service::{Ctx, Result, announce};
-use crate::store::{models, queues, ticks, work};
+use crate::service::work::transition;
+use crate::store::{queues, ticks};
 
 /// The most jobs that one pass moves.
 const ROWS_MAX: i64 = 2_000;
@@ -17,10 +18,8 @@ pub async fn due_pass(ctx: &Ctx) -> Result<()> {
                 return Ok((Vec::new(), Vec::new()));
             }
             let due = queues::flag_due(&mut tx, ROWS_MAX).await?;
-            let mut expired = work::expire(&mut tx, ROWS_MAX).await?;
-            for model in models::retired(&mut tx).await? {
-                expired.extend(work::cancel_queued_of(&mut tx, &model, None, ROWS_MAX).await?);
-            }
+            let mut expired = transition::expire(&mut tx, &[], ROWS_MAX).await?;
+            expired.extend(transition::cancel_retired(&mut tx, ROWS_MAX, None).await?);
             tx.commit().await?;
             Ok::<_, crate::service::Error>((due, expired))
         })

@@ -6,11 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-<<<<<<< HEAD
-use super::{chain, jittered};
-=======
 use super::pace::{chain, jittered};
->>>>>>> a0c5da5
 use crate::service::{Ctx, Error, Result, announce};
 use crate::store::settings;
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::metrics;
-use crate::service::{Ctx, Result, announce};
-use crate::store::{ticks, work, workers};
+use uuid::Uuid;
+
+use crate::service::work::transition;
+use crate::service::{Ctx, Error, Result, announce};
+use crate::store::work::{Moved, lock_orphans};
+use crate::store::{ticks, workers};
 
 /// The longest between two ticks: a dead worker's job is claimable within lease + this + its back-off.
 const EVERY_MAX: Duration = Duration::from_secs(5);
@@ -16,33 +19,70 @@ pub fn rescue_every(lease_s: f64) -> Duration {
     Duration::from_secs_f64(lease_s / TICKS_PER_LEASE).min(EVERY_MAX)
 }
 
-/// The most sessions and jobs that one tick takes.
+/// The most sessions, and the most jobs, that one transaction takes.
 const ROWS_MAX: i64 = 1_000;
+/// The most transactions of one tick: a lost rack is rescued at once, and no tick goes on for ever.
+const BITES_MAX: usize = 100;
+/// The most claims that hold nothing any more and are forgotten at once.
+const CLAIMS_MAX: i64 = 10_000;
 
 /// Runs one tick, unless another replica is at it.
 pub async fn rescue(ctx: &Ctx) -> Result<()> {
+    for bite in 0..BITES_MAX {
+        let Some((whole, moved)) = ctx.db.within(take_bite(ctx, bite == 0)).await? else { break };
+        announce::rescued(ctx, &moved).await;
+        announce::moved(ctx, &moved).await;
+        if !whole {
+            break;
+        }
+    }
+    ctx.db.within(forget_claims(ctx)).await
+}
+
+/// One transaction: gives up sessions and takes what they held; answers whether there may be more. Nothing when another
+/// replica is at it.
+async fn take_bite(ctx: &Ctx, first: bool) -> Result<Option<(bool, Vec<Moved>)>> {
     let every_s = rescue_every(ctx.limits.lease_s).as_secs_f64();
+    let mut tx = ctx.db.begin().await?;
+    if !ticks::try_tick(&mut tx, "rescue").await? {
+        return Ok(None);
+    }
+    let stamp = ticks::stamp_tick(&mut tx, "rescue").await?;
+    if first && stamp.away_s.is_none_or(|s| s > 2.0 * every_s) {
+        // The service was away, not the workers: nobody is called dead for our absence.
+        workers::extend_all(&mut tx, ctx.limits.lease_s).await?;
+    }
+    // Whoever lived when this tick began: it may itself have stood still since, and beats with it.
+    let lost = workers::give_up(&mut tx, stamp.at, ROWS_MAX).await?;
+    let locked = lock_orphans(&mut tx, ROWS_MAX).await?;
+    let moved = transition::rescue(&mut tx, &locked, rand::random()).await?;
+    tx.commit().await?;
+    let whole = lost == ROWS_MAX as u64 || locked.len() as i64 == ROWS_MAX;
+    Ok(Some((whole, moved)))
+}
+
+/// Takes these running jobs, whose claims the sweep has not found, as those of dead sessions.
+pub(super) async fn rescue_unclaimed(ctx: &Ctx, jobs: &[Uuid]) -> Result<()> {
     let moved = ctx
         .db
         .within(async {
             let mut tx = ctx.db.begin().await?;
-            if !ticks::try_tick(&mut tx, "rescue").await? {
-                return Ok(Vec::new());
-            }
-            let stamp = ticks::stamp_tick(&mut tx, "rescue").await?;
-            if stamp.away_s.is_none_or(|s| s > 2.0 * every_s) {
-                // The service was away, not the workers: nobody is called dead for our absence.
-                workers::extend_all(&mut tx, ctx.limits.lease_s).await?;
-            }
-            // Whoever lived when this tick began: it may itself have stood still since, and beats with it.
-            workers::give_up(&mut tx, stamp.at, ROWS_MAX).await?;
-            let locked = work::lock_orphans(&mut tx, ROWS_MAX).await?;
-            let moved = work::rescue(&mut tx, rand::random(), &locked).await?;
+            let moved = transition::rescue(&mut tx, jobs, rand::random()).await?;
             tx.commit().await?;
-            Ok::<_, crate::service::Error>(moved)
+            Ok::<_, Error>(moved)
         })
         .await?;
-    metrics::rescued(&moved);
+    announce::rescued(ctx, &moved).await;
     announce::moved(ctx, &moved).await;
+    Ok(())
+}
+
+async fn forget_claims(ctx: &Ctx) -> Result<()> {
+    for _ in 0..BITES_MAX {
+        let mut db = ctx.db.pool().acquire().await?;
+        if workers::forget_claims(&mut db, CLAIMS_MAX).await? < CLAIMS_MAX as u64 {
+            break;
+        }
+    }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The sweep: walks the live jobs in order of id, pushes those that belong into a queue, and shortens the life
-//! of their images' mirrored statuses. Its cost is constant; its period grows with the depth.
+//! of their images' mirrored statuses; ends those past their time, and rescues those whose claim is gone. Its cost is constant;
+//! its period grows with the depth.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +8,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::pace::{chain, jittered};
+use super::rescue::rescue_unclaimed;
 use crate::index::queue::Hint;
 use crate::metrics;
-use crate::service::{Ctx, Result};
-use crate::store::queues;
+use crate::service::work::transition;
+use crate::service::{Ctx, Error, Result, announce, catalog};
+use crate::store::queues::{self, Swept};
 
 /// How many jobs one step looks at.
 const STEP_ROWS: i64 = 2_000;
@@ -61,6 +64,7 @@ impl Sweep {
             Some(pass) => pass,
             None => {
                 let models = ctx.db.within(queues::model_names(&mut db)).await?;
+                let models = models.into_iter().map(|(_, name)| name).collect();
                 let pass = Pass { id: Uuid::new_v4(), after: Uuid::nil(), models };
                 if !ctx.index.begin_sweep(&pass.models, pass.id).await {
                     return Ok(true);
@@ -70,11 +74,13 @@ impl Sweep {
         };
         let page = ctx.db.within(queues::sweep_page(&mut db, pass.after, STEP_ROWS)).await?;
         drop(db);
-        let hints: Vec<Hint> = page
-            .iter()
-            .filter(|job| job.ready)
-            .map(|job| Hint { id: job.entry.id, model: job.entry.model.clone(), rank: job.entry.rank })
-            .collect();
+        set_right(ctx, &page).await?;
+        let names = catalog::names(ctx, page.iter().map(|job| job.entry.queue_id)).await?;
+        let hint = |job: &Swept| {
+            let model = names.get(&job.entry.queue_id)?.to_string();
+            Some(Hint { id: job.entry.id, model, rank: job.entry.rank })
+        };
+        let hints: Vec<Hint> = page.iter().filter(|job| job.ready).filter_map(hint).collect();
         let Some(missing) = ctx.index.push(&hints).await else { return Ok(true) };
         metrics::index_missing(missing);
         let images: Vec<_> = page.iter().map(|job| job.md5).collect();
@@ -91,4 +97,27 @@ impl Sweep {
             }
         }
     }
+}
+
+/// Ends queued jobs that are late for their end, and takes running ones whose claim has no row.
+async fn set_right(ctx: &Ctx, page: &[Swept]) -> Result<()> {
+    let ids = |which: fn(&Swept) -> bool| page.iter().filter(|job| which(job)).map(|job| job.entry.id).collect::<Vec<_>>();
+    let (late, orphans) = (ids(|job| job.late), ids(|job| job.orphan));
+    if !orphans.is_empty() {
+        rescue_unclaimed(ctx, &orphans).await?;
+    }
+    if late.is_empty() {
+        return Ok(());
+    }
+    let expired = ctx
+        .db
+        .within(async {
+            let mut tx = ctx.db.begin().await?;
+            let expired = transition::expire(&mut tx, &late, 0).await?;
+            tx.commit().await?;
+            Ok::<_, Error>(expired)
+        })
+        .await?;
+    announce::cancelled(ctx, &expired).await;
+    Ok(())
 }

@@ -5,60 +5,54 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-<<<<<<< HEAD
-use super::{chain, jittered};
-=======
 use super::pace::{chain, jittered};
->>>>>>> a0c5da5
-use crate::service::waiters::Wake;
+use crate::metrics;
+use crate::service::waiters::{Waited, Wake};
 use crate::service::{Ctx, Result, announce, queues};
 use crate::store::queues::ready_counts;
 use crate::store::workers;
 
-/// How often a model with waiters is probed.
-const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// How often the models with waiters are probed: no job that may be claimed waits over two seconds while somebody waits for it,
+/// whatever became of its hint.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// The same while Redis is away and carries no wake-ups between replicas.
 const PROBE_EVERY_ALONE: Duration = Duration::from_millis(500);
 
 pub(super) async fn probe_loop(ctx: Arc<Ctx>) {
-    let mut next: HashMap<String, Instant> = HashMap::new();
     loop {
-        tokio::time::sleep(PROBE_EVERY_ALONE / 2).await;
-        let waited = ctx.waiters.waited_for();
-        next.retain(|model, _| waited.iter().any(|(name, _)| name == model));
         let period = if ctx.index.is_live() { PROBE_EVERY } else { PROBE_EVERY_ALONE };
-        let now = Instant::now();
-        let mut due = Vec::new();
-        for (model, count) in waited {
-            let at = next.entry(model.clone()).or_insert_with(|| now + jittered(period));
-            if *at <= now || *at > now + 2 * period {
-                *at = now + jittered(period);
-                due.push((model, count));
-            }
-        }
-        if let Err(error) = probe(&ctx, &due).await {
+        tokio::time::sleep(jittered(period)).await;
+        if let Err(error) = probe(&ctx).await {
             tracing::warn!(error = %chain(&error), "probe failed; the next one tries again");
         }
     }
 }
 
-/// Wakes as many of each model's waiters as PostgreSQL has due jobs for them.
-pub async fn probe(ctx: &Ctx, waited: &[(String, usize)]) -> Result<()> {
+/// Wakes as many of each model's waiters as PostgreSQL has jobs for them: one query for all, and each who is woken claims by
+/// rank.
+pub async fn probe(ctx: &Ctx) -> Result<()> {
+    let waited = ctx.waiters.waited_for();
     if waited.is_empty() {
         return Ok(());
     }
-    let models: Vec<String> = waited.iter().map(|(model, _)| model.clone()).collect();
-    let most = waited.iter().map(|(_, count)| *count).max().unwrap_or(0);
-    let counts = ctx
+    let gates = queues::gates(ctx).await?;
+    let waited: HashMap<i32, (String, Waited)> = waited
+        .into_iter()
+        .filter_map(|(model, waited)| Some((gates.get(&model)?.queue_id, (model, waited))))
+        .collect();
+    let ids: Vec<i32> = waited.keys().copied().collect();
+    let most = waited.values().map(|(_, waited)| waited.count).max().unwrap_or(0);
+    let ready = ctx
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            ready_counts(&mut db, &models, most as i64).await
+            ready_counts(&mut db, &ids, most as i64).await
         })
         .await?;
-    for (model, count) in counts {
+    let ready: HashMap<i32, (i64, f64)> = ready.into_iter().map(|(queue, count, oldest_s)| (queue, (count, oldest_s))).collect();
+    for (queue, (model, waited)) in waited {
+        let (count, oldest_s) = ready.get(&queue).copied().unwrap_or_default();
+        metrics::claimable_wait(&model, oldest_s.min(waited.since.elapsed().as_secs_f64()));
         ctx.waiters.wake_model(&model, usize::try_from(count).unwrap_or(0), Wake::Probed);
     }
     Ok(())

@@ -109,21 +109,31 @@ pub async fn cancelled(ctx: &Ctx, changes: &[Moved]) {
 
 /// Puts hints back that were popped in vain.
 pub async fn put_back(ctx: &Ctx, entries: Vec<QueueEntry>) {
-    let hints: Vec<Hint> = entries.into_iter().map(|e| Hint { id: e.id, model: e.model, rank: e.rank }).collect();
+    let hints = hints(ctx, &entries).await;
     ctx.index.push(&hints).await;
 }
 
 /// Pushes jobs whose time has come and wakes those who wait for them.
 pub async fn ready(ctx: &Ctx, entries: Vec<QueueEntry>) {
-    suspects(ctx, entries.iter().filter(|e| e.suspect).map(|e| e.model.as_str())).await;
-    let hints: Vec<Hint> =
-        entries.into_iter().filter(|e| !e.suspect).map(|e| Hint { id: e.id, model: e.model, rank: e.rank }).collect();
+    let (alone, open): (Vec<QueueEntry>, Vec<QueueEntry>) = entries.into_iter().partition(|entry| entry.suspect);
+    let models: Vec<String> = hints(ctx, &alone).await.into_iter().map(|hint| hint.model).collect();
+    suspects(ctx, models.iter().map(String::as_str)).await;
+    let hints = hints(ctx, &open).await;
     if hints.is_empty() {
         return;
     }
     ctx.index.push(&hints).await;
     let models = wake(ctx, &hints);
     ctx.index.tell(ctx.replica, &models, &[]).await;
+}
+
+/// Nothing when PostgreSQL went away: the sweep pushes them.
+async fn hints(ctx: &Ctx, entries: &[QueueEntry]) -> Vec<Hint> {
+    let names = catalog::names(ctx, entries.iter().map(|entry| entry.queue_id)).await.unwrap_or_default();
+    let hint = |entry: &QueueEntry| {
+        Some(Hint { id: entry.id, model: names.get(&entry.queue_id)?.to_string(), rank: entry.rank })
+    };
+    entries.iter().filter_map(hint).collect()
 }
 
 /// Wakes one waiter here for every pushed job, and gives it to them; answers for how many jobs there was none.

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use super::accounts::User;
+use super::submit::{attached, new_job};
+use super::work::transition;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
 use crate::store::jobs::{self, Filter, JobRecord};
-use crate::store::submissions;
-use crate::store::submit::{self, Enqueued, NewJob, Terms, Wanted};
-use crate::store::work::{self, Moved};
+use crate::store::submissions::{self, Request};
+use crate::store::submit::{self, Terms, Wanted, Wish};
+use crate::store::work::Moved;
 
 /// The most jobs that one redrive makes.
 pub const REDRIVE_MAX: i64 = 1000;
@@ -23,6 +25,9 @@ const REDRIVE_AT_ONCE: usize = 250;
 
 /// How long a job that is tried again may wait, in seconds.
 const FINISH_WITHIN_S: f64 = 30.0 * 24.0 * 3600.0;
+
+/// How often the making of jobs is tried again after a submission crossed it.
+const CROSSED_MAX: usize = 3;
 
 /// How much of a job a user may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +83,7 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
             } else {
                 submissions::withdraw(&mut tx, &[id], user.account.id, None).await?
             };
-            let moved = work::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
+            let moved = transition::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
             tx.commit().await?;
             Ok::<_, Error>(moved)
         })
@@ -100,44 +105,52 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
     let made = again(ctx, user, &[job]).await?;
     announce::moved(ctx, &made).await;
     let made = made.first().ok_or_else(|| Error::from(sqlx::Error::RowNotFound))?;
-    Ok(made.status.id)
+    Ok(made.id)
 }
 
 /// Makes new jobs for ended ones of different keys, in one transaction, in their order.
 async fn again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>> {
     let md5s: Vec<ContentMd5> = jobs.iter().map(|job| job.md5).collect();
     ctx.index.mark_statuses(&md5s).await;
-    let keys: BTreeMap<Wanted, &JobRecord> = jobs.iter().map(|job| (wanted(job), job)).collect();
-    let account = user.account.id;
-    let mut made: HashMap<Wanted, Moved> = ctx
-        .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let opened = submit::open(&mut tx, &[(None, account)]).await?;
-            let (submission, _) = opened.first().ok_or(sqlx::Error::RowNotFound)?;
-            let mut new = Vec::new();
-            for (wanted, job) in &keys {
-                let terms = Terms { priority: job.priority, run_at: None, finish_within_s: FINISH_WITHIN_S };
-                let retry_of = Some(job.status.id);
-                new.push(NewJob { wanted, terms, retry_of, submission: *submission, account });
-            }
-            let put = submit::enqueue(&mut tx, &new).await?;
-            let request = |job: &Enqueued| submit::Request {
-                submission: *submission,
-                account,
-                wanted: job.wanted(),
-                job: job.moved.status.id,
-            };
-            submit::add_requests(&mut tx, &put.iter().map(request).collect::<Vec<_>>()).await?;
-            tx.commit().await?;
-            Ok::<_, Error>(put.into_iter().map(|job| (job.wanted(), job.moved)).collect())
-        })
-        .await?;
-    Ok(jobs.iter().filter_map(|job| made.remove(&wanted(job))).collect())
+    let keys: BTreeMap<Wanted, &JobRecord> = jobs.iter().map(|job| (job.wanted, job)).collect();
+    let mut tries = 0;
+    let mut made = loop {
+        match ctx.db.within(make_again(ctx, user.account.id, &keys)).await {
+            Err(error) if error.is_crossed() && tries < CROSSED_MAX => tries += 1,
+            made => break made?,
+        }
+    };
+    Ok(jobs.iter().filter_map(|job| made.remove(&job.wanted)).collect())
 }
 
-fn wanted(job: &JobRecord) -> Wanted {
-    Wanted { image_id: job.image_id, model: job.model.clone(), params_hash: job.params_hash.clone() }
+async fn make_again(ctx: &Ctx, account: Uuid, keys: &BTreeMap<Wanted, &JobRecord>) -> Result<HashMap<Wanted, Moved>> {
+    let mut tx = ctx.db.begin().await?;
+    let opened = submissions::open(&mut tx, &[(None, account)]).await?;
+    let (submission, _) = opened.first().copied().ok_or(sqlx::Error::RowNotFound)?;
+    let wish = |(wanted, job): (&Wanted, &&JobRecord)| Wish {
+        wanted: *wanted,
+        terms: Terms { priority: job.priority, run_at: None, finish_within_s: FINISH_WITHIN_S },
+        submission,
+        account,
+        retry_of: Some(job.status.id),
+    };
+    let mut wishes: Vec<Wish> = keys.iter().map(wish).collect();
+    let mut made = HashMap::new();
+    let mut requests = Vec::new();
+    for live in submit::attach(&mut tx, &wishes).await? {
+        let wanted = wishes[live.place].wanted;
+        requests.push(Request { submission, wanted, job: live.id, ended: None });
+        made.insert(wanted, attached(&wanted, &live));
+    }
+    submissions::add_requests(&mut tx, &requests).await?;
+    wishes.retain(|wish| !made.contains_key(&wish.wanted));
+    if !wishes.is_empty() {
+        for (wish, job) in wishes.iter().zip(submit::insert(&mut tx, &wishes).await?) {
+            made.insert(wish.wanted, new_job(&wish.wanted, &job));
+        }
+    }
+    tx.commit().await?;
+    Ok(made)
 }
 
 /// The failed or cancelled jobs that a redrive by this filter would try again, newest first, and with `act`
@@ -157,7 +170,7 @@ pub async fn redrive(ctx: &Ctx, user: &User, filter: &Filter, act: bool) -> Resu
         for jobs in found.chunks(REDRIVE_AT_ONCE) {
             let moved = again(ctx, user, jobs).await?;
             announce::moved(ctx, &moved).await;
-            made.extend(moved.iter().map(|job| job.status.id));
+            made.extend(moved.iter().map(|job| job.id));
         }
     }
     Ok((found, made))

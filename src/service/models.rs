@@ -2,11 +2,11 @@
 
 use super::accounts::User;
 use super::waiters::Wake;
+use super::work::transition;
 use super::{Ctx, Error, Result, announce, queues};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::store::models::{self, Change, Model};
-use crate::store::work;
 
 /// How many queued jobs of a retired model are cancelled in one transaction.
 const CANCEL_AT_ONCE: i64 = 500;
@@ -32,10 +32,10 @@ pub async fn update(ctx: &Ctx, user: &User, model: &Model, change: &Change) -> R
         let moved = ctx
             .db
             .within(async {
-                let mut db = ctx.db.pool().acquire().await?;
-                Ok::<_, Error>(
-                    work::cancel_queued_of(&mut db, &model.name, Some(user.account.id), CANCEL_AT_ONCE).await?,
-                )
+                let mut tx = ctx.db.begin().await?;
+                let moved = transition::cancel_retired(&mut tx, CANCEL_AT_ONCE, Some(user.account.id)).await?;
+                tx.commit().await?;
+                Ok::<_, Error>(moved)
             })
             .await?;
         announce::cancelled(ctx, &moved).await;

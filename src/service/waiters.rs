@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::domain::image::ContentMd5;
@@ -17,8 +18,16 @@ pub enum Wake {
     Probed,
 }
 
-/// Those who wait for jobs of one model, first come first, each with its ticket.
-type Line = VecDeque<(u64, oneshot::Sender<Wake>)>;
+/// Those who wait for jobs of one model, first come first, each with its ticket and since when.
+type Line = VecDeque<(u64, Instant, oneshot::Sender<Wake>)>;
+
+/// Who waits for jobs of one model.
+#[derive(Debug, Clone, Copy)]
+pub struct Waited {
+    pub count: usize,
+    /// Since when the first in line waits.
+    pub since: Instant,
+}
 
 /// Who waits in this process, for jobs of a model or for news of an image.
 pub struct Waiters {
@@ -51,7 +60,7 @@ impl Waiters {
     pub fn line_up(self: &Arc<Self>, model: &str) -> Place {
         let ticket = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        lock(&self.models).entry(model.to_owned()).or_default().push_back((ticket, sender));
+        lock(&self.models).entry(model.to_owned()).or_default().push_back((ticket, Instant::now(), sender));
         Place { waiters: Arc::clone(self), model: model.to_owned(), ticket, receiver: Some(receiver) }
     }
 
@@ -67,7 +76,7 @@ impl Waiters {
         let mut woken = 0;
         for why in whys {
             // One that went away meanwhile does not count.
-            while let Some((_, sender)) = line.pop_front() {
+            while let Some((_, _, sender)) = line.pop_front() {
                 if sender.send(why).is_ok() {
                     woken += 1;
                     break;
@@ -116,9 +125,10 @@ impl Waiters {
         lock(&self.models).get(model).map_or(0, VecDeque::len)
     }
 
-    /// The models that anybody waits for, and how many do.
-    pub fn waited_for(&self) -> Vec<(String, usize)> {
-        lock(&self.models).iter().map(|(model, line)| (model.clone(), line.len())).collect()
+    /// The models that anybody waits for.
+    pub fn waited_for(&self) -> Vec<(String, Waited)> {
+        let waited = |line: &Line| Some(Waited { count: line.len(), since: line.front()?.1 });
+        lock(&self.models).iter().filter_map(|(model, line)| Some((model.clone(), waited(line)?))).collect()
     }
 
     /// Waits for news of an image; ask for it before looking.
@@ -184,7 +194,7 @@ impl Drop for Place {
         let Some(mut receiver) = self.receiver.take() else { return };
         let mut models = lock(&self.waiters.models);
         if let Some(line) = models.get_mut(&self.model) {
-            line.retain(|(ticket, _)| *ticket != self.ticket);
+            line.retain(|(ticket, ..)| *ticket != self.ticket);
             if line.is_empty() {
                 models.remove(&self.model);
             }

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::batch::Answers;
+use super::work::transition;
 use super::{Ctx, Error, Result, announce, keys, queues};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
 use crate::domain::name::{Glob, Name};
 use crate::store::keys::ApiKey;
-use crate::store::models::{self, Described};
-use crate::store::work;
-use crate::store::workers::{self, Holder, NewSession, Standing, Touch, Turn};
+use crate::store::models::{self, Described, Registered};
+use crate::store::work::Holder;
+use crate::store::workers::{self, NewSession, Standing, Touch, Turn};
 
 /// What a microservice says of itself.
 #[derive(Debug)]
@@ -56,14 +57,20 @@ pub async fn register(ctx: &Ctx, key: &ApiKey, new: &Registration) -> Result<(Uu
                 labels: new.labels.as_deref(),
                 params_schema: new.params_schema.as_ref(),
             };
-            let owner = models::register(&mut tx, &described, key.owner, &key.id).await?;
+            let Registered { owner, queue_id, version_id, retired } =
+                models::register(&mut tx, &described, key.owner, &key.id).await?;
+            if retired {
+                let detail = format!("{name:?} is retired.");
+                let mend = "Its owner or an administrator restores it: PATCH /models/{name} {\"retired\": false}.";
+                return Err(Fault::new(Code::ModelRetired, detail).mend(mend).into());
+            }
             if !key.trusted && owner != key.owner {
                 return Err(Fault::new(Code::OutOfScope, format!("{name:?} belongs to another researcher.")).into());
             }
             let session = NewSession {
                 key_id: &key.id,
-                model: name,
-                version: &new.version,
+                queue_id,
+                version_id,
                 instance: new.instance,
                 batch_max: new.batch_max,
                 host: new.host.as_deref(),
@@ -138,15 +145,16 @@ pub async fn beat(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, draining: bool, li
         move |beats| beat_together(Arc::clone(&ctx), beats)
     };
     let alive = ctx.db.within(ctx.batches.beats.call(beat, 1, run, |_, _| {})).await?.ok_or_else(unknown_worker)?;
-    let fences: Vec<(Uuid, i64)> = listed.iter().map(|h| (h.id, h.lease_no)).collect();
-    let held: HashSet<(Uuid, i64)> = alive.held.into_iter().collect();
+    let fences: Vec<(Uuid, i32)> = listed.iter().map(|h| (h.id, i32::try_from(h.lease_no).unwrap_or(-1))).collect();
+    let held: HashSet<(Uuid, i32)> = alive.held.into_iter().collect();
     let stop = fences.iter().filter(|fence| !held.contains(fence)).map(|(id, _)| *id).collect();
     if held.iter().any(|fence| !fences.contains(fence)) {
         let moved = ctx
             .db
             .within(async {
-                let mut db = ctx.db.hot().acquire().await?;
-                let released = work::release_unlisted(&mut db, worker, &fences, ctx.limits.lease_s).await?;
+                let mut tx = ctx.db.begin().await?;
+                let released = transition::release_unlisted(&mut tx, worker, &fences, ctx.limits.lease_s).await?;
+                tx.commit().await?;
                 Ok::<_, Error>(released)
             })
             .await?;

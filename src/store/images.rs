@@ -29,6 +29,73 @@ pub struct StoredImage {
     pub md5: ContentMd5,
     pub sha256: Vec<u8>,
     pub blob: Uuid,
+    /// It was not there before.
+    pub new: bool,
+}
+
+/// What workers are told of an image. It never changes.
+#[derive(Debug, Clone, FromRow)]
+pub struct KnownImage {
+    pub id: i64,
+    #[sqlx(try_from = "Vec<u8>")]
+    pub md5: ContentMd5,
+    pub sha256: Vec<u8>,
+    pub bytes: i64,
+    pub media_type: String,
+    pub width: i32,
+    pub height: i32,
+    /// EXIF orientation 1…8; nothing until it is read.
+    pub orientation: Option<i16>,
+}
+
+impl NewImage {
+    /// What is known of it as the row with this id.
+    pub fn known(&self, id: i64) -> KnownImage {
+        KnownImage {
+            id,
+            md5: self.md5,
+            sha256: self.sha256.to_vec(),
+            bytes: self.bytes,
+            media_type: self.media_type.to_owned(),
+            width: self.width,
+            height: self.height,
+            orientation: None,
+        }
+    }
+}
+
+impl ImageRecord {
+    /// What workers are told of it.
+    pub fn known(&self) -> KnownImage {
+        KnownImage {
+            id: self.id,
+            md5: self.md5,
+            sha256: self.sha256.clone(),
+            bytes: self.bytes,
+            media_type: self.media_type.clone(),
+            width: self.width,
+            height: self.height,
+            orientation: self.orientation,
+        }
+    }
+}
+
+/// What is known of these images; of one that was removed, nothing.
+pub async fn known(db: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<KnownImage>> {
+    sqlx::query_as("SELECT id, md5, sha256, bytes, media_type, width, height, orientation FROM image WHERE id = ANY($1)")
+        .bind(ids)
+        .fetch_all(db)
+        .await
+}
+
+/// Writes down that an account sent bytes that collide with a stored image.
+pub async fn tell_collision(db: &mut PgConnection, account: Uuid, image_id: i64) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO job_event (code, account_id, subject_id) VALUES ('md5_collision', $1, $2::text)")
+        .bind(account)
+        .bind(image_id)
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Inserts images, or locks the rows that are there already (by a column that is no key, so that rows which refer
@@ -45,7 +112,7 @@ pub async fn put(db: &mut PgConnection, images: &[NewImage]) -> sqlx::Result<Vec
            AS t (md5, sha256, bytes, media_type, width, height, frames, warnings, blob)
          ORDER BY t.md5
          ON CONFLICT ON CONSTRAINT image_md5_key DO UPDATE SET bytes = image.bytes
-         RETURNING id, md5, sha256, blob",
+         RETURNING id, md5, sha256, blob, (xmax = 0) AS new",
     )
     .bind(images.iter().map(|i| i.md5.0.to_vec()).collect::<Vec<_>>())
     .bind(images.iter().map(|i| i.sha256.to_vec()).collect::<Vec<_>>())

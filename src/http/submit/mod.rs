@@ -58,13 +58,8 @@ async fn submit_images(
         let form = Multipart::from_request(request, &()).await.map_err(|_| {
             Fault::new(Code::UnsupportedMediaType, "The body is neither multipart/form-data with a boundary nor JSON.")
         })?;
-<<<<<<< HEAD:src/http/submit.rs
-        let (ask, files) = upload::read(ctx, form).await?;
-        submit::upload(ctx, &user, &ask, files).await.map_err(|error| Problem::of(error, "form"))?
-=======
         let (ask, files) = form::read(ctx, form).await?;
         submit::upload(ctx, &user, &ask, files).await.map_err(|error| error.within("form"))?
->>>>>>> a0c5da5:src/http/submit/mod.rs
     };
     let location = format!("/submissions/{}", answer.submission);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Submitted::from(answer))))

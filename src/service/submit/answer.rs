@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::TakenJob;
-use super::commit::{Found, Order};
+use super::ask::TakenJob;
+use super::order::{Found, Order};
 use crate::domain::job::JobState;
 use crate::service::Result;
 use crate::store::submissions::{self, Request};

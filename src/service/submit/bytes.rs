@@ -9,7 +9,7 @@ use super::judge::{Good, warnings};
 use super::order::Upload;
 use crate::domain::image::ContentMd5;
 use crate::service::{Ctx, Error, Result};
-use crate::store::submit::NewImage;
+use crate::store::images::NewImage;
 
 /// How many blobs one request makes durable at once.
 const KEEP_AT_ONCE: usize = 4;

@@ -11,86 +11,9 @@ use super::order::{Committed, Fate, Found, Images, Order, Upload};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::batch::{Answers, Batcher};
-use crate::service::{Ctx, Error, Result, announce};
-use crate::store::images::{self, ImageRecord};
-use crate::store::submit::{self, NewImage, StoredImage};
-<<<<<<< HEAD
-
-/// A request that is verified and whose bytes are durable.
-#[derive(Clone)]
-pub struct Order {
-    pub(super) account: Uuid,
-    pub(super) submission: Option<Uuid>,
-    pub(super) rerun: bool,
-    /// Refuse all if one image is.
-    pub(super) strict: bool,
-    /// Images of the request that were refused before it came here.
-    pub(super) refused: usize,
-    pub(super) plan: Arc<Plan>,
-    pub(super) images: Arc<Images>,
-}
-
-/// The images of an order, in the order of the request.
-pub(super) enum Images {
-    /// Of those that the account may see; all, when no account is given.
-    Stored {
-        visible_to: Option<Uuid>,
-        md5s: Vec<ContentMd5>,
-    },
-    Uploaded(Vec<Upload>),
-}
-
-/// An uploaded image under the name it came with.
-pub(super) struct Upload {
-    pub(super) name: String,
-    pub(super) row: NewImage,
-}
-
-/// What became of an order.
-pub struct Committed {
-    /// The submission; nothing when the order was refused for its images, and left nothing behind.
-    pub(super) submission: Option<Uuid>,
-    /// What became of each image, in the order of the request.
-    pub(super) images: Vec<Fate>,
-}
-
-/// What became of an image.
-pub(super) enum Fate {
-    /// It was stored before.
-    Known(ImageRecord, Vec<TakenJob>),
-    /// It was uploaded; its row is that of this blob.
-    Stored { blob: Uuid, jobs: Vec<TakenJob> },
-    /// The caller has no title to such an image.
-    Missing,
-    /// The image of this id has the same MD5 and other bytes.
-    Collided(i64),
-}
-
-impl Order {
-    fn weight(&self) -> usize {
-        self.md5s().count() * self.plan.models.len()
-    }
-
-    fn md5s(&self) -> Box<dyn Iterator<Item = ContentMd5> + '_> {
-        match &*self.images {
-            Images::Stored { md5s, .. } => Box::new(md5s.iter().copied()),
-            Images::Uploaded(uploads) => Box::new(uploads.iter().map(|upload| upload.row.md5)),
-        }
-    }
-
-    /// Orders for one image, or under one submission, take turns: each sees what the other did.
-    fn keys(&self) -> Vec<u64> {
-        let hash = |of: &dyn Fn(&mut DefaultHasher)| {
-            let mut hasher = DefaultHasher::new();
-            of(&mut hasher);
-            hasher.finish()
-        };
-        let images = self.md5s().map(|md5| hash(&|hasher| md5.hash(hasher)));
-        images.chain(self.submission.map(|id| hash(&|hasher| id.hash(hasher)))).collect()
-    }
-}
-=======
->>>>>>> a0c5da5
+use crate::service::{Ctx, Error, Result, announce, catalog};
+use crate::store::images::{self, ImageRecord, KnownImage, NewImage, StoredImage};
+use crate::store::submissions;
 
 /// Commits an order, together with others that come at the same time; when this answers, it is on stable storage and
 /// announced.
@@ -109,6 +32,8 @@ pub(super) async fn commit(ctx: &Arc<Ctx>, order: Order) -> Result<Committed> {
 }
 
 async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Answers<Committed>> {
+    let params = orders.iter().flat_map(|order| &order.plan.models).map(|model| (model.params.hash, model.params.text()));
+    let params = catalog::params_ids(&ctx, &params.collect()).await?;
     let (committed, moved) = ctx
         .db
         .within(async {
@@ -124,8 +49,9 @@ async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Answers<Co
                     .map(|images| Committed { submission: None, images: fates(images, &HashMap::new()) });
                 return Ok((refused.collect(), Vec::new()));
             }
-            let (jobs, moved) = answer_jobs(&mut tx, &orders, &ids, &found).await?;
+            let (jobs, moved) = answer_jobs(&mut tx, &orders, &ids, &found, &params).await?;
             tx.commit().await?;
+            ctx.catalog.learn(learnt(&orders, &found));
             let done = ids.iter().zip(found).zip(&jobs);
             let done =
                 done.map(|((id, images), jobs)| Committed { submission: Some(*id), images: fates(images, jobs) });
@@ -138,7 +64,7 @@ async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Answers<Co
 /// Opens the submissions, or locks those that are open, so that requests of one submission take turns.
 async fn open(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Uuid>> {
     let asked: Vec<(Option<Uuid>, Uuid)> = orders.iter().map(|order| (order.submission, order.account)).collect();
-    let opened = submit::open(db, &asked).await?;
+    let opened = submissions::open(db, &asked).await?;
     for (order, (id, owner)) in orders.iter().zip(&opened) {
         if *owner != order.account {
             let detail = format!("The submission {id} belongs to another user.");
@@ -165,7 +91,7 @@ async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Ve
         images::lock_visible(db, &wanted).await?.into_iter().collect();
     let rows: Vec<NewImage> = rows.into_values().collect();
     let stored: HashMap<ContentMd5, StoredImage> =
-        submit::put(db, &rows).await?.into_iter().map(|image| (image.md5, image)).collect();
+        images::put(db, &rows).await?.into_iter().map(|image| (image.md5, image)).collect();
     let found = |(place, order): (usize, &Order)| match &*order.images {
         Images::Stored { md5s, .. } => {
             md5s.iter().map(|md5| known.get(&(place, *md5)).cloned().map_or(Found::Missing, Found::Known)).collect()
@@ -195,9 +121,24 @@ async fn give_titles(db: &mut sqlx::PgConnection, orders: &[Order], found: &[Vec
         titles.extend(named.map(|(image, name)| (order.account, image, name)));
     }
     if !titles.is_empty() {
-        submit::give_titles(db, &titles).await?;
+        images::give_titles(db, &titles).await?;
     }
     Ok(())
+}
+
+/// What the work will ask of these images.
+fn learnt(orders: &[Order], found: &[Vec<Found>]) -> Vec<KnownImage> {
+    let mut known = Vec::new();
+    for (order, found) in orders.iter().zip(found) {
+        for (place, image) in found.iter().enumerate() {
+            match (image, &*order.images) {
+                (Found::Known(record), _) => known.push(record.known()),
+                (Found::Stored(stored), Images::Uploaded(uploads)) => known.push(uploads[place].row.known(stored.id)),
+                _ => {}
+            }
+        }
+    }
+    known
 }
 
 /// Whether nothing of an order is good, or not all where all must be.
@@ -219,14 +160,3 @@ fn fates(found: Vec<Found>, jobs: &HashMap<i64, Vec<TakenJob>>) -> Vec<Fate> {
     };
     found.into_iter().map(fate).collect()
 }
-<<<<<<< HEAD
-
-/// Keeps the params of all orders by their hash.
-pub(super) async fn keep_params(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<()> {
-    let models = orders.iter().flat_map(|order| &order.plan.models);
-    let params: BTreeMap<&[u8], &serde_json::Value> =
-        models.map(|(_, params)| (params.hash.as_slice(), &params.body)).collect();
-    Ok(submit::keep_params(db, &params.into_iter().collect::<Vec<_>>()).await?)
-}
-=======
->>>>>>> a0c5da5

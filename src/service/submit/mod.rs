@@ -11,6 +11,7 @@ mod plan;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+pub(super) use self::answer::{attached, new_job};
 use self::bytes::{drop_blobs, keep, uploads};
 use self::commit::commit;
 use self::judge::{Good, collision, judge, nothing_or_strict, refusal, refuse_same_md5, warnings};
@@ -21,81 +22,10 @@ use super::{Ctx, Error, Result};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::metrics;
-use crate::store::submit::md5_collision;
+use crate::store::images;
 
-<<<<<<< HEAD
-/// What is asked for, the same for uploads and for stored images.
-#[derive(Debug, Clone, Default)]
-pub struct Ask {
-    /// Names as sent, free of repeats.
-    pub models: Vec<String>,
-    /// Params by model.
-    pub params: BTreeMap<String, Value>,
-    pub priority: i16,
-    pub rerun: bool,
-    pub submission: Option<Uuid>,
-    pub require_live: bool,
-    pub strict: bool,
-    pub run_at: Option<DateTime<Utc>>,
-    pub finish_within_s: Option<f64>,
-}
-
-/// A file of a request, staged or refused while it streamed.
-pub struct File {
-    pub name: String,
-    pub staged: std::result::Result<Staged, Fault>,
-}
-
-/// What a submission is answered with.
-#[derive(Debug)]
-pub struct Answer {
-    pub submission: Uuid,
-    pub images: Vec<Taken>,
-    pub rejected: Vec<Rejected>,
-    pub models: BTreeMap<String, Load>,
-}
-
-/// An image that was taken.
-#[derive(Debug)]
-pub struct Taken {
-    pub index: usize,
-    pub name: Option<String>,
-    pub md5: ContentMd5,
-    pub sha256: Vec<u8>,
-    pub bytes: u64,
-    pub new: bool,
-    pub warnings: Vec<String>,
-    pub jobs: Vec<TakenJob>,
-}
-
-/// The job that answers one image and model.
-#[derive(Debug, Clone)]
-pub struct TakenJob {
-    pub id: Uuid,
-    pub model: String,
-    pub state: JobState,
-    /// `created`, `attached` or `finished`.
-    pub outcome: &'static str,
-}
-
-/// An image that was not taken.
-#[derive(Debug)]
-pub struct Rejected {
-    pub index: usize,
-    pub name: String,
-    pub fault: Fault,
-}
-
-/// What a model has to do.
-#[derive(Debug, Clone, Copy)]
-pub struct Load {
-    pub workers: i64,
-    pub queued: i64,
-}
-=======
 pub use self::ask::{Answer, Ask, File, Load, Rejected, Taken, TakenJob};
 pub use self::order::{Committed, Order};
->>>>>>> a0c5da5
 
 /// Submits uploaded files.
 pub async fn upload(ctx: &Arc<Ctx>, user: &User, ask: &Ask, files: Vec<File>) -> Result<Answer> {
@@ -209,7 +139,7 @@ fn taken(f: Good, new: bool, jobs: Vec<TakenJob>) -> Taken {
 async fn tell_collision(ctx: &Ctx, user: &User, image_id: i64) {
     let told = ctx.db.within(async {
         let mut db = ctx.db.pool().acquire().await?;
-        md5_collision(&mut db, user.account.id, image_id).await
+        images::tell_collision(&mut db, user.account.id, image_id).await
     });
     if let Err(error) = told.await {
         tracing::error!(%error, image_id, "an MD5 collision could not be written to the audit");

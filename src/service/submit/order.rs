@@ -8,8 +8,7 @@ use uuid::Uuid;
 use super::ask::TakenJob;
 use super::plan::Plan;
 use crate::domain::image::ContentMd5;
-use crate::store::images::ImageRecord;
-use crate::store::submit::{NewImage, StoredImage};
+use crate::store::images::{ImageRecord, NewImage, StoredImage};
 
 /// A request that is verified and whose bytes are durable.
 #[derive(Clone)]
@@ -94,6 +93,11 @@ pub(super) enum Found {
 }
 
 impl Found {
+    /// Whether it was stored just now.
+    pub(super) const fn is_new(&self) -> bool {
+        matches!(self, Self::Stored(image) if image.new)
+    }
+
     /// Its id, if it can have jobs.
     pub(super) const fn id(&self) -> Option<i64> {
         match self {

@@ -17,9 +17,16 @@ const SUGGEST_FROM: usize = 1000;
 
 /// Names, params and terms, verified.
 pub(super) struct Plan {
-    pub(super) models: Vec<(String, Params)>,
+    pub(super) models: Vec<PlannedModel>,
     pub(super) loads: BTreeMap<String, Load>,
     pub(super) terms: Terms,
+}
+
+/// A model that is to run, and how.
+pub(super) struct PlannedModel {
+    pub(super) name: String,
+    pub(super) queue_id: i32,
+    pub(super) params: Params,
 }
 
 /// Verifies everything that concerns the whole request; a fault here leaves nothing behind.
@@ -42,14 +49,13 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
         return Err(Fault::new(Code::NoLiveWorker, detail).on("/require_live").into());
     }
     let depths = queues::depths(ctx, &ask.models).await?;
+    let model = |(name, gate): &(String, Gate)| {
+        Ok(PlannedModel { name: name.clone(), queue_id: gate.queue_id, params: params_of(ask, name)? })
+    };
+    let mut models = known.iter().map(model).collect::<Result<Vec<_>>>()?;
+    models.sort_by(|a, b| a.name.cmp(&b.name));
     let load = |((name, gate), queued): ((String, Gate), i64)| (name, Load { workers: gate.workers, queued });
     let loads = known.into_iter().zip(depths).map(load).collect();
-    let mut sorted = ask.models.clone();
-    sorted.sort();
-    let models = sorted
-        .into_iter()
-        .map(|name| Ok((params_of(ask, &name)?, name)).map(|(p, n)| (n, p)))
-        .collect::<Result<_>>()?;
     if let Some(stray) = ask.params.keys().find(|name| !ask.models.contains(name)) {
         let detail = format!("params are given for {:?}, which is not among the models.", shorten(stray));
         return Err(Fault::new(Code::InvalidField, detail).on(format!("/params/{stray}")).into());

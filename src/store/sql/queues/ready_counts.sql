@@ -1,0 +1,18 @@
+-- How many jobs of queues may be claimed now, what is in line and suspects whose time has come, and for how many seconds the
+-- oldest of those counted has been due.
+-- $1 queues; $2 how far each kind is counted.
+SELECT q.id, ready.jobs + suspects.jobs AS jobs,
+       coalesce(extract(epoch FROM clock_timestamp() - least(ready.since, suspects.since)), 0)::float8 AS oldest_s
+FROM unnest($1::integer[]) AS q (id)
+CROSS JOIN LATERAL (
+  SELECT count(*) AS jobs, min(run_at) AS since
+  FROM (SELECT j.run_at FROM job AS j
+        WHERE j.queue_id = q.id AND j.due AND NOT j.suspect AND j.state = 'queued' AND j.finish_by > clock_timestamp()
+        ORDER BY j.rank, j.id LIMIT $2) AS line
+) AS ready
+CROSS JOIN LATERAL (
+  SELECT count(*) AS jobs, min(run_at) AS since
+  FROM (SELECT j.run_at FROM job AS j
+        WHERE j.queue_id = q.id AND j.suspect AND j.state = 'queued' AND j.run_at <= clock_timestamp() AND j.finish_by > clock_timestamp()
+        LIMIT $2) AS alone
+) AS suspects
