@@ -31,5 +31,6 @@ mod people; // accounts, keys, models, cancel, retry
 mod process; // the binary itself
 mod races; // moments that must not come between
 mod storage; // the disk is full, read-only or slow; fsync before the answer
+mod storms; // everybody at once on the same few images
 mod submit; // photographs come in
 mod work; // microservices claim and complete

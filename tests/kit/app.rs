@@ -12,6 +12,7 @@ use darkroom::maintenance;
 use darkroom::service::{Ctx, auth};
 use darkroom::store;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::client::Client;
@@ -57,8 +58,7 @@ impl TestApp {
         let data = tempfile::tempdir().expect("a folder");
         let mut settings = own_settings(&servers::new_database().await, &servers::servers().redis.url(), data.path());
         change(&mut settings);
-        let app = App::new(&settings).await.expect("the server to compose");
-        let test = Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, app, _data: Some(data) };
+        let test = Self::compose(settings, Some(data)).await;
         maintenance::reconnect(&test.ctx).await.expect("redis");
         test.sweep().await;
         assert!(test.ctx.index.is_live(), "redis went away");
@@ -69,9 +69,14 @@ impl TestApp {
     pub async fn without_redis(url: &str) -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let settings = own_settings(&servers::new_database().await, url, data.path());
+        let test = Self::compose(settings, Some(data)).await;
+        assert!(maintenance::reconnect(&test.ctx).await.is_err());
+        test
+    }
+
+    async fn compose(settings: Serve, data: Option<tempfile::TempDir>) -> Self {
         let app = App::new(&settings).await.expect("the server to compose");
-        assert!(maintenance::reconnect(&app.ctx).await.is_err());
-        Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, app, _data: Some(data) }
+        Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, app, _data: data }
     }
 
     /// Says that the service is about to stop.
@@ -93,16 +98,14 @@ impl TestApp {
 
     /// Another server on the same database, Redis and data.
     pub async fn replica(&self) -> Self {
-        let app = App::new(&self.settings).await.expect("a replica");
-        let test = Self {
-            ctx: app.ctx.clone(),
-            router: app.router.clone(),
-            settings: self.settings.clone(),
-            app,
-            _data: None,
-        };
+        let test = Self::compose(self.settings.clone(), None).await;
         maintenance::reconnect(&test.ctx).await.expect("redis");
         test
+    }
+
+    /// Starts the loops that a server runs beside its requests; they end with what this answers.
+    pub fn keep_house(&self) -> JoinSet<()> {
+        maintenance::start(&self.ctx)
     }
 
     /// Makes one whole pass of the sweep.
