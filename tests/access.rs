@@ -6,9 +6,10 @@ use darkroom::domain::account::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::app::Worker;
-use crate::support::images::{md5_of, photo};
-use crate::support::{Answer, Client, Form, TestApp};
+use crate::kit::app::{PASSWORD, TestApp, Worker};
+use crate::kit::client::{Answer, Client};
+use crate::kit::form::Form;
+use crate::kit::images::{md5_of, photo};
 
 /// The columns of [`TABLE`]: nobody; the investigator who owns the image, job and submission; another
 /// investigator; the researcher who owns the key and model; another researcher; an administrator without other
@@ -119,7 +120,7 @@ impl World {
             .replace("{code}", "not_found");
         let body = match operation {
             "log_in" => {
-                return caller.form(&path, &[("username", "ines"), ("password", crate::support::app::PASSWORD)]).await;
+                return caller.form(&path, &[("username", "ines"), ("password", PASSWORD)]).await;
             }
             "submit_images" => {
                 return caller.upload(Form::default().file("z.png", &photo(9)).text("models", "ocr")).await;

@@ -4,9 +4,8 @@ use darkroom::domain::account::Role;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, TypeInfo};
 
-use crate::support::TestApp;
-use crate::support::app::{PASSWORD, Worker};
-use crate::support::images::{md5_of, photo};
+use crate::kit::app::{PASSWORD, TestApp, Worker};
+use crate::kit::images::{md5_of, photo};
 
 /// The README's queries, in their order.
 fn queries() -> Vec<String> {

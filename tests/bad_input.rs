@@ -5,9 +5,10 @@ use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::app::{PASSWORD, Worker};
-use crate::support::images::{photo, png};
-use crate::support::{Client, Form, TestApp};
+use crate::kit::app::{PASSWORD, TestApp, Worker};
+use crate::kit::client::Client;
+use crate::kit::form::{self, Form};
+use crate::kit::images::{md5_of, photo, png};
 
 async fn desk() -> (TestApp, Client, Worker) {
     let app = TestApp::with(|s| {
@@ -126,10 +127,10 @@ async fn sizes_counts_and_content_types_are_bounded() {
     }
     ines.upload(huge.clone()).await.problem(413, "too_large");
     let declared = Request::post("/predict")
-        .header(header::CONTENT_TYPE, "multipart/form-data; boundary=x")
+        .header(header::CONTENT_TYPE, form::CONTENT_TYPE)
         .header(header::CONTENT_LENGTH, 1u64 << 40);
     ines.send(declared.body(Body::empty()).expect("a request")).await.problem(413, "too_large");
-    let hashes: Vec<String> = (0..1001u64).map(|n| crate::support::images::md5_of(&n.to_be_bytes())).collect();
+    let hashes: Vec<String> = (0..1001u64).map(|n| md5_of(&n.to_be_bytes())).collect();
     ines.post("/predict", json!({"images": hashes, "models": ["face_detect"]})).await.problem(422, "too_many_images");
     ines.post("/predict/status", json!({"images": hashes})).await.problem(422, "too_many_images");
     for content_type in ["text/plain", "multipart/form-data", "application/xml"] {
@@ -147,14 +148,12 @@ async fn a_body_cut_off_is_told_and_leaves_nothing() {
     let (app, ines, _) = desk().await;
     let whole = form().text("models", "face_detect").finish();
     for keep in [whole.len() - 20, whole.len() / 2, 100, 10] {
-        let request = Request::post("/predict")
-            .header(header::CONTENT_TYPE, "multipart/form-data; boundary=darkroom-test-boundary");
+        let request = Request::post("/predict").header(header::CONTENT_TYPE, form::CONTENT_TYPE);
         let answer = ines.send(request.body(Body::from(whole[..keep].to_vec())).expect("a request")).await;
         answer.problem(400, "body_cut_off");
     }
     let broken = futures_util::stream::iter([Ok(whole[..150].to_vec()), Err(std::io::Error::other("gone"))]);
-    let request =
-        Request::post("/predict").header(header::CONTENT_TYPE, "multipart/form-data; boundary=darkroom-test-boundary");
+    let request = Request::post("/predict").header(header::CONTENT_TYPE, form::CONTENT_TYPE);
     ines.send(request.body(Body::from_stream(broken)).expect("a request")).await.problem(400, "body_cut_off");
     assert_nothing_stays(&app).await;
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use crate::kit::app::{TestApp, until};
+use crate::kit::form::{self, Form};
 use darkroom::http::serve;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use uuid::Uuid;
-
-use crate::support::{TestApp, until};
 
 /// How long a client may be silent in these tests.
 const CLIENT_WAIT_S: f64 = 0.3;
@@ -61,9 +61,10 @@ async fn a_client_that_never_ends_its_body_is_told_so() {
     let answer = exchange(served.address, &format!("{}{{", head("/jobs/claim", "application/json"))).await;
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("body_cut_off"), "{answer}");
     let ines = app.investigator("ines").await.token.expect("a token");
-    let form = head("/predict", "multipart/form-data; boundary=x").replace(&key, &ines);
-    let part = "--x\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a.png\"\r\n\r\n";
-    let answer = exchange(served.address, &format!("{form}{part}half")).await;
+    let half = String::from_utf8(Form::default().file("a.png", b"half").finish()).expect("text");
+    let half = half.split_inclusive("half").next().expect("a part");
+    let head = head("/predict", form::CONTENT_TYPE).replace(&key, &ines);
+    let answer = exchange(served.address, &format!("{head}{half}")).await;
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("body_cut_off"), "{answer}");
 }
 

@@ -5,9 +5,9 @@ use darkroom::store::{ticks, workers};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::app::Worker;
-use crate::support::images::{md5_of, photo};
-use crate::support::{TestApp, until};
+use crate::kit::app::{TestApp, Worker, until};
+use crate::kit::client::Client;
+use crate::kit::images::{md5_of, photo};
 use crate::work::submit;
 
 async fn tick(app: &TestApp) {
@@ -35,7 +35,7 @@ async fn another(worker: &Worker) -> Worker {
 }
 
 /// Two sessions of a model with so many jobs queued, after the first tick, which spares everybody.
-async fn two_workers(jobs: u64) -> (TestApp, Worker, Worker, crate::support::Client) {
+async fn two_workers(jobs: u64) -> (TestApp, Worker, Worker, Client) {
     let app = TestApp::new().await;
     let first = app.worker("ocr").await;
     let second = another(&first).await;

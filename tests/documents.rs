@@ -9,8 +9,9 @@ use clap::CommandFactory;
 use darkroom::domain::account::Role;
 use serde_json::Value;
 
-use crate::support::app::PASSWORD;
-use crate::support::{Answer, TestApp};
+use crate::kit::app::{PASSWORD, TestApp};
+use crate::kit::client::Answer;
+use crate::kit::form::{self, Form};
 
 fn document() -> Value {
     serde_json::to_value(darkroom::http::openapi::document()).expect("a document")
@@ -264,7 +265,7 @@ async fn play(app: &TestApp, step: &Step, variables: &BTreeMap<String, String>) 
             )
         }
         Some("formdata") => {
-            let mut form = crate::support::Form::default();
+            let mut form = Form::default();
             for field in body["formdata"].as_array().expect("fields") {
                 form = if field["type"] == "file" {
                     let path = fill(&plain(&field["src"]), variables);
@@ -274,7 +275,7 @@ async fn play(app: &TestApp, step: &Step, variables: &BTreeMap<String, String>) 
                     form.text(&plain(&field["key"]), &fill(&plain(&field["value"]), variables))
                 };
             }
-            (Some("multipart/form-data; boundary=darkroom-test-boundary".to_owned()), form.finish())
+            (Some(form::CONTENT_TYPE.to_owned()), form.finish())
         }
         _ => (None, Vec::new()),
     };

@@ -3,8 +3,9 @@
 use darkroom::maintenance;
 use darkroom::store::retention::Kind;
 
-use crate::support::images::{md5_of, photo};
-use crate::support::{Client, TestApp};
+use crate::kit::app::TestApp;
+use crate::kit::client::Client;
+use crate::kit::images::{md5_of, photo};
 
 /// A server that keeps everything for thirty days.
 async fn thirty_days() -> TestApp {

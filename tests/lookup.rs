@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::images::{md5_of, photo};
-use crate::support::{Form, TestApp};
+use crate::kit::app::TestApp;
+use crate::kit::form::Form;
+use crate::kit::images::{md5_of, photo};
 
 #[tokio::test]
 async fn a_look_up_waits_for_the_end() {

@@ -1,7 +1,20 @@
 //! Everything through the front door: the real HTTP router on the real PostgreSQL and the real Redis, each
 //! test in a database of its own.
 
-mod support;
+/// What of the kit the suite needs.
+mod kit {
+    pub mod app;
+    pub mod client;
+    pub mod family;
+    pub mod faults;
+    pub mod form;
+    pub mod images;
+    pub mod process;
+    pub mod scratch;
+    pub mod servers;
+    pub mod settings;
+    pub mod wait;
+}
 
 mod access; // who may call what
 mod architecture; // which floor imports which
@@ -18,5 +31,6 @@ mod people; // accounts, keys, models, cancel, retry
 mod process; // the binary itself
 mod races; // moments that must not come between
 mod storage; // the disk is full, read-only or slow; fsync before the answer
+mod storms; // everybody at once on the same few images
 mod submit; // photographs come in
 mod work; // microservices claim and complete

@@ -10,32 +10,33 @@ use darkroom::store::migrate;
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::support::images::{md5_of, photo};
-use crate::support::{Client, Form, TestApp, servers};
+use crate::kit::app::{TestApp, until};
+use crate::kit::client::Client;
+use crate::kit::family::family;
+use crate::kit::form::Form;
+use crate::kit::images::{md5_of, photo};
+use crate::kit::scratch;
 
 /// A PostgreSQL of a test's own, to be stopped.
 async fn own_postgres(name: &str) -> Postgres {
-    let postgres = Postgres::start(&servers::scratch(name), &[], true).await.expect("PostgreSQL");
+    let postgres = Postgres::start(&scratch::make(name).expect("a folder"), &[], true).await.expect("PostgreSQL");
     migrate::migrate(&PgConnectOptions::from_str(&postgres.url("postgres")).expect("a URL")).await.expect("a schema");
     postgres
+}
+
+/// A Redis of a test's own, to be stopped.
+async fn private_redis(name: &str) -> Redis {
+    Redis::start(&scratch::make(name).expect("a folder"), true).await.expect("Redis")
 }
 
 fn signal(pid: &str, signal: &str) {
     process::signal(pid, signal).expect("a signal");
 }
 
-/// Signals every process of a server: PostgreSQL's backends answer without their parent.
+/// Signals every process of a server.
 fn signal_postgres(pid: &str, how: &str) {
-    for entry in std::fs::read_dir("/proc").expect("Linux").flatten() {
-        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // After the name in parentheses come the state and the parent.
-        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
-        if parent == Some(pid) {
-            // A backend may have ended meanwhile.
-            let _ = process::signal(&entry.file_name().to_string_lossy(), how);
-        }
-    }
-    signal(pid, how);
+    // A backend may have ended meanwhile.
+    family(pid).iter().for_each(|pid| drop(process::signal(pid, how)));
 }
 
 #[tokio::test]
@@ -67,8 +68,7 @@ async fn a_warm_look_up_answers_while_postgresql_stands_still() {
     refused.problem(503, "unavailable");
     assert!(refusal_took < Duration::from_secs(20), "{refusal_took:?}");
     let form = Form::default().file("b.png", &photo(2)).text("models", "ocr");
-    crate::support::until("the service to come back", async || ines.upload(form.clone()).await.status.as_u16() == 202)
-        .await;
+    until("the service to come back", async || ines.upload(form.clone()).await.status.as_u16() == 202).await;
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn everything_is_right_without_redis() {
 
 #[tokio::test]
 async fn a_flushed_redis_loses_no_job_and_heals() {
-    let redis = Redis::start(&servers::scratch("flushed-redis"), true).await.expect("Redis");
+    let redis = private_redis("flushed-redis").await;
     let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
     let worker = app.worker("ocr").await;
     let ines = app.investigator("ines").await;
@@ -113,7 +113,7 @@ async fn a_flushed_redis_loses_no_job_and_heals() {
 
 #[tokio::test]
 async fn a_redis_that_stands_still_is_gone_on_without() {
-    let redis = Redis::start(&servers::scratch("stopped-redis"), true).await.expect("Redis");
+    let redis = private_redis("stopped-redis").await;
     let app = TestApp::with(|s| {
         s.redis_url = darkroom::config::Secret(redis.url());
         s.redis_wait_ms = 1_000;
@@ -129,7 +129,7 @@ async fn a_redis_that_stands_still_is_gone_on_without() {
     let path = format!("/predict/{}", md5_of(&photo(1)));
     assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded");
     signal(&redis.pid().expect("a pid"), "CONT");
-    crate::support::until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
+    until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
     assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded", "what was mirrored before does not come back");
 }
 
@@ -161,12 +161,12 @@ fn rerun() -> Form {
 
 #[tokio::test]
 async fn what_redis_missed_is_made_up_for_at_whichever_try_succeeds() {
-    let redis = Redis::start(&servers::scratch("missing-redis"), true).await.expect("Redis");
+    let redis = private_redis("missing-redis").await;
     let (app, ines, path) = mirrored(&redis).await;
     let setting = sqlx::query_scalar::<_, String>("SELECT value FROM setting WHERE name = 'redis_epoch'");
     let setting = setting.fetch_one(app.ctx.db.pool()).await.expect("an epoch");
     let epoch = setting.split_once(' ').expect("a run and its epoch").1;
-    let other = Redis::start(&servers::scratch("gone-redis"), true).await.expect("Redis");
+    let other = private_redis("gone-redis").await;
     let mut gone = connect(&other).await;
     drop(other);
     let pid = redis.pid().expect("a pid");
@@ -175,13 +175,13 @@ async fn what_redis_missed_is_made_up_for_at_whichever_try_succeeds() {
     assert!(!app.ctx.index.is_live());
     assert!(app.ctx.index.drop_missed(&mut gone, epoch).await.is_err(), "it is gone again");
     signal(&pid, "CONT");
-    crate::support::until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
+    until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
     assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
 }
 
 #[tokio::test]
 async fn what_a_full_redis_refused_is_made_up_for() {
-    let redis = Redis::start(&servers::scratch("full-redis"), true).await.expect("Redis");
+    let redis = private_redis("full-redis").await;
     let (app, ines, path) = mirrored(&redis).await;
     let mut connection = connect(&redis).await;
     let mut allow = async |bytes: u32| {
@@ -200,7 +200,7 @@ async fn what_a_full_redis_refused_is_made_up_for() {
 
 #[tokio::test]
 async fn another_redis_begins_another_epoch() {
-    let first = Redis::start(&servers::scratch("first-redis"), true).await.expect("Redis");
+    let first = private_redis("first-redis").await;
     let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(first.url())).await;
     let setting = "SELECT count(DISTINCT value) FROM setting WHERE name = 'redis_epoch' AND value LIKE '% %'";
     assert_eq!(app.count(setting).await, 1);
@@ -209,7 +209,7 @@ async fn another_redis_begins_another_epoch() {
     maintenance::reconnect(&app.ctx).await.expect("redis");
     assert_eq!(epoch().fetch_one(app.ctx.db.pool()).await.expect("an epoch"), before, "the same Redis, the same epoch");
     drop(first);
-    let _second = Redis::start(&servers::scratch("first-redis"), true).await.expect("Redis");
+    let _second = private_redis("first-redis").await;
     maintenance::reconnect(&app.ctx).await.expect("redis");
     assert_ne!(epoch().fetch_one(app.ctx.db.pool()).await.expect("an epoch"), before);
 }

@@ -4,9 +4,10 @@ use darkroom::domain::account::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::app::{PASSWORD, Worker};
-use crate::support::images::{md5_of, photo};
-use crate::support::{Client, TestApp};
+use crate::kit::app::{PASSWORD, TestApp, Worker};
+use crate::kit::client::Client;
+use crate::kit::form::Form;
+use crate::kit::images::{md5_of, photo};
 
 #[tokio::test]
 async fn accounts_are_made_changed_and_disabled() {
@@ -111,7 +112,7 @@ async fn retiring_a_model_cancels_its_queued_jobs() {
     let job = worker.claim(1).await.remove(0);
     admin.patch("/models/ocr", json!({"retired": true})).await.ok(200);
     assert_eq!(app.count("SELECT count(*) FROM job_archive WHERE state = 'cancelled'").await, 1);
-    let form = crate::support::Form::default().file("a.png", &photo(3)).text("models", "ocr");
+    let form = Form::default().file("a.png", &photo(3)).text("models", "ocr");
     ines.upload(form).await.problem(422, "unknown_model");
     assert_eq!(worker.succeed(&job).await["status"], 200, "what runs may end");
     assert_eq!(ines.get("/models").await.ok(200)["items"], json!([]));

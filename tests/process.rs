@@ -9,10 +9,11 @@ use md5::{Digest, Md5};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-use crate::support::app::PASSWORD;
-use crate::support::images::png;
-use crate::support::process::{DARKROOM, Process};
-use crate::support::{TestApp, servers};
+use crate::kit::app::{PASSWORD, TestApp, Worker};
+use crate::kit::client::Client;
+use crate::kit::images::png;
+use crate::kit::process::DARKROOM;
+use crate::kit::servers;
 
 fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(DARKROOM).args(args).envs(environment.iter().copied()).stdin(Stdio::null()).output().expect("darkroom")
@@ -76,8 +77,8 @@ async fn setup_writes_secrets_once_and_the_server_takes_up_the_keys() {
     assert_eq!((read("database/password"), read("key-face_detect/key")), (password, key.clone()));
     let hashes = folder.path().join("hashes");
     let app = TestApp::with(|s| s.key_hashes = Some(hashes)).await;
-    let service = crate::support::Client::new(app.router.clone(), Some(key));
-    crate::support::app::Worker::register(service, "face_detect", "1").await;
+    let service = Client::new(app.router.clone(), Some(key));
+    Worker::register(service, "face_detect", "1").await;
 }
 
 #[tokio::test]
@@ -125,14 +126,14 @@ async fn a_gibibyte_streams_through_in_little_memory() {
     let app = TestApp::new().await;
     app.worker("ocr").await;
     let token = app.investigator("ines").await.token.expect("a token");
-    let server = Process::start(&app, &[]);
+    let server = app.process(&[]);
     assert_eq!(upload(server.base.clone(), token.clone(), 1, MIB, 1).await, 202);
-    let (_, before) = server.resident();
+    let (_, before) = server.resident().expect("Linux");
     assert_eq!(upload(server.base.clone(), token.clone(), 16, 64 * MIB, 100).await, 202);
     let together = (0..8).map(|n| upload(server.base.clone(), token.clone(), 2, 64 * MIB, 1000 + n * 10));
     let statuses: Vec<u16> = futures_util::stream::iter(together).buffer_unordered(8).collect().await;
     assert_eq!(statuses, [202; 8]);
-    let (peak, _) = server.resident();
+    let (peak, _) = server.resident().expect("Linux");
     let grown = peak.saturating_sub(before) / MIB as u64;
     assert!(grown < 64, "resident memory grew by {grown} MiB");
     let whole: Vec<Vec<u8>> = large_photo(64 * MIB, 100).map(|piece| piece.expect("a piece")).collect().await;
@@ -165,7 +166,7 @@ async fn newman_runs_the_collection_where_node_is_at_hand() {
     let app = TestApp::new().await;
     app.user("demo-investigator", &[Role::Investigator]).await;
     app.user("demo-admin", &Role::ALL).await;
-    let server = Process::start(&app, &[]);
+    let server = app.process(&[]);
     let base = format!("base={}", server.base);
     let (investigator, admin) = (format!("investigator_password={PASSWORD}"), format!("admin_password={PASSWORD}"));
     let ran = Command::new(program)

@@ -6,9 +6,9 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::support::app::Worker;
-use crate::support::images::{md5_of, photo};
-use crate::support::{Form, TestApp, until};
+use crate::kit::app::{TestApp, Worker, until};
+use crate::kit::form::Form;
+use crate::kit::images::{md5_of, photo};
 use crate::work::submit;
 
 /// A connection beside the server's.

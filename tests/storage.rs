@@ -1,14 +1,24 @@
 //! The image store is full, read-only or slow; and what is acknowledged is on stable storage.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use darkroom::domain::account::Role;
 use darkroom::maintenance;
 use serde_json::{Value, json};
 
-use crate::support::images::{md5_of, photo, png};
-use crate::support::process::{Process, faults};
-use crate::support::{Client, TestApp};
+use crate::kit::app::{TestApp, until};
+use crate::kit::client::Client;
+use crate::kit::form::Form;
+use crate::kit::images::{md5_of, photo, png};
+use crate::kit::process::Process;
+use crate::kit::{faults, form};
+
+/// The library that puts faults under a process, compiled once.
+fn library() -> &'static str {
+    static BUILT: OnceLock<String> = OnceLock::new();
+    BUILT.get_or_init(|| faults::library(Path::new(env!("CARGO_TARGET_TMPDIR"))).expect("a C compiler"))
+}
 
 /// A server process whose storage can be told to fail, beside the in-process one on the same data.
 struct Faulty {
@@ -28,16 +38,13 @@ impl Faulty {
         let (control, syncs) = (control.expect("a file"), syncs.expect("a file"));
         let data = app.settings.data.canonicalize().expect("a path");
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let server = Process::start(
-            &app,
-            &[
-                ("LD_PRELOAD", faults()),
-                ("FAULTS_DIR", &text(&data)),
-                ("FAULTS_CONTROL", &text(control.path())),
-                ("FAULTS_FSYNC_LOG", &text(syncs.path())),
-                ("DARKROOM_STORAGE_WAIT_S", "1.5"),
-            ],
-        );
+        let server = app.process(&[
+            ("LD_PRELOAD", library()),
+            ("FAULTS_DIR", &text(&data)),
+            ("FAULTS_CONTROL", &text(control.path())),
+            ("FAULTS_FSYNC_LOG", &text(syncs.path())),
+            ("DARKROOM_STORAGE_WAIT_S", "1.5"),
+        ]);
         Self { app, server, control, syncs, ines }
     }
 
@@ -46,9 +53,9 @@ impl Faulty {
     }
 
     async fn upload(&self, bytes: Vec<u8>) -> (u16, bool, Value) {
-        let part = reqwest::multipart::Part::bytes(bytes).file_name("a.png");
-        let form = reqwest::multipart::Form::new().part("images", part).text("models", "ocr");
-        let request = reqwest::Client::new().post(format!("{}/predict", self.server.base)).multipart(form);
+        let form = Form::default().file("a.png", &bytes).text("models", "ocr").finish();
+        let request = reqwest::Client::new().post(format!("{}/predict", self.server.base)).body(form);
+        let request = request.header("content-type", form::CONTENT_TYPE);
         let answer = request.bearer_auth(self.ines.token.as_ref().expect("a token")).send().await.expect("an answer");
         let (status, retry) = (answer.status().as_u16(), answer.headers().contains_key("retry-after"));
         (status, retry, answer.json().await.expect("JSON"))
@@ -149,8 +156,8 @@ async fn a_server_whose_clock_is_two_days_fast_collects_nothing_young() {
     };
     let young: Vec<_> = (0..20).map(|n| orphan(n, 0)).collect();
     let old = orphan(20, 3);
-    let server = Process::start(&app, &[("LD_PRELOAD", faults()), ("FAULTS_CLOCK_S", "172800")]);
-    crate::support::until("the first pass of the collector", async || !old.exists()).await;
+    let server = app.process(&[("LD_PRELOAD", library()), ("FAULTS_CLOCK_S", "172800")]);
+    until("the first pass of the collector", async || !old.exists()).await;
     let ready = reqwest::get(format!("{}/health/ready", server.base)).await.expect("an answer");
     assert_eq!(ready.status().as_u16(), 200);
     assert!(young.iter().all(|path| path.exists()), "an upload may be about to name them");

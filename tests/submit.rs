@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::images::{md5_of, photo};
-use crate::support::{Form, TestApp};
+use crate::kit::app::{TestApp, Worker};
+use crate::kit::form::Form;
+use crate::kit::images::{md5_of, photo};
 
 #[tokio::test]
 async fn an_upload_is_stored_and_becomes_jobs() {
@@ -109,7 +110,7 @@ async fn a_cached_result_counts_only_for_the_version_that_is_served() {
     let job = worker.claim(1).await.remove(0);
     worker.succeed(&job).await;
     worker.key.delete(&format!("/workers/{}", worker.id)).await.ok(204);
-    let newer = crate::support::app::Worker::register(worker.key.clone(), "ocr", "v2").await;
+    let newer = Worker::register(worker.key.clone(), "ocr", "v2").await;
     let answer = ines.submit(&[("a.png", a.clone())], &["ocr"]).await;
     assert_eq!(answer["images"][0]["jobs"][0]["outcome"], "created");
     newer.key.delete(&format!("/workers/{}", newer.id)).await.ok(204);

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::support::app::Worker;
-use crate::support::images::{md5_of, photo};
-use crate::support::{TestApp, until};
+use crate::kit::app::{TestApp, Worker, until};
+use crate::kit::client::Client;
+use crate::kit::images::{md5_of, photo};
 
 #[tokio::test]
 async fn a_job_is_claimed_worked_on_and_looked_up() {
@@ -49,7 +49,7 @@ async fn a_job_is_claimed_worked_on_and_looked_up() {
     worker.key.get(job["image"]["url"].as_str().expect("a url")).await.problem(404, "not_found");
 }
 
-pub async fn submit(app: &TestApp, count: u64) -> crate::support::Client {
+pub async fn submit(app: &TestApp, count: u64) -> Client {
     let ines = app.investigator("ines").await;
     let files: Vec<(&str, Vec<u8>)> = (1..=count).map(|n| ("a.png", photo(n))).collect();
     ines.submit(&files, &["ocr"]).await;
@@ -426,7 +426,7 @@ async fn of_all_replicas_waiters_one_is_woken_per_job() {
     }
     let mut claims = futures_util::stream::FuturesUnordered::new();
     for other in others.iter().cycle().take(6) {
-        let key = crate::support::Client::new(other.router.clone(), worker.key.token.clone());
+        let key = Client::new(other.router.clone(), worker.key.token.clone());
         let there = Worker { key, id: worker.id.clone() };
         claims.push(tokio::spawn(async move { there.claim_as(Uuid::new_v4(), 1, 40.0).await }));
     }

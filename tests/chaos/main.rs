@@ -4,24 +4,23 @@
 //! `make chaos` runs it. Settings are environment variables: `DURATION` in seconds, `LEASE_S`, `SEED` to repeat the
 //! order of faults, `KEEP=1` to keep the scratch folder. The same binary is also each worker and each producer.
 
-mod api;
+mod cast;
 mod faults;
-mod feats;
-#[path = "../support/images.rs"]
-mod images;
-mod injure;
-mod ledger;
-mod orchestrate;
-mod parts;
-mod plan;
-mod producer;
-mod proxy;
-mod scratch;
-mod servers;
+mod judge;
+/// What of the kit this program needs.
+#[path = "../kit"]
+mod kit {
+    pub mod family;
+    pub mod faults;
+    pub mod form;
+    pub mod images;
+    pub mod scratch;
+    pub mod settings;
+    pub mod wait;
+}
+mod run;
 mod site;
-mod verdict;
-mod watch;
-mod worker;
+mod start;
 
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -33,9 +32,9 @@ fn main() -> ExitCode {
     let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
             match role.as_str() {
-                "worker" => worker::main().await.map(|()| true),
-                "producer" => producer::main().await.map(|()| true),
-                "" => orchestrate::main().await,
+                "worker" => cast::worker::main().await.map(|()| true),
+                "producer" => cast::producer::main().await.map(|()| true),
+                "" => run::main().await,
                 // Test runners ask every target for its list of tests.
                 _ => Ok(true),
             }
@@ -62,4 +61,10 @@ fn setting<T: FromStr>(name: &str, default: T) -> anyhow::Result<T> {
 /// Seconds since 1970 by this machine's clock, which PostgreSQL here shares.
 fn now_s() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}
+
+/// A time of day as the servers' logs have it.
+fn clock(at_s: f64) -> String {
+    let at = chrono::DateTime::from_timestamp_micros((at_s * 1e6) as i64).unwrap_or_default();
+    at.format("%H:%M:%S%.3f").to_string()
 }

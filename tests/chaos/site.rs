@@ -1,7 +1,7 @@
 //! Everything that runs, and what is noted while it does.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,19 +9,21 @@ use std::time::Duration;
 use darkroom::app::App;
 use sqlx::{Connection, PgConnection};
 
-use crate::api::Api;
-use crate::faults::clock;
-use crate::ledger::Ledger;
-use crate::parts::Part;
-use crate::proxy::Proxy;
-use crate::scratch::Scratch;
-use crate::servers::{Cache, Database};
-use crate::{now_s, plan, setting};
+use crate::cast::api::Api;
+use crate::cast::part::Part;
+use crate::cast::proxy::Proxy;
+use crate::cast::servers::{Cache, Database};
+use crate::judge::ledger::Ledger;
+use crate::kit::scratch;
+use crate::{clock, now_s, setting, start};
 
 pub const MODELS: [&str; 3] = ["faces", "ocr", "stats"];
 pub const REPLICAS: usize = 3;
 /// The replica that reaches PostgreSQL and Redis through proxies, and is reached through one.
 pub const PROXIED: usize = 1;
+
+/// The part that a hit names when it takes the whole service away.
+pub const SERVICE: &str = "service";
 
 /// A run of this length is a whole one, with the harder conditions.
 const WHOLE_RUN: Duration = Duration::from_secs(900);
@@ -57,6 +59,39 @@ impl Settings {
     /// How often sessions past their time are looked for, in seconds.
     pub fn rescue_s(&self) -> f64 {
         (self.lease_s / 6.0).min(5.0)
+    }
+}
+
+/// The folder of everything that a run writes; it goes with this unless it is to be kept.
+pub struct Scratch {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Scratch {
+    pub fn make(keep: bool) -> anyhow::Result<Self> {
+        let path = scratch::make("chaos")?;
+        for folder in ["ledgers", "logs", "data"] {
+            std::fs::create_dir_all(path.join(folder))?;
+        }
+        Ok(Self { path, keep })
+    }
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.keep {
+            println!("chaos: kept {}", self.path.display());
+        } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            println!("chaos: {} is left behind: {error}", self.path.display());
+        }
     }
 }
 
@@ -148,7 +183,7 @@ impl Site {
 
     /// Waits until a replica answers.
     pub async fn until_alive(&self, at: usize) -> anyhow::Result<()> {
-        plan::alive(&self.replicas[at].base).await
+        start::alive(&self.replicas[at].base).await
     }
 
     /// Ends every process.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::state::{IMAGES, MODELS, Row, Session, State, USERS, image_of, model_of};
 use super::world::{Check, World, same};
-use crate::support::images::{md5_of, photo};
+use crate::kit::images::{md5_of, photo};
 
 impl World<'_> {
     /// Compares every job and archived job with the model.

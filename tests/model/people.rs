@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::ops::{self, Aim, Op, Step};
 use super::state::{IMAGES, MODELS, Submission, USERS, image_of, model_of, variant_of};
 use super::world::{Check, World, class, same, text};
-use crate::support::images::{md5_of, photo};
-use crate::support::{Answer, Form};
+use crate::kit::client::Answer;
+use crate::kit::form::Form;
+use crate::kit::images::{md5_of, photo};
 
 /// One request: for one slot, or for all images × models of one params.
 struct Ask {

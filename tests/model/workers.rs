@@ -9,7 +9,7 @@ use super::ops::{self, Aim, Op, Step};
 use super::rules::Said;
 use super::state::{State, model_of};
 use super::world::{Check, World, class, same, text};
-use crate::support::{Answer, Client};
+use crate::kit::client::{Answer, Client};
 
 impl World<'_> {
     pub async fn claim(&mut self, step: Step, aim: Aim) -> Check {

@@ -8,7 +8,8 @@ use super::compare::told;
 use super::ops::{self, Aim, Op, Step};
 use super::state::{End, MAX_ATTEMPTS, MODELS, Model, Session, State, WORKERS};
 use super::table::Hits;
-use crate::support::{Answer, Client, TestApp};
+use crate::kit::app::TestApp;
+use crate::kit::client::{Answer, Client};
 
 /// What went wrong, for people.
 pub type Check<T = ()> = Result<T, String>;

@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::api::Api;
-use crate::ledger::Ledger;
+use super::api::Api;
+use crate::judge::ledger::Ledger;
 use crate::setting;
 
 /// How long a process that ended rests.

@@ -11,8 +11,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{Body, Form};
-use crate::producer::own_images;
+use crate::cast::api::{Body, photo_form};
+use crate::cast::producer::own_images;
 use crate::site::{MODELS, REPLICAS, Site};
 
 /// How many images it looks at, all at once.
@@ -44,8 +44,8 @@ async fn again(site: &Site, at: usize, md5s: &[&str]) -> anyhow::Result<()> {
 
 pub async fn run(site: Arc<Site>) -> anyhow::Result<()> {
     let images = images(&site);
-    let form = images.iter().fold(Form::new().text("models", &MODELS.join(",")), |f, (md5, bytes)| f.image(md5, bytes));
-    let (_, first) = site.api.until_answered(Method::POST, "/predict", &Body::Form(form), WAIT).await;
+    let form = Body::Form(photo_form(&MODELS.join(","), images.iter().map(|(_, bytes)| bytes)));
+    let (_, first) = site.api.until_answered(Method::POST, "/predict", &form, WAIT).await;
     site.ledger.lock().await.accepted(&first)?;
     let md5s: Vec<&str> = images.iter().map(|(md5, _)| md5.as_str()).collect();
     let all = Body::Json(json!({ "images": md5s, "results": true }));

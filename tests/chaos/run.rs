@@ -1,6 +1,5 @@
 //! The whole run: start, injure, let everything end, judge.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,27 +8,22 @@ use sqlx::PgConnection;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::faults::{self, Kind, Tally};
-use crate::plan;
+use crate::faults::{self, Tally};
+use crate::judge::{report, verdict, watch};
 use crate::site::{Settings, Site};
-use crate::verdict::{self, Verdict};
-use crate::watch;
+use crate::start;
 
 /// How often there is a line of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How long everything accepted may take to end once nothing is injured any more.
 const DRAIN_WAIT: Duration = Duration::from_secs(120);
-/// The longest time without a new fault, in a whole run.
-const PAUSE_MAX_S: f64 = 5.0;
-/// The fewest accepted jobs per second, on average over a whole run.
-const RATE_MIN: f64 = 100.0;
 
 /// Answers whether all was well.
 pub async fn main() -> anyhow::Result<bool> {
     let settings = Settings::read()?;
     println!("chaos: DURATION={} LEASE_S={} SEED={}", settings.duration.as_secs(), settings.lease_s, settings.seed);
     let mut term = signal(SignalKind::terminate())?;
-    let site = Arc::new(plan::start(settings).await?);
+    let site = Arc::new(start::start(settings).await?);
     let judged = tokio::select! {
         judged = run(&site) => judged,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
@@ -71,7 +65,7 @@ async fn run(site: &Arc<Site>) -> anyhow::Result<bool> {
     tokio::time::sleep(watch::MIRROR_LAG).await;
     let verdict = verdict::judge(site).await?;
     let tally = std::mem::take(&mut *faults::lock(&tally));
-    Ok(report(site, &tally, &verdict, produced))
+    Ok(report::report(site, &tally, &verdict, produced))
 }
 
 /// How many jobs there are, ended and open; nothing while PostgreSQL is away.
@@ -126,44 +120,4 @@ async fn drain(site: &Site) -> anyhow::Result<()> {
     }
     println!("giving up: what is open counts as lost");
     Ok(())
-}
-
-/// Prints what was found; answers whether all was well.
-fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration) -> bool {
-    let (whole, least) = (site.settings.is_whole(), site.settings.least());
-    let mut well = true;
-    println!("\nfaults by kind (reached / begun):");
-    for kind in Kind::ALL {
-        let (reached, begun) = (tally.reached.get(kind).unwrap_or(&0), tally.begun.get(kind).unwrap_or(&0));
-        let short = if *reached < least { "   TOO FEW" } else { "" };
-        println!("  {:48} {reached:3} / {begun}{short}", kind.name());
-        well &= short.is_empty();
-    }
-    let pause = tally.longest_pause.as_secs_f64();
-    println!("longest time without a new fault: {pause:.1} s");
-    well &= !whole || pause <= PAUSE_MAX_S;
-    let n = |at: usize| verdict.numbers.get(at).map_or("?", String::as_str);
-    println!("claims that do not wait: p50 {} ms, p99 {} ms of {}", n(5), n(6), n(7));
-    println!("  while Redis was stopped: p50 {} ms, p99 {} ms of {}", n(8), n(9), n(10));
-    let rate = verdict.accepted as f64 / produced.as_secs_f64();
-    println!("accepted per second: {rate:.0} over {:.0} s", produced.as_secs_f64());
-    well &= !whole || rate >= RATE_MIN;
-    println!("requests sent again: {}; re-deliveries: {}; items refused as stale: {}", n(3), n(2), n(4));
-    println!("completions refused though they won: {}", verdict.count("refused"));
-    println!("submissions answered otherwise when repeated: {}", verdict.count("changed"));
-    println!("live workers called lost: {}", verdict.count("mistaken"));
-    println!("images unreadable: {}", verdict.count("unreadable"));
-    let (watched, lagged) = (site.watched.load(Ordering::Relaxed), site.lagged.load(Ordering::Relaxed));
-    println!("looks while it ran: {watched}; behind an earlier one, within the mirror's lag: {lagged}");
-    println!("mirror differences: {}", verdict.count("mirror"));
-    // A stale write that nobody tried proves nothing.
-    well &= n(4) != "0";
-    let (lost, doubled, stale) = (verdict.count("lost"), verdict.count("doubled"), verdict.count("stale"));
-    println!(
-        "accepted {}, finished {}, lost {lost}, doubled {doubled}, stale accepted {stale}",
-        verdict.accepted, verdict.finished
-    );
-    // In a short run with a short lease a busy machine alone may silence a worker for long enough: only told there.
-    let judged = |name: &str| whole || name != "mistaken";
-    well && verdict.offenders.iter().all(|(name, count)| *count == 0 || !judged(name))
 }

@@ -10,10 +10,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{Api, Body, Form};
-use crate::images::{md5_of, photo};
-use crate::ledger::{Fact, Ledger};
-use crate::parts::Role;
+use super::api::{Api, Body, photo_form};
+use super::part::Role;
+use crate::judge::ledger::{Fact, Ledger};
+use crate::kit::images::{md5_of, photo};
 use crate::setting;
 
 /// Images of one upload.
@@ -107,11 +107,8 @@ impl Producer {
     }
 
     fn upload(&mut self, submission: Uuid) -> Body {
-        let mut form = Form::new().text("submission", &submission.to_string()).text("models", &self.models.join(","));
-        for n in 0..UPLOADED {
-            form = form.image(&format!("{n}.png"), &photo(self.dice.random()));
-        }
-        Body::Form(form)
+        let photos = (0..UPLOADED).map(|_| photo(self.dice.random()));
+        Body::Form(photo_form(&self.models.join(","), photos).text("submission", &submission.to_string()))
     }
 
     fn rerun(&mut self, submission: Uuid) -> Body {

@@ -1,12 +1,14 @@
 //! PostgreSQL and Redis: stopped, killed, and started again on the same folder.
 
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use darkroom::dev::{Postgres, Redis, process};
+
+use crate::kit::family::{family, state_and_parent};
 
 /// How long the processes of a killed PostgreSQL may outlive their parent before they are killed too.
 const ORPHANS_WAIT: Duration = Duration::from_secs(5);
@@ -130,25 +132,6 @@ fn freeze(pids: &[String]) -> anyhow::Result<Frozen> {
     Ok(Frozen(command.process_group(0).spawn()?))
 }
 
-/// A process and its children.
-fn family(pid: &str) -> Vec<String> {
-    let mut found = vec![pid.to_owned()];
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if stat(&entry.path()).is_some_and(|(_, parent)| parent == pid) {
-            found.push(name);
-        }
-    }
-    found
-}
-
-/// The state and the parent of a process, which follow its name in parentheses.
-fn stat(folder: &Path) -> Option<(String, String)> {
-    let text = std::fs::read_to_string(folder.join("stat")).ok()?;
-    let mut fields = text.rsplit(')').next()?.split_whitespace();
-    Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
-}
-
 fn is_alive(pid: &str) -> bool {
-    stat(&Path::new("/proc").join(pid)).is_some_and(|(state, _)| state != "Z")
+    state_and_parent(pid).is_some_and(|(state, _)| state != "Z")
 }

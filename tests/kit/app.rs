@@ -1,38 +1,38 @@
 //! A server of a test's own, called in process.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
-use clap::Parser;
 use darkroom::app::App;
-use darkroom::config::{Secret, Serve};
+use darkroom::config::Serve;
 use darkroom::domain::account::Role;
 use darkroom::maintenance;
 use darkroom::service::{Ctx, accounts};
 use darkroom::store;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::client::Client;
+use super::process::Process;
 use super::servers;
+use super::settings::settings;
+use super::wait::holds_within;
 
-/// The settings of a test's server; a test changes what it is about.
-pub fn settings(database_url: &str, redis_url: &str, data: PathBuf) -> Serve {
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        serve: Serve,
-    }
-    let mut serve = Cli::parse_from(["darkroom"]).serve;
-    serve.database.database_url = Secret(database_url.to_owned());
-    serve.database.database_password_file = None;
-    serve.redis_url = Secret(redis_url.to_owned());
+/// A test's own settings; a test changes what it is about.
+fn own_settings(database_url: &str, redis_url: &str, data: &Path) -> Serve {
+    let mut serve = settings(database_url, redis_url, data.to_path_buf());
     serve.namespace = format!("t{}", Uuid::new_v4().simple());
-    serve.data = data;
     // A busy machine must not look like a dead Redis.
     serve.redis_wait_ms = 10_000;
     serve
+}
+
+/// Waits until a condition holds; fails after a minute.
+pub async fn until<F: Future<Output = bool>>(what: &str, holds: impl FnMut() -> F) {
+    assert!(holds_within(Duration::from_secs(60), holds).await, "{what} did not come to be");
 }
 
 /// A server on a database, a Redis namespace and a data folder of its own.
@@ -56,11 +56,9 @@ impl TestApp {
     /// A server with settings changed.
     pub async fn with(change: impl FnOnce(&mut Serve)) -> Self {
         let data = tempfile::tempdir().expect("a folder");
-        let mut settings =
-            settings(&servers::new_database().await, &servers::servers().redis.url(), data.path().to_path_buf());
+        let mut settings = own_settings(&servers::new_database().await, &servers::servers().redis.url(), data.path());
         change(&mut settings);
-        let app = App::new(&settings).await.expect("the server to compose");
-        let test = Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, app, _data: Some(data) };
+        let test = Self::compose(settings, Some(data)).await;
         maintenance::reconnect(&test.ctx).await.expect("redis");
         test.sweep().await;
         assert!(test.ctx.index.is_live(), "redis went away");
@@ -70,10 +68,15 @@ impl TestApp {
     /// A server whose Redis is not there.
     pub async fn without_redis(url: &str) -> Self {
         let data = tempfile::tempdir().expect("a folder");
-        let settings = settings(&servers::new_database().await, url, data.path().to_path_buf());
+        let settings = own_settings(&servers::new_database().await, url, data.path());
+        let test = Self::compose(settings, Some(data)).await;
+        assert!(maintenance::reconnect(&test.ctx).await.is_err());
+        test
+    }
+
+    async fn compose(settings: Serve, data: Option<tempfile::TempDir>) -> Self {
         let app = App::new(&settings).await.expect("the server to compose");
-        assert!(maintenance::reconnect(&app.ctx).await.is_err());
-        Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, app, _data: Some(data) }
+        Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, app, _data: data }
     }
 
     /// Says that the service is about to stop.
@@ -81,18 +84,28 @@ impl TestApp {
         self.app.stop.send_replace(true);
     }
 
+    /// A server process beside this one, with these variables besides: the same database, Redis and folder.
+    pub fn process(&self, environment: &[(&str, &str)]) -> Process {
+        let own = [
+            ("DATABASE_URL", self.settings.database.database_url.0.as_str()),
+            ("REDIS_URL", &self.settings.redis_url.0),
+            ("DARKROOM_NAMESPACE", &self.settings.namespace),
+            ("DARKROOM_DATA", self.settings.data.to_str().expect("a path in UTF-8")),
+            ("DARKROOM_REDIS_WAIT_MS", "10000"),
+        ];
+        Process::start(&[own.as_slice(), environment].concat(), std::io::sink()).expect("a server")
+    }
+
     /// Another server on the same database, Redis and data.
     pub async fn replica(&self) -> Self {
-        let app = App::new(&self.settings).await.expect("a replica");
-        let test = Self {
-            ctx: app.ctx.clone(),
-            router: app.router.clone(),
-            settings: self.settings.clone(),
-            app,
-            _data: None,
-        };
+        let test = Self::compose(self.settings.clone(), None).await;
         maintenance::reconnect(&test.ctx).await.expect("redis");
         test
+    }
+
+    /// Starts the loops that a server runs beside its requests; they end with what this answers.
+    pub fn keep_house(&self) -> JoinSet<()> {
+        maintenance::start(&self.ctx)
     }
 
     /// Makes one whole pass of the sweep.

@@ -7,6 +7,8 @@ use anyhow::Context;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
+use crate::kit::form::{self, Form};
+
 /// How often a request goes to another address though the last one answered.
 const WANDERS: f64 = 0.05;
 /// How long it rests before it tries another address.
@@ -21,35 +23,10 @@ pub struct Api {
     retried: AtomicU64,
 }
 
-/// A form with files.
-pub struct Form {
-    boundary: &'static str,
-    body: Vec<u8>,
-}
-
-impl Form {
-    pub fn new() -> Self {
-        Self { boundary: "chaos-boundary", body: Vec::new() }
-    }
-
-    #[must_use]
-    pub fn text(mut self, name: &str, value: &str) -> Self {
-        let part = format!("--{}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n", self.boundary);
-        self.body.extend_from_slice(part.as_bytes());
-        self
-    }
-
-    #[must_use]
-    pub fn image(mut self, name: &str, bytes: &[u8]) -> Self {
-        let head = format!(
-            "--{}\r\nContent-Disposition: form-data; name=\"images\"; filename=\"{name}\"\r\n\r\n",
-            self.boundary
-        );
-        self.body.extend_from_slice(head.as_bytes());
-        self.body.extend_from_slice(bytes);
-        self.body.extend_from_slice(b"\r\n");
-        self
-    }
+/// A form that has these models run on these photographs.
+pub fn photo_form(models: &str, photos: impl IntoIterator<Item: AsRef<[u8]>>) -> Form {
+    let form = Form::default().text("models", models);
+    photos.into_iter().fold(form, |form, photo| form.file("a.png", photo.as_ref()))
 }
 
 /// What a request carries.
@@ -64,10 +41,7 @@ impl Body {
         match self {
             Self::Nothing => request,
             Self::Json(value) => request.json(value),
-            Self::Form(form) => {
-                let whole = [form.body.as_slice(), format!("--{}--\r\n", form.boundary).as_bytes()].concat();
-                request.header("content-type", format!("multipart/form-data; boundary={}", form.boundary)).body(whole)
-            }
+            Self::Form(form) => request.header("content-type", form::CONTENT_TYPE).body(form.clone().finish()),
         }
     }
 }

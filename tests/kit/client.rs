@@ -7,6 +7,8 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::form::{self, Form};
+
 /// Somebody with a token or key, or nobody.
 #[derive(Clone)]
 pub struct Client {
@@ -112,8 +114,7 @@ impl Client {
 
     /// Uploads a form.
     pub async fn upload(&self, form: Form) -> Answer {
-        let request =
-            Request::post("/predict").header(header::CONTENT_TYPE, format!("multipart/form-data; boundary={BOUNDARY}"));
+        let request = Request::post("/predict").header(header::CONTENT_TYPE, form::CONTENT_TYPE);
         self.send(request.body(Body::from(form.finish())).expect("a request")).await
     }
 
@@ -128,35 +129,5 @@ impl Client {
             form = form.text("models", model);
         }
         async move { self.upload(form).await.ok(202) }
-    }
-}
-
-const BOUNDARY: &str = "darkroom-test-boundary";
-
-/// A multipart form.
-#[derive(Default, Clone)]
-pub struct Form(Vec<u8>);
-
-impl Form {
-    pub fn file(mut self, name: &str, bytes: &[u8]) -> Self {
-        let head = format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"images\"; filename=\"{name}\"\r\nContent-Type: application/octet-stream\r\n\r\n"
-        );
-        self.0.extend_from_slice(head.as_bytes());
-        self.0.extend_from_slice(bytes);
-        self.0.extend_from_slice(b"\r\n");
-        self
-    }
-
-    pub fn text(mut self, name: &str, value: &str) -> Self {
-        let part = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-        self.0.extend_from_slice(part.as_bytes());
-        self
-    }
-
-    /// The body, whole.
-    pub fn finish(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-        self.0
     }
 }

@@ -1,30 +1,42 @@
-//! Which faults there are, what each needs for itself, and when each comes.
+//! Which faults there are, what each needs for itself, and when each comes; how each is done is in its family's file.
+
+mod network;
+mod postgres;
+mod redis;
+mod server;
+mod storage;
+mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
 
-use crate::injure;
-use crate::now_s;
-use crate::servers::{Cache, Database};
-use crate::site::{PROXIED, Site};
+use crate::cast::part::Part;
+use crate::cast::servers::{Cache, Database};
+use crate::site::{PROXIED, SERVICE, Site};
+use crate::{clock, now_s};
 
 /// Between two faults, in milliseconds: never as long as five seconds.
 const PAUSE_MS: std::ops::Range<u64> = 1_500..3_500;
+
+/// How long to wait for what another process does in its own time.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// How much longer a run goes on for kinds whose victim was never to be had.
 const EXTRA_MAX: Duration = Duration::from_secs(90);
 
 /// Declares [`Kind`], with a name for people and what each has for itself while it lasts: D PostgreSQL, C Redis, R a
-/// replica, P the one behind proxies, A all of them, W a worker, M a producer.
+/// replica, P the one behind proxies, A all of them, W a worker, M a producer. Those that end with `away` take the
+/// service from its users, for claims that wait: PostgreSQL, or a replica that keeps rows locked while it stands still.
 macro_rules! kinds {
-    ($($kind:ident $name:literal $needs:literal;)+) => {
+    ($($kind:ident $name:literal $needs:literal $($away:ident)?;)+) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Kind { $($kind,)+ }
 
@@ -32,28 +44,33 @@ macro_rules! kinds {
             pub const ALL: &[Self] = &[$(Self::$kind,)+];
             pub const fn name(self) -> &'static str { match self { $(Self::$kind => $name,)+ } }
             const fn needs(self) -> &'static str { match self { $(Self::$kind => $needs,)+ } }
+            const fn takes_service_away(self) -> bool {
+                match self { $(Self::$kind => kinds!(@ $($away)?),)+ }
+            }
         }
     };
+    (@ away) => { true };
+    (@) => { false };
 }
 
 kinds! {
     KillReplica "SIGKILL of a replica" "R";
     KillWorker "SIGKILL of a worker" "W";
     KillProducer "SIGKILL of a producer" "M";
-    KillPostgres "SIGKILL of PostgreSQL" "D";
+    KillPostgres "SIGKILL of PostgreSQL" "D" away;
     KillRedis "SIGKILL of Redis" "C";
-    StopReplica "SIGSTOP/CONT of a replica" "R";
+    StopReplica "SIGSTOP/CONT of a replica" "R" away;
     StopWorker "SIGSTOP/CONT of a worker" "W";
     StopProducer "SIGSTOP/CONT of a producer" "M";
-    StopPostgres "SIGSTOP/CONT of PostgreSQL" "D";
+    StopPostgres "SIGSTOP/CONT of PostgreSQL" "D" away;
     StopRedis "SIGSTOP/CONT of Redis" "C";
     PastLease "a worker stopped past its lease and continued" "WD";
     Flush "Redis flushed" "C";
-    Immediate "immediate shutdown of PostgreSQL" "D";
-    KilledConnections "killed connections" "DC";
-    HalfOpen "half-open TCP" "P";
+    Immediate "immediate shutdown of PostgreSQL" "D" away;
+    KilledConnections "killed connections" "DC" away;
+    HalfOpen "half-open TCP" "P" away;
     Death "a death holding 100 leases" "WD";
-    Outage "an outage longer than a lease" "DA";
+    Outage "an outage longer than a lease" "DA" away;
     Replay "a replay racing a release" "W";
     BeforeMirror "a server killed between COMMIT and the mirror" "PDC";
     Collector "the collector racing a re-upload" "D";
@@ -100,6 +117,27 @@ impl Hold {
             }
         }
         Some(hold)
+    }
+
+    fn database(&mut self) -> anyhow::Result<&mut Database> {
+        self.database.as_deref_mut().context("PostgreSQL is not held")
+    }
+
+    fn cache(&mut self) -> anyhow::Result<&mut Cache> {
+        self.cache.as_deref_mut().context("Redis is not held")
+    }
+
+    fn replica(&self) -> anyhow::Result<usize> {
+        self.replicas.first().map(|(at, _)| *at).context("no replica is held")
+    }
+
+    fn worker(&self) -> anyhow::Result<usize> {
+        self.worker.as_ref().map(|(at, _)| *at).context("no worker is held")
+    }
+
+    fn producer<'s>(&self, site: &'s Site) -> anyhow::Result<&'s Part> {
+        let (at, _) = self.producer.as_ref().context("no producer is held")?;
+        Ok(&site.producers[*at].part)
     }
 
     /// Whose it is, for the log.
@@ -158,7 +196,10 @@ pub async fn run(site: Arc<Site>, until: Instant, tally: Arc<Mutex<Tally>>) {
         let (site, tally, dice) = (Arc::clone(&site), Arc::clone(&tally), StdRng::from_rng(&mut dice));
         running.spawn(async move {
             let (from, whom) = (now_s(), hold.whom());
-            let done = injure::carry_out(&site, kind, hold, dice).await;
+            let done = carry_out(&site, kind, hold, dice).await;
+            if kind.takes_service_away() {
+                site.hit(kind.name(), SERVICE, from, now_s());
+            }
             site.log(&format!("{} to {} {whom} {}: {done:?}", clock(from), clock(now_s()), kind.name()));
             match done {
                 Ok(true) => *lock(&tally).reached.entry(kind).or_default() += 1,
@@ -180,13 +221,41 @@ fn choose(site: &Site, tally: &Tally, dice: &mut StdRng) -> Option<(Kind, Hold)>
     kinds.iter().find_map(|kind| Some((*kind, Hold::take(site, *kind, dice)?)))
 }
 
-/// A time of day as the servers' logs have it.
-pub fn clock(at_s: f64) -> String {
-    let at = chrono::DateTime::from_timestamp_micros((at_s * 1e6) as i64).unwrap_or_default();
-    at.format("%H:%M:%S%.3f").to_string()
+/// Does it; answers whether it came to what its name says.
+async fn carry_out(site: &Site, kind: Kind, mut hold: Hold, mut dice: StdRng) -> anyhow::Result<bool> {
+    let (lease, name) = (site.settings.lease_s, kind.name());
+    let mut seconds = |from: f64, to: f64| Duration::from_secs_f64(dice.random_range(from..to));
+    match kind {
+        Kind::KillReplica => server::kill(site, hold.replica()?).await?,
+        Kind::KillWorker => worker::kill(site, hold.worker()?, name).await,
+        Kind::KillProducer => hold.producer(site)?.kill().await,
+        Kind::KillPostgres => postgres::fall(hold.database()?, "KILL", seconds(0.0, 0.5)).await?,
+        Kind::Immediate => postgres::fall(hold.database()?, "QUIT", seconds(0.0, 0.5)).await?,
+        Kind::KillRedis => redis::fall(hold.cache()?, seconds(0.0, 2.0)).await?,
+        Kind::StopReplica => stop(&site.replicas[hold.replica()?].part, seconds(0.3 * lease, 1.2 * lease)).await,
+        // Short enough to go unnoticed: its session must live.
+        Kind::StopWorker => stop(&site.workers[hold.worker()?].part, seconds(0.1 * lease, 0.35 * lease)).await,
+        Kind::StopProducer => stop(hold.producer(site)?, seconds(0.5, 3.0)).await,
+        Kind::StopPostgres => postgres::stand_still(hold.database()?, seconds(0.3, 2.0)).await?,
+        Kind::StopRedis => redis::stand_still(site, name, hold.cache()?, seconds(1.0, 3.0)).await?,
+        Kind::Flush => redis::flush(hold.cache()?).await?,
+        Kind::PastLease => return worker::past_lease(site, hold.worker()?, name).await,
+        Kind::KilledConnections => return network::cut_all(site, hold.cache()?).await,
+        Kind::HalfOpen => network::half_open(site, &mut dice).await?,
+        Kind::Death => return worker::kill_with_many(site, hold.worker()?, name).await,
+        Kind::Outage => server::outage(site, &mut hold, dice.random_bool(0.5)).await?,
+        Kind::Replay => return worker::replay(site, hold.worker()?).await,
+        Kind::BeforeMirror => return network::kill_before_mirror(site, &mut dice).await,
+        Kind::Collector => return storage::collect_beside_uploads(site, &mut dice).await,
+        Kind::Clock => return server::fast_clock(site, hold.replica()?, seconds(3.0, 6.0)).await,
+        Kind::Rolling => server::rolling(site).await?,
+        Kind::DiskFull => return storage::fill_disk(site, hold.replica()?, &mut dice).await,
+    }
+    Ok(true)
 }
 
-/// One of these, by chance.
-pub fn one_of<T: Copy>(of: &[T], dice: &mut StdRng) -> Option<T> {
-    of.choose(dice).copied()
+async fn stop(part: &Part, how_long: Duration) {
+    part.signal("STOP").await;
+    tokio::time::sleep(how_long).await;
+    part.signal("CONT").await;
 }

@@ -1,14 +1,15 @@
 //! One private PostgreSQL and one private Redis for the whole test process; they end with it.
 
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use darkroom::dev::{Postgres, Redis, process};
+use darkroom::dev::{Postgres, Redis};
 use darkroom::store::migrate;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+
+use super::scratch;
 
 /// The servers, and the migrated database that every test's own is copied from.
 pub struct Servers {
@@ -32,17 +33,11 @@ pub fn servers() -> &'static Servers {
 
 async fn start() -> anyhow::Result<Servers> {
     let settings = ["shared_buffers=128MB", "max_wal_size=2GB", "autovacuum=off"];
-    let postgres = Postgres::start(&scratch("postgres"), &settings, true).await?;
-    let redis = Redis::start(&scratch("redis"), true).await?;
+    let postgres = Postgres::start(&scratch::make("test-postgres")?, &settings, true).await?;
+    let redis = Redis::start(&scratch::make("test-redis")?, true).await?;
     execute(&postgres, "CREATE DATABASE template_darkroom").await?;
     migrate::migrate(&PgConnectOptions::from_str(&postgres.url(TEMPLATE))?).await?;
     Ok(Servers { postgres, redis })
-}
-
-/// A folder for this process where the `postgres` user can reach it.
-pub fn scratch(name: &str) -> PathBuf {
-    let base = if process::is_root() { PathBuf::from("/var/tmp") } else { std::env::temp_dir() };
-    base.join(format!("darkroom-test-{}-{name}", std::process::id()))
 }
 
 async fn execute(postgres: &Postgres, sql: &str) -> anyhow::Result<()> {

@@ -13,11 +13,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::api::{Api, Body};
-use crate::faults::clock;
-use crate::ledger::{Fact, Ledger};
-use crate::parts::Role;
-use crate::{now_s, setting};
+use super::api::{Api, Body};
+use super::part::Role;
+use crate::judge::ledger::{Fact, Ledger};
+use crate::{clock, now_s, setting};
 
 /// How long it waits for an answer that does not itself wait.
 const WAIT: Duration = Duration::from_secs(6);

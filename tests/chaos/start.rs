@@ -4,23 +4,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
 use darkroom::app::App;
-use darkroom::config::{Secret, Serve};
-use darkroom::dev::process;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::api::{Api, Body};
-use crate::ledger::Ledger;
-use crate::parts::Part;
-use crate::proxy::{Proxy, Upstream};
-use crate::scratch::Scratch;
-use crate::servers::{Cache, Database};
-use crate::site::{Doors, Hand, MODELS, PROXIED, REPLICAS, Replica, Settings, Site};
+use crate::cast::api::{Api, Body};
+use crate::cast::part::Part;
+use crate::cast::proxy::{Proxy, Upstream};
+use crate::cast::servers::{Cache, Database};
+use crate::judge::ledger::Ledger;
+use crate::kit::faults;
+use crate::kit::settings::settings;
+use crate::kit::wait::holds_within;
+use crate::site::{Doors, Hand, MODELS, PROXIED, REPLICAS, Replica, Scratch, Settings, Site};
 
 const DARKROOM: &str = env!("CARGO_BIN_EXE_darkroom");
 const WORKERS_PER_MODEL: usize = 2;
@@ -31,13 +30,10 @@ const RATE: f64 = 170.0;
 const START_WAIT: Duration = Duration::from_secs(60);
 
 /// Starts everything.
-pub async fn start(settings: Settings) -> anyhow::Result<Site> {
-    let scratch = Scratch::make(settings.keep)?;
+pub async fn start(asked: Settings) -> anyhow::Result<Site> {
+    let scratch = Scratch::make(asked.keep)?;
     println!("chaos: scratch {}", scratch.display());
-    let shim = scratch.join("faults.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/faults.c");
-    let shim_text = shim.to_string_lossy().into_owned();
-    process::output("cc", &["-shared", "-fPIC", "-O2", "-o", &shim_text, source, "-ldl"])?;
+    let shim = faults::library(&scratch)?;
     let database = Database::start(scratch.join("postgres")).await?;
     let cache = Cache::start(scratch.join("redis")).await?;
     let url = database.url()?;
@@ -56,7 +52,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Site> {
         redis: Proxy::start(Upstream::Unix(cache.socket())).await?,
         http: Proxy::start(Upstream::Tcp(format!("127.0.0.1:{}", ports[PROXIED]))).await?,
     };
-    let plan = Plan { settings: &settings, scratch: &scratch, shim: &shim_text, url: &url, redis: &cache.url() };
+    let plan = Plan { settings: &asked, scratch: &scratch, shim: &shim, url: &url, redis: &cache.url() };
     let replicas: Vec<Replica> =
         ports.iter().enumerate().map(|(n, port)| plan.replica(n, *port, &doors)).collect::<anyhow::Result<_>>()?;
     let mut bases: Vec<String> = replicas.iter().map(|r| r.base.clone()).collect();
@@ -73,7 +69,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Site> {
     plan.wait_for_models(&root).await?;
     let token = log_in(&bases[0], "pia", &pia).await?;
     let producers = (0..PRODUCERS).map(|n| plan.hand("producer", n, &token, &bases)).collect::<Result<_, _>>()?;
-    let collector = App::new(&collector_settings(&plan)).await?;
+    let collector = App::new(&settings(&url, plan.redis, scratch.join("data"))).await?;
     let ledger = Ledger::open(&scratch.join("ledgers"), "orchestrator")?;
     Ok(Site {
         url: url.clone(),
@@ -90,7 +86,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Site> {
         contradictions: Mutex::default(),
         watched: AtomicU64::new(0),
         lagged: AtomicU64::new(0),
-        settings,
+        settings: asked,
         scratch,
     })
 }
@@ -158,34 +154,14 @@ impl Plan<'_> {
 
     /// Waits until every model is known, and makes their back-off short: nothing here is in need of rest.
     async fn wait_for_models(&self, root: &Api) -> anyhow::Result<()> {
-        let start = Instant::now();
         for model in MODELS {
             let body = Body::Json(json!({ "backoff_base_s": 0.2, "backoff_cap_s": 2.0 }));
             let path = format!("/models/{model}");
-            loop {
-                let (status, answer) = root.until_answered(Method::PATCH, &path, &body, START_WAIT).await;
-                if status == 200 {
-                    break;
-                }
-                anyhow::ensure!(start.elapsed() < START_WAIT, "no worker registered {model}: {answer}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            let set = async || root.until_answered(Method::PATCH, &path, &body, START_WAIT).await.0 == 200;
+            anyhow::ensure!(holds_within(START_WAIT, set).await, "no worker registered {model}");
         }
         Ok(())
     }
-}
-
-fn collector_settings(plan: &Plan<'_>) -> Serve {
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        serve: Serve,
-    }
-    let mut serve = Cli::parse_from(["darkroom"]).serve;
-    serve.database.database_url = Secret(plan.url.to_owned());
-    serve.redis_url = Secret(plan.redis.to_owned());
-    serve.data = plan.scratch.join("data");
-    serve
 }
 
 /// Ports that nobody listens on, out of the range that outgoing connections are given.
@@ -205,12 +181,9 @@ fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
 
 /// Waits until a server answers.
 pub async fn alive(base: &str) -> anyhow::Result<()> {
-    let start = Instant::now();
     let api = Api::new(vec![base.to_owned()], String::new());
-    while api.once(Method::GET, "/health/live", &Body::Nothing, Duration::from_secs(2)).await.is_err() {
-        anyhow::ensure!(start.elapsed() < START_WAIT, "{base} does not come up");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let ask = async || api.once(Method::GET, "/health/live", &Body::Nothing, Duration::from_secs(2)).await.is_ok();
+    anyhow::ensure!(holds_within(START_WAIT, ask).await, "{base} does not come up");
     Ok(())
 }
 

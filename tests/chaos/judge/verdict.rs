@@ -9,8 +9,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::api::Body;
-use crate::ledger::COLUMNS;
+use super::ledger::COLUMNS;
+use crate::cast::api::Body;
 use crate::site::{REPLICAS, Site};
 
 const QUERIES: &str = include_str!("verdict.sql");

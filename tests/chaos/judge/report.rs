@@ -1,0 +1,53 @@
+//! What is printed at the end, and whether all was well.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::verdict::Verdict;
+use crate::faults::{Kind, Tally};
+use crate::site::Site;
+
+/// The longest time without a new fault, in a whole run.
+const PAUSE_MAX_S: f64 = 5.0;
+/// The fewest accepted jobs per second, on average over a whole run.
+const RATE_MIN: f64 = 100.0;
+
+/// Prints what was found; answers whether all was well.
+pub fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration) -> bool {
+    let (whole, least) = (site.settings.is_whole(), site.settings.least());
+    let mut well = true;
+    println!("\nfaults by kind (reached / begun):");
+    for kind in Kind::ALL {
+        let (reached, begun) = (tally.reached.get(kind).unwrap_or(&0), tally.begun.get(kind).unwrap_or(&0));
+        let short = if *reached < least { "   TOO FEW" } else { "" };
+        println!("  {:48} {reached:3} / {begun}{short}", kind.name());
+        well &= short.is_empty();
+    }
+    let pause = tally.longest_pause.as_secs_f64();
+    println!("longest time without a new fault: {pause:.1} s");
+    well &= !whole || pause <= PAUSE_MAX_S;
+    let n = |at: usize| verdict.numbers.get(at).map_or("?", String::as_str);
+    println!("claims that do not wait: p50 {} ms, p99 {} ms of {}", n(5), n(6), n(7));
+    println!("  while Redis was stopped: p50 {} ms, p99 {} ms of {}", n(8), n(9), n(10));
+    let rate = verdict.accepted as f64 / produced.as_secs_f64();
+    println!("accepted per second: {rate:.0} over {:.0} s", produced.as_secs_f64());
+    well &= !whole || rate >= RATE_MIN;
+    println!("requests sent again: {}; re-deliveries: {}; items refused as stale: {}", n(3), n(2), n(4));
+    println!("completions refused though they won: {}", verdict.count("refused"));
+    println!("submissions answered otherwise when repeated: {}", verdict.count("changed"));
+    println!("live workers called lost: {}", verdict.count("mistaken"));
+    println!("images unreadable: {}", verdict.count("unreadable"));
+    let (watched, lagged) = (site.watched.load(Ordering::Relaxed), site.lagged.load(Ordering::Relaxed));
+    println!("looks while it ran: {watched}; behind an earlier one, within the mirror's lag: {lagged}");
+    println!("mirror differences: {}", verdict.count("mirror"));
+    // A stale write that nobody tried proves nothing.
+    well &= n(4) != "0";
+    let (lost, doubled, stale) = (verdict.count("lost"), verdict.count("doubled"), verdict.count("stale"));
+    println!(
+        "accepted {}, finished {}, lost {lost}, doubled {doubled}, stale accepted {stale}",
+        verdict.accepted, verdict.finished
+    );
+    // In a short run with a short lease a busy machine alone may silence a worker for long enough: only told there.
+    let judged = |name: &str| whole || name != "mistaken";
+    well && verdict.offenders.iter().all(|(name, count)| *count == 0 || !judged(name))
+}
