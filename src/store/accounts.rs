@@ -34,16 +34,14 @@ impl FromRow<'_, PgRow> for Account {
     }
 }
 
-macro_rules! columns {
-    () => {
-        "id, name, email, roles, token_generation, disabled_at, created_at"
-    };
-}
-
 /// Those of these accounts that exist.
 pub async fn find(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Account>> {
-    const SQL: &str = concat!("SELECT ", columns!(), " FROM account WHERE id = ANY($1)");
-    sqlx::query_as(SQL).bind(ids).fetch_all(db).await
+    sqlx::query_as(
+        "SELECT id, name, email, roles, token_generation, disabled_at, created_at FROM account WHERE id = ANY($1)",
+    )
+    .bind(ids)
+    .fetch_all(db)
+    .await
 }
 
 /// The database's clock.
@@ -53,8 +51,12 @@ pub async fn now(db: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
 
 /// The account of that name with its password's hash.
 pub async fn find_by_name(db: &mut PgConnection, name: &str) -> sqlx::Result<Option<(Account, String)>> {
-    const SQL: &str = concat!("SELECT ", columns!(), ", password_hash FROM account WHERE name = $1");
-    let row = sqlx::query(SQL).bind(name).fetch_optional(db).await?;
+    let row = sqlx::query(
+        "SELECT id, name, email, roles, token_generation, disabled_at, created_at, password_hash FROM account WHERE name = $1",
+    )
+    .bind(name)
+    .fetch_optional(db)
+    .await?;
     row.map(|row| Ok((Account::from_row(&row)?, row.try_get("password_hash")?))).transpose()
 }
 
@@ -67,17 +69,14 @@ pub async fn create(
     roles: &[Role],
     by: Option<Uuid>,
 ) -> sqlx::Result<Account> {
-    const SQL: &str = concat!(
-        "WITH made AS (
-           INSERT INTO account (name, email, password_hash, roles) VALUES ($1, $2, $3, $4) RETURNING ",
-        columns!(),
-        "
-         ), told AS (
-           INSERT INTO job_event (code, account_id, subject_id) SELECT 'user_created', $5, id::text FROM made
-         )
-         SELECT * FROM made"
-    );
-    sqlx::query_as(SQL).bind(name).bind(email).bind(password_hash).bind(texts(roles)).bind(by).fetch_one(db).await
+    sqlx::query_as(include_str!("sql/accounts/create.sql"))
+        .bind(name)
+        .bind(email)
+        .bind(password_hash)
+        .bind(texts(roles))
+        .bind(by)
+        .fetch_one(db)
+        .await
 }
 
 /// What may change of an account; what is absent stays.
@@ -91,28 +90,7 @@ pub struct Change {
 
 /// Changes an account. A new password or disabling withdraws the tokens given out before.
 pub async fn update(db: &mut PgConnection, id: Uuid, change: &Change, by: Option<Uuid>) -> sqlx::Result<Account> {
-    const SQL: &str = concat!(
-        "WITH made AS (
-           UPDATE account SET
-             email = CASE WHEN $2 THEN $3 ELSE email END,
-             password_hash = coalesce($4, password_hash),
-             roles = coalesce($5, roles),
-             disabled_at = CASE WHEN $6::boolean IS NULL THEN disabled_at
-                                WHEN $6 THEN coalesce(disabled_at, clock_timestamp()) END,
-             token_generation = token_generation + CASE WHEN $4 IS NOT NULL OR coalesce($6, false) THEN 1 ELSE 0 END
-           WHERE id = $1 RETURNING ",
-        columns!(),
-        "
-         ), told AS (
-           INSERT INTO job_event (code, account_id, subject_id, reason)
-           SELECT 'user_changed', $7, id::text,
-                  concat_ws(',', CASE WHEN $2 THEN 'email' END, CASE WHEN $4 IS NOT NULL THEN 'password' END,
-                            CASE WHEN $5 IS NOT NULL THEN 'roles' END,
-                            CASE WHEN $6 THEN 'disabled' WHEN NOT $6 THEN 'enabled' END) FROM made
-         )
-         SELECT * FROM made"
-    );
-    sqlx::query_as(SQL)
+    sqlx::query_as(include_str!("sql/accounts/update.sql"))
         .bind(id)
         .bind(change.email.is_some())
         .bind(change.email.clone().flatten())
@@ -142,9 +120,14 @@ pub async fn has_admin(db: &mut PgConnection) -> sqlx::Result<bool> {
 
 /// Accounts by name, from after the cursor.
 pub async fn list(db: &mut PgConnection, after: Option<&str>, limit: i64) -> sqlx::Result<Vec<Account>> {
-    const SQL: &str =
-        concat!("SELECT ", columns!(), " FROM account WHERE $1::text IS NULL OR name > $1 ORDER BY name LIMIT $2");
-    sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(db).await
+    sqlx::query_as(
+        "SELECT id, name, email, roles, token_generation, disabled_at, created_at FROM account
+         WHERE $1::text IS NULL OR name > $1 ORDER BY name LIMIT $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(db)
+    .await
 }
 
 /// Counts one more attempt to log in under this name from this address, and answers how many there were in
@@ -174,10 +157,6 @@ pub async fn clear_logins(db: &mut PgConnection, name: &str, source: &str) -> sq
     Ok(())
 }
 
-fn texts(roles: &[Role]) -> Vec<&'static str> {
-    roles.iter().map(|role| role.as_str()).collect()
-}
-
 /// Forgets failed log-ins of yesterday, at most `limit`.
 pub async fn forget_logins(db: &mut PgConnection, limit: i64) -> sqlx::Result<()> {
     sqlx::query(
@@ -188,4 +167,8 @@ pub async fn forget_logins(db: &mut PgConnection, limit: i64) -> sqlx::Result<()
     .execute(db)
     .await?;
     Ok(())
+}
+
+fn texts(roles: &[Role]) -> Vec<&'static str> {
+    roles.iter().map(|role| role.as_str()).collect()
 }

@@ -138,12 +138,7 @@ async fn queues_of(db: &mut PgConnection, model: Option<&str>, owner: Option<Uui
     .await
 }
 
-async fn newest(
-    db: &mut PgConnection,
-    queues: Option<&[i32]>,
-    filter: &Filter,
-    limit: i64,
-) -> sqlx::Result<Vec<Uuid>> {
+async fn newest(db: &mut PgConnection, queues: Option<&[i32]>, filter: &Filter, limit: i64) -> sqlx::Result<Vec<Uuid>> {
     // Without any queue there is nothing to walk along for.
     if queues.is_some_and(<[i32]>::is_empty) {
         return Ok(Vec::new());

@@ -47,13 +47,6 @@ impl FromRow<'_, PgRow> for ApiKey {
     }
 }
 
-macro_rules! columns {
-    () => {
-        "k.id, k.secret_sha256, k.service, k.models, k.owner, a.name AS owner_name, k.trusted, k.detail, k.created_at, \
-         k.expires_at, k.disabled_at, k.last_used_at, a.disabled_at IS NOT NULL AS owner_disabled"
-    };
-}
-
 /// What a new key is made of.
 #[derive(Debug, Clone)]
 pub struct NewKey<'a> {
@@ -92,9 +85,15 @@ pub async fn create(db: &mut PgConnection, key: &NewKey<'_>, by: Option<Uuid>) -
 
 /// The key of that id.
 pub async fn find(db: &mut PgConnection, id: &str) -> sqlx::Result<Option<ApiKey>> {
-    const SQL: &str =
-        concat!("SELECT ", columns!(), " FROM api_key AS k LEFT JOIN account AS a ON a.id = k.owner WHERE k.id = $1");
-    sqlx::query_as(SQL).bind(id).fetch_optional(db).await
+    sqlx::query_as(
+        "SELECT k.id, k.secret_sha256, k.service, k.models, k.owner, a.name AS owner_name, k.trusted, k.detail, k.created_at,
+                k.expires_at, k.disabled_at, k.last_used_at, a.disabled_at IS NOT NULL AS owner_disabled
+         FROM api_key AS k LEFT JOIN account AS a ON a.id = k.owner
+         WHERE k.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(db)
+    .await
 }
 
 /// Keys newest first, from before the cursor; everybody's when no owner is given.
@@ -104,20 +103,19 @@ pub async fn list(
     before: Option<(DateTime<Utc>, &str)>,
     limit: i64,
 ) -> sqlx::Result<Vec<ApiKey>> {
-    const SQL: &str = concat!(
-        "SELECT ",
-        columns!(),
-        " FROM api_key AS k LEFT JOIN account AS a ON a.id = k.owner
+    sqlx::query_as(
+        "SELECT k.id, k.secret_sha256, k.service, k.models, k.owner, a.name AS owner_name, k.trusted, k.detail, k.created_at,
+                k.expires_at, k.disabled_at, k.last_used_at, a.disabled_at IS NOT NULL AS owner_disabled
+         FROM api_key AS k LEFT JOIN account AS a ON a.id = k.owner
          WHERE ($1::uuid IS NULL OR k.owner = $1) AND ($2::timestamptz IS NULL OR (k.created_at, k.id) < ($2, $3))
-         ORDER BY k.created_at DESC, k.id DESC LIMIT $4"
-    );
-    sqlx::query_as(SQL)
-        .bind(owner)
-        .bind(before.map(|b| b.0))
-        .bind(before.map_or("", |b| b.1))
-        .bind(limit)
-        .fetch_all(db)
-        .await
+         ORDER BY k.created_at DESC, k.id DESC LIMIT $4",
+    )
+    .bind(owner)
+    .bind(before.map(|b| b.0))
+    .bind(before.map_or("", |b| b.1))
+    .bind(limit)
+    .fetch_all(db)
+    .await
 }
 
 /// Disables a key of that owner, or of anybody; the row stays. Answers whether there is such a key.

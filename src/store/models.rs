@@ -4,8 +4,12 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
+
+use super::queues::DEPTH_COUNTED_MAX;
 
 /// A model with what is going on around it.
 #[derive(Debug, Clone, FromRow)]
@@ -40,9 +44,6 @@ pub struct Model {
     pub oldest_due_at: Option<DateTime<Utc>>,
 }
 
-/// Depths are counted no further than this: a count must not cost more the longer a queue is.
-pub const DEPTH_COUNTED_MAX: i64 = 10_000;
-
 /// Models by name, from after the cursor; retired ones too when asked.
 pub async fn list(db: &mut PgConnection, after: Option<&str>, retired: bool, limit: i64) -> sqlx::Result<Vec<Model>> {
     read(db, None, after.unwrap_or_default(), retired, limit).await
@@ -70,8 +71,9 @@ async fn read(
         .await
 }
 
-/// The ids of params, in the order asked; those that are new are kept. In a transaction or without.
-pub async fn params_ids(db: &mut PgConnection, params: &[(&[u8], &Value)]) -> sqlx::Result<Vec<i64>> {
+/// The ids of params, by the hash and the text of each, in the order asked; those that are new are kept. In a transaction or
+/// without.
+pub async fn params_ids(db: &mut PgConnection, params: &[(&[u8], &str)]) -> sqlx::Result<Vec<i64>> {
     let mut known = known_params(db, params.iter().map(|(hash, _)| *hash).collect()).await?;
     let mut missing: Vec<_> = params.iter().filter(|(hash, _)| !known.contains_key(*hash)).collect();
     if !missing.is_empty() {
@@ -83,7 +85,7 @@ pub async fn params_ids(db: &mut PgConnection, params: &[(&[u8], &Value)]) -> sq
              ON CONFLICT ON CONSTRAINT params_hash_key DO NOTHING",
         )
         .bind(missing.iter().map(|(hash, _)| *hash).collect::<Vec<_>>())
-        .bind(missing.iter().map(|(_, body)| body.to_string()).collect::<Vec<_>>())
+        .bind(missing.iter().map(|(_, body)| *body).collect::<Vec<_>>())
         .execute(&mut *db)
         .await?;
         // Read, not returned: another may have kept some of them meanwhile.
@@ -96,6 +98,13 @@ async fn known_params(db: &mut PgConnection, hashes: Vec<&[u8]>) -> sqlx::Result
     let rows: Vec<(Vec<u8>, i64)> =
         sqlx::query_as("SELECT hash, id FROM params WHERE hash = ANY($1)").bind(hashes).fetch_all(db).await?;
     Ok(rows.into_iter().collect())
+}
+
+/// The params of these ids.
+pub async fn params(db: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<(i64, Box<RawValue>)>> {
+    let rows: Vec<(i64, Json<Box<RawValue>>)> =
+        sqlx::query_as("SELECT id, body FROM params WHERE id = ANY($1)").bind(ids).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|(id, body)| (id, body.0)).collect())
 }
 
 /// What a registration says of its model.
@@ -176,42 +185,6 @@ pub async fn update(db: &mut PgConnection, id: i32, change: &Change, by: Uuid) -
         .execute(db)
         .await?;
     Ok(())
-}
-
-/// What decides whether a model's jobs can move, and what a retry is judged by.
-#[derive(Debug, Clone, FromRow)]
-pub struct GateRow {
-    pub id: i32,
-    pub name: String,
-    pub paused: bool,
-    pub max_running: Option<i32>,
-    pub max_attempts: i16,
-    pub backoff_base_s: f32,
-    pub backoff_cap_s: f32,
-    pub retry_budget_s: Option<f32>,
-    pub deadline_s: f32,
-    pub retired_at: Option<DateTime<Utc>>,
-    pub workers: i64,
-    /// Counted where there is a limit; else 0.
-    pub running: i64,
-}
-
-/// The gates of all models, retired ones included.
-pub async fn gates(db: &mut PgConnection) -> sqlx::Result<Vec<GateRow>> {
-    sqlx::query_as(include_str!("sql/models/gates.sql")).fetch_all(db).await
-}
-
-/// The due jobs in line for each of these models, counted up to [`DEPTH_COUNTED_MAX`].
-pub async fn depths(db: &mut PgConnection, queues: &[i32]) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar(
-        "SELECT (SELECT count(*) FROM (SELECT FROM job AS j WHERE j.queue_id = q.id AND j.due AND NOT j.suspect AND j.state = 'queued'
-                                       LIMIT $2) AS d)
-         FROM unnest($1::integer[]) WITH ORDINALITY AS q (id, place) ORDER BY place",
-    )
-    .bind(queues)
-    .bind(DEPTH_COUNTED_MAX)
-    .fetch_all(db)
-    .await
 }
 
 /// Retired models that still have queued jobs.

@@ -1,18 +1,20 @@
-//! Partitions of the archive and the events.
+//! The monthly partitions of the archive and the events.
 
-use super::retention::Days;
 use sqlx::PgConnection;
 
-/// How far ahead partitions are made, in days. Until then rows fall into a DEFAULT partition, so nothing fails
-/// for want of one.
-pub const DAYS_AHEAD: i32 = 14;
+use super::retention::Days;
 
-/// Makes the partitions of the next days, only what is missing; answers how many were made.
-pub async fn make_partitions(db: &mut PgConnection, days_ahead: i32) -> sqlx::Result<i32> {
-    sqlx::query_scalar("SELECT make_partitions($1)").bind(days_ahead).fetch_one(db).await
+/// How far ahead partitions are made, in months. Until then rows fall into a DEFAULT partition, so nothing fails
+/// for want of one.
+pub const MONTHS_AHEAD: i32 = 2;
+
+/// Makes the partitions of this month and the next, only what is missing; answers how many were made.
+pub async fn make_partitions(db: &mut PgConnection, months_ahead: i32) -> sqlx::Result<i32> {
+    sqlx::query_scalar("SELECT make_partitions($1)").bind(months_ahead).fetch_one(db).await
 }
 
-/// The partitions of ended jobs or of events that may go whole, oldest first.
+/// The partitions of events that may go whole, or of ended jobs that were made so long ago, oldest first; of the latter
+/// [`settle`](super::retention::settle) says whether they may go.
 pub async fn old_partitions(db: &mut PgConnection, parent: &str, keep: Days) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar("SELECT old_partitions($1, history_horizon($2))")
         .bind(parent)
@@ -23,6 +25,7 @@ pub async fn old_partitions(db: &mut PgConnection, parent: &str, keep: Days) -> 
 
 /// Drops one of them; refused with a lock time-out while anybody is busy with it.
 pub async fn drop_partition(db: &mut PgConnection, parent: &str, name: &str) -> sqlx::Result<()> {
-    sqlx::query("SELECT drop_partition($1, $2)").bind(parent).bind(name).execute(db).await?;
+    sqlx::query("SELECT drop_partition($1, $2)").bind(parent).bind(name).execute(&mut *db).await?;
+    sqlx::query("DELETE FROM setting WHERE name = 'settled ' || $1").bind(name).execute(db).await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What stands in line: for the index, the sweep, the waiting and the metrics.
+//! The queues of the models: what stands in them, how deep they are, and what bars them.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
@@ -92,4 +92,44 @@ pub struct Depth {
 /// The depth of every queue of a model that is not retired. Its cost grows with the live jobs: not for every request.
 pub async fn depths(db: &mut PgConnection) -> sqlx::Result<Vec<Depth>> {
     sqlx::query_as(include_str!("sql/queues/depths.sql")).fetch_all(db).await
+}
+
+/// What decides whether a model's jobs can move, and what a retry is judged by.
+#[derive(Debug, Clone, FromRow)]
+pub struct Gate {
+    /// Its queue.
+    pub id: i32,
+    pub name: String,
+    pub paused: bool,
+    pub max_running: Option<i32>,
+    pub max_attempts: i16,
+    pub backoff_base_s: f32,
+    pub backoff_cap_s: f32,
+    pub retry_budget_s: Option<f32>,
+    pub deadline_s: f32,
+    pub retired_at: Option<DateTime<Utc>>,
+    pub workers: i64,
+    /// Counted only under a limit.
+    pub running: i64,
+}
+
+/// The gates of all models, retired ones included; running jobs are counted only where a limit makes them matter.
+pub async fn gates(db: &mut PgConnection) -> sqlx::Result<Vec<Gate>> {
+    sqlx::query_as(include_str!("sql/queues/gates.sql")).fetch_all(db).await
+}
+
+/// Depths are counted no further than this: a count must not cost more the longer a queue is.
+pub const DEPTH_COUNTED_MAX: i64 = 10_000;
+
+/// The due jobs in line for each of these queues, counted up to [`DEPTH_COUNTED_MAX`].
+pub async fn due_depths(db: &mut PgConnection, queues: &[i32]) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar(
+        "SELECT (SELECT count(*) FROM (SELECT FROM job AS j WHERE j.queue_id = q.id AND j.due AND NOT j.suspect AND j.state = 'queued'
+                                       LIMIT $2) AS d)
+         FROM unnest($1::integer[]) WITH ORDINALITY AS q (id, place) ORDER BY place",
+    )
+    .bind(queues)
+    .bind(DEPTH_COUNTED_MAX)
+    .fetch_all(db)
+    .await
 }

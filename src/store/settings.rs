@@ -1,4 +1,4 @@
-//! Settings that all replicas share.
+//! Settings that replicas share.
 
 use sqlx::PgConnection;
 

@@ -116,12 +116,8 @@ async fn read_results(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> s
     let rows: Vec<Row> = sqlx::query_as(include_str!("sql/status/results.sql")).bind(ids).fetch_all(db).await?;
     for row in rows {
         if let Some((_, seen)) = by_id.get_mut(&row.image_id) {
-            let success = Success {
-                version: row.version,
-                job: row.job_id,
-                finished_at: row.finished_at,
-                document: row.document,
-            };
+            let success =
+                Success { version: row.version, job: row.job_id, finished_at: row.finished_at, document: row.document };
             seen.status.results.insert(row.model, ResultView::new(&success).map_err(unwritten)?);
         }
     }

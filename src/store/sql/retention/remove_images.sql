@@ -1,0 +1,13 @@
+-- Removes those of the locked images that may still go, and writes it down. What was asked of an image while its lock was waited for
+-- shows only to a statement after the one that locked.
+-- $1 how long images are kept; $2 images.
+WITH gone AS (
+  DELETE FROM image AS i
+  WHERE i.id = ANY($2)
+    AND NOT EXISTS (SELECT FROM upload AS u WHERE u.image_id = i.id AND u.at >= clock_timestamp() - $1::interval)
+    AND NOT EXISTS (SELECT FROM job AS j WHERE j.image_id = i.id)
+  RETURNING i.id, i.md5, i.sha256, i.blob
+), told AS (
+  INSERT INTO job_event (code, subject_id) SELECT 'image_removed', id::text FROM gone
+)
+SELECT md5, sha256, blob FROM gone
