@@ -15,6 +15,7 @@ use crate::domain::job::Overall;
     "id": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "status": "running", "done": false, "created_at": "2026-11-22T09:00:00Z",
     "images": [{"md5": "9e107d9d372bb6826bd81d3542a419d6", "name": "a.jpg", "status": "running"}],
     "models": {"face_detect": {"queued": 0, "running": 1, "succeeded": 0, "failed": 0, "cancelled": 0}},
+    "next_cursor": null,
     "counts": {"images": 1, "jobs": 1, "ended": 0, "queued": 0, "running": 1, "succeeded": 0, "failed": 0, "cancelled": 0}
 }))]
 pub struct SubmissionOut {
@@ -22,7 +23,10 @@ pub struct SubmissionOut {
     pub status: Overall,
     pub done: bool,
     pub created_at: DateTime<Utc>,
+    /// A page of its images; the counts are always whole.
     pub images: Vec<SubmissionImage>,
+    /// Where its next images begin: `GET /submissions/{id}?cursor=…`.
+    pub next_cursor: Option<String>,
     pub models: BTreeMap<String, StateCounts>,
     pub counts: Counts,
 }
@@ -62,6 +66,11 @@ pub struct Counts {
 pub struct WaitQuery {
     /// Wait up to this many seconds (at most 50) until it is done.
     pub wait_s: Option<f64>,
+    /// At most this many images, 1…1000 (1000).
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
 }
 
 /// What a cancel ended.

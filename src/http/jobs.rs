@@ -183,7 +183,7 @@ async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
         params: job.params,
         priority: job.priority,
         finish_by: job.finish_by,
-        lease_no: job.lease_no,
+        lease_no: job.lease_no.into(),
         deaths: job.deaths,
         worker: job.worker,
         version: job.version,

@@ -1,6 +1,6 @@
 //! Submissions: progress, waiting, cancelling.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -15,9 +15,13 @@ use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
 use crate::api::page::{Page, Paging};
 use crate::api::submissions::{Cancelled, Counts, StateCounts, SubmissionImage, SubmissionOut, WaitQuery};
+use crate::domain::fault::Fault;
 use crate::domain::job::{JobState, Overall};
-use crate::service::submissions;
-use crate::store::submissions::{RequestRow, Submission};
+use crate::service::submissions::{self, Shown};
+use crate::store::submissions::RequestRow;
+
+/// The most images on one page.
+const IMAGES_MAX: i64 = 1_000;
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
@@ -27,13 +31,13 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 }
 
 impl StateCounts {
-    fn add(&mut self, state: JobState) {
+    fn add(&mut self, state: JobState, jobs: usize) {
         match state {
-            JobState::Queued => self.queued += 1,
-            JobState::Running => self.running += 1,
-            JobState::Succeeded => self.succeeded += 1,
-            JobState::Failed => self.failed += 1,
-            JobState::Cancelled => self.cancelled += 1,
+            JobState::Queued => self.queued += jobs,
+            JobState::Running => self.running += jobs,
+            JobState::Succeeded => self.succeeded += jobs,
+            JobState::Failed => self.failed += jobs,
+            JobState::Cancelled => self.cancelled += jobs,
         }
     }
 }
@@ -50,7 +54,7 @@ async fn list_submissions(
 ) -> Answer<Json<Page<SubmissionOut>>> {
     let (limit, before) = extract::paging::<(DateTime<Utc>, Uuid)>(&paging)?;
     let found = submissions::list(&state.ctx, &user, before, limit).await?;
-    let items = found.iter().map(|(submission, rows)| out(submission, rows)).collect();
+    let items = found.iter().map(out).collect();
     Ok(Json(extract::page(items, limit, |s: &SubmissionOut| (s.created_at, s.id))))
 }
 
@@ -66,8 +70,14 @@ async fn get_submission(
     Query(query): Query<WaitQuery>,
 ) -> Answer<Json<SubmissionOut>> {
     let wait = extract::wait(query.wait_s, "query")?;
-    let (submission, rows) = submissions::wait_for(&state.ctx, &user, id, wait).await?;
-    Ok(Json(out(&submission, &rows)))
+    let limit = query.limit.unwrap_or(IMAGES_MAX);
+    if !(1..=IMAGES_MAX).contains(&limit) {
+        let detail = format!("limit is {limit}; it is from 1 to {IMAGES_MAX}.");
+        return Err(Fault::invalid("query", "/limit", detail).into());
+    }
+    let after = extract::read_cursor::<i64>(query.cursor.as_deref())?;
+    let shown = submissions::wait_for(&state.ctx, &user, id, wait, after, limit).await?;
+    Ok(Json(out(&shown)))
 }
 
 /// Cancels a submission
@@ -84,35 +94,34 @@ async fn cancel_submission(
     Ok(Json(Cancelled { id, cancelled }))
 }
 
-fn out(submission: &Submission, rows: &[RequestRow]) -> SubmissionOut {
-    let status = Overall::of(rows.iter().map(|r| r.state));
+fn out(shown: &Shown) -> SubmissionOut {
+    let Shown { submission, counts, images: in_all, rows, more } = shown;
+    let status = Overall::of(counts.iter().map(|count| count.state));
     let mut models: BTreeMap<String, StateCounts> = BTreeMap::new();
     let mut states = StateCounts::default();
-    let mut by_image: HashMap<i64, (usize, Vec<JobState>)> = HashMap::new();
-    let mut order = Vec::new();
-    for row in rows {
-        models.entry(row.model.clone()).or_default().add(row.state);
-        states.add(row.state);
-        let entry = by_image.entry(row.image_id).or_insert_with(|| {
-            order.push(row);
-            (order.len() - 1, Vec::new())
-        });
-        entry.1.push(row.state);
+    let (mut jobs, mut ended) = (0, 0);
+    for count in counts {
+        let n = usize::try_from(count.jobs).unwrap_or_default();
+        models.entry(count.model.clone()).or_default().add(count.state, n);
+        states.add(count.state, n);
+        jobs += n;
+        ended += if count.state.ended() { n } else { 0 };
     }
-    let image = |row: &&RequestRow| SubmissionImage {
-        md5: row.md5.to_string(),
-        name: row.name.clone(),
-        status: Overall::of(by_image.get(&row.image_id).into_iter().flat_map(|(_, states)| states.iter().copied())),
+    let image = |rows: &[RequestRow]| SubmissionImage {
+        md5: rows[0].md5.to_string(),
+        name: rows[0].name.clone(),
+        status: Overall::of(rows.iter().map(|row| row.state)),
     };
-    let images: Vec<SubmissionImage> = order.iter().map(image).collect();
-    let ended = rows.iter().filter(|r| r.state.ended()).count();
-    let counts = Counts { images: images.len(), jobs: rows.len(), ended, states };
+    let images: Vec<SubmissionImage> = rows.chunk_by(|a, b| a.image_id == b.image_id).map(image).collect();
+    let last = rows.last().filter(|_| *more).map(|row| row.image_id);
+    let counts = Counts { images: usize::try_from(*in_all).unwrap_or_default(), jobs, ended, states };
     SubmissionOut {
         id: submission.id,
         status,
         done: status.done(),
         created_at: submission.created_at,
         images,
+        next_cursor: last.map(|image| extract::write_cursor(&image)),
         models,
         counts,
     }

@@ -12,7 +12,7 @@ pub async fn make_partitions(ctx: &Ctx) -> Result<()> {
         .within(async {
             let mut tx = ctx.db.begin().await?;
             if ticks::try_tick(&mut tx, "partitions").await? {
-                partitions::make_partitions(&mut tx, partitions::DAYS_AHEAD).await?;
+                partitions::make_partitions(&mut tx, partitions::MONTHS_AHEAD).await?;
                 accounts::forget_logins(&mut tx, LOGINS_MAX).await?;
                 tx.commit().await?;
             }

@@ -121,7 +121,7 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
                 let bite = match kind {
                     Kind::Submissions => {
                         let locked = retention::lock_submissions(&mut tx, keep, ROWS_MAX).await?;
-                        retention::remove_submissions(&mut tx, &locked).await?
+                        retention::remove_submissions(&mut tx, &locked, ROWS_MAX).await?
                     }
                     kind => retention::remove(&mut tx, kind, keep, ROWS_MAX).await?,
                 };

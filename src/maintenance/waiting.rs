@@ -38,7 +38,7 @@ pub async fn probe(ctx: &Ctx) -> Result<()> {
     let gates = queues::gates(ctx).await?;
     let waited: HashMap<i32, (String, Waited)> = waited
         .into_iter()
-        .filter_map(|(model, waited)| Some((gates.get(&model)?.queue_id, (model, waited))))
+        .filter_map(|(model, waited)| Some((gates.get(&model)?.id, (model, waited))))
         .collect();
     let ids: Vec<i32> = waited.keys().copied().collect();
     let most = waited.values().map(|(_, waited)| waited.count).max().unwrap_or(0);

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::accounts::Tokens;
 use super::batch::{self, Batcher};
 use super::cache::Cache;
+use super::catalog::Catalog;
 use super::clock::DbClock;
 use super::limits::Limits;
 use super::status::{Load, Loaded};
@@ -42,6 +43,7 @@ pub struct Ctx {
     pub replica: Uuid,
     pub limits: Limits,
     pub tokens: Tokens,
+    pub catalog: Catalog,
     pub clock: DbClock,
     pub accounts: Cache<Uuid, Option<Account>>,
     pub keys: Cache<String, Option<ApiKey>>,
@@ -69,13 +71,13 @@ pub struct Batches {
 
 impl Default for Batches {
     /// A batch of 1,000 jobs takes PostgreSQL some tens of milliseconds, and a line of 20,000 is a second or two of work.
-    /// One batch of claims and one of completions at once: while one commits, PostgreSQL works on the other, and the larger
-    /// the batches, the less each job costs. Submissions are large by themselves.
+    /// A second batch of claims or completions begins only when a whole one waits: the larger the batches, the less each job
+    /// costs. Submissions are large by themselves.
     fn default() -> Self {
-        const LIMITS: batch::Limits = batch::Limits { waiting: 20_000, weight: 1_000, at_once: 1, repeatable: false };
+        const LIMITS: batch::Limits = batch::Limits { waiting: 20_000, weight: 1_000, at_once: 2, crowd: 1_000, repeatable: false };
         // The same lease ends once, and a sign of life may come twice.
         const REPEATABLE: batch::Limits = batch::Limits { repeatable: true, ..LIMITS };
-        const LARGE: batch::Limits = batch::Limits { at_once: 2, ..LIMITS };
+        const LARGE: batch::Limits = batch::Limits { crowd: 0, ..LIMITS };
         Self {
             touches: Batcher::new(REPEATABLE),
             claims: Batcher::new(LIMITS),
@@ -83,7 +85,7 @@ impl Default for Batches {
             beats: Batcher::new(REPEATABLE),
             reruns: Batcher::new(LARGE),
             uploads: Batcher::new(LARGE),
-            loads: Batcher::new(batch::Limits { at_once: 2, ..REPEATABLE }),
+            loads: Batcher::new(batch::Limits { crowd: 0, ..REPEATABLE }),
             accounts: Batcher::new(REPEATABLE),
         }
     }
@@ -109,6 +111,7 @@ impl Ctx {
             replica,
             limits,
             tokens,
+            catalog: Catalog::default(),
             clock: DbClock::default(),
             accounts: Cache::new(STANDING_FRESH, STANDING_STALE),
             keys: Cache::new(STANDING_FRESH, STANDING_STALE),

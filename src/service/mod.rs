@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod announce;
 pub mod batch;
 pub mod cache;
+pub mod catalog;
 pub mod clock;
 pub mod ctx;
 pub mod error;

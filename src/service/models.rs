@@ -23,7 +23,7 @@ pub async fn update(ctx: &Ctx, user: &User, model: &Model, change: &Change) -> R
     ctx.db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(models::update(&mut db, &model.name, change, user.account.id).await?)
+            Ok::<_, Error>(models::update(&mut db, model.id, change, user.account.id).await?)
         })
         .await?;
     queues::forget(ctx);

@@ -65,7 +65,9 @@ pub async fn depths(ctx: &Ctx, models: &[String]) -> Result<Vec<i64>> {
     }
     let counting = async {
         let mut db = ctx.db.pool().acquire().await?;
-        Ok::<_, Error>(queues::due_depths(&mut db, models).await?)
+        let gates = gates(ctx).await?;
+        let ids: Vec<i32> = models.iter().filter_map(|name| Some(gates.get(name)?.id)).collect();
+        Ok::<_, Error>(queues::due_depths(&mut db, &ids).await?)
     };
     ctx.db.within(counting).await
 }

@@ -7,17 +7,36 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::accounts::User;
+use super::work::transition;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::fault::Fault;
-use crate::domain::job::Overall;
-use crate::store::submissions::{self, RequestRow, Submission};
-use crate::store::work;
+use crate::store::submissions::{self, Count, Progress, RequestRow, Submission};
 
 /// How soon a waiting submission looks again after any job ended.
 const LOOK_AGAIN_SOON: Duration = Duration::from_millis(200);
 
 /// How often it looks again though no job ended here.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How many images a list shows in all, some of each submission: the rest is on the pages of each.
+const LISTED_IMAGES: i64 = 1_000;
+
+/// How many jobs are withdrawn in one transaction.
+const CANCEL_AT_ONCE: i64 = 1_000;
+
+/// A submission, how far it is, and a page of its images.
+#[derive(Debug)]
+pub struct Shown {
+    pub submission: Submission,
+    /// Its requests by model and state, all of them.
+    pub counts: Vec<Count>,
+    /// How many images it has.
+    pub images: i64,
+    /// The requests of the page, by image and model.
+    pub rows: Vec<RequestRow>,
+    /// Whether images follow.
+    pub more: bool,
+}
 
 /// A submission of the user's, or anybody's for an administrator.
 pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<Submission> {
@@ -32,72 +51,102 @@ pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<Submission> {
         .await
 }
 
-/// A submission and its requests, waiting until all are done or the time is up.
-pub async fn wait_for(ctx: &Ctx, user: &User, id: Uuid, wait: Duration) -> Result<(Submission, Vec<RequestRow>)> {
+/// A submission and its requests for the next `limit` images after one, waiting until all is done or the time is up.
+pub async fn wait_for(
+    ctx: &Ctx,
+    user: &User,
+    id: Uuid,
+    wait: Duration,
+    after_image: Option<i64>,
+    limit: i64,
+) -> Result<Shown> {
     let until = Instant::now() + wait;
     let mut ended = ctx.waiters.watch_ended();
     let mut stopping = ctx.stopping.clone();
     let submission = find(ctx, user, id).await?;
-    loop {
+    let mut progress = Progress::START;
+    while Instant::now() < until {
         ended.borrow_and_update();
-        let rows = ctx
+        let done = ctx
             .db
             .within(async {
                 let mut db = ctx.db.pool().acquire().await?;
-                Ok::<_, Error>(submissions::requests(&mut db, &[id]).await?)
+                Ok::<_, Error>(submissions::is_done(&mut db, id, &mut progress).await?)
             })
             .await?;
-        let now = Instant::now();
-        if Overall::of(rows.iter().map(|r| r.state)).done() || now >= until {
-            return Ok((submission, rows));
+        if done {
+            break;
         }
         tokio::select! {
             _ = ended.changed() => {}
-            () = tokio::time::sleep_until(until.min(now + LOOK_AGAIN)) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => return Ok((submission, rows)),
+            () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_AGAIN)) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => break,
         }
-        tokio::time::sleep_until(until.min(now + LOOK_AGAIN_SOON)).await;
+        tokio::time::sleep_until(until.min(Instant::now() + LOOK_AGAIN_SOON)).await;
     }
+    show(ctx, vec![submission], after_image, limit).await?.pop().ok_or_else(|| Fault::not_found("submission").into())
 }
 
-/// Submissions newest first with their requests; the user's, or everybody's for an administrator.
+/// Submissions newest first with their counts and some of their images; the user's, or everybody's for an administrator.
 pub async fn list(
     ctx: &Ctx,
     user: &User,
     before: Option<(DateTime<Utc>, Uuid)>,
     limit: i64,
-) -> Result<Vec<(Submission, Vec<RequestRow>)>> {
-    ctx.db
+) -> Result<Vec<Shown>> {
+    let list = ctx
+        .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            let list = submissions::list(&mut db, user.scope(), before, limit).await?;
-            let ids: Vec<Uuid> = list.iter().map(|s| s.id).collect();
-            let mut rows = submissions::requests(&mut db, &ids).await?;
-            Ok(list
-                .into_iter()
-                .map(|submission| {
-                    let own = rows.extract_if(.., |r| r.submission_id == submission.id).collect();
-                    (submission, own)
-                })
-                .collect())
+            Ok::<_, Error>(submissions::list(&mut db, user.scope(), before, limit).await?)
         })
-        .await
+        .await?;
+    let each = LISTED_IMAGES / i64::try_from(list.len()).unwrap_or(1).max(1);
+    show(ctx, list, None, each).await
+}
+
+async fn show(ctx: &Ctx, list: Vec<Submission>, after_image: Option<i64>, limit: i64) -> Result<Vec<Shown>> {
+    let ids: Vec<Uuid> = list.iter().map(|submission| submission.id).collect();
+    let (mut counts, images, mut rows) = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.pool().acquire().await?;
+            let counts = submissions::counts(&mut db, &ids).await?;
+            let images = submissions::count_images(&mut db, &ids).await?;
+            let rows = submissions::requests_page(&mut db, &ids, after_image, limit).await?;
+            Ok::<_, Error>((counts, images, rows))
+        })
+        .await?;
+    let shown = |submission: Submission| {
+        let counts = counts.extract_if(.., |count| count.submission_id == submission.id).collect();
+        let rows: Vec<RequestRow> = rows.extract_if(.., |row| row.submission_id == submission.id).collect();
+        let images = images.iter().find(|(id, _)| *id == submission.id).map_or(0, |(_, images)| *images);
+        let more = rows.chunk_by(|a, b| a.image_id == b.image_id).count() as i64 == limit && images > limit;
+        Shown { submission, counts, images, rows, more }
+    };
+    Ok(list.into_iter().map(shown).collect())
 }
 
 /// Withdraws a whole submission; answers how many of its jobs ended by it.
 pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<usize> {
     let submission = find(ctx, user, id).await?;
-    let moved = ctx
-        .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let live = submissions::lock_jobs(&mut tx, id).await?;
-            let unwanted = submissions::withdraw(&mut tx, &live, submission.account_id, Some(id)).await?;
-            let moved = work::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
-            tx.commit().await?;
-            Ok::<_, Error>(moved)
-        })
-        .await?;
-    announce::cancelled(ctx, &moved).await;
-    Ok(moved.len())
+    let mut ended = 0;
+    loop {
+        let (live, moved) = ctx
+            .db
+            .within(async {
+                let mut tx = ctx.db.begin().await?;
+                let live = submissions::lock_jobs(&mut tx, id, CANCEL_AT_ONCE).await?;
+                let unwanted = submissions::withdraw(&mut tx, &live, submission.account_id, Some(id)).await?;
+                let moved = transition::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
+                tx.commit().await?;
+                Ok::<_, Error>((live.len(), moved))
+            })
+            .await?;
+        announce::cancelled(ctx, &moved).await;
+        ended += moved.len();
+        if (live as i64) < CANCEL_AT_ONCE {
+            return Ok(ended);
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::domain::key::Service;
 use crate::domain::name::{Glob, Name};
 use crate::store::keys::ApiKey;
 use crate::store::models::{self, Described, Registered};
-use crate::store::work::Holder;
+use crate::store::work::{Holder, Lease};
 use crate::store::workers::{self, NewSession, Standing, Touch, Turn};
 
 /// What a microservice says of itself.
@@ -57,13 +57,8 @@ pub async fn register(ctx: &Ctx, key: &ApiKey, new: &Registration) -> Result<(Uu
                 labels: new.labels.as_deref(),
                 params_schema: new.params_schema.as_ref(),
             };
-            let Registered { owner, queue_id, version_id, retired } =
+            let Registered { owner, queue_id, version_id } =
                 models::register(&mut tx, &described, key.owner, &key.id).await?;
-            if retired {
-                let detail = format!("{name:?} is retired.");
-                let mend = "Its owner or an administrator restores it: PATCH /models/{name} {\"retired\": false}.";
-                return Err(Fault::new(Code::ModelRetired, detail).mend(mend).into());
-            }
             if !key.trusted && owner != key.owner {
                 return Err(Fault::new(Code::OutOfScope, format!("{name:?} belongs to another researcher.")).into());
             }
@@ -185,14 +180,15 @@ async fn beat_together(ctx: Arc<Ctx>, beats: Vec<workers::Beat>) -> Result<Answe
 
 /// Ends a session by its own wish: what it still holds goes back at no cost.
 pub async fn leave(ctx: &Ctx, key: &ApiKey, worker: Uuid) -> Result<()> {
+    let holder = Holder { session: worker, key: key.id.clone() };
     let moved = ctx
         .db
         .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            // Two commits: a job's end may take its session's row, so that one is not held while jobs are waited for.
-            // What is cut off in between is given back by the rescue.
-            let held = workers::leave(&mut db, worker, &key.id).await?.ok_or_else(unknown_worker)?;
-            let moved = work::release(&mut db, worker, &held).await?;
+            let mut tx = ctx.db.begin().await?;
+            let held = workers::leave(&mut tx, worker, &key.id).await?.ok_or_else(unknown_worker)?;
+            let lease = |(id, lease_no): &(Uuid, i32)| Lease { holder: &holder, id: *id, lease_no: *lease_no };
+            let moved = transition::release(&mut tx, &held.iter().map(lease).collect::<Vec<_>>()).await?;
+            tx.commit().await?;
             Ok::<_, Error>(moved)
         })
         .await?;

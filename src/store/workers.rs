@@ -70,6 +70,8 @@ pub struct Standing {
     pub draining: bool,
     /// Whether the named claim still holds jobs: the caller sent it again.
     pub replay: bool,
+    /// How many jobs it holds.
+    pub held: i64,
     #[sqlx(try_from = "String")]
     pub turn: Turn,
 }

@@ -50,7 +50,7 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
     }
     let depths = queues::depths(ctx, &ask.models).await?;
     let model = |(name, gate): &(String, Gate)| {
-        Ok(PlannedModel { name: name.clone(), queue_id: gate.queue_id, params: params_of(ask, name)? })
+        Ok(PlannedModel { name: name.clone(), queue_id: gate.id, params: params_of(ask, name)? })
     };
     let mut models = known.iter().map(model).collect::<Result<Vec<_>>>()?;
     models.sort_by(|a, b| a.name.cmp(&b.name));

@@ -45,6 +45,9 @@ impl Claim {
     }
 }
 
+/// The most jobs that one session holds: as many as its beat may list.
+const HELD_MAX: i64 = 1_000;
+
 /// The most jobs taken for one batch of claims.
 const TAKEN_AT_ONCE: usize = 1_000;
 
@@ -238,7 +241,8 @@ impl Round {
                 let barred = s.limited || s.draining || (first && (s.paused || s.replay));
                 !barred && (!first || s.turn == Turn::Open)
             };
-            let room = if standing.as_deref().is_some_and(open) { taking.max.min(left) } else { 0 };
+            let free = standing.as_deref().filter(|s| open(s)).map_or(0, |s| (HELD_MAX - s.held).max(0));
+            let room = taking.max.min(left).min(usize::try_from(free).unwrap_or_default());
             left -= room;
             Share { key: taking.key, standing, room, hints: taking.given.clone(), ranked: taking.ranked, looked: false }
         };

@@ -79,7 +79,7 @@ async fn end_all(
 }
 
 /// Gives held jobs back at no cost; what is not returned was not held.
-pub(super) async fn release(db: &mut PgConnection, leases: &[Lease<'_>]) -> Result<Vec<Moved>> {
+pub async fn release(db: &mut PgConnection, leases: &[Lease<'_>]) -> Result<Vec<Moved>> {
     let held = work::hold_leases(db, leases).await?;
     give_back(db, &held).await
 }

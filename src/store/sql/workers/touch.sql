@@ -20,6 +20,7 @@ SELECT a.place, s.queue_id, q.name AS model, s.batch_max, q.paused, q.max_runnin
        -- The caller sent this claim before, and holds jobs of it.
        a.claim_id IS NOT NULL AND EXISTS (
          SELECT FROM claim AS c WHERE c.session_id = s.id AND c.claim_id = a.claim_id AND c.open > 0) AS replay,
+       coalesce((SELECT sum(c.open) FROM claim AS c WHERE c.session_id = s.id), 0)::bigint AS held,
        CASE
          -- It runs a suspect, alone.
          WHEN s.solo_job IS NOT NULL AND EXISTS (
