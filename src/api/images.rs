@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -51,5 +52,5 @@ pub struct ImageResult {
     pub job: Uuid,
     pub finished_at: DateTime<Utc>,
     #[schema(value_type = Object)]
-    pub result: Value,
+    pub result: Box<RawValue>,
 }

@@ -73,7 +73,8 @@ pub struct Attempt {
 /// One line of a job's history.
 #[derive(Serialize, ToSchema)]
 pub struct Event {
-    pub id: i64,
+    /// Sorts by time, job and the job's version.
+    pub id: String,
     pub at: DateTime<Utc>,
     /// `created`, `attached`, `claimed`, `reclaimed`, `requeued`, `released`, `rescued`, `withdrawn`, `succeeded`, `failed` or `cancelled`.
     pub code: String,
@@ -86,7 +87,7 @@ pub struct Event {
 /// A job with its tries and its history.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "succeeded", "model": "face_detect", "attempts": [], "events": [
-    {"id": 17, "at": "2026-11-22T09:00:00Z", "code": "created", "lease_no": null, "attempt": null, "worker": null, "reason": null}]}))]
+    {"id": "20261122090000000000-019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f-0000000001", "at": "2026-11-22T09:00:00Z", "code": "created", "lease_no": null, "attempt": null, "worker": null, "reason": null}]}))]
 pub struct JobHistory {
     #[serde(flatten)]
     pub job: JobDetail,

@@ -1,7 +1,10 @@
 //! Claims, and what became of claimed jobs.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -56,9 +59,10 @@ pub struct ClaimedJob {
     pub lease_s: f64,
     /// Seconds left for this attempt.
     pub deadline_s: f64,
-    pub model: String,
+    #[schema(value_type = String)]
+    pub model: Arc<str>,
     #[schema(value_type = Object)]
-    pub params: Value,
+    pub params: Arc<RawValue>,
     pub traceparent: Option<String>,
     pub image: JobImage,
 }

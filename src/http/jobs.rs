@@ -195,7 +195,7 @@ async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
 impl From<AttemptRecord> for Attempt {
     fn from(a: AttemptRecord) -> Self {
         Self {
-            lease_no: a.lease_no,
+            lease_no: a.lease_no.into(),
             attempt: a.attempt,
             worker: a.worker,
             version: a.version,

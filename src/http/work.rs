@@ -18,9 +18,8 @@ use crate::api::work::{
 };
 use crate::domain::fault::Fault;
 use crate::service::Ctx;
-use crate::service::work::{self, Claim, Done, Item};
+use crate::service::work::{self, Given, Claim, Done, Item};
 use crate::store::keys::ApiKey;
-use crate::store::work::Claimed;
 
 /// The largest completion, in bytes: many results at once.
 const COMPLETE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -112,26 +111,26 @@ async fn release_jobs(
 }
 
 fn claim_out(claim_id: Uuid, answer: work::Answer, lease_s: f64) -> ClaimOut {
-    let job = |c: Claimed| ClaimedJob {
-        id: c.moved.status.id,
-        lease_no: c.moved.lease_no,
-        attempt: c.moved.status.attempt,
-        max_attempts: c.moved.status.max_attempts,
-        solo: c.solo,
+    let job = |Given { job, model, max_attempts, params, image }: Given| ClaimedJob {
+        id: job.id,
+        lease_no: job.lease_no.into(),
+        attempt: job.attempt,
+        max_attempts,
+        solo: job.suspect,
         lease_s,
-        deadline_s: c.deadline_s,
-        model: c.moved.model,
-        params: c.params,
+        deadline_s: job.deadline_s,
+        model,
+        params,
         traceparent: None,
         image: JobImage {
-            url: format!("/images/{}/content", c.image.md5),
-            md5: c.image.md5.to_string(),
-            sha256: hex::encode(c.image.sha256),
-            media_type: c.image.media_type,
-            bytes: c.image.bytes,
-            width: c.image.width,
-            height: c.image.height,
-            orientation: c.image.orientation,
+            url: format!("/images/{}/content", image.md5),
+            md5: image.md5.to_string(),
+            sha256: hex::encode(&image.sha256),
+            media_type: image.media_type.clone(),
+            bytes: image.bytes,
+            width: image.width,
+            height: image.height,
+            orientation: image.orientation,
         },
     };
     ClaimOut { claim_id, drain: answer.drain, jobs: answer.jobs.into_iter().map(job).collect() }
@@ -148,7 +147,7 @@ impl From<Done> for ItemOut {
     fn from(done: Done) -> Self {
         match done.outcome {
             Ok(accepted) => {
-                Self { id: done.id, status: 200, state: Some(accepted.state), repeat: accepted.repeat, problem: None }
+                Self { id: done.id, status: 200, state: Some(accepted.state.as_str().to_owned()), repeat: accepted.repeat, problem: None }
             }
             Err(fault) => Self {
                 id: done.id,
