@@ -186,8 +186,3 @@ pub async fn update(db: &mut PgConnection, id: i32, change: &Change, by: Uuid) -
         .await?;
     Ok(())
 }
-
-/// Retired models that still have queued jobs.
-pub async fn retired(db: &mut PgConnection) -> sqlx::Result<Vec<i32>> {
-    sqlx::query_scalar(include_str!("sql/models/retired.sql")).fetch_all(db).await
-}

@@ -121,11 +121,12 @@ pub async fn gates(db: &mut PgConnection) -> sqlx::Result<Vec<Gate>> {
 /// Depths are counted no further than this: a count must not cost more the longer a queue is.
 pub const DEPTH_COUNTED_MAX: i64 = 10_000;
 
-/// The due jobs in line for each of these queues, counted up to [`DEPTH_COUNTED_MAX`].
+/// The due jobs in line for each of these queues, counted up to [`DEPTH_COUNTED_MAX`]. In order, so that it walks
+/// along the index and not over the jobs of all queues.
 pub async fn due_depths(db: &mut PgConnection, queues: &[i32]) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM (SELECT FROM job AS j WHERE j.queue_id = q.id AND j.due AND NOT j.suspect AND j.state = 'queued'
-                                       LIMIT $2) AS d)
+                                       ORDER BY j.rank, j.id LIMIT $2) AS d)
          FROM unnest($1::integer[]) WITH ORDINALITY AS q (id, place) ORDER BY place",
     )
     .bind(queues)

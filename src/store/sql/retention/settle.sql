@@ -20,7 +20,7 @@ WITH place AS MATERIALIZED (
   DELETE FROM attempt AS t USING bite AS b WHERE t.job_id = b.id
 ), noted AS (
   INSERT INTO setting (name, value)
-  SELECT 'settled ' || $1, id::text FROM bite ORDER BY id DESC LIMIT 1
+  SELECT 'settled ' || $1, b.id::text FROM bite AS b ORDER BY b.id DESC LIMIT 1
   ON CONFLICT ON CONSTRAINT setting_pkey DO UPDATE SET value = excluded.value
 )
 SELECT (SELECT count(*) FROM bite) AS jobs,
