@@ -4,6 +4,8 @@ use crate::service::{Ctx, Error, Result};
 use crate::store::retention::{self, Days, Kind};
 use crate::store::{partitions, ticks};
 
+/// The table of ended jobs, by months.
+const ARCHIVE: &str = "job_archive";
 /// How many rows one transaction removes.
 const ROWS_MAX: i64 = 1_000;
 /// How many transactions one tick makes for each kind; the next goes on.
@@ -37,7 +39,7 @@ pub async fn remove_old(ctx: &Ctx) -> Result<Vec<Old>> {
         let count = match kind {
             Kind::Images => remove_images(ctx, keep).await?,
             Kind::Results => remove_results(ctx, keep).await?,
-            Kind::Jobs => drop_partitions(ctx, "job_archive", keep).await? + remove_rows(ctx, kind, keep).await?,
+            Kind::Jobs => drop_partitions(ctx, ARCHIVE, keep).await? + remove_rows(ctx, kind, keep).await?,
             Kind::Events => drop_partitions(ctx, "job_event", keep).await? + remove_rows(ctx, kind, keep).await?,
             Kind::Attempts | Kind::Submissions | Kind::Sessions => remove_rows(ctx, kind, keep).await?,
         };
@@ -137,7 +139,7 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
     Ok(removed)
 }
 
-/// Drops whole days; answers how many. One that is busy stays until the next tick.
+/// Drops whole months; answers how many. One that is busy stays until the next tick.
 async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
     let mut dropped = 0;
     let old = ctx
@@ -148,6 +150,9 @@ async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
         })
         .await?;
     for name in old {
+        if parent == ARCHIVE && !settle(ctx, &name, keep).await? {
+            continue;
+        }
         let gone = ctx
             .db
             .within(async {
@@ -170,4 +175,29 @@ async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
         }
     }
     Ok(dropped)
+}
+
+/// Readies the ended jobs of a month to go, bite by bite; answers whether all of them may.
+async fn settle(ctx: &Ctx, partition: &str, keep: Days) -> Result<bool> {
+    for _ in 0..BITES_MAX {
+        let settled = ctx
+            .db
+            .within(async {
+                let mut tx = ctx.db.begin().await?;
+                if !ticks::try_tick(&mut tx, "retention").await? {
+                    return Ok(None);
+                }
+                let settled = retention::settle(&mut tx, partition, keep, ROWS_MAX).await?;
+                tx.commit().await?;
+                Ok::<_, Error>(Some(settled))
+            })
+            .await?;
+        match settled {
+            Some(settled) if settled.whole => return Ok(true),
+            Some(settled) if settled.jobs > 0 => {}
+            // Some ended too lately, or another replica is at it.
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
 }

@@ -18,11 +18,11 @@ WITH wanted AS (
   JOIN job AS j ON j.image_id = w.image_id AND j.queue_id = w.queue_id AND j.params_id = w.params_id
   ORDER BY j.id FOR NO KEY UPDATE OF j
 ), changed AS (
-  -- What asks for nothing more writes nothing. A minute of life is not worth a row.
+  -- What asks for nothing more writes nothing; a hundredth of the life that is left is not worth a row.
   UPDATE job AS j SET priority = l.priority, run_at = l.run_at, finish_by = l.finish_by, due = l.due OR l.run_at <= l.at,
                       version = j.version + 1
   FROM live AS l
-  WHERE j.id = l.id AND (l.priority > l.old_priority OR l.run_at < l.old_run_at OR l.finish_by > l.old_finish_by + interval '1 minute')
+  WHERE j.id = l.id AND (l.priority > l.old_priority OR l.run_at < l.old_run_at OR l.finish_by > l.old_finish_by + (l.old_finish_by - l.at) * 0.01)
   RETURNING j.id, j.rank, j.due, j.version
 ), told AS (
   INSERT INTO job_event (at, code, job_id, version, queue_id, submission_id, account_id)
