@@ -33,4 +33,5 @@ mod races; // moments that must not come between
 mod storage; // the disk is full, read-only or slow; fsync before the answer
 mod storms; // everybody at once on the same few images
 mod submit; // photographs come in
+mod two_seconds; // a job that may be claimed is
 mod work; // microservices claim and complete

@@ -1,7 +1,7 @@
 //! Moments that must not come between: each is held still by a lock or a deferred trigger, never by a sleep.
 
 use darkroom::maintenance;
-use darkroom::store::work;
+use darkroom::service::work::transition;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -50,7 +50,7 @@ async fn rescue_asks_again_about_what_it_locked() {
     let id: Uuid = job["id"].as_str().expect("an id").parse().expect("a UUID");
     // As when the first statement joined the job's new row with its old session.
     let mut tx = app.ctx.db.begin().await.expect("a transaction");
-    let moved = work::rescue(&mut tx, 0.5, &[id]).await.expect("a statement");
+    let moved = transition::rescue(&mut tx, &[id], 0.5).await.expect("a statement");
     assert!(moved.is_empty(), "its session lives");
     tx.commit().await.expect("a commit");
     assert_eq!(worker.succeed(&job).await["status"], 200);
@@ -83,16 +83,21 @@ async fn a_limit_counts_what_its_lock_waited_for() {
     submit(&app, 2).await;
     let mut rival = beside(&app).await;
     let mut tx = rival.begin().await.expect("a transaction");
-    sqlx::query("SELECT FROM model WHERE name = 'ocr' FOR UPDATE").execute(&mut *tx).await.expect("the model's row");
+    sqlx::query("SELECT FROM queue WHERE name = 'ocr' FOR UPDATE").execute(&mut *tx).await.expect("the queue's row");
     let claiming = tokio::spawn({
         let worker = worker.clone();
         async move { worker.claim(1).await }
     });
     until_blocked(&app).await;
     sqlx::query(
-        "UPDATE job SET state = 'running', lease_no = 1, session_id = (SELECT id FROM worker_session LIMIT 1),
-                started_at = clock_timestamp(), deadline_at = clock_timestamp() + interval '1 h'
-         WHERE id = (SELECT id FROM job ORDER BY id LIMIT 1)",
+        "WITH taken AS (
+           UPDATE job SET state = 'running', lease_no = 1, session_id = (SELECT id FROM worker_session LIMIT 1),
+                  claim_id = uuid_v7(), started_at = clock_timestamp()
+           WHERE id = (SELECT id FROM job ORDER BY id LIMIT 1)
+           RETURNING id, queue_id, session_id, claim_id, started_at
+         )
+         INSERT INTO claim (session_id, claim_id, queue_id, at, deadline_at, open, jobs)
+         SELECT session_id, claim_id, queue_id, started_at, started_at + interval '1 h', 1, ARRAY[id] FROM taken",
     )
     .execute(&mut *tx)
     .await
@@ -167,7 +172,7 @@ async fn a_replay_that_races_a_release_leaves_one_holder() {
             break;
         }
     }
-    let ended = "SELECT count(*) FROM job_event WHERE code = 'succeeded'";
+    let ended = "SELECT count(*) FROM audit_events WHERE code = 'succeeded'";
     assert_eq!(app.count(ended).await, 8 - app.count("SELECT count(*) FROM job").await, "each ended once");
 }
 
