@@ -115,7 +115,7 @@ async fn events_hold_ids_codes_and_numbers_only() {
         );
     }
     let unordered =
-        "SELECT count(*) FROM job_event a JOIN job_event b ON a.job_id = b.job_id AND a.id < b.id AND a.at > b.at";
+        "SELECT count(*) FROM audit_events a JOIN audit_events b ON a.job_id = b.job_id AND a.id < b.id AND a.at > b.at";
     assert_eq!(app.count(unordered).await, 0, "a job's events are in the order of their ids");
     assert_eq!(app.count("SELECT count(*) FROM job_event WHERE code = 'worker_registered'").await, 1);
 }
@@ -126,17 +126,17 @@ async fn partitions_are_made_once_and_take_what_is_new() {
     darkroom::maintenance::make_partitions(&app.ctx).await.expect("a tick");
     assert_eq!(app.count("SELECT count(*) FROM job_event_default").await, 0);
     assert_eq!(app.count("SELECT count(*) FROM job_archive_default").await, 0);
-    // A day without a partition: rows fall into DEFAULT, and are moved out when it is made.
+    // A month without a partition: rows fall into DEFAULT, and are moved out when it is made.
     let mut db = PgConnection::connect(&app.settings.database.database_url.0).await.expect("a connection");
-    let today: String = sqlx::query_scalar("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD')")
+    let month: String = sqlx::query_scalar("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMM')")
         .fetch_one(&mut db)
         .await
-        .expect("a day");
+        .expect("a month");
     for table in ["job_event", "job_archive"] {
         let sql = format!(
-            "ALTER TABLE {table} DETACH PARTITION {table}_{today}; INSERT INTO {table} SELECT * FROM {table}_{today}; DROP TABLE {table}_{today}"
+            "ALTER TABLE {table} DETACH PARTITION {table}_{month}; INSERT INTO {table} SELECT * FROM {table}_{month}; DROP TABLE {table}_{month}"
         );
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await.expect("a day lost");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await.expect("a month lost");
     }
     assert!(app.count("SELECT count(*) FROM job_event_default").await > 0);
     darkroom::maintenance::make_partitions(&app.ctx).await.expect("a tick");

@@ -75,8 +75,7 @@ async fn an_old_image_goes_whole_unless_a_job_needs_it() {
     let bytes = |salt: u64| format!("/images/{}/content", md5_of(&photo(salt)));
     ines.get(&bytes(2)).await.ok(200);
     ines.get(&bytes(3)).await.ok(200);
-    assert_eq!(app.count("SELECT count(*) FROM result").await, 1);
-    assert_eq!(app.count("SELECT count(*) FROM image_model").await, 1);
+    assert_eq!(app.count("SELECT count(*) FROM outcome").await, 1);
     assert_eq!(app.count("SELECT count(*) FROM request WHERE image_id NOT IN (SELECT id FROM image)").await, 0);
     let kept = std::fs::read_dir(app.ctx.blobs.root()).expect("a folder").flatten();
     let blobs = kept.filter(|f| std::fs::read_dir(f.path()).is_ok_and(|mut files| files.next().is_some())).count();
@@ -99,7 +98,7 @@ async fn old_results_attempts_submissions_and_sessions_go() {
     assert_eq!(status_of(&ines, 1).await, 200);
     worker.key.delete(&format!("/workers/{}", worker.id)).await.ok(204);
     app.alter(
-        "UPDATE result SET finished_at = finished_at - interval '31 days';
+        "UPDATE outcome SET finished_at = finished_at - interval '31 days';
          UPDATE attempt SET job_id = uuid_v7_floor(clock_timestamp() - interval '31 days');
          UPDATE submission SET created_at = created_at - interval '31 days';
          UPDATE worker_session SET ended_at = ended_at - interval '31 days'",
@@ -112,29 +111,29 @@ async fn old_results_attempts_submissions_and_sessions_go() {
     assert_eq!(counts(&app).await, (vec![], vec![]));
 }
 
-/// Makes the daily partitions of a day long past, as if the server had run then.
+/// Makes the partitions of a month long past, as if the server had run then.
 const LONG_AGO: &str = "
-  DO $$ BEGIN
-    EXECUTE format('CREATE TABLE job_archive_20200101 PARTITION OF job_archive FOR VALUES FROM (%L) TO (%L)',
-                   uuid_v7_floor('2020-01-01 00:00+00'), uuid_v7_floor('2020-01-02 00:00+00'));
-    EXECUTE 'CREATE TABLE job_event_20200101 PARTITION OF job_event FOR VALUES FROM (''2020-01-01 00:00+00'') TO (''2020-01-02 00:00+00'')';
-  END $$;
+  SELECT make_partition('job_archive', '2020-01-01', 'id', uuid_v7_floor('2020-01-01 00:00+00')::text, uuid_v7_floor('2020-02-01 00:00+00')::text),
+         make_partition('job_event', '2020-01-01', 'at', '2020-01-01 00:00+00', '2020-02-01 00:00+00');
   INSERT INTO job_event (at, code) VALUES ('2020-01-01 12:00+00', 'worker_left');";
 
 #[tokio::test]
-async fn partitions_go_by_whole_days_but_not_before_the_oldest_job() {
+async fn partitions_go_by_whole_months_but_not_before_the_oldest_job() {
     let app = thirty_days().await;
     let worker = app.worker("ocr").await;
     app.investigator("ines").await.submit(&[("a.png", photo(1))], &["ocr"]).await;
     app.alter(LONG_AGO).await;
-    app.alter("UPDATE job SET id = uuid_v7_floor('2020-01-01 06:00+00'), created_at = '2020-01-01 06:00+00'").await;
+    app.alter("UPDATE job SET id = uuid_v7_floor('2020-01-01 06:00+00')").await;
     app.sweep().await;
-    assert_eq!(counts(&app).await, (vec![], vec![]), "a job of that day still lives");
+    assert_eq!(counts(&app).await, (vec![], vec![]), "a job of that month still lives");
     worker.succeed(&worker.claim(1).await[0]).await;
-    assert_eq!(app.count("SELECT count(*) FROM job_archive_20200101 WHERE state = 'succeeded'").await, 1);
-    let both = [(Kind::Jobs, 1), (Kind::Events, 1)];
-    assert_eq!(counts(&app).await, (both.to_vec(), both.to_vec()));
-    assert_eq!(app.count("SELECT count(*) FROM pg_class WHERE relname LIKE '%_20200101'").await, 0);
+    assert_eq!(app.count("SELECT count(*) FROM job_archive_202001 WHERE state = 'succeeded'").await, 1);
+    let events = [(Kind::Events, 1)];
+    assert_eq!(counts(&app).await, (events.to_vec(), events.to_vec()), "a job of that month ended only now");
+    app.alter("UPDATE job_archive SET finished_at = finished_at - interval '31 days'").await;
+    let jobs = [(Kind::Jobs, 1)];
+    assert_eq!(counts(&app).await, (jobs.to_vec(), jobs.to_vec()));
+    assert_eq!(app.count("SELECT count(*) FROM pg_class WHERE relname LIKE '%_202001'").await, 0);
 }
 
 #[tokio::test]
@@ -143,11 +142,13 @@ async fn a_job_that_outlives_every_partition_still_ends() {
     let worker = app.worker("ocr").await;
     let ines = app.investigator("ines").await;
     ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
-    app.alter("UPDATE job SET id = uuid_v7_floor('2020-01-01 06:00+00'), created_at = '2020-01-01 06:00+00'").await;
+    app.alter("UPDATE job SET id = uuid_v7_floor('2020-01-01 06:00+00')").await;
     app.sweep().await;
     assert_eq!(worker.succeed(&worker.claim(1).await[0]).await["state"], "succeeded");
     assert_eq!(app.count("SELECT count(*) FROM job_archive_default").await, 1);
     assert_eq!(status_of(&ines, 1).await, 200);
+    assert_eq!(counts(&app).await, (vec![], vec![]), "it ended only now");
+    app.alter("UPDATE job_archive SET finished_at = finished_at - interval '31 days'").await;
     assert_eq!(counts(&app).await, (vec![(Kind::Jobs, 1)], vec![(Kind::Jobs, 1)]));
 }
 

@@ -19,6 +19,7 @@ mod kit {
 mod access; // who may call what
 mod architecture; // which floor imports which
 mod audit; // what an auditor finds in SQL
+mod audit_views; // one history, as the views have always told it
 mod bad_input; // each fault gets its problem and leaves nothing behind
 mod clients; // too slow, or there when the service stops
 mod deaths; // workers die, and what they held lives on
@@ -30,6 +31,7 @@ mod outage; // PostgreSQL or Redis do not answer
 mod people; // accounts, keys, models, cancel, retry
 mod process; // the binary itself
 mod races; // moments that must not come between
+mod statements; // the SQL: understood, and by key where it counts
 mod storage; // the disk is full, read-only or slow; fsync before the answer
 mod storms; // everybody at once on the same few images
 mod submit; // photographs come in

@@ -12,6 +12,7 @@ use darkroom::maintenance;
 use darkroom::service::{Ctx, accounts};
 use darkroom::store;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -178,9 +179,40 @@ impl TestApp {
         sqlx::raw_sql(sql).execute(self.ctx.db.pool()).await.expect("a statement");
     }
 
+    /// The claims whose `open` is not the number of the jobs that run under them, or that do not list them; running jobs
+    /// without a claim too.
+    pub async fn miscounted_claims(&self) -> Vec<String> {
+        sqlx::query_scalar(MISCOUNTED).fetch_all(self.ctx.db.pool()).await.expect("the claims")
+    }
+
     /// Counts rows.
     pub async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(self.ctx.db.pool()).await.expect("a count")
+    }
+}
+
+const MISCOUNTED: &str = "
+  SELECT format('claim %s of session %s: open %s, lists %s; running %s', claim_id, session_id, c.open, c.jobs, j.ids)
+  FROM claim AS c
+  FULL JOIN (SELECT session_id, claim_id, array_agg(id) AS ids FROM job WHERE state = 'running' GROUP BY session_id, claim_id) AS j
+    USING (session_id, claim_id)
+  WHERE coalesce(c.open, -1) <> coalesce(cardinality(j.ids), 0) OR NOT coalesce(j.ids, '{}') <@ c.jobs";
+
+impl Drop for TestApp {
+    /// However a test went, its claims count right.
+    fn drop(&mut self) {
+        let url = self.settings.database.database_url.0.clone();
+        let asked = std::thread::spawn(move || -> Vec<String> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                // Some tests leave PostgreSQL stopped behind them.
+                let connecting = tokio::time::timeout(Duration::from_secs(5), PgConnection::connect(&url));
+                let Ok(Ok(mut db)) = connecting.await else { return Vec::new() };
+                sqlx::query_scalar(MISCOUNTED).fetch_all(&mut db).await.expect("the claims")
+            })
+        });
+        let miscounted = asked.join().expect("the claims to be read");
+        assert!(miscounted.is_empty() || std::thread::panicking(), "{miscounted:#?}");
     }
 }
 

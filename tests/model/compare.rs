@@ -11,7 +11,7 @@ use super::world::{Check, World, same};
 use crate::kit::images::{md5_of, photo};
 
 impl World<'_> {
-    /// Compares every job and archived job with the model.
+    /// Compares every job and archived job with the model, and every claim with its jobs.
     pub async fn compare(&mut self) -> Check {
         if std::mem::take(&mut self.m.jittered) {
             // However short a random back-off is, it does not pass within this case.
@@ -28,15 +28,16 @@ impl World<'_> {
                 return Err(format!("job {id}:\n  got            {got:?}\n  the model says {expected:?}"));
             }
         }
-        same("jobs", real.len(), model.len())
+        same("jobs", real.len(), model.len())?;
+        same("claims that count wrongly", self.app.miscounted_claims().await, Vec::new())
     }
 
     /// Every job as it is stored, live or ended.
     async fn read(&self) -> Check<BTreeMap<Uuid, Row>> {
         let rows = sqlx::query(
-            "SELECT id, state::text, NULL AS reason, attempt, deaths, lease_no, session_id, claim_id, due, suspect, retry_of FROM job
+            "SELECT id, state::text, NULL AS reason, attempt, deaths, lease_no::bigint, session_id, claim_id, due, suspect, retry_of FROM job
              UNION ALL
-             SELECT id, state::text, reason::text, attempt, deaths, lease_no, session_id, NULL, false, false, retry_of FROM job_archive",
+             SELECT id, state::text, reason::text, attempt, deaths, lease_no::bigint, session_id, NULL, false, false, retry_of FROM job_archive",
         );
         let rows = rows.fetch_all(self.app.ctx.db.pool()).await.map_err(|e| e.to_string())?;
         let mut read = BTreeMap::new();
@@ -97,7 +98,7 @@ impl World<'_> {
         expected.sort();
         same("sessions", sessions, expected)?;
         let ended =
-            self.app.count("SELECT count(*) FROM job_event WHERE code IN ('succeeded', 'failed', 'cancelled')").await;
+            self.app.count("SELECT count(*) FROM audit_events WHERE code IN ('succeeded', 'failed', 'cancelled')").await;
         same("events of an end", ended, self.m.jobs.iter().filter(|j| j.state.ended()).count() as i64)
     }
 }

@@ -165,6 +165,14 @@ impl Model {
         }
     }
 
+    /// The deadline of a running job's claim passes, and so that of every job that it holds.
+    pub fn pass_deadline(&mut self, at: usize) {
+        let claim = (self.jobs[at].session, self.jobs[at].claim);
+        for job in self.jobs.iter_mut().filter(|job| job.state.running() && (job.session, job.claim) == claim) {
+            job.late = true;
+        }
+    }
+
     /// A session ends by its own wish, and gives back.
     pub fn leave(&mut self, session: usize) {
         self.sessions[session].end = Some(End::Left);

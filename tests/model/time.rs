@@ -8,8 +8,9 @@ use super::world::{Check, World, same};
 
 const SILENT: &str = "UPDATE worker_session SET alive_until = clock_timestamp() - interval '1 s' WHERE id = $1";
 const PAST_FINISH: &str = "UPDATE job SET finish_by = clock_timestamp() - interval '1 s' WHERE id = $1";
-const PAST_DEADLINE: &str =
-    "UPDATE job SET deadline_at = clock_timestamp() - interval '1 s' WHERE id = $1 AND state = 'running'";
+/// The deadline is the claim's: it passes for all that runs under it.
+const PAST_DEADLINE: &str = "UPDATE claim AS c SET deadline_at = clock_timestamp() - interval '1 s' FROM job AS j
+     WHERE j.id = $1 AND c.session_id = j.session_id AND c.claim_id = j.claim_id";
 const TIME_LEFT: &str = "UPDATE job SET finish_by = clock_timestamp() + interval '1 day' WHERE id = $1";
 const TIME_COME: &str = "UPDATE job SET run_at = clock_timestamp() WHERE id = $1 AND NOT due";
 const LONG_AWAY: &str = "UPDATE tick SET last_at = clock_timestamp() - interval '10 min' WHERE name = 'rescue'";
@@ -46,7 +47,7 @@ impl World<'_> {
             }
             Op::Deadline => {
                 self.sql(PAST_DEADLINE, Some(id)).await?;
-                aim.job.into_iter().for_each(|job| self.m.jobs[job].late = true);
+                aim.job.into_iter().for_each(|job| self.m.pass_deadline(job));
             }
             Op::Outage => {
                 if let Some(session) =

@@ -53,10 +53,14 @@ pub async fn kill_before_mirror(site: &Site, dice: &mut StdRng) -> anyhow::Resul
         tokio::time::sleep(Duration::from_millis(dice.random_range(80..250))).await;
         site.replicas[PROXIED].part.kill().await;
         let unsaid = site.doors.redis.release();
+        let (jobs, versions) = transitions_in(&unsaid);
         let committed: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM job_event WHERE id = ANY($1) AND at > to_timestamp($2) AND session_id IS NOT NULL",
+            "SELECT count(*) FROM unnest($1::uuid[], $2::integer[]) AS said (job, version)
+             JOIN audit_events AS e ON e.job_id = said.job AND right(e.id, 10)::bigint = said.version
+             WHERE e.at > to_timestamp($3) AND e.worker IS NOT NULL",
         )
-        .bind(events_in(&unsaid))
+        .bind(&jobs)
+        .bind(&versions)
         .bind(since)
         .fetch_one(&mut site.sql().await?)
         .await?;
@@ -68,10 +72,10 @@ pub async fn kill_before_mirror(site: &Site, dice: &mut StdRng) -> anyhow::Resul
     Ok(false)
 }
 
-/// The events in changes to the mirror, which begin with the job's id and the event's.
-fn events_in(bytes: &[u8]) -> Vec<i64> {
+/// The transitions in changes to the mirror, which begin with the job's id and its version.
+fn transitions_in(bytes: &[u8]) -> (Vec<Uuid>, Vec<i32>) {
     let text = String::from_utf8_lossy(bytes);
     let words: Vec<&str> = text.split([' ', '\r', '\n']).collect();
-    let is_event = |pair: &[&str]| Uuid::parse_str(pair[0]).ok().and(pair[1].parse().ok());
-    words.windows(2).filter_map(is_event).collect()
+    let said = |pair: &[&str]| Some((Uuid::parse_str(pair[0]).ok()?, pair[1].parse::<i32>().ok()?));
+    words.windows(2).filter_map(said).unzip()
 }

@@ -35,6 +35,7 @@ pub fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration)
     println!("requests sent again: {}; re-deliveries: {}; items refused as stale: {}", n(3), n(2), n(4));
     println!("completions refused though they won: {}", verdict.count("refused"));
     println!("submissions answered otherwise when repeated: {}", verdict.count("changed"));
+    println!("claims that count wrongly: {}", verdict.count("miscounted"));
     println!("live workers called lost: {}", verdict.count("mistaken"));
     println!("images unreadable: {}", verdict.count("unreadable"));
     let (watched, lagged) = (site.watched.load(Ordering::Relaxed), site.lagged.load(Ordering::Relaxed));

@@ -43,7 +43,7 @@ pub async fn judge(site: &Site) -> anyhow::Result<Verdict> {
     let mut db = PgConnection::connect(&site.url).await?;
     load(&mut db, site).await?;
     let mut verdict = Verdict::default();
-    for name in ["lost", "doubled", "stale", "refused", "changed", "mistaken"] {
+    for name in ["lost", "doubled", "stale", "refused", "changed", "miscounted", "mistaken"] {
         let found = ask(&mut db, name).await?;
         tell(&mut verdict, name, &found);
     }

@@ -8,15 +8,15 @@ WHERE l.what = 'accepted' AND NOT EXISTS (SELECT FROM job_archive AS a WHERE a.i
 
 -- name: doubled
 -- More than one end, an end and a life, a life after the end, or two completions that were both taken as the first.
-SELECT 'two terminal events: ' || job_id FROM job_event
+SELECT 'two terminal events: ' || job_id FROM audit_events
 WHERE job_id IS NOT NULL AND code IN ('succeeded', 'failed', 'cancelled') GROUP BY job_id HAVING count(*) > 1
 UNION ALL
 SELECT 'two archive rows: ' || id FROM job_archive GROUP BY id HAVING count(*) > 1
 UNION ALL
 SELECT 'live and ended: ' || j.id FROM job AS j JOIN job_archive AS a ON a.id = j.id
 UNION ALL
-SELECT 'an event after the end: ' || e.job_id || ' ' || e.code FROM job_event AS e
-JOIN (SELECT job_id, min(id) AS id FROM job_event WHERE code IN ('succeeded', 'failed', 'cancelled') GROUP BY job_id) AS t
+SELECT 'an event after the end: ' || e.job_id || ' ' || e.code FROM audit_events AS e
+JOIN (SELECT job_id, min(id) AS id FROM audit_events WHERE code IN ('succeeded', 'failed', 'cancelled') GROUP BY job_id) AS t
   ON t.job_id = e.job_id AND e.id > t.id
 UNION ALL
 SELECT 'two accepted completions: ' || job FROM ledger
@@ -29,7 +29,7 @@ LEFT JOIN job_archive AS a ON a.id = l.job
 WHERE l.what = 'item' AND l.status = 200 AND l.outcome = 'succeeded'
   AND (a.state = 'succeeded' AND a.lease_no = l.lease_no AND a.session_id = l.session) IS NOT TRUE
 UNION ALL
-SELECT 'another result: ' || l.job FROM ledger AS l JOIN result AS r ON r.job_id = l.job
+SELECT 'another result: ' || l.job FROM ledger AS l JOIN outcome AS r ON r.job_id = l.job
 WHERE l.what = 'item' AND l.status = 200 AND l.outcome = 'succeeded' AND l.nonce <> (r.document -> 'fields' ->> 'nonce')::uuid
 
 -- name: refused
@@ -41,6 +41,14 @@ WHERE l.what = 'item' AND l.status <> 200 AND l.outcome IN ('succeeded', 'reject
 -- name: changed
 -- A submission that was answered with other jobs when it was sent again.
 SELECT job::text FROM ledger WHERE what = 'changed'
+
+-- name: miscounted
+-- A claim whose `open` is not the number of jobs that run under it, and a running job without its claim.
+SELECT concat_ws(' ', 'session', session_id, 'claim', claim_id, 'open', c.open, 'running', j.jobs)
+FROM claim AS c
+FULL JOIN (SELECT session_id, claim_id, count(*) AS jobs FROM job WHERE state = 'running' GROUP BY session_id, claim_id) AS j
+  USING (session_id, claim_id)
+WHERE coalesce(c.open, -1) <> coalesce(j.jobs, 0)
 
 -- name: mistaken
 -- A session that was given up although nothing was done to its worker.
@@ -55,7 +63,7 @@ WHERE s.end_reason = 'lost' AND NOT EXISTS (
 SELECT concat_ws(' ',
   (SELECT count(DISTINCT job) FROM ledger WHERE what = 'accepted'),
   (SELECT count(DISTINCT l.job) FROM ledger AS l JOIN job_archive AS a ON a.id = l.job WHERE l.what = 'accepted'),
-  (SELECT count(*) - count(DISTINCT job_id) FROM job_event WHERE code IN ('claimed', 'reclaimed')),
+  (SELECT count(*) - count(DISTINCT job_id) FROM audit_events WHERE code IN ('claimed', 'reclaimed')),
   (SELECT coalesce(sum(number), 0) FROM ledger WHERE what = 'retried'),
   (SELECT count(*) FROM ledger WHERE what = 'item' AND status = 409),
   (SELECT concat_ws(' ', round(percentile_cont(0.5) WITHIN GROUP (ORDER BY number)::numeric, 1),
@@ -71,10 +79,11 @@ SELECT encode(md5, 'hex') || ' ' || encode(sha256, 'hex') || '/' || blob FROM im
 
 -- name: truth
 -- The newest ended job of every image and model, and the newest success with its nonce.
-SELECT concat_ws(' ', encode(i.md5, 'hex'), n.model, n.id, n.state, coalesce(s.id::text, '-'),
-                 coalesce((SELECT r.document -> 'fields' ->> 'nonce' FROM result AS r WHERE r.job_id = s.id), '-'))
-FROM (SELECT DISTINCT ON (image_id, model) image_id, model, id, state FROM job_archive ORDER BY image_id, model, id DESC) AS n
+SELECT concat_ws(' ', encode(i.md5, 'hex'), q.name, n.id, n.state, coalesce(s.id::text, '-'),
+                 coalesce((SELECT o.document -> 'fields' ->> 'nonce' FROM outcome AS o WHERE o.job_id = s.id), '-'))
+FROM (SELECT DISTINCT ON (image_id, queue_id) image_id, queue_id, id, state FROM job_archive ORDER BY image_id, queue_id, id DESC) AS n
 JOIN image AS i ON i.id = n.image_id
-LEFT JOIN (SELECT DISTINCT ON (image_id, model) image_id, model, id FROM job_archive WHERE state = 'succeeded'
-           ORDER BY image_id, model, id DESC) AS s ON s.image_id = n.image_id AND s.model = n.model
-ORDER BY i.id, n.model
+JOIN queue AS q ON q.id = n.queue_id
+LEFT JOIN (SELECT DISTINCT ON (image_id, queue_id) image_id, queue_id, id FROM job_archive WHERE state = 'succeeded'
+           ORDER BY image_id, queue_id, id DESC) AS s ON s.image_id = n.image_id AND s.queue_id = n.queue_id
+ORDER BY i.id, q.name
