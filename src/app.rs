@@ -15,12 +15,12 @@ use crate::blob::Blobs;
 use crate::config::{Serve, read_secret};
 use crate::domain::key::{KeyText, Service};
 use crate::http::{self, AppState};
-use crate::index::wake::Waiters;
 use crate::service::Ctx;
-use crate::service::auth::Tokens;
+use crate::service::accounts::Tokens;
 use crate::service::keys::fresh_key;
+use crate::service::waiters::Waiters;
 use crate::store::keys::NewKey;
-use crate::store::{self, Db, migrate, upkeep};
+use crate::store::{self, Db, migrate, settings};
 use crate::{maintenance, telemetry};
 
 /// How long requests under way may go on after the signal to stop.
@@ -54,7 +54,7 @@ impl App {
             .with_context(|| format!("cannot use the folder {}", config.data.display()))?;
         let replica = Uuid::new_v4();
         let (stop, stopping) = watch::channel(false);
-        let ctx = Arc::new(Ctx::new(db, index, blobs, Waiters::new(replica), replica, limits, tokens, stopping));
+        let ctx = Arc::new(Ctx::new(db, index, blobs, Waiters::new(), replica, limits, tokens, stopping));
         let state = AppState { ctx: Arc::clone(&ctx), openapi: openapi_bytes()?, prometheus: telemetry::recorder()? };
         Ok(Self { ctx, router: http::router(Arc::new(state), &config.origins()?), stop })
     }
@@ -94,7 +94,7 @@ async fn token_key(config: &Serve, db: &mut sqlx::PgConnection) -> anyhow::Resul
         Some(file) => read_secret(file)?,
         None => {
             let fresh: [u8; 32] = rand::random();
-            upkeep::setting(db, "token_key", &hex::encode(fresh)).await?
+            settings::setting(db, "token_key", &hex::encode(fresh)).await?
         }
     };
     if text.len() < TOKEN_KEY_BYTES_MIN {

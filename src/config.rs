@@ -175,7 +175,7 @@ impl Serve {
             result_bytes_max: self.result_bytes_max,
             image_bytes_max: self.image_bytes_max,
             upload_bytes_max: self.upload_bytes_max,
-            bounds: crate::domain::inspect::Bounds { max_pixels: self.pixels_max, ..defaults.bounds },
+            bounds: crate::inspect::Bounds { max_pixels: self.pixels_max, ..defaults.bounds },
             token_s: self.token_s,
             ..defaults
         })

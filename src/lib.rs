@@ -36,6 +36,7 @@ pub mod dev;
 pub mod domain;
 pub mod http;
 pub mod index;
+pub mod inspect;
 pub mod maintenance;
 pub mod metrics;
 pub mod service;

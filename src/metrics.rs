@@ -3,8 +3,8 @@
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::domain::job::JobState;
-use crate::store::moves::Moved;
-use crate::store::upkeep::Depth;
+use crate::store::queues::Depth;
+use crate::store::work::Moved;
 
 /// Describes every metric to the recorder.
 pub fn describe() {

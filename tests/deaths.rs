@@ -1,7 +1,7 @@
 //! Workers die, and what they held lives on.
 
 use darkroom::maintenance;
-use darkroom::store::{upkeep, workers};
+use darkroom::store::{ticks, workers};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -176,7 +176,7 @@ async fn while_a_suspect_waits_one_session_is_kept_free_for_it() {
         let busy = busy.clone();
         async move { busy.claim_as(Uuid::new_v4(), 8, 40.0).await }
     });
-    until("a waiting claim", async || !app.ctx.waiting_sessions().is_empty()).await;
+    until("a waiting claim", async || !app.ctx.waiters.sessions().is_empty()).await;
     busy.succeed(&held).await;
     let solo = waiting.await.expect("a claim");
     assert_eq!((solo.len(), &solo[0]["solo"]), (1, &json!(true)));
@@ -223,7 +223,7 @@ async fn a_tick_that_stands_still_calls_nobody_dead() {
     let app = TestApp::new().await;
     let worker = app.worker("ocr").await;
     let mut still = app.ctx.db.begin().await.expect("a transaction");
-    let stamp = upkeep::stamp_tick(&mut still, "rescue").await.expect("a stamp");
+    let stamp = ticks::stamp_tick(&mut still, "rescue").await.expect("a stamp");
     // Beats stand still with it, and the lease passes meanwhile.
     let age = "UPDATE worker_session SET alive_until = $1 + interval '1 us'";
     sqlx::query(age).bind(stamp.at).execute(app.ctx.db.pool()).await.expect("an update");

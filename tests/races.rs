@@ -1,7 +1,7 @@
 //! Moments that must not come between: each is held still by a lock or a deferred trigger, never by a sleep.
 
 use darkroom::maintenance;
-use darkroom::store::moves;
+use darkroom::store::work;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -50,7 +50,7 @@ async fn rescue_asks_again_about_what_it_locked() {
     let id: Uuid = job["id"].as_str().expect("an id").parse().expect("a UUID");
     // As when the first statement joined the job's new row with its old session.
     let mut tx = app.ctx.db.begin().await.expect("a transaction");
-    let moved = moves::rescue(&mut tx, 0.5, &[id]).await.expect("a statement");
+    let moved = work::rescue(&mut tx, 0.5, &[id]).await.expect("a statement");
     assert!(moved.is_empty(), "its session lives");
     tx.commit().await.expect("a commit");
     assert_eq!(worker.succeed(&job).await["status"], 200);

@@ -131,7 +131,7 @@ async fn a_hang_up_while_waiting_leaves_no_trace() {
     until("a waiting claim", async || !app.ctx.waiters.waited_for().is_empty()).await;
     waiting.abort();
     let _ = waiting.await;
-    assert!(app.ctx.waiters.waited_for().is_empty() && app.ctx.waiting_sessions().is_empty());
+    assert!(app.ctx.waiters.waited_for().is_empty() && app.ctx.waiters.sessions().is_empty());
     submit(&app, 1).await;
     assert_eq!(worker.claim(1).await.len(), 1);
 }
@@ -422,7 +422,7 @@ async fn of_all_replicas_waiters_one_is_woken_per_job() {
     let mut tasks = Vec::new();
     for other in &others {
         let ctx = other.ctx.clone();
-        tasks.push(tokio::spawn(async move { ctx.index.listen(&ctx.waiters).await.expect("to listen") }));
+        tasks.push(tokio::spawn(async move { darkroom::service::announce::listen(&ctx).await.expect("to listen") }));
     }
     let mut claims = futures_util::stream::FuturesUnordered::new();
     for other in others.iter().cycle().take(6) {

@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use super::{Blobs, CHUNK_BYTES, Error};
 use crate::domain::image::ContentMd5;
-use crate::domain::inspect::{self, Bounds, Refusal, Structure};
+use crate::inspect::{self, Bounds, Refusal, Structure};
 
 /// A file that is being staged. Hashing and writing happen off the async threads, a chunk at a time.
 pub struct Staging {

@@ -8,7 +8,7 @@ use crate::blob::Blobs;
 use crate::client::Exit;
 use crate::config::Serve;
 use crate::index::keys;
-use crate::store::{accounts, migrate, upkeep};
+use crate::store::{accounts, migrate, queues};
 
 /// What was found, line by line.
 #[derive(Default)]
@@ -93,7 +93,7 @@ async fn redis(findings: &mut Findings, config: &Serve, db: &mut PgConnection) -
         Some("noeviction") | None => {}
         Some(policy) => findings.odd(&format!("Redis may evict keys ({policy})"), "set maxmemory-policy to noeviction"),
     }
-    for depth in upkeep::depths(db).await? {
+    for depth in queues::depths(db).await? {
         let shown = index.depth(&depth.model).await.unwrap_or(0);
         if shown.abs_diff(u64::try_from(depth.queued).unwrap_or(0)) > 100 {
             let what = format!(

@@ -10,8 +10,7 @@ use crate::client::Exit;
 use crate::config::{Database, read_secret};
 use crate::domain::account::Role;
 use crate::domain::name::Name;
-use crate::service::accounts::{check_password, made_up_password};
-use crate::service::auth::hash_password_now;
+use crate::service::accounts::{check_password, hash_password_now, made_up_password};
 use crate::store;
 use crate::store::accounts::Change;
 

@@ -25,8 +25,7 @@ use crate::config::{Secret, Serve};
 use crate::domain::account::Role;
 use crate::domain::key::Service;
 use crate::service::Ctx;
-use crate::service::accounts::made_up_password;
-use crate::service::auth::hash_password_now;
+use crate::service::accounts::{hash_password_now, made_up_password};
 use crate::service::keys::fresh_key;
 use crate::store::accounts::{self, Change};
 use crate::store::keys::{self, NewKey};
@@ -239,7 +238,7 @@ async fn check_faces(ctx: &Ctx, outcome: &Outcome) -> anyhow::Result<Vec<String>
             missed.push(format!("{file} was not submitted"));
             continue;
         };
-        let seen = crate::store::lookup::load(&mut db, &[md5], &[], true).await?;
+        let seen = crate::store::status::load(&mut db, &[md5], &[], true).await?;
         let result = seen.get(&md5).and_then(|s| s.status.results.get("face_detect"));
         let document: serde_json::Value =
             result.map_or(Ok(serde_json::Value::Null), |r| serde_json::from_str(r.json.get()))?;

@@ -94,9 +94,9 @@ pub struct Fault {
 /// Where in a request a fault lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldFault {
-    /// `body`, `form`, `query`, `path` or `file`.
-    pub place: &'static str,
-    /// A JSON pointer (RFC 6901) into that place.
+    /// The part of the request; nothing where only whoever read the request knows which.
+    pub part: Option<&'static str>,
+    /// A JSON pointer (RFC 6901) into that part.
     pub pointer: String,
     pub code: Code,
     pub detail: String,
@@ -115,11 +115,28 @@ impl Fault {
         self
     }
 
-    /// Says where in the request it lies.
+    /// Says in which part of the request it lies, and where there.
     #[must_use]
-    pub fn at(mut self, place: &'static str, pointer: impl Into<String>) -> Self {
+    pub fn at(self, part: &'static str, pointer: impl Into<String>) -> Self {
+        self.told(Some(part), pointer.into())
+    }
+
+    /// Says in which field of what was asked for it lies.
+    #[must_use]
+    pub fn on(self, pointer: impl Into<String>) -> Self {
+        self.told(None, pointer.into())
+    }
+
+    /// Says in which part of the request those fields lie of which that is not said yet.
+    #[must_use]
+    pub fn within(mut self, part: &'static str) -> Self {
+        self.errors.iter_mut().for_each(|field| field.part = field.part.or(Some(part)));
+        self
+    }
+
+    fn told(mut self, part: Option<&'static str>, pointer: String) -> Self {
         let (code, detail) = (self.code, self.detail.clone());
-        self.errors.push(FieldFault { place, pointer: pointer.into(), code, detail });
+        self.errors.push(FieldFault { part, pointer, code, detail });
         self
     }
 
@@ -136,8 +153,8 @@ impl Fault {
     }
 
     /// A value of a field that is out of range or of the wrong form.
-    pub fn invalid(place: &'static str, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(Code::InvalidField, detail).at(place, pointer)
+    pub fn invalid(part: &'static str, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(Code::InvalidField, detail).at(part, pointer)
     }
 }
 

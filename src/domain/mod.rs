@@ -4,7 +4,6 @@
 pub mod account;
 pub mod fault;
 pub mod image;
-pub mod inspect;
 pub mod job;
 pub mod json;
 pub mod key;

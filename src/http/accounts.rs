@@ -18,7 +18,7 @@ use crate::api::page::{Page, Paging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::json::check_text;
 use crate::domain::name::Name;
-use crate::service::{Error, accounts, auth};
+use crate::service::{Error, accounts};
 use crate::store;
 use crate::store::accounts::Account;
 
@@ -48,7 +48,7 @@ async fn log_in(State(state): State<Arc<AppState>>, request: Request) -> Answer<
         };
         Refusal::from(Fault::new(code, rejection.body_text()).mend("Send a form with `username` and `password`."))
     })?;
-    let token = auth::log_in(&state.ctx, &form.username, &form.password, &peer).await?;
+    let token = accounts::log_in(&state.ctx, &form.username, &form.password, &peer).await?;
     let out = TokenOut { access_token: token.text, token_type: "bearer".into(), expires_in: token.expires_in_s };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(out)))
 }

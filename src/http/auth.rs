@@ -10,7 +10,8 @@ use super::AppState;
 use super::problem::Refusal;
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
-use crate::service::auth::{self, User};
+use crate::service::accounts::{self, User};
+use crate::service::keys;
 use crate::store::keys::ApiKey;
 
 /// A credential that holds.
@@ -31,8 +32,8 @@ impl FromRequestParts<Arc<AppState>> for Caller {
         let key = header("x-api-key").or_else(|| header("api_key"));
         // A user's token comes first: Swagger UI sends both where both are allowed.
         match (bearer, key) {
-            (Some(token), _) if !token.starts_with("dr_") => Ok(Self::User(auth::user(&state.ctx, token).await?)),
-            (Some(key), _) | (None, Some(key)) => Ok(Self::Key(auth::api_key(&state.ctx, key).await?)),
+            (Some(token), _) if !token.starts_with("dr_") => Ok(Self::User(accounts::user(&state.ctx, token).await?)),
+            (Some(key), _) | (None, Some(key)) => Ok(Self::Key(keys::api_key(&state.ctx, key).await?)),
             (None, None) => Err(Fault::new(Code::MissingCredential, "The request names no caller.").into()),
         }
     }
@@ -108,7 +109,7 @@ impl FromRequestParts<Arc<AppState>> for PredictService {
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Refusal> {
         let Microservice(key) = Microservice::from_request_parts(parts, state).await?;
-        auth::need_service(&key, crate::domain::key::Service::Predict)?;
+        keys::need_service(&key, crate::domain::key::Service::Predict)?;
         Ok(Self(key))
     }
 }

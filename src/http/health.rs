@@ -11,8 +11,9 @@ use utoipa_axum::routes;
 use super::AppState;
 use super::extract::Json;
 use super::problem::{Answer, Problems};
-use super::queues;
+
 use crate::api::health::{LiveOut, Ready};
+use crate::service::queues;
 use crate::{metrics, store};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -53,7 +54,7 @@ async fn get_ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     responses((status = 200, body = String, content_type = "text/plain", example = json!("darkroom_workers{model=\"face_detect\"} 1")), Problems))]
 async fn get_metrics(State(state): State<Arc<AppState>>) -> Answer<impl IntoResponse> {
     // While PostgreSQL is away the gauges keep their last values, and the rest still counts.
-    let depths = queues::depths(&state.ctx).await.unwrap_or_default();
+    let depths = queues::count(&state.ctx).await.unwrap_or_default();
     let pool = state.ctx.db.pool();
     metrics::scraped(&depths, state.ctx.index.is_live(), pool.size(), pool.num_idle());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.prometheus.render()))

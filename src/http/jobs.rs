@@ -20,10 +20,10 @@ use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::domain::job::{JobState, JobStatus};
 use crate::domain::json::check_text;
-use crate::service::auth::User;
+use crate::service::accounts::User;
 use crate::service::jobs::{self, Sight};
-use crate::service::{Ctx, Error, lookup};
-use crate::store::listing::{self, AttemptRecord, EventRecord, Filter, JobRecord};
+use crate::service::{Ctx, Error, queues};
+use crate::store::jobs::{AttemptRecord, EventRecord, Filter, JobRecord, attempts, events, list};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
@@ -51,7 +51,7 @@ async fn list_jobs(
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(listing::list(&mut db, user.scope(), &filter, limit).await?)
+            Ok::<_, Error>(list(&mut db, user.scope(), &filter, limit).await?)
         })
         .await?;
     // Of what was found, shown or not: a page may show less than its limit.
@@ -99,7 +99,7 @@ async fn get_job(
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>((listing::attempts(&mut db, id).await?, listing::events(&mut db, id).await?))
+            Ok::<_, Error>((attempts(&mut db, id).await?, events(&mut db, id).await?))
         })
         .await?;
     Ok(Json(JobHistory {
@@ -174,8 +174,8 @@ fn read_redrive(ask: Redrive) -> Result<Filter, Fault> {
 }
 
 async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
-    let gates = ctx.gates().await.ok();
-    let waiting = lookup::waiting(ctx, gates.as_ref(), &job.model, &job.status);
+    let gates = queues::gates(ctx).await.ok();
+    let waiting = queues::waiting(ctx, gates.as_ref(), &job.model, &job.status);
     JobDetail {
         job: JobStatus { waiting, ..job.status },
         model: job.model,

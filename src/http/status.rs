@@ -20,8 +20,8 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobState, JobView};
 use crate::domain::name::shorten;
-use crate::service::ctx::Gate;
-use crate::service::{Ctx, lookup};
+use crate::service::{Ctx, queues, status};
+use crate::store::queues::Gate;
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new().routes(routes!(get_prediction)).routes(routes!(list_statuses))
@@ -42,9 +42,10 @@ async fn get_prediction(
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let wait = extract::wait(query.wait_s, "query")?;
     let models: Option<Vec<String>> = query.models.as_deref().map(|m| split_models(m).collect());
-    let status = lookup::wait_for(&state.ctx, &user, md5, models.as_deref(), wait).await?;
+    let status = status::wait_for(&state.ctx, &user, md5, models.as_deref(), wait).await?;
     let view = View::now(&state.ctx, models.as_deref(), true).await;
-    lookup::check_models(view.gates.as_ref(), &status, models.as_deref().unwrap_or_default())?;
+    status::check_models(view.gates.as_ref(), &status, models.as_deref().unwrap_or_default())
+        .map_err(|fault| fault.within("query"))?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(view.prediction(md5, status))))
 }
 
@@ -68,7 +69,7 @@ async fn list_statuses(
     let mut distinct: Vec<ContentMd5> = parsed.iter().filter_map(|p| p.as_ref().ok()).copied().collect();
     distinct.sort();
     distinct.dedup();
-    let found = lookup::statuses(&state.ctx, &user, &distinct, results).await?;
+    let found = status::statuses(&state.ctx, &user, &distinct, results).await?;
     let view = View::now(&state.ctx, None, results).await;
     let items = ask.images.iter().zip(parsed).map(|(sent, md5)| view.item(sent, md5, &found)).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(Statuses { items })))
@@ -85,11 +86,11 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     async fn now(ctx: &'a Ctx, models: Option<&'a [String]>, results: bool) -> Self {
-        Self { ctx, gates: ctx.gates().await.ok(), models, results }
+        Self { ctx, gates: queues::gates(ctx).await.ok(), models, results }
     }
 
     fn prediction(&self, md5: ContentMd5, status: ImageStatus) -> Prediction {
-        let overall = lookup::overall(&status, self.models);
+        let overall = status::overall(&status, self.models);
         let named = |model: &String| self.models.is_none_or(|models| models.contains(model));
         let results = status.results.into_iter().filter(|(model, _)| self.results && named(model));
         let jobs = status.jobs.into_iter().filter(|(model, _)| named(model));
@@ -112,7 +113,7 @@ impl<'a> View<'a> {
             return job.json;
         }
         let with_reason = job.read().and_then(|mut job| {
-            job.waiting = lookup::waiting(self.ctx, self.gates.as_ref(), model, &job);
+            job.waiting = queues::waiting(self.ctx, self.gates.as_ref(), model, &job);
             to_raw_value(&job)
         });
         with_reason.unwrap_or(job.json)

@@ -16,7 +16,7 @@ use super::problem::{Answer, Problems};
 use crate::api::page::{Page, Paging};
 use crate::api::submissions::{Cancelled, Counts, StateCounts, SubmissionImage, SubmissionOut, WaitQuery};
 use crate::domain::job::{JobState, Overall};
-use crate::service::jobs;
+use crate::service::submissions;
 use crate::store::submissions::{RequestRow, Submission};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -49,7 +49,7 @@ async fn list_submissions(
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<SubmissionOut>>> {
     let (limit, before) = extract::paging::<(DateTime<Utc>, Uuid)>(&paging)?;
-    let found = jobs::list_submissions(&state.ctx, &user, before, limit).await?;
+    let found = submissions::list(&state.ctx, &user, before, limit).await?;
     let items = found.iter().map(|(submission, rows)| out(submission, rows)).collect();
     Ok(Json(extract::page(items, limit, |s: &SubmissionOut| (s.created_at, s.id))))
 }
@@ -66,7 +66,7 @@ async fn get_submission(
     Query(query): Query<WaitQuery>,
 ) -> Answer<Json<SubmissionOut>> {
     let wait = extract::wait(query.wait_s, "query")?;
-    let (submission, rows) = jobs::wait_for_submission(&state.ctx, &user, id, wait).await?;
+    let (submission, rows) = submissions::wait_for(&state.ctx, &user, id, wait).await?;
     Ok(Json(out(&submission, &rows)))
 }
 
@@ -80,7 +80,7 @@ async fn cancel_submission(
     AnyUser(user): AnyUser,
     Path(id): Path<Uuid>,
 ) -> Answer<Json<Cancelled>> {
-    let cancelled = jobs::cancel_submission(&state.ctx, &user, id).await?;
+    let cancelled = submissions::cancel(&state.ctx, &user, id).await?;
     Ok(Json(Cancelled { id, cancelled }))
 }
 

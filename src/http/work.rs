@@ -18,10 +18,9 @@ use crate::api::work::{
 };
 use crate::domain::fault::Fault;
 use crate::service::Ctx;
-use crate::service::claim::{self, Claim};
-use crate::service::complete::{self, Done, Item};
-use crate::store::claims::Claimed;
+use crate::service::work::{self, Claim, Done, Item};
 use crate::store::keys::ApiKey;
+use crate::store::work::Claimed;
 
 /// The largest completion, in bytes: many results at once.
 const COMPLETE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -56,7 +55,7 @@ async fn claim_jobs(
         min: batch("min", ask.min.unwrap_or(1), 1)?,
         linger: Duration::from_secs_f64(linger_s),
     };
-    let answer = claim::claim(&state.ctx, &key, &claim).await?;
+    let answer = work::claim(&state.ctx, &key, &claim).await?;
     Ok(Json(claim_out(ask.claim_id, answer, state.ctx.limits.lease_s)))
 }
 
@@ -73,7 +72,7 @@ async fn complete_jobs(
     batch("items", body.items.len(), 0)?;
     let next = body.claim.map(|c| next_claim(body.worker, &c)).transpose()?;
     let items = body.items.into_iter().map(item).collect();
-    let done = complete::complete(&state.ctx, &key, body.worker, items).await?;
+    let done = work::complete(&state.ctx, &key, body.worker, items).await?;
     let claimed = match next {
         Some(ask) => Some(claim_after(&state.ctx, &key, &ask).await),
         None => None,
@@ -89,9 +88,9 @@ fn next_claim(worker: Uuid, next: &NextClaim) -> Result<Claim, Fault> {
 
 /// The items are committed: nothing about the next claim may hide what became of them.
 async fn claim_after(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> ClaimOut {
-    let answer = claim::claim(ctx, key, ask).await.unwrap_or_else(|error| {
+    let answer = work::claim(ctx, key, ask).await.unwrap_or_else(|error| {
         tracing::warn!(%error, worker = %ask.worker, "the claim after a completion failed");
-        claim::Answer::default()
+        work::Answer::default()
     });
     claim_out(ask.claim_id, answer, ctx.limits.lease_s)
 }
@@ -108,11 +107,11 @@ async fn release_jobs(
 ) -> Answer<Json<CompleteOut>> {
     batch("items", body.items.len(), 0)?;
     let items: Vec<(Uuid, i64)> = body.items.iter().map(|i| (i.id, i.lease_no)).collect();
-    let done = complete::release(&state.ctx, &key, body.worker, &items).await?;
+    let done = work::release(&state.ctx, &key, body.worker, &items).await?;
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed: None }))
 }
 
-fn claim_out(claim_id: Uuid, answer: claim::Answer, lease_s: f64) -> ClaimOut {
+fn claim_out(claim_id: Uuid, answer: work::Answer, lease_s: f64) -> ClaimOut {
     let job = |c: Claimed| ClaimedJob {
         id: c.moved.status.id,
         lease_no: c.moved.lease_no,

@@ -19,10 +19,9 @@ use crate::api::workers::{BeatOut, BeatRequest, HeldJob, Register, Registered, W
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
 use crate::domain::name::Name;
-use crate::service::complete::{self, Held};
-use crate::service::register::{self, Registration};
-use crate::service::{Error, auth};
-use crate::store::workers::{self, Worker};
+use crate::service::workers::{self, Held, Registration};
+use crate::service::{Error, keys};
+use crate::store::workers::{Worker, list};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new()
@@ -42,9 +41,9 @@ async fn register_worker(
     Microservice(key): Microservice,
     Json(body): Json<Register>,
 ) -> Answer<impl IntoResponse> {
-    auth::need_service(&key, body.service)?;
+    keys::need_service(&key, body.service)?;
     let new = read(body)?;
-    let (worker, opened) = register::register(&state.ctx, &key, &new).await?;
+    let (worker, opened) = workers::register(&state.ctx, &key, &new).await?;
     let limits = &state.ctx.limits;
     let out = Registered {
         worker,
@@ -118,7 +117,7 @@ async fn beat_worker(
         return Err(Fault::new(Code::TooLarge, detail).at("body", "/jobs").into());
     }
     let held: Vec<Held> = beat.jobs.into_iter().map(held).collect();
-    let beaten = complete::beat(&state.ctx, &key, id, beat.draining.unwrap_or(false), &held).await?;
+    let beaten = workers::beat(&state.ctx, &key, id, beat.draining.unwrap_or(false), &held).await?;
     let limits = &state.ctx.limits;
     Ok(Json(BeatOut { next_s: limits.heartbeat_s, lease_s: limits.lease_s, drain: beaten.drain, stop: beaten.stop }))
 }
@@ -142,7 +141,7 @@ async fn leave_worker(
     PredictService(key): PredictService,
     Path(id): Path<Uuid>,
 ) -> Answer<StatusCode> {
-    complete::leave(&state.ctx, &key, id).await?;
+    workers::leave(&state.ctx, &key, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -166,7 +165,7 @@ async fn list_workers(
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(workers::list(&mut db, query.model.as_deref(), before, limit).await?)
+            Ok::<_, Error>(list(&mut db, query.model.as_deref(), before, limit).await?)
         })
         .await?;
     Ok(Json(extract::page(found.into_iter().map(WorkerOut::from).collect(), limit, |w: &WorkerOut| w.worker)))

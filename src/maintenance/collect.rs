@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use crate::service::{Ctx, Result};
-use crate::store::upkeep;
+use crate::store::images;
 
 /// How old a blob must be; no request lasts nearly as long.
 pub const BLOB_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -23,7 +23,7 @@ pub async fn collect_blobs(ctx: &Ctx, age: Duration) -> Result<usize> {
             .db
             .within(async {
                 let mut db = ctx.db.pool().acquire().await?;
-                upkeep::named_blobs(&mut db, &ids).await
+                images::named_blobs(&mut db, &ids).await
             })
             .await?;
         for (sha256, blob) in page.iter().filter(|(_, blob)| !named.contains(blob)) {

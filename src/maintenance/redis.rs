@@ -7,8 +7,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{chain, jittered};
-use crate::service::{Ctx, Error, Result};
-use crate::store::upkeep;
+use crate::service::{Ctx, Error, Result, announce};
+use crate::store::settings;
 
 /// How often a lost connection is tried again, and a good one asked for a sign of life.
 const TRY_EVERY: Duration = Duration::from_millis(500);
@@ -46,11 +46,11 @@ pub async fn reconnect(ctx: &Ctx) -> Result<()> {
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            let read = upkeep::setting(&mut db, EPOCH, &fresh).await?;
+            let read = settings::setting(&mut db, EPOCH, &fresh).await?;
             if read.split(' ').next() == Some(run_id.as_str()) {
                 return Ok(read);
             }
-            upkeep::replace_setting(&mut db, EPOCH, &read, &fresh).await
+            settings::replace_setting(&mut db, EPOCH, &read, &fresh).await
         })
         .await?;
     let (known_run, epoch) = standing.split_once(' ').unwrap_or_default();
@@ -64,7 +64,7 @@ pub async fn reconnect(ctx: &Ctx) -> Result<()> {
         let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
         let replace = async {
             let mut db = ctx.db.pool().acquire().await?;
-            upkeep::replace_setting(&mut db, EPOCH, &standing, &fresh).await
+            settings::replace_setting(&mut db, EPOCH, &standing, &fresh).await
         };
         ctx.db.within(replace).await?;
         ctx.index.forget_missed();
@@ -87,7 +87,7 @@ async fn warn_of_eviction(ctx: &Ctx) {
 pub(super) async fn listen(ctx: Arc<Ctx>) {
     loop {
         // The back-stops cover what is missed between two subscriptions.
-        if ctx.index.is_live() && ctx.index.listen(&ctx.waiters).await.is_ok() {
+        if ctx.index.is_live() && announce::listen(&ctx).await.is_ok() {
             continue;
         }
         tokio::time::sleep(jittered(TRY_EVERY)).await;

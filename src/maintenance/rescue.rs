@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::metrics;
 use crate::service::{Ctx, Result, announce};
-use crate::store::{moves, upkeep, workers};
+use crate::store::{ticks, work, workers};
 
 /// The longest between two ticks: a dead worker's job is claimable within lease + this + its back-off.
 const EVERY_MAX: Duration = Duration::from_secs(5);
@@ -26,18 +26,18 @@ pub async fn rescue(ctx: &Ctx) -> Result<()> {
         .db
         .within(async {
             let mut tx = ctx.db.begin().await?;
-            if !upkeep::try_tick(&mut tx, "rescue").await? {
+            if !ticks::try_tick(&mut tx, "rescue").await? {
                 return Ok(Vec::new());
             }
-            let stamp = upkeep::stamp_tick(&mut tx, "rescue").await?;
+            let stamp = ticks::stamp_tick(&mut tx, "rescue").await?;
             if stamp.away_s.is_none_or(|s| s > 2.0 * every_s) {
                 // The service was away, not the workers: nobody is called dead for our absence.
                 workers::extend_all(&mut tx, ctx.limits.lease_s).await?;
             }
             // Whoever lived when this tick began: it may itself have stood still since, and beats with it.
             workers::give_up(&mut tx, stamp.at, ROWS_MAX).await?;
-            let locked = moves::lock_orphans(&mut tx, ROWS_MAX).await?;
-            let moved = moves::rescue(&mut tx, rand::random(), &locked).await?;
+            let locked = work::lock_orphans(&mut tx, ROWS_MAX).await?;
+            let moved = work::rescue(&mut tx, rand::random(), &locked).await?;
             tx.commit().await?;
             Ok::<_, crate::service::Error>(moved)
         })

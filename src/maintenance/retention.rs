@@ -2,7 +2,7 @@
 
 use crate::service::{Ctx, Error, Result};
 use crate::store::retention::{self, Days, Kind};
-use crate::store::upkeep;
+use crate::store::{partitions, ticks};
 
 /// How many rows one transaction removes.
 const ROWS_MAX: i64 = 1_000;
@@ -58,7 +58,7 @@ async fn remove_images(ctx: &Ctx, keep: Days) -> Result<i64> {
             .db
             .within(async {
                 let mut tx = ctx.db.begin().await?;
-                if !upkeep::try_tick(&mut tx, "retention").await? {
+                if !ticks::try_tick(&mut tx, "retention").await? {
                     return Ok((None, Vec::new()));
                 }
                 let locked = retention::lock_images(&mut tx, keep, after, ROWS_MAX).await?;
@@ -89,7 +89,7 @@ async fn remove_results(ctx: &Ctx, keep: Days) -> Result<i64> {
             .db
             .within(async {
                 let mut tx = ctx.db.begin().await?;
-                if !upkeep::try_tick(&mut tx, "retention").await? {
+                if !ticks::try_tick(&mut tx, "retention").await? {
                     return Ok(Vec::new());
                 }
                 let images = retention::remove_results(&mut tx, keep, ROWS_MAX).await?;
@@ -115,7 +115,7 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
             .db
             .within(async {
                 let mut tx = ctx.db.begin().await?;
-                if !upkeep::try_tick(&mut tx, "retention").await? {
+                if !ticks::try_tick(&mut tx, "retention").await? {
                     return Ok(0);
                 }
                 let bite = match kind {
@@ -144,7 +144,7 @@ async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(retention::old_partitions(&mut db, parent, keep).await?)
+            Ok::<_, Error>(partitions::old_partitions(&mut db, parent, keep).await?)
         })
         .await?;
     for name in old {
@@ -153,12 +153,12 @@ async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
             .within(async {
                 let mut tx = ctx.db.begin().await?;
                 // Asked again under the tick: another replica may have dropped it, or an old job come back to life.
-                if !upkeep::try_tick(&mut tx, "retention").await?
-                    || !retention::old_partitions(&mut tx, parent, keep).await?.contains(&name)
+                if !ticks::try_tick(&mut tx, "retention").await?
+                    || !partitions::old_partitions(&mut tx, parent, keep).await?.contains(&name)
                 {
                     return Ok(false);
                 }
-                retention::drop_partition(&mut tx, parent, &name).await?;
+                partitions::drop_partition(&mut tx, parent, &name).await?;
                 tx.commit().await?;
                 Ok::<_, Error>(true)
             })

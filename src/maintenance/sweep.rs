@@ -10,7 +10,7 @@ use super::{chain, jittered};
 use crate::index::queue::Hint;
 use crate::metrics;
 use crate::service::{Ctx, Result};
-use crate::store::upkeep;
+use crate::store::queues;
 
 /// How many jobs one step looks at.
 const STEP_ROWS: i64 = 2_000;
@@ -60,7 +60,7 @@ impl Sweep {
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
             None => {
-                let models = ctx.db.within(upkeep::model_names(&mut db)).await?;
+                let models = ctx.db.within(queues::model_names(&mut db)).await?;
                 let pass = Pass { id: Uuid::new_v4(), after: Uuid::nil(), models };
                 if !ctx.index.begin_sweep(&pass.models, pass.id).await {
                     return Ok(true);
@@ -68,7 +68,7 @@ impl Sweep {
                 pass
             }
         };
-        let page = ctx.db.within(upkeep::sweep_page(&mut db, pass.after, STEP_ROWS)).await?;
+        let page = ctx.db.within(queues::sweep_page(&mut db, pass.after, STEP_ROWS)).await?;
         drop(db);
         let hints: Vec<Hint> = page
             .iter()

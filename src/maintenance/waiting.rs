@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{chain, jittered};
-use crate::index::wake::Wake;
-use crate::service::claim::jobs_still_ready;
-use crate::service::{Ctx, Result, announce};
-use crate::store::{jobs, workers};
+use crate::service::waiters::Wake;
+use crate::service::{Ctx, Result, announce, queues};
+use crate::store::queues::ready_counts;
+use crate::store::workers;
 
 /// How often a model with waiters is probed.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ pub async fn probe(ctx: &Ctx, waited: &[(String, usize)]) -> Result<()> {
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            jobs::ready_counts(&mut db, &models, most as i64).await
+            ready_counts(&mut db, &models, most as i64).await
         })
         .await?;
     for (model, count) in counts {
@@ -64,7 +64,7 @@ pub(super) async fn prolong_loop(ctx: Arc<Ctx>) {
     let period = Duration::from_secs_f64(ctx.limits.heartbeat_s);
     loop {
         tokio::time::sleep(jittered(period)).await;
-        let sessions = ctx.waiting_sessions();
+        let sessions = ctx.waiters.sessions();
         if sessions.is_empty() {
             continue;
         }
@@ -85,7 +85,7 @@ pub(super) async fn prolong_loop(ctx: Arc<Ctx>) {
 pub(super) async fn return_loop(ctx: Arc<Ctx>) {
     loop {
         let given_back = ctx.waiters.given_back().await;
-        match jobs_still_ready(&ctx, &given_back).await {
+        match queues::still_ready(&ctx, &given_back).await {
             Ok(ready) => announce::ready(&ctx, ready).await,
             Err(error) => tracing::debug!(error = %chain(&error), "jobs that were given back wait for the sweep"),
         }

@@ -1,18 +1,18 @@
 //! What everybody is told after a COMMIT: the queues, the mirror, the waiting. Never before, and a failure
 //! here fails nobody's request.
 
+use super::Ctx;
+use super::waiters::Wake;
+use crate::domain::job::{JobState, Success};
+use crate::index::queue::{Hint, Popped};
+use crate::index::status::Change;
+use crate::index::wake::News;
+use crate::metrics;
+use crate::store::queues::QueueEntry;
+use crate::store::work::Moved;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-
-use super::Ctx;
-use crate::domain::job::{JobState, Success};
-use crate::index::queue::Hint;
-use crate::index::status::Change;
-use crate::index::wake::Wake;
-use crate::metrics;
-use crate::store::jobs::QueueEntry;
-use crate::store::moves::Moved;
 
 /// Announces committed transitions.
 pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
@@ -46,6 +46,14 @@ pub fn soon(ctx: &Arc<Ctx>, changes: Vec<Moved>) -> Option<Pin<Box<dyn Future<Ou
     }
     let ctx = Arc::clone(ctx);
     Some(Box::pin(async move { moved(&ctx, &changes).await }))
+}
+
+/// Announces cancelled jobs and takes their hints out of the queues.
+pub async fn cancelled(ctx: &Ctx, changes: &[Moved]) {
+    moved(ctx, changes).await;
+    for one in changes {
+        ctx.index.remove(&one.model, &[one.status.id]).await;
+    }
 }
 
 /// Puts hints back that were popped in vain.
@@ -86,6 +94,35 @@ async fn suspects(ctx: &Ctx, models: impl Iterator<Item = &str>) {
     for model in models {
         if ctx.waiters.wake_model(model, 1, Wake::Probed) == 0 {
             ctx.index.tell_suspect(ctx.replica, model).await;
+        }
+    }
+}
+
+/// Listens to the other replicas until the connection breaks, and wakes those whom their news concerns.
+pub async fn listen(ctx: &Ctx) -> redis::RedisResult<()> {
+    ctx.index.listen(ctx.replica, |news| hear(ctx, news)).await
+}
+
+async fn hear(ctx: &Ctx, news: News) {
+    match news {
+        News::Pushed { model, count } => pop_for(ctx, &model, count).await,
+        News::Suspect { model } => {
+            ctx.waiters.wake_model(&model, 1, Wake::Probed);
+        }
+        News::Ended(images) => ctx.waiters.jobs_ended(images),
+    }
+}
+
+/// All replicas hear of a pushed job, but only the one that pops it wakes somebody, and gives it to them.
+async fn pop_for(ctx: &Ctx, model: &str, count: usize) {
+    let count = count.min(ctx.waiters.waiting_for(model));
+    if count == 0 {
+        return;
+    }
+    match ctx.index.pop(model, count).await {
+        Popped::Hints(ids) => ids.into_iter().for_each(|id| ctx.waiters.pass_on(model, Wake::Hinted(id))),
+        Popped::Untrusted => {
+            ctx.waiters.wake_model(model, count, Wake::Probed);
         }
     }
 }

@@ -32,6 +32,15 @@ impl Error {
         matches!(source.downcast_ref(), Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)))
     }
 
+    /// The same error, with the part of the request in which its fields lie.
+    #[must_use]
+    pub fn within(self, part: &'static str) -> Self {
+        match self {
+            Self::Fault(fault) => Self::Fault(fault.within(part)),
+            other => other,
+        }
+    }
+
     /// The same error for another caller of the same batch.
     pub fn alike(&self) -> Self {
         match self {

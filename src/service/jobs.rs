@@ -1,31 +1,26 @@
-//! Jobs and submissions for people: who may see what, cancel, retry, redrive.
+//! Jobs for people: who may see what, cancel, retry, redrive.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::auth::User;
+use super::accounts::User;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
-use crate::domain::job::{JobState, Overall};
-use crate::store::jobs::{self, Enqueued, NewJob, Terms, Wanted};
-use crate::store::listing::{self, Filter, JobRecord};
-use crate::store::moves::{self, Moved};
-use crate::store::submissions::{self, RequestRow, Submission};
+use crate::domain::job::JobState;
+use crate::store::jobs::{self, Filter, JobRecord};
+use crate::store::submissions;
+use crate::store::submit::{self, Enqueued, NewJob, Terms, Wanted};
+use crate::store::work::{self, Moved};
 
-/// How soon a waiting submission looks again after any job ended.
-const LOOK_AGAIN_SOON: Duration = Duration::from_millis(200);
-/// How often it looks again though no job ended here.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The most jobs that one redrive makes.
 pub const REDRIVE_MAX: i64 = 1000;
+
 /// How many of them one transaction makes.
 const REDRIVE_AT_ONCE: usize = 250;
+
 /// How long a job that is tried again may wait, in seconds.
 const FINISH_WITHIN_S: f64 = 30.0 * 24.0 * 3600.0;
 
@@ -43,7 +38,7 @@ pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<(JobRecord, Sight)
     ctx.db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            let job = listing::find(&mut db, id, Some(user.account.id)).await?;
+            let job = jobs::find(&mut db, id, Some(user.account.id)).await?;
             job.and_then(|job| Some((sight(user, &job)?, job)))
                 .map(|(sight, job)| (job, sight))
                 .ok_or_else(|| Fault::not_found("job").into())
@@ -83,39 +78,13 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
             } else {
                 submissions::withdraw(&mut tx, &[id], user.account.id, None).await?
             };
-            let moved = moves::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
+            let moved = work::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
             tx.commit().await?;
             Ok::<_, Error>(moved)
         })
         .await?;
-    announce_cancelled(ctx, &moved).await;
+    announce::cancelled(ctx, &moved).await;
     Ok(find(ctx, user, id).await?.0.status.state)
-}
-
-/// Withdraws a whole submission; answers how many of its jobs ended by it.
-pub async fn cancel_submission(ctx: &Ctx, user: &User, id: Uuid) -> Result<usize> {
-    let submission = find_submission(ctx, user, id).await?;
-    let moved = ctx
-        .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let live = submissions::lock_jobs(&mut tx, id).await?;
-            let unwanted = submissions::withdraw(&mut tx, &live, submission.account_id, Some(id)).await?;
-            let moved = moves::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
-            tx.commit().await?;
-            Ok::<_, Error>(moved)
-        })
-        .await?;
-    announce_cancelled(ctx, &moved).await;
-    Ok(moved.len())
-}
-
-/// Announces cancelled jobs and takes their hints out of the queues.
-pub async fn announce_cancelled(ctx: &Ctx, moved: &[Moved]) {
-    announce::moved(ctx, moved).await;
-    for one in moved {
-        ctx.index.remove(&one.model, &[one.status.id]).await;
-    }
 }
 
 /// Makes a new job for an ended one, or attaches to the live one of the same key; answers its id.
@@ -144,7 +113,7 @@ async fn again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>>
         .db
         .within(async {
             let mut tx = ctx.db.begin().await?;
-            let opened = submissions::open(&mut tx, &[(None, account)]).await?;
+            let opened = submit::open(&mut tx, &[(None, account)]).await?;
             let (submission, _) = opened.first().ok_or(sqlx::Error::RowNotFound)?;
             let mut new = Vec::new();
             for (wanted, job) in &keys {
@@ -152,14 +121,14 @@ async fn again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>>
                 let retry_of = Some(job.status.id);
                 new.push(NewJob { wanted, terms, retry_of, submission: *submission, account });
             }
-            let put = jobs::enqueue(&mut tx, &new).await?;
-            let request = |job: &Enqueued| submissions::Request {
+            let put = submit::enqueue(&mut tx, &new).await?;
+            let request = |job: &Enqueued| submit::Request {
                 submission: *submission,
                 account,
                 wanted: job.wanted(),
                 job: job.moved.status.id,
             };
-            submissions::add_requests(&mut tx, &put.iter().map(request).collect::<Vec<_>>()).await?;
+            submit::add_requests(&mut tx, &put.iter().map(request).collect::<Vec<_>>()).await?;
             tx.commit().await?;
             Ok::<_, Error>(put.into_iter().map(|job| (job.wanted(), job.moved)).collect())
         })
@@ -180,7 +149,7 @@ pub async fn redrive(ctx: &Ctx, user: &User, filter: &Filter, act: bool) -> Resu
         .db
         .within(async {
             let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(listing::list(&mut db, user.scope(), &filter, REDRIVE_MAX).await?)
+            Ok::<_, Error>(jobs::list(&mut db, user.scope(), &filter, REDRIVE_MAX).await?)
         })
         .await?;
     let mut made = Vec::new();
@@ -192,74 +161,4 @@ pub async fn redrive(ctx: &Ctx, user: &User, filter: &Filter, act: bool) -> Resu
         }
     }
     Ok((found, made))
-}
-
-/// A submission of the user's, or anybody's for an administrator.
-pub async fn find_submission(ctx: &Ctx, user: &User, id: Uuid) -> Result<Submission> {
-    ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            submissions::find(&mut db, id)
-                .await?
-                .filter(|s| user.is_admin() || s.account_id == user.account.id)
-                .ok_or_else(|| Error::from(Fault::not_found("submission")))
-        })
-        .await
-}
-
-/// A submission and its requests, waiting until all are done or the time is up.
-pub async fn wait_for_submission(
-    ctx: &Ctx,
-    user: &User,
-    id: Uuid,
-    wait: Duration,
-) -> Result<(Submission, Vec<RequestRow>)> {
-    let until = Instant::now() + wait;
-    let mut ended = ctx.waiters.watch_ended();
-    let mut stopping = ctx.stopping.clone();
-    let submission = find_submission(ctx, user, id).await?;
-    loop {
-        ended.borrow_and_update();
-        let rows = ctx
-            .db
-            .within(async {
-                let mut db = ctx.db.pool().acquire().await?;
-                Ok::<_, Error>(submissions::requests(&mut db, &[id]).await?)
-            })
-            .await?;
-        let now = Instant::now();
-        if Overall::of(rows.iter().map(|r| r.state)).done() || now >= until {
-            return Ok((submission, rows));
-        }
-        tokio::select! {
-            _ = ended.changed() => {}
-            () = tokio::time::sleep_until(until.min(now + LOOK_AGAIN)) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => return Ok((submission, rows)),
-        }
-        tokio::time::sleep_until(until.min(now + LOOK_AGAIN_SOON)).await;
-    }
-}
-
-/// Submissions newest first with their requests; the user's, or everybody's for an administrator.
-pub async fn list_submissions(
-    ctx: &Ctx,
-    user: &User,
-    before: Option<(DateTime<Utc>, Uuid)>,
-    limit: i64,
-) -> Result<Vec<(Submission, Vec<RequestRow>)>> {
-    ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let list = submissions::list(&mut db, user.scope(), before, limit).await?;
-            let ids: Vec<Uuid> = list.iter().map(|s| s.id).collect();
-            let mut rows = submissions::requests(&mut db, &ids).await?;
-            Ok(list
-                .into_iter()
-                .map(|submission| {
-                    let own = rows.extract_if(.., |r| r.submission_id == submission.id).collect();
-                    (submission, own)
-                })
-                .collect())
-        })
-        .await
 }

@@ -1,10 +1,10 @@
-//! API keys: made, listed, disabled.
+//! API keys: made, disabled, recognised.
 
 use chrono::{DateTime, Utc};
 use rand::Rng;
 use uuid::Uuid;
 
-use super::auth::User;
+use super::accounts::User;
 use super::{Ctx, Error, Result};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::{KeyText, Service};
@@ -61,7 +61,7 @@ async fn owner(db: &mut sqlx::PgConnection, user: &User, named: Option<&str>) ->
         }
         Some(name) => match accounts::find_by_name(db, name).await? {
             Some((account, _)) => Ok(account.id),
-            None => Err(Fault::invalid("body", "/owner", format!("There is no account {name:?}.")).into()),
+            None => Err(Fault::new(Code::InvalidField, format!("There is no account {name:?}.")).on("/owner").into()),
         },
     }
 }
@@ -84,4 +84,35 @@ pub async fn disable(ctx: &Ctx, user: &User, id: &str) -> Result<()> {
         .await?;
     ctx.keys.forget(&id.to_owned());
     if known { Ok(()) } else { Err(Fault::not_found("API key").into()) }
+}
+
+/// The key that a microservice sent, if it holds.
+pub async fn api_key(ctx: &Ctx, text: &str) -> Result<ApiKey> {
+    let unknown = || Fault::new(Code::UnknownCredential, "The API key is not known here.");
+    let sent = KeyText::parse(text).ok_or_else(unknown)?;
+    let read = || async {
+        let mut db = ctx.db.pool().acquire().await?;
+        let key = keys::find(&mut db, &sent.id).await?;
+        ctx.clock.anchor(accounts::now(&mut db).await?);
+        Ok(key)
+    };
+    let key = ctx.keys.get(&sent.id, || ctx.db.within(read())).await?.filter(|key| sent.matches(&key.secret_sha256));
+    let key = key.ok_or_else(unknown)?;
+    if key.disabled_at.is_some() || key.owner_disabled {
+        return Err(Fault::new(Code::DisabledCredential, "The API key, or its owner's account, is disabled.").into());
+    }
+    let expired = |at| ctx.clock.now().is_none_or(|now| now >= at);
+    if key.expires_at.is_some_and(expired) {
+        return Err(Fault::new(Code::ExpiredCredential, "The API key has expired.").into());
+    }
+    Ok(key)
+}
+
+/// Refuses a key of another service type.
+pub fn need_service(key: &ApiKey, service: Service) -> Result<()> {
+    if key.service == service {
+        return Ok(());
+    }
+    let (has, needs) = (key.service.as_str(), service.as_str());
+    Err(Fault::new(Code::WrongService, format!("The key is of service type {has}; this needs {needs}.")).into())
 }

@@ -1,21 +1,25 @@
-//! Use cases and transaction boundaries: what must happen together, and in which order.
+//! Use cases and transaction boundaries: what must happen together, and in which order. A file for each noun, and the
+//! plumbing beside them.
 
 pub mod accounts;
 pub mod announce;
-pub mod auth;
 pub mod batch;
-
-pub mod claim;
-pub mod complete;
+pub mod cache;
+pub mod clock;
 pub mod ctx;
 pub mod error;
 pub mod jobs;
 pub mod keys;
-pub mod lookup;
+pub mod limits;
 pub mod models;
-pub mod register;
-pub mod remember;
+pub mod queues;
+pub mod status;
+pub mod submissions;
 pub mod submit;
+pub mod waiters;
+pub mod work;
+pub mod workers;
 
-pub use ctx::{Ctx, Keep, Limits};
+pub use ctx::Ctx;
 pub use error::{Error, Result};
+pub use limits::{Keep, Limits};

@@ -1,12 +1,12 @@
 //! What owners and administrators do to models.
 
-use super::auth::User;
-use super::{Ctx, Error, Result, jobs};
+use super::accounts::User;
+use super::waiters::Wake;
+use super::{Ctx, Error, Result, announce, queues};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
-use crate::index::wake::Wake;
 use crate::store::models::{self, Change, Model};
-use crate::store::moves;
+use crate::store::work;
 
 /// How many queued jobs of a retired model are cancelled in one transaction.
 const CANCEL_AT_ONCE: i64 = 500;
@@ -26,7 +26,7 @@ pub async fn update(ctx: &Ctx, user: &User, model: &Model, change: &Change) -> R
             Ok::<_, Error>(models::update(&mut db, &model.name, change, user.account.id).await?)
         })
         .await?;
-    ctx.board.forget(&());
+    queues::forget(ctx);
     if change.retired == Some(true) {
         // The first of them at once; the due pass goes on with the rest.
         let moved = ctx
@@ -34,11 +34,11 @@ pub async fn update(ctx: &Ctx, user: &User, model: &Model, change: &Change) -> R
             .within(async {
                 let mut db = ctx.db.pool().acquire().await?;
                 Ok::<_, Error>(
-                    moves::cancel_queued_of(&mut db, &model.name, Some(user.account.id), CANCEL_AT_ONCE).await?,
+                    work::cancel_queued_of(&mut db, &model.name, Some(user.account.id), CANCEL_AT_ONCE).await?,
                 )
             })
             .await?;
-        jobs::announce_cancelled(ctx, &moved).await;
+        announce::cancelled(ctx, &moved).await;
         ctx.index.clear_queue(&model.name).await;
     }
     if change.paused == Some(false) || change.max_running.is_some() {

@@ -177,3 +177,15 @@ pub async fn clear_logins(db: &mut PgConnection, name: &str, source: &str) -> sq
 fn texts(roles: &[Role]) -> Vec<&'static str> {
     roles.iter().map(|role| role.as_str()).collect()
 }
+
+/// Forgets failed log-ins of yesterday, at most `limit`.
+pub async fn forget_logins(db: &mut PgConnection, limit: i64) -> sqlx::Result<()> {
+    sqlx::query(
+        "DELETE FROM login_failure WHERE ctid IN (
+           SELECT ctid FROM login_failure WHERE since < clock_timestamp() - interval '1 day' LIMIT $1)",
+    )
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(())
+}

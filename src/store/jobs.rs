@@ -1,228 +1,216 @@
-//! How jobs come to be and become due. `claims` and `moves` have every way on from there.
-
-use std::collections::HashMap;
+//! Jobs in detail and in lists, for those who may see them.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
-use super::moves::Moved;
-use super::workers::Holder;
+use super::row::{job_status, md5};
+use crate::domain::image::ContentMd5;
+use crate::domain::job::JobStatus;
 
-/// One (image, model, params) that a submission wants.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Wanted {
+/// A job, live or ended.
+#[derive(Debug, Clone)]
+pub struct JobRecord {
+    pub status: JobStatus,
+    pub md5: ContentMd5,
     pub image_id: i64,
     pub model: String,
+    pub model_owner: Option<Uuid>,
     pub params_hash: Vec<u8>,
-}
-
-/// How urgent, how late and how long: the same for all jobs of one request.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Terms {
+    pub params: serde_json::Value,
     pub priority: i16,
-    /// Not before; now when absent.
-    pub run_at: Option<DateTime<Utc>>,
-    /// Seconds after `run_at` at which a queued job expires.
-    pub finish_within_s: f64,
-}
-
-/// A job to be made, or attached to.
-#[derive(Debug, Clone, Copy)]
-pub struct NewJob<'w> {
-    pub wanted: &'w Wanted,
-    pub terms: Terms,
-    /// The ended job that it tries again.
-    pub retry_of: Option<Uuid>,
-    pub submission: Uuid,
-    pub account: Uuid,
-}
-
-/// A job that was made, or attached to.
-#[derive(Debug, Clone)]
-pub struct Enqueued {
-    pub params_hash: Vec<u8>,
-    pub created: bool,
-    pub moved: Moved,
-}
-
-impl Enqueued {
-    /// What it was made or attached to for.
-    pub fn wanted(&self) -> Wanted {
-        Wanted { image_id: self.moved.image_id, model: self.moved.model.clone(), params_hash: self.params_hash.clone() }
-    }
-}
-
-/// Makes a job for every key, or attaches to the live one; attaching only makes it sooner, more urgent and
-/// longer-lived. In a transaction: the events are a statement of their own. `wanted` is sorted and free of repeats, so
-/// that two submissions cannot deadlock.
-///
-/// A job that waits out a back-off, after a failure or a death, keeps it.
-pub async fn enqueue(db: &mut PgConnection, new: &[NewJob<'_>]) -> sqlx::Result<Vec<Enqueued>> {
-    const SQL: &str = concat!(
-        "WITH wanted AS (
-           SELECT w.*, c.now, greatest(coalesce(w.not_before, c.now), c.now) AS run_at
-           FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::smallint[], $5::timestamptz[], $6::float8[], $7::uuid[])
-                  AS w (image_id, model, params_hash, priority, not_before, finish_within_s, retry_of),
-                (SELECT clock_timestamp() AS now) AS c
-         ), put AS (
-           INSERT INTO job (image_id, model, params_hash, priority, run_at, due, finish_by, retry_of, event_id)
-           SELECT image_id, model, params_hash, priority, run_at, run_at <= now, run_at + interval '1 s' * finish_within_s, retry_of,
-                  nextval('job_event_id')
-           FROM wanted ORDER BY image_id, model, params_hash
-           ON CONFLICT ON CONSTRAINT job_single_flight DO UPDATE SET
-             priority = greatest(job.priority, excluded.priority),
-             run_at = CASE WHEN job.state = 'queued' AND job.attempt = 0 AND job.deaths = 0 THEN least(job.run_at, excluded.run_at)
-                           ELSE job.run_at END,
-             due = job.due OR (job.state = 'queued' AND job.attempt = 0 AND job.deaths = 0 AND excluded.due),
-             finish_by = greatest(job.finish_by, excluded.finish_by),
-             event_id = nextval('job_event_id')
-           RETURNING job.*, (xmax = 0) AS created
-         )
-         SELECT p.params_hash, p.created, ", moved_columns!(), "
-         FROM put AS p JOIN image AS im ON im.id = p.image_id JOIN model AS m ON m.name = p.model");
-    if new.is_empty() {
-        return Ok(Vec::new());
-    }
-    let put: Vec<Enqueued> = sqlx::query_as(SQL)
-        .bind(new.iter().map(|job| job.wanted.image_id).collect::<Vec<_>>())
-        .bind(new.iter().map(|job| job.wanted.model.as_str()).collect::<Vec<_>>())
-        .bind(new.iter().map(|job| job.wanted.params_hash.as_slice()).collect::<Vec<_>>())
-        .bind(new.iter().map(|job| job.terms.priority).collect::<Vec<_>>())
-        .bind(new.iter().map(|job| job.terms.run_at).collect::<Vec<_>>())
-        .bind(new.iter().map(|job| job.terms.finish_within_s).collect::<Vec<_>>())
-        .bind(new.iter().map(|job| job.retry_of).collect::<Vec<_>>())
-        .fetch_all(&mut *db)
-        .await?;
-    tell_enqueued(db, new, &put).await?;
-    Ok(put)
-}
-
-/// Writes the events of jobs made or attached to: who asked, under which submission.
-async fn tell_enqueued(db: &mut PgConnection, new: &[NewJob<'_>], put: &[Enqueued]) -> sqlx::Result<()> {
-    let asked: HashMap<&Wanted, &NewJob<'_>> = new.iter().map(|job| (job.wanted, job)).collect();
-    let by: Vec<Option<&NewJob<'_>>> = put.iter().map(|job| asked.get(&job.wanted()).copied()).collect();
-    sqlx::query(
-        "INSERT INTO job_event (id, code, job_id, model, submission_id, account_id)
-         SELECT id, CASE WHEN created THEN 'created' ELSE 'attached' END, job_id, model, submission_id, account_id
-         FROM unnest($1::bigint[], $2::boolean[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[])
-           AS t (id, created, job_id, model, submission_id, account_id)",
-    )
-    .bind(put.iter().map(|job| job.moved.status.event).collect::<Vec<_>>())
-    .bind(put.iter().map(|job| job.created).collect::<Vec<_>>())
-    .bind(put.iter().map(|job| job.moved.status.id).collect::<Vec<_>>())
-    .bind(put.iter().map(|job| job.moved.model.as_str()).collect::<Vec<_>>())
-    .bind(by.iter().map(|new| new.map(|new| new.submission)).collect::<Vec<_>>())
-    .bind(by.iter().map(|new| new.map(|new| new.account)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-impl FromRow<'_, PgRow> for Enqueued {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            params_hash: row.try_get("params_hash")?,
-            created: row.try_get("created")?,
-            moved: Moved::from_row(row)?,
-        })
-    }
-}
-
-/// A queue entry: a due job of a model.
-#[derive(Debug, Clone)]
-pub struct QueueEntry {
-    pub id: Uuid,
-    pub model: String,
-    pub rank: i64,
-    /// Belongs into no queue: it is to be claimed alone.
-    pub suspect: bool,
-}
-
-impl FromRow<'_, PgRow> for QueueEntry {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            model: row.try_get("model")?,
-            rank: row.try_get("rank")?,
-            suspect: row.try_get("suspect")?,
-        })
-    }
-}
-
-/// Those of the popped ids that are due and queued after all, to be put back.
-pub async fn still_ready(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<QueueEntry>> {
-    sqlx::query_as(
-        "SELECT id, model, rank, suspect FROM job
-         WHERE id = ANY($1) AND state <> 'running' AND due AND NOT suspect AND finish_by > clock_timestamp()",
-    )
-    .bind(ids)
-    .fetch_all(db)
-    .await
-}
-
-/// Flags at most `limit` jobs whose time has come. The clock is read in a sub-select: only so does the index serve.
-pub async fn flag_due(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<QueueEntry>> {
-    sqlx::query_as(
-        "WITH late AS (
-           SELECT id FROM job WHERE state = 'queued' AND NOT due AND run_at <= (SELECT clock_timestamp())
-           ORDER BY run_at LIMIT $1 FOR UPDATE SKIP LOCKED
-         )
-         UPDATE job SET due = true FROM late WHERE job.id = late.id RETURNING job.id, job.model, job.rank, job.suspect",
-    )
-    .bind(limit)
-    .fetch_all(db)
-    .await
-}
-
-/// How many due jobs each model has, counted up to `limit` each: what wakes waiters that missed a push.
-pub async fn ready_counts(db: &mut PgConnection, models: &[String], limit: i64) -> sqlx::Result<Vec<(String, i64)>> {
-    sqlx::query_as(
-        "SELECT w.name, (SELECT count(*) FROM (SELECT FROM job WHERE model = w.name AND state = 'queued' AND due LIMIT $2) AS q)
-         FROM unnest($1::text[]) AS w (name)",
-    )
-    .bind(models)
-    .bind(limit)
-    .fetch_all(db)
-    .await
-}
-
-/// A lease that a holder named, and what it said of it: `succeeded`, `retry`, `rejected` or `released`.
-#[derive(Debug, Clone)]
-pub struct Fence {
-    pub holder: Holder,
-    pub id: Uuid,
+    pub finish_by: DateTime<Utc>,
     pub lease_no: i64,
-    pub said: &'static str,
+    pub deaths: i16,
+    pub worker: Option<Uuid>,
+    pub version: Option<String>,
+    pub duration_s: Option<f32>,
+    pub retry_of: Option<Uuid>,
+    /// Whether the asking account asked for it.
+    pub requested: bool,
 }
 
-/// Looks refused items up with a fresh snapshot: in the archive, or, for what says `retry` or `released`, among the
-/// attempts that ended so. Answers, in the order asked, the state that the same lease once led to, which makes a repeat
-/// harmless. A result for a lease that was given back is none.
-pub async fn settled(db: &mut PgConnection, items: &[Fence]) -> sqlx::Result<Vec<Option<String>>> {
-    let rows: Vec<(i64, String)> = sqlx::query_as(
-        "SELECT t.place, coalesce(a.state::text, 'queued') AS state
-         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::text[])
-           WITH ORDINALITY AS t (session_id, key_id, id, lease_no, said, place)
-         JOIN worker_session AS s ON s.id = t.session_id
-         LEFT JOIN job_archive AS a ON a.id = t.id AND a.lease_no = t.lease_no AND a.session_id = t.session_id
-         LEFT JOIN attempt AS b ON b.job_id = t.id AND b.lease_no = t.lease_no AND b.session_id = t.session_id
-                               AND b.outcome = t.said AND t.said IN ('retry', 'released')
-         WHERE s.key_id = t.key_id AND (a.id IS NOT NULL OR b.job_id IS NOT NULL)",
+impl FromRow<'_, PgRow> for JobRecord {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            status: job_status(row)?,
+            md5: md5(row, "md5")?,
+            image_id: row.try_get("image_id")?,
+            model: row.try_get("model")?,
+            model_owner: row.try_get("model_owner")?,
+            params_hash: row.try_get("params_hash")?,
+            params: row.try_get("params")?,
+            priority: row.try_get("priority")?,
+            finish_by: row.try_get("finish_by")?,
+            lease_no: row.try_get("lease_no")?,
+            deaths: row.try_get("deaths")?,
+            worker: row.try_get("session_id")?,
+            version: row.try_get("version")?,
+            duration_s: row.try_get("duration_s")?,
+            retry_of: row.try_get("retry_of")?,
+            requested: row.try_get("requested")?,
+        })
+    }
+}
+
+/// Jobs live and ended under one shape; `$1` is the asking account.
+macro_rules! select {
+    ($live:literal, $ended:literal, $where:literal) => {
+        concat!(
+            "SELECT j.*, i.md5, p.body AS params, m.max_attempts, m.owner AS model_owner,
+                    EXISTS (SELECT FROM request AS r WHERE r.job_id = j.id AND r.account_id = $1) AS requested,
+                    e.error_type, e.error_message
+             FROM (
+               SELECT j.id, j.image_id, j.model, j.params_hash, j.state::text AS state, NULL::text AS reason, j.priority, j.attempt,
+                      j.deaths, j.lease_no, j.session_id, s.version, NULL::real AS duration_s, j.event_id, j.retry_of, j.created_at,
+                      j.started_at, CASE WHEN j.state = 'queued' THEN j.run_at END AS run_at, j.finish_by,
+                      NULL::timestamptz AS finished_at,
+                      (SELECT (h ->> 'progress')::float8 FROM jsonb_array_elements(s.holds) AS h
+                       WHERE h ->> 'id' = j.id::text AND h ->> 'lease_no' = j.lease_no::text LIMIT 1) AS progress
+               FROM job AS j LEFT JOIN worker_session AS s ON s.id = j.session_id WHERE ", $live, "
+               UNION ALL
+               SELECT a.id, a.image_id, a.model, a.params_hash, a.state::text, a.reason::text, a.priority, a.attempt,
+                      a.deaths, a.lease_no, a.session_id, a.version, a.duration_s, a.event_id, a.retry_of, a.created_at,
+                      a.started_at, NULL, a.finish_by, a.finished_at, NULL
+               FROM job_archive AS a WHERE ", $ended, "
+             ) AS j
+             JOIN image AS i ON i.id = j.image_id
+             JOIN params AS p ON p.hash = j.params_hash
+             JOIN model AS m ON m.name = j.model
+             LEFT JOIN LATERAL (SELECT t.error_type, t.error_message FROM attempt AS t
+                                WHERE t.job_id = j.id AND j.state = 'failed' ORDER BY t.lease_no DESC LIMIT 1) AS e ON true
+             WHERE ", $where)
+    };
+}
+
+/// One job, whoever asks; the caller judges by `requested` and `model_owner`.
+pub async fn find(db: &mut PgConnection, id: Uuid, account: Option<Uuid>) -> sqlx::Result<Option<JobRecord>> {
+    const SQL: &str = select!("j.id = $2", "a.id = $2", "true");
+    sqlx::query_as(SQL).bind(account).bind(id).fetch_optional(db).await
+}
+
+/// What a list of jobs is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub model: Option<String>,
+    pub state: Option<&'static str>,
+    pub reason: Option<String>,
+    pub md5: Option<ContentMd5>,
+    pub submission: Option<Uuid>,
+    pub before: Option<Uuid>,
+    /// Only jobs after which nothing was tried for their image and model, nor is under way.
+    pub last_word: bool,
+}
+
+/// Jobs newest first. An account sees those that it asked for and those of models that it owns; without an
+/// account, all.
+pub async fn list(
+    db: &mut PgConnection,
+    account: Option<Uuid>,
+    filter: &Filter,
+    limit: i64,
+) -> sqlx::Result<Vec<JobRecord>> {
+    const SQL: &str = select!(
+        "($3::text IS NULL OR j.model = $3) AND ($4::text IS NULL OR j.state::text = $4) AND ($2::uuid IS NULL OR j.id < $2)",
+        "($3::text IS NULL OR a.model = $3) AND ($4::text IS NULL OR a.state::text = $4) AND ($2::uuid IS NULL OR a.id < $2)",
+        "($5::bytea IS NULL OR i.md5 = $5) AND ($6::text IS NULL OR j.reason = $6)
+           AND ($7::uuid IS NULL OR EXISTS (SELECT FROM request AS r WHERE r.submission_id = $7 AND r.job_id = j.id))
+           AND ($1::uuid IS NULL OR m.owner = $1 OR EXISTS (SELECT FROM request AS r WHERE r.job_id = j.id AND r.account_id = $1))
+           AND (NOT $9 OR (EXISTS (SELECT FROM image_model AS n WHERE (n.image_id, n.model, n.job_id) = (j.image_id, j.model, j.id))
+                           AND NOT EXISTS (SELECT FROM job AS l WHERE (l.image_id, l.model, l.params_hash) = (j.image_id, j.model, j.params_hash))))
+         ORDER BY j.id DESC LIMIT $8");
+    sqlx::query_as(SQL)
+        .bind(account)
+        .bind(filter.before)
+        .bind(filter.model.as_deref())
+        .bind(filter.state)
+        .bind(filter.md5.map(|md5| md5.0.to_vec()))
+        .bind(filter.reason.as_deref())
+        .bind(filter.submission)
+        .bind(limit)
+        .bind(filter.last_word)
+        .fetch_all(db)
+        .await
+}
+
+/// One try at a job.
+#[derive(Debug, Clone)]
+pub struct AttemptRecord {
+    pub lease_no: i64,
+    pub attempt: i16,
+    pub worker: Uuid,
+    pub version: Option<String>,
+    pub outcome: String,
+    pub error_type: Option<String>,
+    pub error_message: Option<String>,
+    pub traceback: Option<String>,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: DateTime<Utc>,
+}
+
+/// The tries of a job that ended, in order; the one that succeeded is read from the archive.
+pub async fn attempts(db: &mut PgConnection, job: Uuid) -> sqlx::Result<Vec<AttemptRecord>> {
+    let rows = sqlx::query(
+        "SELECT t.lease_no, t.attempt, t.session_id, s.version, t.outcome, t.error_type, t.error_message, t.traceback, t.started_at, t.ended_at
+         FROM attempt AS t LEFT JOIN worker_session AS s ON s.id = t.session_id WHERE t.job_id = $1
+         UNION ALL
+         SELECT a.lease_no, a.attempt, a.session_id, a.version, 'succeeded', NULL, NULL, NULL, a.started_at, a.finished_at
+         FROM job_archive AS a WHERE a.id = $1 AND a.state = 'succeeded'
+         ORDER BY 1 LIMIT 1000",
     )
-    .bind(items.iter().map(|item| item.holder.session).collect::<Vec<_>>())
-    .bind(items.iter().map(|item| item.holder.key.as_str()).collect::<Vec<_>>())
-    .bind(items.iter().map(|item| item.id).collect::<Vec<_>>())
-    .bind(items.iter().map(|item| item.lease_no).collect::<Vec<_>>())
-    .bind(items.iter().map(|item| item.said).collect::<Vec<_>>())
+    .bind(job)
     .fetch_all(db)
     .await?;
-    let mut states = vec![None; items.len()];
-    for (place, state) in rows {
-        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|place| states.get_mut(place)) {
-            *slot = Some(state);
-        }
-    }
-    Ok(states)
+    rows.iter()
+        .map(|row| {
+            Ok(AttemptRecord {
+                lease_no: row.try_get(0)?,
+                attempt: row.try_get(1)?,
+                worker: row.try_get(2)?,
+                version: row.try_get(3)?,
+                outcome: row.try_get(4)?,
+                error_type: row.try_get(5)?,
+                error_message: row.try_get(6)?,
+                traceback: row.try_get(7)?,
+                started_at: row.try_get(8)?,
+                ended_at: row.try_get(9)?,
+            })
+        })
+        .collect()
+}
+
+/// One line of a job's history.
+#[derive(Debug, Clone)]
+pub struct EventRecord {
+    pub id: i64,
+    pub at: DateTime<Utc>,
+    pub code: String,
+    pub lease_no: Option<i64>,
+    pub attempt: Option<i16>,
+    pub worker: Option<Uuid>,
+    pub reason: Option<String>,
+}
+
+/// A job's events in order, at most 1,000.
+pub async fn events(db: &mut PgConnection, job: Uuid) -> sqlx::Result<Vec<EventRecord>> {
+    let rows = sqlx::query(
+        "SELECT id, at, code, lease_no, attempt, session_id, reason FROM job_event WHERE job_id = $1 ORDER BY id LIMIT 1000",
+    )
+    .bind(job)
+    .fetch_all(db)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(EventRecord {
+                id: row.try_get(0)?,
+                at: row.try_get(1)?,
+                code: row.try_get(2)?,
+                lease_no: row.try_get(3)?,
+                attempt: row.try_get(4)?,
+                worker: row.try_get(5)?,
+                reason: row.try_get(6)?,
+            })
+        })
+        .collect()
 }

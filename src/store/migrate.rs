@@ -23,7 +23,7 @@ pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> 
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await?;
     let report = embedded::migrations::runner().run_async(&mut Adapter(&mut connection)).await?;
     // Before any traffic: attaching the partition of today fails the inserts that are on their way to DEFAULT.
-    super::upkeep::make_partitions(&mut connection, super::upkeep::DAYS_AHEAD)
+    super::partitions::make_partitions(&mut connection, super::partitions::DAYS_AHEAD)
         .await
         .context("cannot make partitions")?;
     connection.execute(AUDIT_ROLE).await.context("cannot prepare the audit role")?;

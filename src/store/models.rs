@@ -29,15 +29,12 @@ pub struct Model {
     pub workers: i64,
     /// Versions that live workers serve.
     pub live_versions: Vec<String>,
-    /// Queued jobs, counted up to [`DEPTH_COUNTED_MAX`].
+    /// Queued jobs, counted up to [`DEPTH_COUNTED_MAX`](super::queues::DEPTH_COUNTED_MAX).
     pub queued: i64,
     pub running: i64,
     /// Since when the queued job that is first in line has been due.
     pub oldest_due_at: Option<DateTime<Utc>>,
 }
-
-/// Depths are counted no further than this: a count must not cost more the longer a queue is.
-pub const DEPTH_COUNTED_MAX: i64 = 10_000;
 
 impl FromRow<'_, PgRow> for Model {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
@@ -99,19 +96,6 @@ pub async fn list(db: &mut PgConnection, after: Option<&str>, retired: bool, lim
 pub async fn find(db: &mut PgConnection, names: &[String]) -> sqlx::Result<Vec<Model>> {
     const SQL: &str = select!("m.name = ANY($1) ORDER BY m.name");
     sqlx::query_as(SQL).bind(names).fetch_all(db).await
-}
-
-/// Keeps params by their hash.
-pub async fn keep_params(db: &mut PgConnection, params: &[(&[u8], &serde_json::Value)]) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO params (hash, body) SELECT t.hash, t.body::jsonb FROM unnest($1::bytea[], $2::text[]) AS t (hash, body)
-         ORDER BY t.hash ON CONFLICT ON CONSTRAINT params_pkey DO NOTHING",
-    )
-    .bind(params.iter().map(|(hash, _)| *hash).collect::<Vec<_>>())
-    .bind(params.iter().map(|(_, body)| body.to_string()).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
-    Ok(())
 }
 
 /// What a registration says of its model.
@@ -212,53 +196,6 @@ pub async fn update(db: &mut PgConnection, name: &str, change: &Change, by: Uuid
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// What decides whether a model's jobs can move.
-#[derive(Debug, Clone)]
-pub struct GateRow {
-    pub name: String,
-    pub paused: bool,
-    pub max_running: Option<i32>,
-    pub workers: i64,
-    pub running: i64,
-}
-
-/// The gates of all models that are not retired; running jobs are counted only where a limit makes them matter.
-pub async fn gates(db: &mut PgConnection) -> sqlx::Result<Vec<GateRow>> {
-    let rows = sqlx::query(
-        "SELECT m.name, m.paused, m.max_running,
-                (SELECT count(*) FROM worker_session AS w
-                 WHERE w.model = m.name AND w.ended_at IS NULL AND w.alive_until > clock_timestamp()) AS workers,
-                CASE WHEN m.max_running IS NULL THEN 0 ELSE
-                  (SELECT count(*) FROM job AS j WHERE j.model = m.name AND j.state = 'running') END AS running
-         FROM model AS m WHERE m.retired_at IS NULL",
-    )
-    .fetch_all(db)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(GateRow {
-                name: row.try_get(0)?,
-                paused: row.try_get(1)?,
-                max_running: row.try_get(2)?,
-                workers: row.try_get(3)?,
-                running: row.try_get(4)?,
-            })
-        })
-        .collect()
-}
-
-/// The due jobs in line for each of these models, counted up to [`DEPTH_COUNTED_MAX`].
-pub async fn depths(db: &mut PgConnection, models: &[String]) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar(
-        "SELECT (SELECT count(*) FROM (SELECT FROM job WHERE model = name AND state = 'queued' AND due LIMIT $2) AS q)
-         FROM unnest($1::text[]) WITH ORDINALITY AS m (name, place) ORDER BY place",
-    )
-    .bind(models)
-    .bind(DEPTH_COUNTED_MAX)
-    .fetch_all(db)
-    .await
 }
 
 /// Retired models that still have queued jobs.

@@ -5,7 +5,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::moves::md5;
+use super::row::md5;
 use crate::domain::image::ContentMd5;
 
 /// Something that is kept for a time.
@@ -32,7 +32,7 @@ pub enum Kind {
 pub struct Days(pub u32);
 
 impl Days {
-    fn interval(self) -> PgInterval {
+    pub(super) fn interval(self) -> PgInterval {
         PgInterval { months: 0, days: i32::try_from(self.0).unwrap_or(i32::MAX), microseconds: 0 }
     }
 }
@@ -206,19 +206,4 @@ pub async fn remove(db: &mut PgConnection, kind: Kind, keep: Days, limit: i64) -
         Kind::Images | Kind::Results | Kind::Submissions => return Ok(0),
     };
     Ok(sqlx::query(sql).bind(keep.interval()).bind(limit).execute(db).await?.rows_affected())
-}
-
-/// The partitions of ended jobs or of events that may go whole, oldest first.
-pub async fn old_partitions(db: &mut PgConnection, parent: &str, keep: Days) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar("SELECT old_partitions($1, history_horizon($2))")
-        .bind(parent)
-        .bind(keep.interval())
-        .fetch_all(db)
-        .await
-}
-
-/// Drops one of them; refused with a lock time-out while anybody is busy with it.
-pub async fn drop_partition(db: &mut PgConnection, parent: &str, name: &str) -> sqlx::Result<()> {
-    sqlx::query("SELECT drop_partition($1, $2)").bind(parent).bind(name).execute(db).await?;
-    Ok(())
 }

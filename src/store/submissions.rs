@@ -1,130 +1,12 @@
 //! Submissions and their requests: who waits for which job.
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::jobs::Wanted;
-use super::moves::{md5, state};
+use super::row::{md5, state};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
-
-/// Opens submissions, or locks those of these ids; answers their ids and owners in the order asked. The lock makes
-/// requests of one submission take turns, so that each sees what the others asked for. No id comes twice.
-pub async fn open(db: &mut PgConnection, asked: &[(Option<Uuid>, Uuid)]) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
-    sqlx::query_as(
-        "WITH named AS MATERIALIZED (
-           SELECT coalesce(t.id, uuid_v7()) AS id, t.account_id, t.place
-           FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS t (id, account_id, place)
-         ), put AS (
-           INSERT INTO submission (id, account_id) SELECT id, account_id FROM named ORDER BY id
-           ON CONFLICT ON CONSTRAINT submission_pkey DO UPDATE SET id = excluded.id RETURNING id, account_id
-         )
-         SELECT put.id, put.account_id FROM named JOIN put USING (id) ORDER BY named.place",
-    )
-    .bind(asked.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(asked.iter().map(|(_, account)| *account).collect::<Vec<_>>())
-    .fetch_all(db)
-    .await
-}
-
-/// A job that answers an (image, model, params).
-#[derive(Debug, Clone)]
-pub struct Answered {
-    pub wanted: Wanted,
-    pub job_id: Uuid,
-    pub state: JobState,
-}
-
-impl FromRow<'_, PgRow> for Answered {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            wanted: Wanted {
-                image_id: row.try_get("image_id")?,
-                model: row.try_get("model")?,
-                params_hash: row.try_get("params_hash")?,
-            },
-            job_id: row.try_get("job_id")?,
-            state: state(row, "state")?,
-        })
-    }
-}
-
-/// Those of the wanted that their submissions have asked for before, with their jobs as they now are.
-pub async fn answered_before(db: &mut PgConnection, wanted: &[(Uuid, &Wanted)]) -> sqlx::Result<Vec<Answered>> {
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    sqlx::query_as(
-        "SELECT w.image_id, w.model, w.params_hash, r.job_id, coalesce(j.state, a.state, 'cancelled')::text AS state
-         FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::uuid[]) AS w (image_id, model, params_hash, submission_id)
-         JOIN request AS r ON (r.submission_id, r.image_id, r.model, r.params_hash) = (w.submission_id, w.image_id, w.model, w.params_hash)
-         LEFT JOIN job AS j ON j.id = r.job_id
-         LEFT JOIN job_archive AS a ON a.id = r.job_id",
-    )
-    .bind(wanted.iter().map(|(_, w)| w.image_id).collect::<Vec<_>>())
-    .bind(wanted.iter().map(|(_, w)| w.model.as_str()).collect::<Vec<_>>())
-    .bind(wanted.iter().map(|(_, w)| w.params_hash.as_slice()).collect::<Vec<_>>())
-    .bind(wanted.iter().map(|(submission, _)| *submission).collect::<Vec<_>>())
-    .fetch_all(db)
-    .await
-}
-
-/// Those of the wanted that a cached success answers: of a version that a live worker serves or, none being
-/// live, the last one seen.
-pub async fn cached(db: &mut PgConnection, wanted: &[&Wanted]) -> sqlx::Result<Vec<Answered>> {
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    // The versions of a model are looked up once, not for every image.
-    sqlx::query_as(
-        "WITH served AS MATERIALIZED (
-           SELECT m.name, coalesce((
-             SELECT array_agg(DISTINCT s.version) FROM worker_session AS s
-             WHERE s.model = m.name AND s.ended_at IS NULL AND s.alive_until > clock_timestamp()), ARRAY[m.last_version]) AS versions
-           FROM model AS m WHERE m.name IN (SELECT DISTINCT unnest($2::text[]))
-         )
-         SELECT DISTINCT ON (w.image_id, w.model, w.params_hash) w.image_id, w.model, w.params_hash, r.job_id, 'succeeded' AS state
-         FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS w (image_id, model, params_hash)
-         JOIN result AS r ON (r.image_id, r.model, r.params_hash) = (w.image_id, w.model, w.params_hash)
-         JOIN served ON served.name = w.model
-         WHERE r.version = ANY(served.versions)
-         ORDER BY w.image_id, w.model, w.params_hash, r.finished_at DESC",
-    )
-    .bind(wanted.iter().map(|w| w.image_id).collect::<Vec<_>>())
-    .bind(wanted.iter().map(|w| w.model.as_str()).collect::<Vec<_>>())
-    .bind(wanted.iter().map(|w| w.params_hash.as_slice()).collect::<Vec<_>>())
-    .fetch_all(db)
-    .await
-}
-
-/// Who asked for what under which submission, and the job that answers it.
-#[derive(Debug, Clone)]
-pub struct Request {
-    pub submission: Uuid,
-    pub account: Uuid,
-    pub wanted: Wanted,
-    pub job: Uuid,
-}
-
-/// Writes down who waits for which job.
-pub async fn add_requests(db: &mut PgConnection, requests: &[Request]) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO request (submission_id, account_id, image_id, model, params_hash, job_id)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[], $6::uuid[])
-         ON CONFLICT ON CONSTRAINT request_pkey DO NOTHING",
-    )
-    .bind(requests.iter().map(|r| r.submission).collect::<Vec<_>>())
-    .bind(requests.iter().map(|r| r.account).collect::<Vec<_>>())
-    .bind(requests.iter().map(|r| r.wanted.image_id).collect::<Vec<_>>())
-    .bind(requests.iter().map(|r| r.wanted.model.as_str()).collect::<Vec<_>>())
-    .bind(requests.iter().map(|r| r.wanted.params_hash.as_slice()).collect::<Vec<_>>())
-    .bind(requests.iter().map(|r| r.job).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
-    Ok(())
-}
 
 /// A submission's owner and time.
 #[derive(Debug, Clone)]
@@ -259,13 +141,4 @@ pub async fn withdraw(
     .bind(jobs)
     .fetch_all(db)
     .await
-}
-
-/// Whether an account asked for this job and has not withdrawn.
-pub async fn waits_for(db: &mut PgConnection, job: Uuid, account: Uuid) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT FROM request WHERE job_id = $1 AND account_id = $2)")
-        .bind(job)
-        .bind(account)
-        .fetch_one(db)
-        .await
 }

@@ -46,7 +46,7 @@ impl Refusal {
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         let field = |e: crate::domain::fault::FieldFault| ProblemField {
-            place: e.place.into(),
+            place: e.part.unwrap_or("body").into(),
             pointer: e.pointer,
             code: e.code.as_str().into(),
             detail: e.detail,

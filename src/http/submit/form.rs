@@ -16,7 +16,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::json::{self, check_text};
 use crate::domain::name::shorten;
 use crate::service::Ctx;
-use crate::service::submit::{Ask, File, Place};
+use crate::service::submit::{Ask, File};
 
 /// The largest part that is not a file, in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -163,7 +163,6 @@ impl Texts {
             None => BTreeMap::new(),
         };
         let ask = Ask {
-            place: Place::Form,
             priority: self.parsed("priority", "a whole number from -100 to 100")?.unwrap_or(0),
             rerun: self.flag("rerun")?,
             submission: self.parsed::<Uuid>("submission", "a UUID")?,
@@ -174,7 +173,7 @@ impl Texts {
             models: distinct(self.models),
             params,
         };
-        check_terms(&ask)?;
+        check_terms(&ask).map_err(|fault| fault.within("form"))?;
         Ok(ask)
     }
 }

@@ -20,7 +20,7 @@ use super::problem::{Answer, Problems};
 use crate::api::submit::{ModelLoad, RejectedImage, SubmitHashes, Submitted, SubmittedImage, SubmittedJob, UploadForm};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
-use crate::service::submit::{self, Ask, Place};
+use crate::service::submit::{self, Ask};
 use crate::service::{Ctx, Limits};
 
 /// The longest that a job may wait, in seconds: a year.
@@ -59,7 +59,7 @@ async fn submit_images(
             Fault::new(Code::UnsupportedMediaType, "The body is neither multipart/form-data with a boundary nor JSON.")
         })?;
         let (ask, files) = form::read(ctx, form).await?;
-        submit::upload(ctx, &user, &ask, files).await?
+        submit::upload(ctx, &user, &ask, files).await.map_err(|error| error.within("form"))?
     };
     let location = format!("/submissions/{}", answer.submission);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Submitted::from(answer))))
@@ -85,7 +85,6 @@ fn read_hashes(ctx: &Ctx, body: SubmitHashes) -> Result<(Ask, Vec<ContentMd5>), 
     let parse = |(index, text): (usize, &String)| extract::md5(text, "body", format!("/images/{index}"));
     let hashes = body.images.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     let ask = Ask {
-        place: Place::Body,
         models: distinct(body.models.iter().flat_map(|m| split_models(m)).collect()),
         params: body.params.unwrap_or_default(),
         priority: body.priority.unwrap_or(0),
@@ -113,18 +112,18 @@ fn distinct(models: Vec<String>) -> Vec<String> {
 
 /// Checks the terms that concern all jobs of a request.
 fn check_terms(ask: &Ask) -> Result<(), Fault> {
-    let place = ask.place.as_str();
     if !(-100..=100).contains(&ask.priority) {
         let detail = format!("priority is {}; it is from -100 to 100.", ask.priority);
-        return Err(Fault::invalid(place, "/priority", detail));
+        return Err(Fault::new(Code::InvalidField, detail).on("/priority"));
     }
     if let Some(s) = ask.finish_within_s.filter(|s| !(1.0..=FINISH_WITHIN_MAX_S).contains(s)) {
         let detail = format!("finish_within_s is {s}; it is from 1 to {FINISH_WITHIN_MAX_S}.");
-        return Err(Fault::invalid(place, "/finish_within_s", detail));
+        return Err(Fault::new(Code::InvalidField, detail).on("/finish_within_s"));
     }
     let far = |at: &DateTime<Utc>| !(2000..=2200).contains(&at.year());
     if let Some(at) = ask.run_at.filter(far) {
-        return Err(Fault::invalid(place, "/run_at", format!("run_at is {at}; its year is from 2000 to 2200.")));
+        let detail = format!("run_at is {at}; its year is from 2000 to 2200.");
+        return Err(Fault::new(Code::InvalidField, detail).on("/run_at"));
     }
     Ok(())
 }

@@ -8,9 +8,8 @@ use super::TakenJob;
 use super::commit::{Found, Order, keep_params};
 use crate::domain::job::JobState;
 use crate::service::Result;
-use crate::store::jobs::{self, NewJob, Wanted};
-use crate::store::moves::Moved;
-use crate::store::submissions::{self, Request};
+use crate::store::submit::{self, NewJob, Request, Wanted};
+use crate::store::work::Moved;
 
 /// The jobs of an order, by image.
 pub(super) type JobsByImage = HashMap<i64, Vec<TakenJob>>;
@@ -43,18 +42,18 @@ pub(super) async fn answer_jobs(
     // A submission that is new has asked for nothing before.
     let again: Vec<(Uuid, &Wanted)> =
         open.iter().filter(|p| p.order.submission.is_some()).map(|p| (p.submission, p.wanted)).collect();
-    for before in submissions::answered_before(db, &again).await? {
+    for before in submit::answered_before(db, &again).await? {
         let outcome = if before.state.ended() { "finished" } else { "attached" };
         answers.insert(before.wanted, (before.job_id, before.state, outcome));
     }
     open.retain(|pair| !answers.contains_key(pair.wanted));
     let cacheable: Vec<&Wanted> = open.iter().filter(|pair| !pair.order.rerun).map(|pair| pair.wanted).collect();
-    for cached in submissions::cached(db, &cacheable).await? {
+    for cached in submit::cached(db, &cacheable).await? {
         answers.insert(cached.wanted, (cached.job_id, cached.state, "finished"));
     }
     let live: Vec<NewJob<'_>> = open.iter().filter(|p| !answers.contains_key(p.wanted)).map(new_job).collect();
     let mut moved = Vec::new();
-    for job in jobs::enqueue(db, &live).await? {
+    for job in submit::enqueue(db, &live).await? {
         let outcome = if job.created { "created" } else { "attached" };
         answers.insert(job.wanted(), (job.moved.status.id, job.moved.status.state, outcome));
         moved.push(job.moved);
@@ -64,7 +63,7 @@ pub(super) async fn answer_jobs(
         let (submission, account) = (pair.submission, pair.order.account);
         Some(Request { submission, account, wanted: pair.wanted.clone(), job: *job })
     };
-    submissions::add_requests(db, &open.iter().filter_map(request).collect::<Vec<_>>()).await?;
+    submit::add_requests(db, &open.iter().filter_map(request).collect::<Vec<_>>()).await?;
 
     let mut by_image: Vec<JobsByImage> = vec![JobsByImage::new(); orders.len()];
     for (jobs, wanted) in by_image.iter_mut().zip(wanted) {

@@ -9,7 +9,7 @@ use super::commit::Upload;
 use super::judge::{Good, warnings};
 use crate::domain::image::ContentMd5;
 use crate::service::{Ctx, Error, Result};
-use crate::store::images::NewImage;
+use crate::store::submit::NewImage;
 
 /// How many blobs one request makes durable at once.
 const KEEP_AT_ONCE: usize = 4;

@@ -13,8 +13,8 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::batch::{Answers, Batcher};
 use crate::service::{Ctx, Error, Result, announce};
-use crate::store::images::{self, ImageRecord, NewImage, StoredImage};
-use crate::store::{models, submissions};
+use crate::store::images::{self, ImageRecord};
+use crate::store::submit::{self, NewImage, StoredImage};
 
 /// A request that is verified and whose bytes are durable.
 #[derive(Clone)]
@@ -136,7 +136,7 @@ async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Answers<Co
 /// Opens the submissions, or locks those that are open, so that requests of one submission take turns.
 async fn open(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Uuid>> {
     let asked: Vec<(Option<Uuid>, Uuid)> = orders.iter().map(|order| (order.submission, order.account)).collect();
-    let opened = submissions::open(db, &asked).await?;
+    let opened = submit::open(db, &asked).await?;
     for (order, (id, owner)) in orders.iter().zip(&opened) {
         if *owner != order.account {
             let detail = format!("The submission {id} belongs to another user.");
@@ -182,7 +182,7 @@ async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Ve
         images::lock_visible(db, &wanted).await?.into_iter().collect();
     let rows: Vec<NewImage> = rows.into_values().collect();
     let stored: HashMap<ContentMd5, StoredImage> =
-        images::put(db, &rows).await?.into_iter().map(|image| (image.md5, image)).collect();
+        submit::put(db, &rows).await?.into_iter().map(|image| (image.md5, image)).collect();
     let found = |(place, order): (usize, &Order)| match &*order.images {
         Images::Stored { md5s, .. } => {
             md5s.iter().map(|md5| known.get(&(place, *md5)).cloned().map_or(Found::Missing, Found::Known)).collect()
@@ -212,7 +212,7 @@ async fn give_titles(db: &mut sqlx::PgConnection, orders: &[Order], found: &[Vec
         titles.extend(named.map(|(image, name)| (order.account, image, name)));
     }
     if !titles.is_empty() {
-        images::give_titles(db, &titles).await?;
+        submit::give_titles(db, &titles).await?;
     }
     Ok(())
 }
@@ -242,5 +242,5 @@ pub(super) async fn keep_params(db: &mut sqlx::PgConnection, orders: &[Order]) -
     let models = orders.iter().flat_map(|order| &order.plan.models);
     let params: BTreeMap<&[u8], &serde_json::Value> =
         models.map(|(_, params)| (params.hash.as_slice(), &params.body)).collect();
-    Ok(models::keep_params(db, &params.into_iter().collect::<Vec<_>>()).await?)
+    Ok(submit::keep_params(db, &params.into_iter().collect::<Vec<_>>()).await?)
 }

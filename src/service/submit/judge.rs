@@ -6,7 +6,7 @@ use super::{Ask, File, Rejected};
 use crate::blob::Staged;
 use crate::domain::fault::{Code, Fault, FieldFault};
 use crate::domain::image::ContentMd5;
-use crate::domain::inspect::{Ending, Refusal, Structure};
+use crate::inspect::{Ending, Refusal, Structure};
 use crate::service::{Ctx, Result};
 
 /// A file that is an image within the bounds.
@@ -86,7 +86,7 @@ pub(super) fn refusal(good: usize, rejected: &[Rejected]) -> Fault {
     fault.errors = rejected
         .iter()
         .map(|r| FieldFault {
-            place: "file",
+            part: Some("file"),
             pointer: format!("/images/{}", r.index),
             code: r.fault.code,
             detail: r.fault.detail.clone(),

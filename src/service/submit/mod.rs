@@ -18,20 +18,18 @@ pub use self::commit::{Committed, Order};
 use self::commit::{Fate, Images, commit};
 use self::judge::{Good, collision, judge, nothing_or_strict, refusal, refuse_same_md5, warnings};
 use self::plan::{Plan, plan};
-use super::auth::User;
+use super::accounts::User;
 use super::{Ctx, Error, Result};
 use crate::blob::Staged;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
 use crate::metrics;
-use crate::store::audit;
+use crate::store::submit::md5_collision;
 
 /// What is asked for, the same for uploads and for stored images.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
-    /// Where the request has them: `form` or `body`.
-    pub place: Place,
     /// Names as sent, free of repeats.
     pub models: Vec<String>,
     /// Params by model.
@@ -43,23 +41,6 @@ pub struct Ask {
     pub strict: bool,
     pub run_at: Option<DateTime<Utc>>,
     pub finish_within_s: Option<f64>,
-}
-
-/// Which part of a request the asked-for lies in, for the faults that say where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Place {
-    #[default]
-    Form,
-    Body,
-}
-
-impl Place {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Form => "form",
-            Self::Body => "body",
-        }
-    }
 }
 
 /// A file of a request, staged or refused while it streamed.
@@ -118,7 +99,7 @@ pub struct Load {
 /// Submits uploaded files.
 pub async fn upload(ctx: &Arc<Ctx>, user: &User, ask: &Ask, files: Vec<File>) -> Result<Answer> {
     if files.is_empty() {
-        return Err(Fault::new(Code::NoImage, "No file was sent.").at("form", "/images").into());
+        return Err(Fault::new(Code::NoImage, "No file was sent.").on("/images").into());
     }
     let plan = Arc::new(plan(ctx, ask, files.len()).await?);
     let (mut good, mut rejected) = judge(ctx, files).await?;
@@ -167,7 +148,7 @@ pub async fn upload(ctx: &Arc<Ctx>, user: &User, ask: &Ask, files: Vec<File>) ->
 /// Runs models on images that are stored and visible to the user.
 pub async fn rerun(ctx: &Arc<Ctx>, user: &User, ask: &Ask, hashes: &[ContentMd5]) -> Result<Answer> {
     if hashes.is_empty() {
-        return Err(Fault::new(Code::NoImage, "No image was named.").at("body", "/images").into());
+        return Err(Fault::new(Code::NoImage, "No image was named.").on("/images").into());
     }
     let plan = Arc::new(plan(ctx, ask, hashes.len()).await?);
     let mut sorted = hashes.to_vec();
@@ -227,7 +208,7 @@ fn taken(f: Good, new: bool, jobs: Vec<TakenJob>) -> Taken {
 async fn tell_collision(ctx: &Ctx, user: &User, image_id: i64) {
     let told = ctx.db.within(async {
         let mut db = ctx.db.pool().acquire().await?;
-        audit::md5_collision(&mut db, user.account.id, image_id).await
+        md5_collision(&mut db, user.account.id, image_id).await
     });
     if let Err(error) = told.await {
         tracing::error!(%error, image_id, "an MD5 collision could not be written to the audit");

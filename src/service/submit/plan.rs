@@ -6,10 +6,9 @@ use super::{Ask, Load};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::name::{Name, nearest, shorten};
 use crate::domain::params::Params;
-use crate::service::ctx::Gate;
-use crate::service::{Ctx, Error, Result};
-use crate::store;
-use crate::store::jobs::Terms;
+use crate::service::{Ctx, Result, queues};
+use crate::store::queues::Gate;
+use crate::store::submit::Terms;
 
 /// How long a queued job may wait when the request does not say, in seconds.
 const FINISH_WITHIN_DEFAULT_S: f64 = 30.0 * 24.0 * 3600.0;
@@ -26,24 +25,23 @@ pub(super) struct Plan {
 /// Verifies everything that concerns the whole request; a fault here leaves nothing behind.
 pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
     if ask.models.is_empty() {
-        return Err(Fault::new(Code::NoModel, "No model was named.").at(ask.place.as_str(), "/models").into());
+        return Err(Fault::new(Code::NoModel, "No model was named.").on("/models").into());
     }
     if images > ctx.limits.images_max || images * ask.models.len() > ctx.limits.jobs_max {
         let (most, jobs) = (ctx.limits.images_max, ctx.limits.jobs_max);
         let detail =
             format!("{images} images × {} models; the limits are {most} images and {jobs} pairs.", ask.models.len());
-        return Err(Fault::new(Code::TooManyImages, detail).at(ask.place.as_str(), "/images").into());
+        return Err(Fault::new(Code::TooManyImages, detail).on("/images").into());
     }
     for (index, name) in ask.models.iter().enumerate() {
-        Name::parse(name)
-            .map_err(|why| Fault::new(Code::UnknownModel, why).at(ask.place.as_str(), format!("/models/{index}")))?;
+        Name::parse(name).map_err(|why| Fault::new(Code::UnknownModel, why).on(format!("/models/{index}")))?;
     }
     let (known, dead) = models_of(ctx, ask).await?;
     if let Some(dead) = dead {
         let detail = format!("{dead:?} has no live worker.");
-        return Err(Fault::new(Code::NoLiveWorker, detail).at(ask.place.as_str(), "/require_live").into());
+        return Err(Fault::new(Code::NoLiveWorker, detail).on("/require_live").into());
     }
-    let depths = depths(ctx, &ask.models).await?;
+    let depths = queues::depths(ctx, &ask.models).await?;
     let load = |((name, gate), queued): ((String, Gate), i64)| (name, Load { workers: gate.workers, queued });
     let loads = known.into_iter().zip(depths).map(load).collect();
     let mut sorted = ask.models.clone();
@@ -54,7 +52,7 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
         .collect::<Result<_>>()?;
     if let Some(stray) = ask.params.keys().find(|name| !ask.models.contains(name)) {
         let detail = format!("params are given for {:?}, which is not among the models.", shorten(stray));
-        return Err(Fault::invalid(ask.place.as_str(), format!("/params/{stray}"), detail).into());
+        return Err(Fault::new(Code::InvalidField, detail).on(format!("/params/{stray}")).into());
     }
     let terms = Terms {
         priority: ask.priority,
@@ -64,28 +62,16 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
     Ok(Plan { models, loads, terms })
 }
 
-/// How many jobs of these models are in line, by the index: to count them in PostgreSQL, dead rows included, may take long.
-async fn depths(ctx: &Ctx, models: &[String]) -> Result<Vec<i64>> {
-    if let Some(depths) = ctx.index.depths(models).await {
-        return Ok(depths);
-    }
-    let counting = async {
-        let mut db = ctx.db.pool().acquire().await?;
-        Ok::<_, Error>(store::models::depths(&mut db, models).await?)
-    };
-    ctx.db.within(counting).await
-}
-
 /// The named models, and one of them without a worker where that matters. What is known may be a second old, but not where
 /// somebody is refused for it or relies on it.
 async fn models_of(ctx: &Ctx, ask: &Ask) -> Result<(Vec<(String, Gate)>, Option<String>)> {
-    let mut gates = if ask.require_live { ctx.fresh_gates().await? } else { ctx.gates().await? };
+    let mut gates = if ask.require_live { queues::fresh_gates(ctx).await? } else { queues::gates(ctx).await? };
     if !ask.models.iter().all(|name| gates.contains_key(name)) {
-        gates = ctx.fresh_gates().await?;
+        gates = queues::fresh_gates(ctx).await?;
     }
     if let Some((index, name)) = ask.models.iter().enumerate().find(|(_, name)| !gates.contains_key(*name)) {
         let names: Vec<String> = gates.keys().take(SUGGEST_FROM).cloned().collect();
-        return Err(unknown_model(ask, index, name, &names).into());
+        return Err(unknown_model(index, name, &names).into());
     }
     let known: Vec<(String, Gate)> =
         ask.models.iter().filter_map(|name| Some((name.clone(), gates.get(name)?.clone()))).collect();
@@ -93,16 +79,16 @@ async fn models_of(ctx: &Ctx, ask: &Ask) -> Result<(Vec<(String, Gate)>, Option<
     Ok((known, dead))
 }
 
-pub(super) fn unknown_model(ask: &Ask, index: usize, name: &str, known: &[String]) -> Fault {
+pub(super) fn unknown_model(index: usize, name: &str, known: &[String]) -> Fault {
     let fault = Fault::new(Code::UnknownModel, format!("No model is named {name:?}."));
     let fault = match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => fault.mend(format!("Did you mean {near:?}? GET /models lists them.")),
         None => fault,
     };
-    fault.at(ask.place.as_str(), format!("/models/{index}"))
+    fault.on(format!("/models/{index}"))
 }
 
 pub(super) fn params_of(ask: &Ask, model: &str) -> Result<Params> {
     let Some(body) = ask.params.get(model) else { return Ok(Params::default()) };
-    Params::new(body.clone()).map_err(|why| Fault::invalid(ask.place.as_str(), format!("/params/{model}"), why).into())
+    Params::new(body.clone()).map_err(|why| Fault::new(Code::InvalidField, why).on(format!("/params/{model}")).into())
 }

@@ -1,0 +1,88 @@
+//! Small caches over PostgreSQL that go on answering for a while when it does not.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// The most entries kept; a full cache starts afresh.
+const ENTRIES_MAX: usize = 100_000;
+/// How long a look waits for a refresh while an older answer is at hand.
+const REFRESH_WAIT: Duration = Duration::from_millis(500);
+/// How long after a failed refresh nobody tries again.
+const REFRESH_PAUSE: Duration = Duration::from_secs(2);
+
+/// Answers by key: `fresh` long without a question, and the last known one for `stale` while the source is away.
+pub struct Cache<K, V> {
+    entries: Mutex<HashMap<K, (V, Instant)>>,
+    paused_until: Mutex<Option<Instant>>,
+    fresh: Duration,
+    stale: Duration,
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
+    pub fn new(fresh: Duration, stale: Duration) -> Self {
+        Self { entries: Mutex::default(), paused_until: Mutex::default(), fresh, stale }
+    }
+
+    /// The answer for a key, asking the source when the known one is not fresh. What is fresh costs no future of the
+    /// source's size.
+    pub async fn get<F>(&self, key: &K, source: impl FnOnce() -> F) -> super::Result<V>
+    where
+        F: Future<Output = super::Result<V>>,
+    {
+        let known = self.lock().get(key).cloned();
+        match known {
+            Some((value, at)) if at.elapsed() < self.fresh || (self.is_paused() && at.elapsed() < self.stale) => {
+                Ok(value)
+            }
+            known => Box::pin(self.ask(key, known, source())).await,
+        }
+    }
+
+    async fn ask(
+        &self,
+        key: &K,
+        known: Option<(V, Instant)>,
+        source: impl Future<Output = super::Result<V>>,
+    ) -> super::Result<V> {
+        let Some((value, at)) = known else {
+            let value = source.await?;
+            self.put(key.clone(), value.clone());
+            return Ok(value);
+        };
+        match tokio::time::timeout(REFRESH_WAIT, source).await {
+            Ok(Ok(value)) => {
+                self.put(key.clone(), value.clone());
+                Ok(value)
+            }
+            Ok(Err(super::Error::Unavailable(_))) | Err(_) if at.elapsed() < self.stale => {
+                *self.paused_until.lock().unwrap_or_else(|e| e.into_inner()) = Some(Instant::now() + REFRESH_PAUSE);
+                Ok(value)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(super::Error::from(sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    /// Forgets an answer that this process has just made wrong.
+    pub fn forget(&self, key: &K) {
+        self.lock().remove(key);
+    }
+
+    fn put(&self, key: K, value: V) {
+        let mut entries = self.lock();
+        if entries.len() >= ENTRIES_MAX {
+            entries.clear();
+        }
+        entries.insert(key, (value, Instant::now()));
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused_until.lock().unwrap_or_else(|e| e.into_inner()).is_some_and(|until| Instant::now() < until)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, (V, Instant)>> {
+        self.entries.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}

@@ -1,0 +1,87 @@
+//! The numbers that bound everything.
+
+use std::time::Duration;
+
+use crate::inspect::Bounds;
+use crate::store::retention::{Days, Kind};
+
+/// The numbers that bound everything; each has a default that suits a small installation.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How often a worker beats, in seconds.
+    pub heartbeat_s: f64,
+    /// How long a session lives after its last sign of life, in seconds.
+    pub lease_s: f64,
+    /// How long a client may be silent within a request.
+    pub client_wait: Duration,
+    /// How long history is kept.
+    pub keep: Keep,
+    /// The largest result, in bytes of JSON.
+    pub result_bytes_max: usize,
+    /// The largest image file, in bytes.
+    pub image_bytes_max: u64,
+    /// The largest upload request, in bytes.
+    pub upload_bytes_max: u64,
+    /// The most files or hashes in one request.
+    pub images_max: usize,
+    /// The most image × model pairs in one request.
+    pub jobs_max: usize,
+    /// What an image may declare of itself.
+    pub bounds: Bounds,
+    /// How long a token is valid, in seconds.
+    pub token_s: i64,
+    /// Wrong passwords for one name from one address before a pause.
+    pub logins_max: i32,
+    /// How long failures are counted, in seconds.
+    pub login_window_s: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            heartbeat_s: 10.0,
+            lease_s: 30.0,
+            client_wait: Duration::from_secs(30),
+            keep: Keep::default(),
+            result_bytes_max: 1024 * 1024,
+            image_bytes_max: 64 * 1024 * 1024,
+            upload_bytes_max: 2 * 1024 * 1024 * 1024,
+            images_max: 1000,
+            jobs_max: 10_000,
+            bounds: Bounds { max_pixels: 250_000_000, max_frames: 1_000, max_side: 65_535 },
+            token_s: 12 * 60 * 60,
+            logins_max: 10,
+            login_window_s: 15.0 * 60.0,
+        }
+    }
+}
+
+/// How many days each part of history is kept; for ever where nothing is said.
+#[derive(Debug, Clone, Default)]
+pub struct Keep {
+    /// Images nobody uploaded again, with their titles, results and bytes.
+    pub images: Option<u32>,
+    pub results: Option<u32>,
+    /// Errors and tracebacks.
+    pub attempts: Option<u32>,
+    /// Ended jobs, submissions, and sessions of workers.
+    pub jobs: Option<u32>,
+    /// The audit.
+    pub events: Option<u32>,
+}
+
+impl Keep {
+    /// What is not kept for ever.
+    pub fn kinds(&self) -> Vec<(Kind, Days)> {
+        let all = [
+            (Kind::Images, self.images),
+            (Kind::Results, self.results),
+            (Kind::Attempts, self.attempts),
+            (Kind::Submissions, self.jobs),
+            (Kind::Sessions, self.jobs),
+            (Kind::Jobs, self.jobs),
+            (Kind::Events, self.events),
+        ];
+        all.into_iter().filter_map(|(kind, days)| Some((kind, Days(days?)))).collect()
+    }
+}

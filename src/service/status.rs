@@ -1,0 +1,153 @@
+//! Look-ups by MD5: from the mirror when it knows, from PostgreSQL when it does not.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::accounts::User;
+use super::batch::Answers;
+use super::{Ctx, Result};
+use crate::domain::fault::{Code, Fault};
+use crate::domain::image::ContentMd5;
+use crate::domain::job::{ImageStatus, Overall};
+use crate::index::status::Fill;
+use crate::store::queues::Gate;
+use crate::store::status::{self, Seen};
+
+/// How often a waiting look-up looks again though nobody woke it.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// The statuses of those of these images that the user may see.
+pub async fn statuses(
+    ctx: &Arc<Ctx>,
+    user: &User,
+    images: &[ContentMd5],
+    results: bool,
+) -> Result<HashMap<ContentMd5, ImageStatus>> {
+    let mut mirrored = ctx.index.read_statuses(images).await;
+    let mut found = HashMap::new();
+    let mut missing = Vec::new();
+    for md5 in images {
+        match mirrored.remove(md5) {
+            Some(m) if !(results && m.partial) && (user.is_admin() || m.accounts.contains(&user.account.id)) => {
+                found.insert(*md5, m.status);
+            }
+            // Asked for twice in one request.
+            None if found.contains_key(md5) => {}
+            _ => missing.push(*md5),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    found.extend(Box::pin(load(ctx, user, missing, results)).await?);
+    Ok(found)
+}
+
+/// The images of a call that are stored, visible to its caller or not.
+pub type Loaded = Vec<(ContentMd5, Arc<Seen>)>;
+
+/// What one call asks of PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct Load {
+    account: Uuid,
+    images: Vec<ContentMd5>,
+    results: bool,
+}
+
+/// The same from PostgreSQL, together with other calls that come at the same time, filling the mirror with what was missing
+/// there.
+async fn load(
+    ctx: &Arc<Ctx>,
+    user: &User,
+    missing: Vec<ContentMd5>,
+    results: bool,
+) -> Result<HashMap<ContentMd5, ImageStatus>> {
+    let run = {
+        let ctx = Arc::clone(ctx);
+        move |loads| load_together(Arc::clone(&ctx), loads)
+    };
+    let (weight, load) = (missing.len(), Load { account: user.account.id, images: missing, results });
+    let loaded = ctx.db.within(ctx.batches.loads.call(load, weight, run, |_, _| {})).await?;
+    let visible = |seen: &Arc<Seen>| user.is_admin() || seen.accounts.contains(&user.account.id);
+    Ok(loaded.into_iter().filter(|(_, seen)| visible(seen)).map(|(md5, seen)| (md5, seen.status.clone())).collect())
+}
+
+async fn load_together(ctx: Arc<Ctx>, loads: Vec<Load>) -> Result<Answers<Loaded>> {
+    let images: BTreeSet<ContentMd5> = loads.iter().flat_map(|load| load.images.iter().copied()).collect();
+    let images: Vec<ContentMd5> = images.into_iter().collect();
+    let asking: BTreeSet<(ContentMd5, Uuid)> =
+        loads.iter().flat_map(|load| load.images.iter().map(|md5| (*md5, load.account))).collect();
+    let asking: Vec<(ContentMd5, Uuid)> = asking.into_iter().collect();
+    let results = loads.iter().any(|load| load.results);
+    let loaded = ctx
+        .db
+        .within(async {
+            let mut db = ctx.db.hot().acquire().await?;
+            Ok::<_, super::Error>(status::load(&mut db, &images, &asking, results).await?)
+        })
+        .await?;
+    let loaded: HashMap<ContentMd5, Arc<Seen>> = loaded.into_iter().map(|(md5, seen)| (md5, Arc::new(seen))).collect();
+    let of = |load: &Load| load.images.iter().filter_map(|md5| Some((*md5, Arc::clone(loaded.get(md5)?)))).collect();
+    let each = loads.iter().map(of).collect();
+    let fill = async move {
+        let fills: Vec<Fill<'_>> = loaded.iter().map(|(md5, seen)| fill(*md5, seen)).collect();
+        ctx.index.fill_statuses(&fills).await;
+    };
+    // Without the results it would be half of a status.
+    Ok(Answers { each, then: results.then(|| Box::pin(fill) as _) })
+}
+
+fn fill(md5: ContentMd5, seen: &Seen) -> Fill<'_> {
+    Fill { md5, status: &seen.status, accounts: &seen.accounts, finished: overall(&seen.status, None).done() }
+}
+
+/// One image's status, waiting until it is finished (for the named models, or all) or the time is up.
+pub async fn wait_for(
+    ctx: &Arc<Ctx>,
+    user: &User,
+    md5: ContentMd5,
+    models: Option<&[String]>,
+    wait: Duration,
+) -> Result<ImageStatus> {
+    let until = Instant::now() + wait;
+    let mut stopping = ctx.stopping.clone();
+    loop {
+        let notify = ctx.waiters.watch_image(md5);
+        let news = notify.notified();
+        tokio::pin!(news);
+        // Enrol before looking, or what happens in between is missed.
+        news.as_mut().enable();
+        let status = statuses(ctx, user, &[md5], true).await?.remove(&md5).ok_or_else(|| Fault::not_found("image"))?;
+        let now = Instant::now();
+        if overall(&status, models).done() || now >= until {
+            return Ok(status);
+        }
+        tokio::select! {
+            () = &mut news => {}
+            () = tokio::time::sleep_until(until.min(now + LOOK_AGAIN)) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return Ok(status),
+        }
+    }
+}
+
+/// The status over the newest job per model, of the named models or of all.
+pub fn overall(status: &ImageStatus, models: Option<&[String]>) -> Overall {
+    let named = |model: &String| models.is_none_or(|models| models.contains(model));
+    Overall::of(status.jobs.iter().filter(|(model, _)| named(model)).map(|(_, job)| job.state))
+}
+
+/// Refuses names that no model has; while the models are not known, none is refused.
+pub fn check_models(gates: Option<&Arc<HashMap<String, Gate>>>, status: &ImageStatus, models: &[String]) -> Result<()> {
+    let known = |name: &String| status.jobs.contains_key(name) || gates.is_none_or(|gates| gates.contains_key(name));
+    match models.iter().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let detail = format!("No model is named {:?}.", crate::domain::name::shorten(name));
+            Err(Fault::new(Code::UnknownModel, detail).on("/models").into())
+        }
+    }
+}

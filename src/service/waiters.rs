@@ -1,0 +1,238 @@
+//! Who waits in this process: for jobs of a model, for news of an image, for any job to end.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::{Notify, oneshot, watch};
+use uuid::Uuid;
+
+use crate::domain::image::ContentMd5;
+
+/// Why a waiting claim was woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// This job was pushed to the queue, or popped from it, for the waiter.
+    Hinted(Uuid),
+    /// PostgreSQL has a job that the queue may not show.
+    Probed,
+}
+
+/// Those who wait for jobs of one model, first come first, each with its ticket.
+type Line = VecDeque<(u64, oneshot::Sender<Wake>)>;
+
+/// Who waits in this process, for jobs of a model or for news of an image.
+pub struct Waiters {
+    models: Mutex<HashMap<String, Line>>,
+    images: Mutex<HashMap<ContentMd5, Arc<Notify>>>,
+    next: std::sync::atomic::AtomicU64,
+    /// Moves whenever any job ends.
+    ended: watch::Sender<u64>,
+    /// Jobs that were popped for a waiter who could not use them.
+    unused: Mutex<Vec<Uuid>>,
+    returned: Notify,
+    /// Sessions whose claims wait here, with how many claims each.
+    sessions: Mutex<HashMap<Uuid, usize>>,
+}
+
+impl Waiters {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            models: Mutex::default(),
+            images: Mutex::default(),
+            next: Default::default(),
+            ended: watch::Sender::new(0),
+            unused: Mutex::default(),
+            returned: Notify::new(),
+            sessions: Mutex::default(),
+        })
+    }
+
+    /// Gets in line for jobs of a model. Get in line before looking, or a push in between is missed.
+    pub fn line_up(self: &Arc<Self>, model: &str) -> Place {
+        let ticket = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.models).entry(model.to_owned()).or_default().push_back((ticket, sender));
+        Place { waiters: Arc::clone(self), model: model.to_owned(), ticket, receiver: Some(receiver) }
+    }
+
+    /// Wakes the first `count` in line; answers how many were there to be woken.
+    pub fn wake_model(&self, model: &str, count: usize, why: Wake) -> usize {
+        self.wake_each(model, std::iter::repeat_n(why, count))
+    }
+
+    /// Wakes the first in line, one for each job; answers how many were there to be woken.
+    pub fn wake_each(&self, model: &str, whys: impl IntoIterator<Item = Wake>) -> usize {
+        let mut models = lock(&self.models);
+        let Some(line) = models.get_mut(model) else { return 0 };
+        let mut woken = 0;
+        for why in whys {
+            // One that went away meanwhile does not count.
+            while let Some((_, sender)) = line.pop_front() {
+                if sender.send(why).is_ok() {
+                    woken += 1;
+                    break;
+                }
+            }
+        }
+        if line.is_empty() {
+            models.remove(model);
+        }
+        woken
+    }
+
+    /// Wakes somebody else; a job that nobody waits for goes back.
+    pub fn pass_on(&self, model: &str, why: Wake) {
+        if self.wake_model(model, 1, why) == 0
+            && let Wake::Hinted(job) = why
+        {
+            self.give_back(job);
+        }
+    }
+
+    /// Takes back a job that was given to a waiter who cannot use it: it belongs into the queue.
+    pub fn give_back(&self, job: Uuid) {
+        lock(&self.unused).push(job);
+        self.returned.notify_one();
+    }
+
+    /// Waits for jobs that were given back, and takes them all.
+    pub async fn given_back(&self) -> Vec<Uuid> {
+        loop {
+            let jobs = std::mem::take(&mut *lock(&self.unused));
+            if !jobs.is_empty() {
+                return jobs;
+            }
+            self.returned.notified().await;
+        }
+    }
+
+    /// How often anybody got in line since the start: who is woken for nothing gets in line again.
+    pub fn lined_up(&self) -> u64 {
+        self.next.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// How many wait for jobs of a model.
+    pub fn waiting_for(&self, model: &str) -> usize {
+        lock(&self.models).get(model).map_or(0, VecDeque::len)
+    }
+
+    /// The models that anybody waits for, and how many do.
+    pub fn waited_for(&self) -> Vec<(String, usize)> {
+        lock(&self.models).iter().map(|(model, line)| (model.clone(), line.len())).collect()
+    }
+
+    /// Waits for news of an image; ask for it before looking.
+    pub fn watch_image(&self, md5: ContentMd5) -> Arc<Notify> {
+        let mut images = lock(&self.images);
+        images.retain(|key, notify| Arc::strong_count(notify) > 1 || *key == md5);
+        Arc::clone(images.entry(md5).or_default())
+    }
+
+    /// Wakes everybody who waits for jobs on these images to end.
+    pub fn jobs_ended(&self, images: impl IntoIterator<Item = ContentMd5>) {
+        let mut any = false;
+        let waiting = lock(&self.images);
+        for md5 in images {
+            any = true;
+            if let Some(notify) = waiting.get(&md5) {
+                notify.notify_waiters();
+            }
+        }
+        drop(waiting);
+        if any {
+            self.ended.send_modify(|n| *n += 1);
+        }
+    }
+
+    /// Notes that a session waits here, until the guard is dropped: it is kept alive meanwhile.
+    pub fn hold_session(self: &Arc<Self>, session: Uuid) -> WaitingSession {
+        *lock(&self.sessions).entry(session).or_default() += 1;
+        WaitingSession { waiters: Arc::clone(self), session }
+    }
+
+    /// The sessions that wait here now.
+    pub fn sessions(&self) -> Vec<Uuid> {
+        lock(&self.sessions).keys().copied().collect()
+    }
+
+    /// Follows the ending of jobs, any of them.
+    pub fn watch_ended(&self) -> watch::Receiver<u64> {
+        self.ended.subscribe()
+    }
+}
+
+/// A place in line. One that leaves after it was woken, but without having used the wake-up, passes it on.
+pub struct Place {
+    waiters: Arc<Waiters>,
+    model: String,
+    ticket: u64,
+    receiver: Option<oneshot::Receiver<Wake>>,
+}
+
+impl Place {
+    /// Waits until woken; the place is then used up.
+    pub async fn woken(mut self) -> Wake {
+        let Some(receiver) = self.receiver.as_mut() else { return Wake::Probed };
+        let why = receiver.await.unwrap_or(Wake::Probed);
+        self.receiver = None;
+        why
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(mut receiver) = self.receiver.take() else { return };
+        let mut models = lock(&self.waiters.models);
+        if let Some(line) = models.get_mut(&self.model) {
+            line.retain(|(ticket, _)| *ticket != self.ticket);
+            if line.is_empty() {
+                models.remove(&self.model);
+            }
+        }
+        drop(models);
+        if let Ok(why) = receiver.try_recv() {
+            self.waiters.pass_on(&self.model, why);
+        }
+    }
+}
+
+/// A session whose claim waits; see [`Waiters::hold_session`].
+pub struct WaitingSession {
+    waiters: Arc<Waiters>,
+    session: Uuid,
+}
+
+impl Drop for WaitingSession {
+    fn drop(&mut self) {
+        let mut sessions = lock(&self.waiters.sessions);
+        if let Some(count) = sessions.get_mut(&self.session) {
+            *count -= 1;
+            if *count == 0 {
+                sessions.remove(&self.session);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_given_to_a_waiter_that_leaves_goes_to_the_next_or_back() {
+        let (waiters, job) = (Waiters::new(), Uuid::from_u128(7));
+        let (first, second) = (waiters.line_up("ocr"), waiters.line_up("ocr"));
+        assert_eq!(waiters.wake_each("ocr", [Wake::Hinted(job)]), 1);
+        drop(first);
+        assert_eq!(second.woken().await, Wake::Hinted(job));
+
+        let only = waiters.line_up("ocr");
+        assert_eq!(waiters.wake_each("ocr", [Wake::Hinted(job), Wake::Probed]), 1, "nobody is there for the second");
+        drop(only);
+        assert_eq!(waiters.given_back().await, [job]);
+    }
+}

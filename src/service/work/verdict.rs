@@ -1,0 +1,75 @@
+//! What became of the items of a completion or release, each by its lease.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::fault::{Code, Fault};
+use crate::domain::job::JobState;
+use crate::metrics;
+use crate::service::Result;
+use crate::store::work::{self, Fence, Moved};
+
+/// What became of one item.
+#[derive(Debug, Clone)]
+pub struct Done {
+    pub id: Uuid,
+    /// The job's state after it, or what was wrong.
+    pub outcome: std::result::Result<Accepted, Fault>,
+}
+
+/// An accepted item.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    pub state: String,
+    /// It had been accepted before, and nothing changed now.
+    pub repeat: bool,
+}
+
+/// Puts the verdicts in the places of the items that were judged.
+pub(super) fn answer(mut done: Vec<Done>, verdicts: Vec<Option<Accepted>>) -> Vec<Done> {
+    let judged = done.iter_mut().filter(|d| matches!(&d.outcome, Err(fault) if fault.code == Code::StaleLease));
+    for (done, verdict) in judged.zip(verdicts) {
+        match verdict {
+            Some(accepted) => done.outcome = Ok(accepted),
+            None => metrics::stale_lease(),
+        }
+    }
+    done
+}
+
+pub(super) fn stale(id: Uuid, lease_no: i64) -> Fault {
+    Fault::new(Code::StaleLease, format!("Job {id} is not running under lease {lease_no} of this worker."))
+}
+
+/// Says of every lease named by every call whether it was accepted: once by what was moved just now; all others are looked
+/// up by a second statement, whose fresh snapshot recognises what was accepted before.
+pub(super) async fn judge(
+    db: &mut PgConnection,
+    moved: &[Moved],
+    calls: &[&[Fence]],
+) -> Result<Vec<Vec<Option<Accepted>>>> {
+    let mut accepted: HashMap<(Option<Uuid>, Uuid, i64), JobState> =
+        moved.iter().map(|m| ((m.session, m.status.id, m.lease_no), m.status.state)).collect();
+    let mut refused = Vec::new();
+    let mut verdicts: Vec<Vec<Option<Accepted>>> = Vec::new();
+    for (call, fences) in calls.iter().enumerate() {
+        let mut verdict = Vec::new();
+        for (place, fence) in fences.iter().enumerate() {
+            let state = accepted.remove(&(Some(fence.holder.session), fence.id, fence.lease_no));
+            if state.is_none() {
+                refused.push((call, place, fence.clone()));
+            }
+            verdict.push(state.map(|state| Accepted { state: state.as_str().to_owned(), repeat: false }));
+        }
+        verdicts.push(verdict);
+    }
+    if !refused.is_empty() {
+        let fences: Vec<Fence> = refused.iter().map(|(_, _, fence)| fence.clone()).collect();
+        for ((call, place, _), state) in refused.iter().zip(work::settled(db, &fences).await?) {
+            verdicts[*call][*place] = state.map(|state| Accepted { state, repeat: true });
+        }
+    }
+    Ok(verdicts)
+}
