@@ -1,19 +1,22 @@
 //! Darkroom: a durable queue between photographs and machine-learning models.
 //!
 //! A photograph's way through the house is straight down and straight up: `http/submit` → `service/submit` →
-//! `blob`, `store`, `index`; a job's: `http/work` → `service/claim` → `index`, `store`.
+//! `blob`, `store`, `index`; a job's: `http/work` → `service/work` → `index`, `store`.
 //!
-//! Each floor imports only from the floors below it, and a test keeps it so:
+//! One noun has one file name on every floor: submit · status (look-ups by MD5) · submissions · jobs · work (claim,
+//! complete, release) · workers · models · images · accounts · keys · queues. Who knows the noun and the floor knows the
+//! file. Each floor imports only from the floors below it, and a test keeps it so:
 //!
 //! ```text
 //! main → cli            the binary, one file per subcommand
-//! app                   composition: config → pools → router and loops; knows every room
-//! http/                 router, OpenAPI, problems, extractors; one file per noun
-//! maintenance/          rescue, sweep, due pass, partitions, collector: ticks, bounded in rows and time
-//! service/              use cases and transaction boundaries
-//! store/                all the SQL
+//! app                   composition: config → pools → use cases → router and loops; knows every room
+//! http/                 the nouns: routes, extractors, problems; beside them the router, OpenAPI and the server
+//! maintenance/          rescue, sweep, due pass, partitions, retention, collector: ticks, bounded in rows and time
+//! service/              the nouns: use cases and transaction boundaries; beside them ctx, batch, cache, announce, waiters
+//! store/                the nouns: all the SQL; beside them db, row, migrate, settings, ticks, partitions
 //! index/                Redis, never the truth
-//! blob                  image bytes
+//! blob/                 image bytes
+//! inspect/              what the bytes say they are: a file for each format
 //! domain/               value types and pure rules
 //! ```
 //!

@@ -1,12 +1,14 @@
 //! TIFF: TIFF 6.0, §2 and §8, and BigTIFF as the LibTIFF project describes it.
 
 mod directory;
+mod layout;
 
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
 use super::{Bounds, Ending, Format, Refusal, Structure};
 use directory::Directory;
+use layout::Layout;
 
 /// Walks the chain of image file directories. Each is a frame, also one of reduced resolution;
 /// those that only a tag points at (SubIFDs, EXIF) are not. The dimensions are the first one's.
@@ -86,44 +88,5 @@ impl LoopGuard {
             (self.seen, self.steps, self.limit) = (at, 0, self.limit.saturating_mul(2));
         }
         Ok(())
-    }
-}
-
-/// The byte order and the width of offsets, which hold for the whole file.
-#[derive(Clone, Copy)]
-struct Layout {
-    big_endian: bool,
-    /// BigTIFF.
-    big: bool,
-}
-
-impl Layout {
-    fn offset_bytes(self) -> u64 {
-        if self.big { 8 } else { 4 }
-    }
-
-    /// Takes an offset, or a count, which has the same width.
-    fn offset<R: Read + Seek>(self, window: &mut Window<'_, R>) -> Step<u64> {
-        self.number(window, self.offset_bytes())
-    }
-
-    /// Reads a number elsewhere.
-    fn number_at<R: Read + Seek>(self, window: &mut Window<'_, R>, at: u64, bytes: u64) -> Step<u64> {
-        window.jump(at)?;
-        self.number(window, bytes)
-    }
-
-    /// Takes an unsigned number of 1, 2, 4 or 8 bytes. A size of 0 is that of a missing value: 0.
-    fn number<R: Read + Seek>(self, window: &mut Window<'_, R>, bytes: u64) -> Step<u64> {
-        Ok(match (bytes, self.big_endian) {
-            (0, _) => 0,
-            (1, _) => u64::from(window.byte()?),
-            (2, true) => u64::from(u16::from_be_bytes(window.bytes()?)),
-            (2, false) => u64::from(u16::from_le_bytes(window.bytes()?)),
-            (4, true) => u64::from(u32::from_be_bytes(window.bytes()?)),
-            (4, false) => u64::from(u32::from_le_bytes(window.bytes()?)),
-            (_, true) => u64::from_be_bytes(window.bytes()?),
-            (_, false) => u64::from_le_bytes(window.bytes()?),
-        })
     }
 }

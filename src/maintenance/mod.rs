@@ -5,6 +5,7 @@
 
 mod collect;
 mod due;
+mod pace;
 mod partitions;
 mod redis;
 mod rescue;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use self::pace::{chain, jittered};
 use crate::service::Ctx;
 
 pub use collect::collect_blobs;
@@ -73,14 +75,4 @@ fn every<F>(
             tokio::time::sleep(jittered(period)).await;
         }
     });
-}
-
-/// A period give or take a tenth.
-fn jittered(period: Duration) -> Duration {
-    period.mul_f64(0.9 + 0.2 * rand::random::<f64>())
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{chain, jittered};
+use super::pace::{chain, jittered};
 use crate::service::{Ctx, Error, Result, announce};
 use crate::store::settings;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{chain, jittered};
+use super::pace::{chain, jittered};
 use crate::index::queue::Hint;
 use crate::metrics;
 use crate::service::{Ctx, Result};

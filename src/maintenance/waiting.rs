@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{chain, jittered};
+use super::pace::{chain, jittered};
 use crate::service::waiters::Wake;
 use crate::service::{Ctx, Result, announce, queues};
 use crate::store::queues::ready_counts;

@@ -2,8 +2,9 @@
 
 use std::io::{Read, Seek};
 
+use super::super::structure::Refusal;
 use super::super::window::{Step, Window};
-use super::{Layout, Refusal};
+use super::layout::Layout;
 
 const IMAGE_WIDTH: u16 = 256;
 const IMAGE_LENGTH: u16 = 257;

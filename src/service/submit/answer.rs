@@ -1,11 +1,11 @@
 //! Every image × model gets its job.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::TakenJob;
-use super::commit::{Found, Order, keep_params};
+use super::ask::TakenJob;
+use super::order::{Found, Order};
 use crate::domain::job::JobState;
 use crate::service::Result;
 use crate::store::submit::{self, NewJob, Request, Wanted};
@@ -103,4 +103,12 @@ fn new_job<'o>(pair: &Pair<'o>) -> NewJob<'o> {
         submission: pair.submission,
         account: pair.order.account,
     }
+}
+
+/// Keeps the params of all orders by their hash.
+async fn keep_params(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<()> {
+    let models = orders.iter().flat_map(|order| &order.plan.models);
+    let params: BTreeMap<&[u8], &serde_json::Value> =
+        models.map(|(_, params)| (params.hash.as_slice(), &params.body)).collect();
+    Ok(submit::keep_params(db, &params.into_iter().collect::<Vec<_>>()).await?)
 }

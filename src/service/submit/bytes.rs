@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use futures_util::StreamExt;
 use uuid::Uuid;
 
-use super::commit::Upload;
 use super::judge::{Good, warnings};
+use super::order::Upload;
 use crate::domain::image::ContentMd5;
 use crate::service::{Ctx, Error, Result};
 use crate::store::submit::NewImage;

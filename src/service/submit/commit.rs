@@ -1,94 +1,19 @@
 //! The transaction of submissions: several requests that come at the same time go in one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::TakenJob;
 use super::answer::answer_jobs;
-use super::plan::Plan;
+use super::ask::TakenJob;
+use super::order::{Committed, Fate, Found, Images, Order, Upload};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::batch::{Answers, Batcher};
 use crate::service::{Ctx, Error, Result, announce};
 use crate::store::images::{self, ImageRecord};
 use crate::store::submit::{self, NewImage, StoredImage};
-
-/// A request that is verified and whose bytes are durable.
-#[derive(Clone)]
-pub struct Order {
-    pub(super) account: Uuid,
-    pub(super) submission: Option<Uuid>,
-    pub(super) rerun: bool,
-    /// Refuse all if one image is.
-    pub(super) strict: bool,
-    /// Images of the request that were refused before it came here.
-    pub(super) refused: usize,
-    pub(super) plan: Arc<Plan>,
-    pub(super) images: Arc<Images>,
-}
-
-/// The images of an order, in the order of the request.
-pub(super) enum Images {
-    /// Of those that the account may see; all, when no account is given.
-    Stored {
-        visible_to: Option<Uuid>,
-        md5s: Vec<ContentMd5>,
-    },
-    Uploaded(Vec<Upload>),
-}
-
-/// An uploaded image under the name it came with.
-pub(super) struct Upload {
-    pub(super) name: String,
-    pub(super) row: NewImage,
-}
-
-/// What became of an order.
-pub struct Committed {
-    /// The submission; nothing when the order was refused for its images, and left nothing behind.
-    pub(super) submission: Option<Uuid>,
-    /// What became of each image, in the order of the request.
-    pub(super) images: Vec<Fate>,
-}
-
-/// What became of an image.
-pub(super) enum Fate {
-    /// It was stored before.
-    Known(ImageRecord, Vec<TakenJob>),
-    /// It was uploaded; its row is that of this blob.
-    Stored { blob: Uuid, jobs: Vec<TakenJob> },
-    /// The caller has no title to such an image.
-    Missing,
-    /// The image of this id has the same MD5 and other bytes.
-    Collided(i64),
-}
-
-impl Order {
-    fn weight(&self) -> usize {
-        self.md5s().count() * self.plan.models.len()
-    }
-
-    fn md5s(&self) -> Box<dyn Iterator<Item = ContentMd5> + '_> {
-        match &*self.images {
-            Images::Stored { md5s, .. } => Box::new(md5s.iter().copied()),
-            Images::Uploaded(uploads) => Box::new(uploads.iter().map(|upload| upload.row.md5)),
-        }
-    }
-
-    /// Orders for one image, or under one submission, take turns: each sees what the other did.
-    fn keys(&self) -> Vec<u64> {
-        let hash = |of: &dyn Fn(&mut DefaultHasher)| {
-            let mut hasher = DefaultHasher::new();
-            of(&mut hasher);
-            hasher.finish()
-        };
-        let images = self.md5s().map(|md5| hash(&|hasher| md5.hash(hasher)));
-        images.chain(self.submission.map(|id| hash(&|hasher| id.hash(hasher)))).collect()
-    }
-}
 
 /// Commits an order, together with others that come at the same time; when this answers, it is on stable storage and
 /// announced.
@@ -144,25 +69,6 @@ async fn open(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Uuid>
         }
     }
     Ok(opened.into_iter().map(|(id, _)| id).collect())
-}
-
-/// An image of an order, as the database has it.
-pub(super) enum Found {
-    Known(ImageRecord),
-    Stored(StoredImage),
-    Missing,
-    Collided(i64),
-}
-
-impl Found {
-    /// Its id, if it can have jobs.
-    pub(super) const fn id(&self) -> Option<i64> {
-        match self {
-            Self::Known(image) => Some(image.id),
-            Self::Stored(image) => Some(image.id),
-            Self::Missing | Self::Collided(_) => None,
-        }
-    }
 }
 
 async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Vec<Found>>> {
@@ -235,12 +141,4 @@ fn fates(found: Vec<Found>, jobs: &HashMap<i64, Vec<TakenJob>>) -> Vec<Fate> {
         Found::Collided(image) => Fate::Collided(image),
     };
     found.into_iter().map(fate).collect()
-}
-
-/// Keeps the params of all orders by their hash.
-pub(super) async fn keep_params(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<()> {
-    let models = orders.iter().flat_map(|order| &order.plan.models);
-    let params: BTreeMap<&[u8], &serde_json::Value> =
-        models.map(|(_, params)| (params.hash.as_slice(), &params.body)).collect();
-    Ok(submit::keep_params(db, &params.into_iter().collect::<Vec<_>>()).await?)
 }

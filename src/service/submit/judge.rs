@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Ask, File, Rejected};
+use super::ask::{Ask, File, Rejected};
 use crate::blob::Staged;
 use crate::domain::fault::{Code, Fault, FieldFault};
 use crate::domain::image::ContentMd5;

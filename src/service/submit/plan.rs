@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Ask, Load};
+use super::ask::{Ask, Load};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::name::{Name, nearest, shorten};
 use crate::domain::params::Params;

@@ -1,0 +1,105 @@
+//! A verified request on its way into the database, and what became of it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::ask::TakenJob;
+use super::plan::Plan;
+use crate::domain::image::ContentMd5;
+use crate::store::images::ImageRecord;
+use crate::store::submit::{NewImage, StoredImage};
+
+/// A request that is verified and whose bytes are durable.
+#[derive(Clone)]
+pub struct Order {
+    pub(super) account: Uuid,
+    pub(super) submission: Option<Uuid>,
+    pub(super) rerun: bool,
+    /// Refuse all if one image is.
+    pub(super) strict: bool,
+    /// Images of the request that were refused before it came here.
+    pub(super) refused: usize,
+    pub(super) plan: Arc<Plan>,
+    pub(super) images: Arc<Images>,
+}
+
+/// The images of an order, in the order of the request.
+pub(super) enum Images {
+    /// Of those that the account may see; all, when no account is given.
+    Stored {
+        visible_to: Option<Uuid>,
+        md5s: Vec<ContentMd5>,
+    },
+    Uploaded(Vec<Upload>),
+}
+
+/// An uploaded image under the name it came with.
+pub(super) struct Upload {
+    pub(super) name: String,
+    pub(super) row: NewImage,
+}
+
+/// What became of an order.
+pub struct Committed {
+    /// The submission; nothing when the order was refused for its images, and left nothing behind.
+    pub(super) submission: Option<Uuid>,
+    /// What became of each image, in the order of the request.
+    pub(super) images: Vec<Fate>,
+}
+
+/// What became of an image.
+pub(super) enum Fate {
+    /// It was stored before.
+    Known(ImageRecord, Vec<TakenJob>),
+    /// It was uploaded; its row is that of this blob.
+    Stored { blob: Uuid, jobs: Vec<TakenJob> },
+    /// The caller has no title to such an image.
+    Missing,
+    /// The image of this id has the same MD5 and other bytes.
+    Collided(i64),
+}
+
+impl Order {
+    pub(super) fn weight(&self) -> usize {
+        self.md5s().count() * self.plan.models.len()
+    }
+
+    pub(super) fn md5s(&self) -> Box<dyn Iterator<Item = ContentMd5> + '_> {
+        match &*self.images {
+            Images::Stored { md5s, .. } => Box::new(md5s.iter().copied()),
+            Images::Uploaded(uploads) => Box::new(uploads.iter().map(|upload| upload.row.md5)),
+        }
+    }
+
+    /// Orders for one image, or under one submission, take turns: each sees what the other did.
+    pub(super) fn keys(&self) -> Vec<u64> {
+        let hash = |of: &dyn Fn(&mut DefaultHasher)| {
+            let mut hasher = DefaultHasher::new();
+            of(&mut hasher);
+            hasher.finish()
+        };
+        let images = self.md5s().map(|md5| hash(&|hasher| md5.hash(hasher)));
+        images.chain(self.submission.map(|id| hash(&|hasher| id.hash(hasher)))).collect()
+    }
+}
+
+/// An image of an order, as the database has it.
+pub(super) enum Found {
+    Known(ImageRecord),
+    Stored(StoredImage),
+    Missing,
+    Collided(i64),
+}
+
+impl Found {
+    /// Its id, if it can have jobs.
+    pub(super) const fn id(&self) -> Option<i64> {
+        match self {
+            Self::Known(image) => Some(image.id),
+            Self::Stored(image) => Some(image.id),
+            Self::Missing | Self::Collided(_) => None,
+        }
+    }
+}
