@@ -49,10 +49,8 @@ async fn rescue_asks_again_about_what_it_locked() {
     let job = worker.claim(1).await.remove(0);
     let id: Uuid = job["id"].as_str().expect("an id").parse().expect("a UUID");
     // As when the first statement joined the job's new row with its old session.
-    let mut tx = app.ctx.db.begin().await.expect("a transaction");
-    let moved = work::rescue(&mut tx, 0.5, &[id]).await.expect("a statement");
+    let moved = app.ctx.db.write(async |tx| work::rescue(tx, 0.5, &[id]).await).await.expect("a statement");
     assert!(moved.is_empty(), "its session lives");
-    tx.commit().await.expect("a commit");
     assert_eq!(worker.succeed(&job).await["status"], 200);
 }
 

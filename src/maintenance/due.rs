@@ -11,17 +11,15 @@ const ROWS_MAX: i64 = 2_000;
 pub async fn due_pass(ctx: &Ctx) -> Result<()> {
     let (due, expired) = ctx
         .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            if !ticks::try_tick(&mut tx, "due").await? {
+        .write(async |tx| {
+            if !ticks::try_tick(tx, "due").await? {
                 return Ok((Vec::new(), Vec::new()));
             }
-            let due = queues::flag_due(&mut tx, ROWS_MAX).await?;
-            let mut expired = work::expire(&mut tx, ROWS_MAX).await?;
-            for model in models::retired(&mut tx).await? {
-                expired.extend(work::cancel_queued_of(&mut tx, &model, None, ROWS_MAX).await?);
+            let due = queues::flag_due(tx, ROWS_MAX).await?;
+            let mut expired = work::expire(tx, ROWS_MAX).await?;
+            for model in models::retired(tx).await? {
+                expired.extend(work::cancel_queued_of(tx, &model, None, ROWS_MAX).await?);
             }
-            tx.commit().await?;
             Ok::<_, crate::service::Error>((due, expired))
         })
         .await?;

@@ -24,21 +24,19 @@ pub async fn rescue(ctx: &Ctx) -> Result<()> {
     let every_s = rescue_every(ctx.limits.lease_s).as_secs_f64();
     let moved = ctx
         .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            if !ticks::try_tick(&mut tx, "rescue").await? {
+        .write(async |tx| {
+            if !ticks::try_tick(tx, "rescue").await? {
                 return Ok(Vec::new());
             }
-            let stamp = ticks::stamp_tick(&mut tx, "rescue").await?;
+            let stamp = ticks::stamp_tick(tx, "rescue").await?;
             if stamp.away_s.is_none_or(|s| s > 2.0 * every_s) {
                 // The service was away, not the workers: nobody is called dead for our absence.
-                workers::extend_all(&mut tx, ctx.limits.lease_s).await?;
+                workers::extend_all(tx, ctx.limits.lease_s).await?;
             }
             // Whoever lived when this tick began: it may itself have stood still since, and beats with it.
-            workers::give_up(&mut tx, stamp.at, ROWS_MAX).await?;
-            let locked = work::lock_orphans(&mut tx, ROWS_MAX).await?;
-            let moved = work::rescue(&mut tx, rand::random(), &locked).await?;
-            tx.commit().await?;
+            workers::give_up(tx, stamp.at, ROWS_MAX).await?;
+            let locked = work::lock_orphans(tx, ROWS_MAX).await?;
+            let moved = work::rescue(tx, rand::random(), &locked).await?;
             Ok::<_, crate::service::Error>(moved)
         })
         .await?;

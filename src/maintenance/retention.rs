@@ -22,9 +22,7 @@ pub struct Old {
 pub async fn count_old(ctx: &Ctx) -> Result<Vec<Old>> {
     let mut counts = Vec::new();
     for (kind, keep) in ctx.limits.keep.kinds() {
-        let mut db = ctx.db.within(async { ctx.db.pool().acquire().await }).await?;
-        retention::take_time(&mut db).await?;
-        let count = retention::count(&mut db, kind, keep).await?;
+        let count = ctx.db.read_at_leisure(async |db| retention::count(db, kind, keep).await).await?;
         counts.push(Old { kind, keep, count });
     }
     Ok(counts)
@@ -56,14 +54,12 @@ async fn remove_images(ctx: &Ctx, keep: Days) -> Result<i64> {
     for _ in 0..BITES_MAX {
         let (last, gone) = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
-                if !ticks::try_tick(&mut tx, "retention").await? {
+            .write(async |tx| {
+                if !ticks::try_tick(tx, "retention").await? {
                     return Ok((None, Vec::new()));
                 }
-                let locked = retention::lock_images(&mut tx, keep, after, ROWS_MAX).await?;
-                let gone = retention::remove_images(&mut tx, keep, &locked).await?;
-                tx.commit().await?;
+                let locked = retention::lock_images(tx, keep, after, ROWS_MAX).await?;
+                let gone = retention::remove_images(tx, keep, &locked).await?;
                 Ok::<_, Error>((locked.last().copied(), gone))
             })
             .await?;
@@ -87,13 +83,11 @@ async fn remove_results(ctx: &Ctx, keep: Days) -> Result<i64> {
     for _ in 0..BITES_MAX {
         let mut images = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
-                if !ticks::try_tick(&mut tx, "retention").await? {
+            .write(async |tx| {
+                if !ticks::try_tick(tx, "retention").await? {
                     return Ok(Vec::new());
                 }
-                let images = retention::remove_results(&mut tx, keep, ROWS_MAX).await?;
-                tx.commit().await?;
+                let images = retention::remove_results(tx, keep, ROWS_MAX).await?;
                 Ok::<_, Error>(images)
             })
             .await?;
@@ -113,19 +107,17 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
     for _ in 0..BITES_MAX {
         let bite = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
-                if !ticks::try_tick(&mut tx, "retention").await? {
+            .write(async |tx| {
+                if !ticks::try_tick(tx, "retention").await? {
                     return Ok(0);
                 }
                 let bite = match kind {
                     Kind::Submissions => {
-                        let locked = retention::lock_submissions(&mut tx, keep, ROWS_MAX).await?;
-                        retention::remove_submissions(&mut tx, &locked).await?
+                        let locked = retention::lock_submissions(tx, keep, ROWS_MAX).await?;
+                        retention::remove_submissions(tx, &locked).await?
                     }
-                    kind => retention::remove(&mut tx, kind, keep, ROWS_MAX).await?,
+                    kind => retention::remove(tx, kind, keep, ROWS_MAX).await?,
                 };
-                tx.commit().await?;
                 Ok::<_, Error>(bite)
             })
             .await?;
@@ -140,26 +132,18 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
 /// Drops whole days; answers how many. One that is busy stays until the next tick.
 async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
     let mut dropped = 0;
-    let old = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(partitions::old_partitions(&mut db, parent, keep).await?)
-        })
-        .await?;
+    let old = ctx.db.read(async |db| partitions::old_partitions(db, parent, keep).await).await?;
     for name in old {
         let gone = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
+            .write(async |tx| {
                 // Asked again under the tick: another replica may have dropped it, or an old job come back to life.
-                if !ticks::try_tick(&mut tx, "retention").await?
-                    || !partitions::old_partitions(&mut tx, parent, keep).await?.contains(&name)
+                if !ticks::try_tick(tx, "retention").await?
+                    || !partitions::old_partitions(tx, parent, keep).await?.contains(&name)
                 {
                     return Ok(false);
                 }
-                partitions::drop_partition(&mut tx, parent, &name).await?;
-                tx.commit().await?;
+                partitions::drop_partition(tx, parent, &name).await?;
                 Ok::<_, Error>(true)
             })
             .await;

@@ -56,11 +56,10 @@ impl Sweep {
             self.pass = None;
             return Ok(true);
         }
-        let mut db = ctx.db.within(async { ctx.db.pool().acquire().await }).await?;
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
             None => {
-                let models = ctx.db.within(queues::model_names(&mut db)).await?;
+                let models = ctx.db.read(queues::model_names).await?;
                 let pass = Pass { id: Uuid::new_v4(), after: Uuid::nil(), models };
                 if !ctx.index.begin_sweep(&pass.models, pass.id).await {
                     return Ok(true);
@@ -68,8 +67,7 @@ impl Sweep {
                 pass
             }
         };
-        let page = ctx.db.within(queues::sweep_page(&mut db, pass.after, STEP_ROWS)).await?;
-        drop(db);
+        let page = ctx.db.read(async |db| queues::sweep_page(db, pass.after, STEP_ROWS).await).await?;
         let hints: Vec<Hint> = page
             .iter()
             .filter(|job| job.ready)

@@ -47,13 +47,7 @@ pub async fn probe(ctx: &Ctx, waited: &[(String, usize)]) -> Result<()> {
     }
     let models: Vec<String> = waited.iter().map(|(model, _)| model.clone()).collect();
     let most = waited.iter().map(|(_, count)| *count).max().unwrap_or(0);
-    let counts = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            ready_counts(&mut db, &models, most as i64).await
-        })
-        .await?;
+    let counts = ctx.db.read(async |db| ready_counts(db, &models, most as i64).await).await?;
     for (model, count) in counts {
         ctx.waiters.wake_model(&model, usize::try_from(count).unwrap_or(0), Wake::Probed);
     }
@@ -68,13 +62,7 @@ pub(super) async fn prolong_loop(ctx: Arc<Ctx>) {
         if sessions.is_empty() {
             continue;
         }
-        let prolonged = ctx
-            .db
-            .within(async {
-                let mut db = ctx.db.pool().acquire().await?;
-                workers::prolong(&mut db, &sessions, ctx.limits.lease_s).await
-            })
-            .await;
+        let prolonged = ctx.db.run(async |db| workers::prolong(db, &sessions, ctx.limits.lease_s).await).await;
         if let Err(error) = prolonged {
             tracing::warn!(error = %chain(&error), "waiting sessions could not be prolonged");
         }

@@ -36,9 +36,8 @@ pub enum Sight {
 /// A job for those who may see it.
 pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<(JobRecord, Sight)> {
     ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let job = jobs::find(&mut db, id, Some(user.account.id)).await?;
+        .read(async |db| {
+            let job = jobs::find(db, id, Some(user.account.id)).await?;
             job.and_then(|job| Some((sight(user, &job)?, job)))
                 .map(|(sight, job)| (job, sight))
                 .ok_or_else(|| Fault::not_found("job").into())
@@ -68,18 +67,16 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
     }
     let moved = ctx
         .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            if !submissions::lock_job(&mut tx, id).await? {
+        .write(async |tx| {
+            if !submissions::lock_job(tx, id).await? {
                 return Ok(Vec::new());
             }
             let unwanted = if user.is_admin() {
                 vec![id]
             } else {
-                submissions::withdraw(&mut tx, &[id], user.account.id, None).await?
+                submissions::withdraw(tx, &[id], user.account.id, None).await?
             };
-            let moved = work::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
-            tx.commit().await?;
+            let moved = work::cancel(tx, &unwanted, Some(user.account.id)).await?;
             Ok::<_, Error>(moved)
         })
         .await?;
@@ -111,9 +108,8 @@ async fn again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>>
     let account = user.account.id;
     let mut made: HashMap<Wanted, Moved> = ctx
         .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let opened = submit::open(&mut tx, &[(None, account)]).await?;
+        .write(async |tx| {
+            let opened = submit::open(tx, &[(None, account)]).await?;
             let (submission, _) = opened.first().ok_or(sqlx::Error::RowNotFound)?;
             let mut new = Vec::new();
             for (wanted, job) in &keys {
@@ -121,15 +117,14 @@ async fn again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>>
                 let retry_of = Some(job.status.id);
                 new.push(NewJob { wanted, terms, retry_of, submission: *submission, account });
             }
-            let put = submit::enqueue(&mut tx, &new).await?;
+            let put = submit::enqueue(tx, &new).await?;
             let request = |job: &Enqueued| submit::Request {
                 submission: *submission,
                 account,
                 wanted: job.wanted(),
                 job: job.moved.status.id,
             };
-            submit::add_requests(&mut tx, &put.iter().map(request).collect::<Vec<_>>()).await?;
-            tx.commit().await?;
+            submit::add_requests(tx, &put.iter().map(request).collect::<Vec<_>>()).await?;
             Ok::<_, Error>(put.into_iter().map(|job| (job.wanted(), job.moved)).collect())
         })
         .await?;
@@ -145,13 +140,7 @@ fn wanted(job: &JobRecord) -> Wanted {
 /// [`REDRIVE_MAX`] is done by repeating it.
 pub async fn redrive(ctx: &Ctx, user: &User, filter: &Filter, act: bool) -> Result<(Vec<JobRecord>, Vec<Uuid>)> {
     let filter = Filter { last_word: true, ..filter.clone() };
-    let found = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(jobs::list(&mut db, user.scope(), &filter, REDRIVE_MAX).await?)
-        })
-        .await?;
+    let found = ctx.db.read(async |db| jobs::list(db, user.scope(), &filter, REDRIVE_MAX).await).await?;
     let mut made = Vec::new();
     if act {
         for jobs in found.chunks(REDRIVE_AT_ONCE) {

@@ -1,8 +1,9 @@
 //! What owners and administrators do to models.
 
 use super::accounts::User;
+use super::queues::Queues;
 use super::waiters::Wake;
-use super::{Ctx, Error, Result, announce, queues};
+use super::{Ctx, Result, announce};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::store::models::{self, Change, Model};
@@ -14,29 +15,19 @@ const CANCEL_AT_ONCE: i64 = 500;
 const WAKE_MAX: usize = 1000;
 
 /// Changes a model. Retiring cancels its queued jobs; resuming wakes its workers.
-pub async fn update(ctx: &Ctx, user: &User, model: &Model, change: &Change) -> Result<()> {
+pub async fn update(ctx: &Ctx, queues: &Queues, user: &User, model: &Model, change: &Change) -> Result<()> {
     let owns = user.has(Role::Researcher) && model.owner == Some(user.account.id);
     if !user.is_admin() && !owns {
         let detail = format!("{:?} belongs to somebody else.", model.name);
         return Err(Fault::new(Code::MissingRole, detail).mend("Ask its owner or an administrator.").into());
     }
-    ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(models::update(&mut db, &model.name, change, user.account.id).await?)
-        })
-        .await?;
-    queues::forget(ctx);
+    ctx.db.run(async |db| models::update(db, &model.name, change, user.account.id).await).await?;
+    queues.forget();
     if change.retired == Some(true) {
         // The first of them at once; the due pass goes on with the rest.
         let moved = ctx
             .db
-            .within(async {
-                let mut db = ctx.db.pool().acquire().await?;
-                Ok::<_, Error>(
-                    work::cancel_queued_of(&mut db, &model.name, Some(user.account.id), CANCEL_AT_ONCE).await?,
-                )
-            })
+            .run(async |db| work::cancel_queued_of(db, &model.name, Some(user.account.id), CANCEL_AT_ONCE).await)
             .await?;
         announce::cancelled(ctx, &moved).await;
         ctx.index.clear_queue(&model.name).await;

@@ -22,9 +22,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// A submission of the user's, or anybody's for an administrator.
 pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<Submission> {
     ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            submissions::find(&mut db, id)
+        .read(async |db| {
+            submissions::find(db, id)
                 .await?
                 .filter(|s| user.is_admin() || s.account_id == user.account.id)
                 .ok_or_else(|| Error::from(Fault::not_found("submission")))
@@ -40,13 +39,7 @@ pub async fn wait_for(ctx: &Ctx, user: &User, id: Uuid, wait: Duration) -> Resul
     let submission = find(ctx, user, id).await?;
     loop {
         ended.borrow_and_update();
-        let rows = ctx
-            .db
-            .within(async {
-                let mut db = ctx.db.pool().acquire().await?;
-                Ok::<_, Error>(submissions::requests(&mut db, &[id]).await?)
-            })
-            .await?;
+        let rows = ctx.db.read(async |db| submissions::requests(db, &[id]).await).await?;
         let now = Instant::now();
         if Overall::of(rows.iter().map(|r| r.state)).done() || now >= until {
             return Ok((submission, rows));
@@ -68,11 +61,10 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<(Submission, Vec<RequestRow>)>> {
     ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let list = submissions::list(&mut db, user.scope(), before, limit).await?;
+        .read(async |db| {
+            let list = submissions::list(db, user.scope(), before, limit).await?;
             let ids: Vec<Uuid> = list.iter().map(|s| s.id).collect();
-            let mut rows = submissions::requests(&mut db, &ids).await?;
+            let mut rows = submissions::requests(db, &ids).await?;
             Ok(list
                 .into_iter()
                 .map(|submission| {
@@ -89,12 +81,10 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<usize> {
     let submission = find(ctx, user, id).await?;
     let moved = ctx
         .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let live = submissions::lock_jobs(&mut tx, id).await?;
-            let unwanted = submissions::withdraw(&mut tx, &live, submission.account_id, Some(id)).await?;
-            let moved = work::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
-            tx.commit().await?;
+        .write(async |tx| {
+            let live = submissions::lock_jobs(tx, id).await?;
+            let unwanted = submissions::withdraw(tx, &live, submission.account_id, Some(id)).await?;
+            let moved = work::cancel(tx, &unwanted, Some(user.account.id)).await?;
             Ok::<_, Error>(moved)
         })
         .await?;

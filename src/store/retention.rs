@@ -45,12 +45,6 @@ pub struct GoneImage {
     pub blob: Uuid,
 }
 
-/// Lets this connection count for as long as it takes.
-pub async fn take_time(db: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("SET statement_timeout = 0").execute(db).await?;
-    Ok(())
-}
-
 /// How many rows would go now.
 pub async fn count(db: &mut PgConnection, kind: Kind, keep: Days) -> sqlx::Result<i64> {
     let sql = match kind {

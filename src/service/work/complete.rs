@@ -1,35 +1,33 @@
 //! Completions, guarded by the fence (job, lease_no, session of the calling key, running).
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
-use rand::Rng;
-use serde_json::Value;
-use sqlx::PgConnection;
-use uuid::Uuid;
-
 use super::verdict::{Accepted, Done, answer, judge, stale};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::job::Outcome;
 use crate::domain::result;
 use crate::metrics;
-use crate::service::batch::Answers;
-use crate::service::{Ctx, Error, Result, announce, workers};
+use crate::service::batch::{Answers, Batcher, Capacity};
+use crate::service::workers::Workers;
+use crate::service::{Ctx, Error, Result, announce};
 use crate::store::keys::ApiKey;
 use crate::store::work::{self, Fence, Finish, Moved};
 use crate::store::workers::{Holder, Touch, touch};
+use rand::Rng;
+use serde_json::Value;
+use sqlx::PgConnection;
+use std::collections::HashSet;
+use std::sync::Arc;
+use uuid::Uuid;
 
 /// The most of an error's type kept, in characters.
 const ERROR_TYPE_CHARS: usize = 200;
-
 /// The most of an error's message kept, in characters.
 const ERROR_MESSAGE_CHARS: usize = 2_000;
-
 /// The most of a traceback kept, in characters, from its end.
 const TRACEBACK_CHARS: usize = 8_000;
-
 /// The longest back-off that a worker may wish for, in seconds.
 const RETRY_AFTER_MAX_S: f64 = 7.0 * 24.0 * 3600.0;
+/// The line of completions; the same lease ends once.
+const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
 
 /// One item as the worker sent it.
 #[derive(Debug, Clone)]
@@ -62,38 +60,52 @@ impl Completion {
     }
 }
 
-/// Ends or requeues what the session holds; answers every item in order.
-pub async fn complete(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
-    let holder = Holder { session: worker, key: key.id.clone() };
-    let mut completion = Completion { fences: Vec::new(), finishes: Vec::new() };
-    let mut first = HashSet::new();
-    let mut done = Vec::with_capacity(items.len());
-    for item in items {
-        let (id, lease_no) = (item.id, item.lease_no);
-        match check(ctx, item) {
-            Err(fault) => done.push(Done { id, outcome: Err(fault) }),
-            Ok(finish) => {
-                let fence = Fence { holder: holder.clone(), id, lease_no, said: finish.outcome.as_str() };
-                completion.fences.push(fence);
-                if first.insert((id, lease_no)) {
-                    completion.finishes.push((holder.clone(), finish));
+/// The completions of all workers.
+pub struct Completions {
+    ctx: Arc<Ctx>,
+    workers: Arc<Workers>,
+    line: Arc<Batcher<Completion, Vec<Option<Accepted>>>>,
+}
+
+impl Completions {
+    /// The connections that its line uses at once.
+    pub const CONNECTIONS: u32 = LINE.at_once;
+
+    pub fn new(ctx: &Arc<Ctx>, workers: &Arc<Workers>) -> Self {
+        let own = Arc::clone(ctx);
+        let line = Batcher::new(LINE, move |calls| complete_together(Arc::clone(&own), calls), |_, _| {});
+        Self { ctx: Arc::clone(ctx), workers: Arc::clone(workers), line }
+    }
+
+    /// Ends or requeues what the session holds; answers every item in order.
+    pub async fn complete(&self, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
+        let holder = Holder { session: worker, key: key.id.clone() };
+        let mut completion = Completion { fences: Vec::new(), finishes: Vec::new() };
+        let mut first = HashSet::new();
+        let mut done = Vec::with_capacity(items.len());
+        for item in items {
+            let (id, lease_no) = (item.id, item.lease_no);
+            match check(&self.ctx, item) {
+                Err(fault) => done.push(Done { id, outcome: Err(fault) }),
+                Ok(finish) => {
+                    let fence = Fence { holder: holder.clone(), id, lease_no, said: finish.outcome.as_str() };
+                    completion.fences.push(fence);
+                    if first.insert((id, lease_no)) {
+                        completion.finishes.push((holder.clone(), finish));
+                    }
+                    done.push(Done { id, outcome: Err(stale(id, lease_no)) });
                 }
-                done.push(Done { id, outcome: Err(stale(id, lease_no)) });
             }
         }
+        let weight = completion.weight();
+        if completion.finishes.is_empty() {
+            // Nothing to say is a sign of life as well; that of a session that is over is none.
+            self.workers.touch(&holder, None).await?;
+            return Ok(done);
+        }
+        let verdicts = self.line.call(completion, weight).await?;
+        Ok(answer(done, verdicts))
     }
-    let weight = completion.weight();
-    let run = {
-        let ctx = Arc::clone(ctx);
-        move |calls| complete_together(Arc::clone(&ctx), calls)
-    };
-    if completion.finishes.is_empty() {
-        // Nothing to say is a sign of life as well; that of a session that is over is none.
-        workers::touch(ctx, &holder, None).await?;
-        return Ok(done);
-    }
-    let verdicts = ctx.db.within(ctx.batches.completions.call(completion, weight, run, |_, _| {})).await?;
-    Ok(answer(done, verdicts))
 }
 
 /// Carries out the completions of several requests together: first what succeeded, then whatever that left.
@@ -107,11 +119,10 @@ async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answ
         .collect();
     let fences = calls.iter().map(|call| call.fences.as_slice()).collect::<Vec<_>>();
     let (moved, verdicts) = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.hot().acquire().await?;
-            let moved = move_all(&mut db, finishes, ctx.limits.lease_s).await?;
-            let verdicts = judge(&mut db, &moved, &fences).await?;
+        .hot
+        .run(async |db| {
+            let moved = move_all(db, finishes, ctx.limits.lease_s).await?;
+            let verdicts = judge(db, &moved, &fences).await?;
             Ok::<_, Error>((moved, verdicts))
         })
         .await?;

@@ -6,8 +6,8 @@ mod release;
 mod take;
 mod verdict;
 
-pub use claim::{Answer, claim};
-pub use complete::{Completion, Item, complete};
+pub use claim::{Answer, Claims};
+pub use complete::{Completions, Item};
 pub use release::release;
-pub use take::{Claim, Taken, Taking};
+pub use take::Claim;
 pub use verdict::{Accepted, Done};

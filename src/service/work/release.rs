@@ -1,32 +1,37 @@
 //! Releases: what a worker gives back at no cost, under the same fence as a completion.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::verdict::{Done, answer, judge, stale};
-use crate::service::{Ctx, Error, Result, announce, workers};
+use crate::service::workers::Workers;
+use crate::service::{Ctx, Error, Result, announce};
 use crate::store::keys::ApiKey;
 use crate::store::work::{self, Fence};
 use crate::store::workers::{Holder, belongs_to};
 
 /// Gives back what the session holds, at no cost; answers every item in order.
-pub async fn release(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, items: &[(Uuid, i64)]) -> Result<Vec<Done>> {
+pub async fn release(
+    ctx: &Ctx,
+    workers: &Workers,
+    key: &ApiKey,
+    worker: Uuid,
+    items: &[(Uuid, i64)],
+) -> Result<Vec<Done>> {
     let holder = Holder { session: worker, key: key.id.clone() };
     let fence =
         |(id, lease_no): &(Uuid, i64)| Fence { holder: holder.clone(), id: *id, lease_no: *lease_no, said: "released" };
     let fences: Vec<Fence> = items.iter().map(fence).collect();
     let mut first = HashSet::new();
     let once: Vec<(Uuid, i64)> = items.iter().copied().filter(|lease| first.insert(*lease)).collect();
-    workers::touch(ctx, &holder, None).await?;
+    workers.touch(&holder, None).await?;
     let (moved, verdicts) = ctx
         .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let mine = belongs_to(&mut db, worker, &key.id).await?;
-            let moved = if mine { work::release(&mut db, worker, &once).await? } else { Vec::new() };
-            let verdicts = judge(&mut db, &moved, &[&fences]).await?;
+        .run(async |db| {
+            let mine = belongs_to(db, worker, &key.id).await?;
+            let moved = if mine { work::release(db, worker, &once).await? } else { Vec::new() };
+            let verdicts = judge(db, &moved, &[&fences]).await?;
             Ok::<_, Error>((moved, verdicts))
         })
         .await?;

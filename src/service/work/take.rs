@@ -1,23 +1,24 @@
 //! Taking jobs: hints are popped, and one statement decides for many claims at once.
 
+use crate::index::queue::Popped;
+use crate::metrics;
+use crate::service::batch::{Answers, Batcher, Capacity};
+use crate::service::{Ctx, Error, Result, announce, queues};
+use crate::store::db::within;
+use crate::store::keys::ApiKey;
+use crate::store::work::{self, ClaimKey, Claimed, Moved};
+use crate::store::workers::{self, Holder, Standing, Touch, Turn};
+use futures_util::future::join_all;
+use sqlx::PgConnection;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-use futures_util::future::join_all;
-use sqlx::PgConnection;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::index::queue::Popped;
-use crate::metrics;
-use crate::service::batch::Answers;
-use crate::service::{Ctx, Error, Result, announce, queues};
-use crate::store::keys::ApiKey;
-use crate::store::work::{self, ClaimKey, Claimed, Moved};
-use crate::store::workers::{self, Holder, Standing, Touch, Turn};
-
+/// The line of claims. A claim is not repeatable: what it took under a lost answer would hang.
+const LINE: Capacity = Capacity::USUAL;
 /// What a worker asks for.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -76,69 +77,6 @@ impl Take {
     }
 }
 
-/// Takes jobs in a task of its own: a client that hangs up meanwhile does not cut a claim in half, and what it
-/// would have got goes back at no cost.
-pub(super) async fn carry_out(ctx: &Arc<Ctx>, take: Take, ask: Claim, standing: &Standing) -> Result<Vec<Claimed>> {
-    let (sender, receiver) = oneshot::channel();
-    let ctx = Arc::clone(ctx);
-    let (worker, model, limited) = (ask.worker, standing.model.clone(), standing.limited);
-    let task = async move {
-        let taken = ctx.db.within(take_jobs(&ctx, take, &ask, &model, limited)).await;
-        if let Err(Ok(jobs)) = sender.send(taken) {
-            give_back(&ctx, worker, &jobs).await;
-        }
-    };
-    tokio::spawn(task.in_current_span());
-    receiver.await.unwrap_or_else(|e| Err(Error::Internal(e.into())))
-}
-
-async fn take_jobs(ctx: &Arc<Ctx>, take: Take, ask: &Claim, model: &str, limited: bool) -> Result<Vec<Claimed>> {
-    match take {
-        Take::Replay => {
-            let mut db = ctx.db.pool().acquire().await?;
-            let taken = work::replay_claim(&mut db, ask.key()).await?;
-            announce_taken(ctx, &taken).await;
-            Ok(taken)
-        }
-        Take::Suspect => take_suspect(ctx, ask, model).await,
-        Take::Hinted(_) | Take::Ranked if limited => take_limited(ctx, ask, model).await,
-        Take::Hinted(first) => take_hinted(ctx, ask, model, first).await,
-        Take::Ranked => take_ranked(ctx, ask, model).await,
-    }
-}
-
-async fn take_hinted(ctx: &Arc<Ctx>, ask: &Claim, model: &str, mut hints: Vec<Uuid>) -> Result<Vec<Claimed>> {
-    if !hints.is_empty() {
-        // What is given to a waiter straight away is in the queue all the same, and harmless there.
-        let (index, model, given) = (Arc::clone(&ctx.index), model.to_owned(), hints.clone());
-        tokio::spawn(async move { index.remove(&model, &given).await });
-    }
-    for _ in 0..STALE_POPS_MAX {
-        let room = ask.max - hints.len();
-        match if room == 0 { Popped::Hints(Vec::new()) } else { ctx.index.pop(model, room).await } {
-            Popped::Hints(more) => hints.extend(more),
-            Popped::Untrusted => {
-                metrics::claim_fallback(model);
-                return take_ranked(ctx, ask, model).await;
-            }
-        }
-        if hints.is_empty() {
-            return Ok(Vec::new());
-        }
-        let taken = take_together(ctx, Taking { key: ask.key(), hints: hints.clone(), first: None }).await?.jobs;
-        hints.retain(|id| !taken.iter().any(|j| j.moved.status.id == *id));
-        if !hints.is_empty() {
-            // Without a wake-up, which would come back to this very claim: the probe is the back-stop.
-            announce::put_back(ctx, queues::still_ready(ctx, &hints).await?).await;
-            hints.clear();
-        }
-        if !taken.is_empty() {
-            return Ok(taken);
-        }
-    }
-    Ok(Vec::new())
-}
-
 /// One claim's share of a batch.
 #[derive(Debug, Clone)]
 pub struct Taking {
@@ -166,44 +104,124 @@ pub struct Taken {
     pub(super) looked: bool,
 }
 
-/// Keeps the session alive, reads what it may do, and takes what there is for it if nothing speaks against it: all of it
-/// together with other claims that come at the same time.
-pub(super) async fn first_look(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Taken> {
-    let max = if ask.lingers() { 0 } else { ask.max };
-    let first = First { key: key.id.clone(), max };
-    ctx.db.within(take_together(ctx, Taking { key: ask.key(), hints: Vec::new(), first: Some(first) })).await
+/// Jobs for claims.
+pub struct Takes {
+    ctx: Arc<Ctx>,
+    line: Arc<Batcher<Taking, Taken>>,
 }
 
-/// Takes jobs together with other claims that come at the same time.
-async fn take_together(ctx: &Arc<Ctx>, taking: Taking) -> Result<Taken> {
-    let run = {
-        let ctx = Arc::clone(ctx);
-        move |takings| take_all(Arc::clone(&ctx), takings)
-    };
-    let lost = {
-        let ctx = Arc::clone(ctx);
-        move |taking: Taking, taken: Taken| {
-            let ctx = Arc::clone(&ctx);
+impl Takes {
+    /// The connections that its line uses at once.
+    pub const CONNECTIONS: u32 = LINE.at_once;
+
+    pub(super) fn new(ctx: &Arc<Ctx>) -> Self {
+        let (taking, losing) = (Arc::clone(ctx), Arc::clone(ctx));
+        let lost = move |taking: Taking, taken: Taken| {
+            let ctx = Arc::clone(&losing);
             tokio::spawn(async move { give_back(&ctx, taking.key.session, &taken.jobs).await }.in_current_span());
+        };
+        Self {
+            ctx: Arc::clone(ctx),
+            line: Batcher::new(LINE, move |takings| take_all(Arc::clone(&taking), takings), lost),
         }
-    };
-    let weight = taking.hints.len().max(1);
-    // A claim that is sent again while it is carried out finds afterwards what it got.
-    let keys = vec![taking.key.claim.as_u64_pair().1];
-    ctx.batches.claims.call_apart(taking, weight, keys, run, lost).await
+    }
+
+    /// Takes jobs in a task of its own: a client that hangs up meanwhile does not cut a claim in half, and what it
+    /// would have got goes back at no cost.
+    pub(super) async fn carry_out(
+        self: &Arc<Self>,
+        take: Take,
+        ask: Claim,
+        standing: &Standing,
+    ) -> Result<Vec<Claimed>> {
+        let (sender, receiver) = oneshot::channel();
+        let own = Arc::clone(self);
+        let (worker, model, limited) = (ask.worker, standing.model.clone(), standing.limited);
+        let task = async move {
+            let taken = within(own.take_jobs(take, &ask, &model, limited)).await;
+            if let Err(Ok(jobs)) = sender.send(taken) {
+                give_back(&own.ctx, worker, &jobs).await;
+            }
+        };
+        tokio::spawn(task.in_current_span());
+        receiver.await.unwrap_or_else(|e| Err(Error::Internal(e.into())))
+    }
+
+    async fn take_jobs(&self, take: Take, ask: &Claim, model: &str, limited: bool) -> Result<Vec<Claimed>> {
+        match take {
+            Take::Replay => {
+                let taken = self.ctx.db.run(async |db| work::replay_claim(db, ask.key()).await).await?;
+                announce_taken(&self.ctx, &taken).await;
+                Ok(taken)
+            }
+            Take::Suspect => take_suspect(&self.ctx, ask, model).await,
+            Take::Hinted(_) | Take::Ranked if limited => take_limited(&self.ctx, ask, model).await,
+            Take::Hinted(first) => self.take_hinted(ask, model, first).await,
+            Take::Ranked => take_ranked(&self.ctx, ask, model).await,
+        }
+    }
+
+    async fn take_hinted(&self, ask: &Claim, model: &str, mut hints: Vec<Uuid>) -> Result<Vec<Claimed>> {
+        if !hints.is_empty() {
+            // What is given to a waiter straight away is in the queue all the same, and harmless there.
+            let (index, model, given) = (Arc::clone(&self.ctx.index), model.to_owned(), hints.clone());
+            tokio::spawn(async move { index.remove(&model, &given).await });
+        }
+        for _ in 0..STALE_POPS_MAX {
+            let room = ask.max - hints.len();
+            match if room == 0 { Popped::Hints(Vec::new()) } else { self.ctx.index.pop(model, room).await } {
+                Popped::Hints(more) => hints.extend(more),
+                Popped::Untrusted => {
+                    metrics::claim_fallback(model);
+                    return take_ranked(&self.ctx, ask, model).await;
+                }
+            }
+            if hints.is_empty() {
+                return Ok(Vec::new());
+            }
+            let taken = self.take_together(Taking { key: ask.key(), hints: hints.clone(), first: None }).await?.jobs;
+            hints.retain(|id| !taken.iter().any(|j| j.moved.status.id == *id));
+            if !hints.is_empty() {
+                // Without a wake-up, which would come back to this very claim: the probe is the back-stop.
+                announce::put_back(&self.ctx, queues::still_ready(&self.ctx, &hints).await?).await;
+                hints.clear();
+            }
+            if !taken.is_empty() {
+                return Ok(taken);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Keeps the session alive, reads what it may do, and takes what there is for it if nothing speaks against it: all of it
+    /// together with other claims that come at the same time.
+    pub(super) async fn first_look(&self, key: &ApiKey, ask: &Claim) -> Result<Taken> {
+        let max = if ask.lingers() { 0 } else { ask.max };
+        let first = First { key: key.id.clone(), max };
+        self.take_together(Taking { key: ask.key(), hints: Vec::new(), first: Some(first) }).await
+    }
+
+    /// Takes jobs together with other claims that come at the same time.
+    async fn take_together(&self, taking: Taking) -> Result<Taken> {
+        let weight = taking.hints.len().max(1);
+        // A claim that is sent again while it is carried out finds afterwards what it got.
+        let keys = vec![taking.key.claim.as_u64_pair().1];
+        self.line.call_apart(taking, weight, keys).await
+    }
 }
 
 async fn take_all(ctx: Arc<Ctx>, mut takings: Vec<Taking>) -> Result<Answers<Taken>> {
-    let taking = async {
-        let mut db = ctx.db.hot().acquire().await?;
-        let mut all = first_standings(&mut db, &takings, ctx.limits.lease_s).await?;
-        pop_for_all(&ctx, &mut takings, &mut all).await;
-        let hints: Vec<(ClaimKey, Uuid)> =
-            takings.iter().flat_map(|t| t.hints.iter().map(|job| (t.key, *job))).collect();
-        let taken = if hints.is_empty() { Vec::new() } else { work::claim_hinted(&mut db, &hints).await? };
-        Ok::<_, Error>((all, taken))
-    };
-    let (mut all, taken) = ctx.db.within(taking).await?;
+    let (mut all, taken) = ctx
+        .hot
+        .run(async |db| {
+            let mut all = first_standings(db, &takings, ctx.limits.lease_s).await?;
+            pop_for_all(&ctx, &mut takings, &mut all).await;
+            let hints: Vec<(ClaimKey, Uuid)> =
+                takings.iter().flat_map(|t| t.hints.iter().map(|job| (t.key, *job))).collect();
+            let taken = if hints.is_empty() { Vec::new() } else { work::claim_hinted(db, &hints).await? };
+            Ok::<_, Error>((all, taken))
+        })
+        .await?;
     let moved: Vec<Moved> = taken.iter().map(|j| j.moved.clone()).collect();
     let mut by_claim: HashMap<ClaimKey, Vec<Claimed>> = HashMap::new();
     for job in taken {
@@ -263,8 +281,7 @@ async fn pop_for_all(ctx: &Ctx, takings: &mut [Taking], all: &mut [Taken]) {
 }
 
 async fn take_ranked(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
-    let mut db = ctx.db.pool().acquire().await?;
-    let taken = work::claim_ranked(&mut db, ask.key(), model, ask.max as i64).await?;
+    let taken = ctx.db.run(async |db| work::claim_ranked(db, ask.key(), model, ask.max as i64).await).await?;
     forget_hints(ctx, model, &taken).await;
     announce_taken(ctx, &taken).await;
     Ok(taken)
@@ -273,25 +290,26 @@ async fn take_ranked(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>
 /// Under a limit the model's row is locked first and the running jobs are counted in a second statement; by
 /// rank from PostgreSQL, because what a pop brings might be more than there is room for.
 async fn take_limited(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
-    let mut tx = ctx.db.begin().await?;
-    let room = work::room_under_limit(&mut tx, model).await?.min(ask.max as i64);
-    if room == 0 {
-        return Ok(Vec::new());
-    }
-    let taken = work::claim_ranked(&mut tx, ask.key(), model, room).await?;
-    tx.commit().await?;
+    let taken = ctx
+        .db
+        .write(async |tx| {
+            let room = work::room_under_limit(tx, model).await?.min(ask.max as i64);
+            if room == 0 { Ok(Vec::new()) } else { work::claim_ranked(tx, ask.key(), model, room).await }
+        })
+        .await?;
     forget_hints(ctx, model, &taken).await;
     announce_taken(ctx, &taken).await;
     Ok(taken)
 }
 
 async fn take_suspect(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
-    let mut tx = ctx.db.begin().await?;
-    if work::room_under_limit(&mut tx, model).await? == 0 {
-        return Ok(Vec::new());
-    }
-    let taken = work::claim_suspect(&mut tx, ask.key(), model).await?;
-    tx.commit().await?;
+    let taken = ctx
+        .db
+        .write(async |tx| match work::room_under_limit(tx, model).await? {
+            0 => Ok(Vec::new()),
+            _ => work::claim_suspect(tx, ask.key(), model).await,
+        })
+        .await?;
     announce_taken(ctx, &taken).await;
     Ok(taken)
 }
@@ -311,13 +329,7 @@ async fn give_back(ctx: &Ctx, worker: Uuid, claimed: &[Claimed]) {
     if items.is_empty() {
         return;
     }
-    let released = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(work::release(&mut db, worker, &items).await?)
-        })
-        .await;
+    let released = ctx.db.run(async |db| Ok::<_, Error>(work::release(db, worker, &items).await?)).await;
     match released {
         Ok(moved) => announce::moved(ctx, &moved).await,
         // Its next beat does not list them, and one lease later they are released.
