@@ -266,6 +266,8 @@ CREATE TABLE job_archive (
   CONSTRAINT job_archive_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE TABLE job_archive_default PARTITION OF job_archive DEFAULT;
+-- For counts and redrive, which look for what did not succeed.
+CREATE INDEX job_archive_unsuccessful ON job_archive (id) WHERE state <> 'succeeded';
 
 -- What a version of a model said of an image with given params, and, at version 0, the newest job that ended without
 -- success: cache, result and newest state in one. The newest job of an image and model is that with the greatest id among
@@ -324,7 +326,7 @@ CREATE TABLE request (
   image_id      bigint      NOT NULL,
   params_id     bigint      NOT NULL,
   queue_id      integer     NOT NULL,
-  -- How its job ended, kept when the archive lets the job go.
+  -- How its job ended, where that is known: the archive may have let the job go.
   state         job_state,
   job_id        uuid        NOT NULL,
   withdrawn_at  timestamptz,
@@ -419,7 +421,7 @@ CREATE VIEW audit_events AS
       SELECT id, session_id, queue_id, started_at, lease_no, attempt, version - 1 FROM job_archive WHERE state = 'succeeded'
       UNION ALL
       SELECT t.job_id, t.session_id, s.queue_id, t.started_at, t.lease_no, t.attempt, t.version - 1
-      FROM attempt AS t JOIN worker_session AS s ON s.id = t.session_id
+      FROM attempt AS t LEFT JOIN worker_session AS s ON s.id = t.session_id
     ) AS c
     LEFT JOIN worker_session AS s ON s.id = c.session_id
     WHERE NOT EXISTS (SELECT FROM job_event AS r WHERE r.job_id = c.job_id AND r.code = 'reclaimed' AND r.lease_no = c.lease_no)

@@ -16,9 +16,16 @@ use crate::config::{Serve, read_secret};
 use crate::domain::key::{KeyText, Service};
 use crate::http::{self, AppState};
 use crate::service::Ctx;
-use crate::service::accounts::Tokens;
-use crate::service::keys::fresh_key;
+use crate::service::accounts::{Accounts, Tokens};
+use crate::service::catalog::Catalog;
+use crate::service::clock::DbClock;
+use crate::service::keys::{Keys, fresh_key};
+use crate::service::queues::Queues;
+use crate::service::status::Statuses;
+use crate::service::submit::Submit;
 use crate::service::waiters::Waiters;
+use crate::service::work::{Claims, Completions};
+use crate::service::workers::Workers;
 use crate::store::keys::NewKey;
 use crate::store::{self, Db, migrate, settings};
 use crate::{maintenance, telemetry};
@@ -27,6 +34,14 @@ use crate::{maintenance, telemetry};
 const DRAIN_WAIT: Duration = Duration::from_secs(20);
 /// The shortest key that may sign tokens, in bytes.
 const TOKEN_KEY_BYTES_MIN: usize = 32;
+
+/// The connections of the lines of what goes together: as many as their batches run at once.
+const HOT_CONNECTIONS: u32 = Submit::CONNECTIONS
+    + Statuses::CONNECTIONS
+    + Claims::CONNECTIONS
+    + Completions::CONNECTIONS
+    + Workers::CONNECTIONS
+    + Accounts::CONNECTIONS;
 
 /// A composed server that does not listen yet.
 pub struct App {
@@ -40,22 +55,32 @@ impl App {
     /// Connects, checks the schema, and puts everything together.
     pub async fn new(config: &Serve) -> anyhow::Result<Self> {
         let limits = config.limits()?;
-        let db = Db::new(config.database.options()?, config.db_connections);
-        let mut connection =
-            db.pool().acquire().await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
-        migrate::check(&mut connection).await?;
-        let tokens = Tokens::new(&token_key(config, &mut connection).await?);
-        if let Some(folder) = &config.key_hashes {
-            take_up_keys(&mut connection, folder).await?;
-        }
-        drop(connection);
+        let db = Db::common(config.database.options()?, config.db_connections);
+        let hot = Db::hot(config.database.options()?, HOT_CONNECTIONS);
+        db.run(sqlx::Connection::ping).await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
+        let tokens = Tokens::new(&db.run(async |db| prepare(config, db).await).await?);
         let index = Arc::new(config.index()?);
         let blobs = Blobs::open(&config.data, Duration::from_secs_f64(config.storage_wait_s))
             .with_context(|| format!("cannot use the folder {}", config.data.display()))?;
         let replica = Uuid::new_v4();
         let (stop, stopping) = watch::channel(false);
-        let ctx = Arc::new(Ctx::new(db, index, blobs, Waiters::new(), replica, limits, tokens, stopping));
-        let state = AppState { ctx: Arc::clone(&ctx), openapi: openapi_bytes()?, prometheus: telemetry::recorder()? };
+        let (waiters, catalog, clock) = (Waiters::new(), Catalog::default(), DbClock::default());
+        let ctx = Arc::new(Ctx { db, hot, index, blobs, waiters, replica, limits, catalog, clock, stopping });
+        let queues = Arc::new(Queues::new(&ctx));
+        let workers = Arc::new(Workers::new(&ctx, &queues));
+        let state = AppState {
+            submit: Submit::new(&ctx, &queues),
+            statuses: Statuses::new(&ctx),
+            claims: Claims::new(&ctx, &queues, &workers),
+            completions: Completions::new(&ctx, &workers),
+            workers,
+            accounts: Accounts::new(&ctx, tokens),
+            keys: Keys::new(&ctx),
+            queues,
+            ctx: Arc::clone(&ctx),
+            openapi: openapi_bytes()?,
+            prometheus: telemetry::recorder()?,
+        };
         Ok(Self { ctx, router: http::router(Arc::new(state), &config.origins()?), stop })
     }
 
@@ -87,6 +112,16 @@ pub fn openapi_bytes() -> anyhow::Result<Bytes> {
     let mut text = http::openapi::document().to_pretty_json()?;
     text.push('\n');
     Ok(text.into())
+}
+
+/// Refuses a database that does not fit, takes up the bundled keys, and answers the key that signs tokens.
+async fn prepare(config: &Serve, db: &mut sqlx::PgConnection) -> anyhow::Result<Vec<u8>> {
+    migrate::check(db).await?;
+    let key = token_key(config, db).await?;
+    if let Some(folder) = &config.key_hashes {
+        take_up_keys(db, folder).await?;
+    }
+    Ok(key)
 }
 
 async fn token_key(config: &Serve, db: &mut sqlx::PgConnection) -> anyhow::Result<Vec<u8>> {
@@ -183,8 +218,7 @@ pub async fn serve(config: &Serve) -> anyhow::Result<()> {
 }
 
 async fn say_how_to_begin(ctx: &Ctx) {
-    let Ok(mut db) = ctx.db.pool().acquire().await else { return };
-    if let Ok(false) = store::accounts::has_admin(&mut db).await {
+    if let Ok(false) = ctx.db.read(store::accounts::has_admin).await {
         tracing::warn!(
             "there is no administrator yet; make one with: darkroom user create admin --roles admin,investigator,researcher \
              (with Compose: docker-compose exec server darkroom user create admin --roles admin,investigator,researcher)"

@@ -12,7 +12,21 @@ use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::index::Index;
+use crate::inspect::Bounds;
 use crate::service::{Keep, Limits};
+
+/// The most files or hashes in one request.
+const IMAGES_MAX: usize = 1_000;
+/// The most image × model pairs in one request: a transaction of some seconds.
+const JOBS_MAX: usize = 10_000;
+/// The most frames that an image may have.
+const FRAMES_MAX: u32 = 1_000;
+/// The longest side that an image may declare, in pixels.
+const SIDE_MAX: u32 = 65_535;
+/// Wrong passwords for one name from one address before a pause.
+const LOGINS_MAX: i32 = 10;
+/// How long they are counted, in seconds.
+const LOGIN_WINDOW_S: f64 = 15.0 * 60.0;
 
 /// Where PostgreSQL is.
 #[derive(Args, Clone, Debug)]
@@ -130,7 +144,6 @@ pub struct Serve {
 impl Serve {
     /// The limits, checked against each other; all problems are told at once.
     pub fn limits(&self) -> anyhow::Result<Limits> {
-        let defaults = Limits::default();
         let mut wrong = Vec::new();
         if !(0.05..=3600.0).contains(&self.heartbeat_s) {
             wrong.push("DARKROOM_HEARTBEAT_S is from 0.05 to 3600");
@@ -175,9 +188,12 @@ impl Serve {
             result_bytes_max: self.result_bytes_max,
             image_bytes_max: self.image_bytes_max,
             upload_bytes_max: self.upload_bytes_max,
-            bounds: crate::inspect::Bounds { max_pixels: self.pixels_max, ..defaults.bounds },
+            images_max: IMAGES_MAX,
+            jobs_max: JOBS_MAX,
+            bounds: Bounds { max_pixels: self.pixels_max, max_frames: FRAMES_MAX, max_side: SIDE_MAX },
             token_s: self.token_s,
-            ..defaults
+            logins_max: LOGINS_MAX,
+            login_window_s: LOGIN_WINDOW_S,
         })
     }
 

@@ -10,7 +10,7 @@ use crate::client::Exit;
 use crate::config::{Database, read_secret};
 use crate::domain::account::Role;
 use crate::domain::name::Name;
-use crate::service::accounts::{check_password, hash_password_now, made_up_password};
+use crate::service::accounts::{check_password, hash_password, made_up_password};
 use crate::store;
 use crate::store::accounts::Change;
 
@@ -74,7 +74,7 @@ impl UserArgs {
                 let name = Name::parse(&name).map_err(anyhow::Error::msg)?;
                 let roles: Vec<Role> = roles.into_iter().map(Role::from).collect();
                 let (text, made_up) = password.text()?;
-                let hash = hash_password_now(&text)?;
+                let hash = hash_password(&text)?;
                 let mut db = password.database.options()?.connect().await.context("cannot connect to PostgreSQL")?;
                 store::migrate::check(&mut db).await?;
                 let made = store::accounts::create(&mut db, name.as_str(), email.as_deref(), &hash, &roles, None).await;
@@ -92,7 +92,7 @@ impl UserArgs {
             }
             Act::ResetPassword { name, password } => {
                 let (text, made_up) = password.text()?;
-                let hash = hash_password_now(&text)?;
+                let hash = hash_password(&text)?;
                 let mut db = password.database.options()?.connect().await.context("cannot connect to PostgreSQL")?;
                 store::migrate::check(&mut db).await?;
                 let Some((account, _)) = store::accounts::find_by_name(&mut db, &name).await? else {

@@ -25,11 +25,11 @@ use crate::config::{Secret, Serve};
 use crate::domain::account::Role;
 use crate::domain::key::Service;
 use crate::service::Ctx;
-use crate::service::accounts::{hash_password_now, made_up_password};
+use crate::service::accounts::{hash_password, made_up_password};
 use crate::service::keys::fresh_key;
 use crate::store::accounts::{self, Change};
 use crate::store::keys::{self, NewKey};
-use crate::store::migrate;
+use crate::store::{migrate, models, status};
 
 /// The microservices, each in its folder of `examples/`.
 const MODELS: [&str; 2] = ["face_detect", "image_stats"];
@@ -162,16 +162,15 @@ struct Token {
 /// Makes an account for this run, or gives the one of an earlier run a new password.
 async fn account(ctx: &Ctx, name: &str, roles: &[Role]) -> anyhow::Result<String> {
     let password = made_up_password();
-    let hash = hash_password_now(&password)?;
-    let mut db = ctx.db.pool().acquire().await?;
-    match accounts::find_by_name(&mut db, name).await? {
-        None => drop(accounts::create(&mut db, name, None, &hash, roles, None).await?),
-        Some((account, _)) => {
-            let change =
-                Change { password_hash: Some(hash), roles: Some(roles.to_vec()), disabled: Some(false), email: None };
-            accounts::update(&mut db, account.id, &change, None).await?;
-        }
-    }
+    let hash = hash_password(&password)?;
+    let change =
+        Change { password_hash: Some(hash.clone()), roles: Some(roles.to_vec()), disabled: Some(false), email: None };
+    ctx.db
+        .write(async |tx| match accounts::find_by_name(tx, name).await? {
+            None => accounts::create(tx, name, None, &hash, roles, None).await,
+            Some((account, _)) => accounts::update(tx, account.id, &change, None).await,
+        })
+        .await?;
     Ok(password)
 }
 
@@ -189,8 +188,7 @@ async fn worker(ctx: &Ctx, base: &str, python: &Path, model: &str) -> anyhow::Re
         detail: Some("made by darkroom demo"),
         expires_at: None,
     };
-    let mut db = ctx.db.pool().acquire().await?;
-    keys::create(&mut db, &new, None).await?;
+    ctx.db.run(async |db| keys::create(db, &new, None).await).await?;
     let key_file = Path::new(FOLDER).join(format!("{model}.key"));
     super::private_file(&key_file, &key.reveal())?;
     let key_file = key_file.canonicalize()?;
@@ -205,9 +203,7 @@ async fn wait_for_workers(ctx: &Ctx, start: Instant) -> anyhow::Result<()> {
     let began = Instant::now();
     let names = MODELS.map(str::to_owned).to_vec();
     loop {
-        let mut db = ctx.db.pool().acquire().await?;
-        let found = crate::store::models::find(&mut db, &names).await?;
-        drop(db);
+        let found = ctx.db.read(async |db| models::find(db, &names).await).await?;
         if found.iter().filter(|model| model.workers > 0).count() == MODELS.len() {
             say(start, "both microservices have registered");
             return Ok(());
@@ -230,7 +226,6 @@ async fn check_faces(ctx: &Ctx, outcome: &Outcome) -> anyhow::Result<Vec<String>
     let text = std::fs::read_to_string(Path::new(PHOTOS).join("expected.json"))?;
     let expected: HashMap<String, Expected> = serde_json::from_str(&text).context("expected.json")?;
     let mut missed = Vec::new();
-    let mut db = ctx.db.pool().acquire().await?;
     for (file, marks) in &expected {
         let photo =
             outcome.photos.iter().find(|p| p.path.file_name().is_some_and(|name| name.to_string_lossy() == **file));
@@ -238,7 +233,7 @@ async fn check_faces(ctx: &Ctx, outcome: &Outcome) -> anyhow::Result<Vec<String>
             missed.push(format!("{file} was not submitted"));
             continue;
         };
-        let seen = crate::store::status::load(&mut db, &[md5], &[], true).await?;
+        let seen = ctx.db.read(async |db| status::load(db, &[md5], &[], true).await).await?;
         let result = seen.get(&md5).and_then(|s| s.status.results.get("face_detect"));
         let document: serde_json::Value =
             result.map_or(Ok(serde_json::Value::Null), |r| serde_json::from_str(r.json.get()))?;

@@ -68,7 +68,11 @@ pub struct Again {
 pub enum Ruling {
     Again(Again),
     /// It fails, with its attempts and deaths as they now count.
-    Fails { reason: Reason, attempts: i16, deaths: i16 },
+    Fails {
+        reason: Reason,
+        attempts: i16,
+        deaths: i16,
+    },
 }
 
 /// The words of an attempt that failed.
@@ -202,10 +206,7 @@ mod tests {
 
     #[test]
     fn tries_time_and_budget_run_out() {
-        assert_eq!(
-            reason(Facts { attempt: 5, ..facts() }.after_failure(at(10), None, 1.0)),
-            Some(Reason::Exhausted)
-        );
+        assert_eq!(reason(Facts { attempt: 5, ..facts() }.after_failure(at(10), None, 1.0)), Some(Reason::Exhausted));
         assert_eq!(reason(facts().after_failure(at(1_000), None, 1.0)), Some(Reason::Expired));
         let short = Facts { retry_budget_s: Some(16.0), ..facts() };
         assert_eq!(reason(short.after_failure(at(9), None, 1.0)), None, "at its end");

@@ -18,7 +18,7 @@ use crate::api::page::{Page, Paging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::json::check_text;
 use crate::domain::name::Name;
-use crate::service::{Error, accounts};
+use crate::service::accounts;
 use crate::store;
 use crate::store::accounts::Account;
 
@@ -48,7 +48,7 @@ async fn log_in(State(state): State<Arc<AppState>>, request: Request) -> Answer<
         };
         Refusal::from(Fault::new(code, rejection.body_text()).mend("Send a form with `username` and `password`."))
     })?;
-    let token = accounts::log_in(&state.ctx, &form.username, &form.password, &peer).await?;
+    let token = state.accounts.log_in(&form.username, &form.password, &peer).await?;
     let out = TokenOut { access_token: token.text, token_type: "bearer".into(), expires_in: token.expires_in_s };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(out)))
 }
@@ -73,7 +73,7 @@ async fn create_user(
 ) -> Answer<impl IntoResponse> {
     let name = Name::parse(&new.name).map_err(|why| Fault::invalid("body", "/name", why))?;
     check_email(new.email.as_deref())?;
-    let account = accounts::create(&state.ctx, &by, &name, new.email.as_deref(), new.password, &new.roles).await?;
+    let account = state.accounts.create(&by, &name, new.email.as_deref(), new.password, &new.roles).await?;
     Ok((StatusCode::CREATED, Json(UserOut::from(account))))
 }
 
@@ -105,13 +105,7 @@ async fn list_users(
 ) -> Answer<Json<Page<UserOut>>> {
     let (limit, after) = extract::paging::<String>(&paging)?;
     let ctx = &state.ctx;
-    let found = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(store::accounts::list(&mut db, after.as_deref(), limit).await?)
-        })
-        .await?;
+    let found = ctx.db.read(async |db| store::accounts::list(db, after.as_deref(), limit).await).await?;
     Ok(Json(extract::page(found.into_iter().map(UserOut::from).collect(), limit, |user| user.name.clone())))
 }
 
@@ -134,7 +128,7 @@ async fn update_user(
         roles: change.roles,
         disabled: change.disabled,
     };
-    Ok(Json(accounts::update(&state.ctx, &by, &name, wish).await?.into()))
+    Ok(Json(state.accounts.update(&by, &name, wish).await?.into()))
 }
 
 impl From<Account> for UserOut {

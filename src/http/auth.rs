@@ -10,7 +10,7 @@ use super::AppState;
 use super::problem::Refusal;
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
-use crate::service::accounts::{self, User};
+use crate::service::accounts::User;
 use crate::service::keys;
 use crate::store::keys::ApiKey;
 
@@ -32,8 +32,8 @@ impl FromRequestParts<Arc<AppState>> for Caller {
         let key = header("x-api-key").or_else(|| header("api_key"));
         // A user's token comes first: Swagger UI sends both where both are allowed.
         match (bearer, key) {
-            (Some(token), _) if !token.starts_with("dr_") => Ok(Self::User(accounts::user(&state.ctx, token).await?)),
-            (Some(key), _) | (None, Some(key)) => Ok(Self::Key(keys::api_key(&state.ctx, key).await?)),
+            (Some(token), _) if !token.starts_with("dr_") => Ok(Self::User(state.accounts.user(token).await?)),
+            (Some(key), _) | (None, Some(key)) => Ok(Self::Key(state.keys.recognise(key).await?)),
             (None, None) => Err(Fault::new(Code::MissingCredential, "The request names no caller.").into()),
         }
     }

@@ -13,7 +13,6 @@ use super::extract::Json;
 use super::problem::{Answer, Problems};
 
 use crate::api::health::{LiveOut, Ready};
-use crate::service::queues;
 use crate::{metrics, store};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -34,13 +33,7 @@ async fn get_live() -> Json<LiveOut> {
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses((status = 200, body = Ready), (status = 503, body = Ready), Problems))]
 async fn get_ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     let ctx = &state.ctx;
-    let version = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            store::migrate::version(&mut db).await
-        })
-        .await;
+    let version = ctx.db.read(async |db| store::migrate::version(db).await).await;
     let fits = version.is_ok_and(|v| v == Some(store::migrate::LATEST));
     let (code, word) = if fits { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "away") };
     let redis = if ctx.index.is_live() { "ok" } else { "away" };
@@ -54,8 +47,8 @@ async fn get_ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     responses((status = 200, body = String, content_type = "text/plain", example = json!("darkroom_workers{model=\"face_detect\"} 1")), Problems))]
 async fn get_metrics(State(state): State<Arc<AppState>>) -> Answer<impl IntoResponse> {
     // While PostgreSQL is away the gauges keep their last values, and the rest still counts.
-    let depths = queues::count(&state.ctx).await.unwrap_or_default();
-    let pool = state.ctx.db.pool();
-    metrics::scraped(&depths, state.ctx.index.is_live(), pool.size(), pool.num_idle());
+    let depths = state.queues.count().await.unwrap_or_default();
+    let (open, idle) = state.ctx.db.connections();
+    metrics::scraped(&depths, state.ctx.index.is_live(), open, idle);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.prometheus.render()))
 }

@@ -41,13 +41,7 @@ async fn list_images(
 ) -> Answer<Json<Page<ImageOut>>> {
     let (limit, before) = extract::paging::<(DateTime<Utc>, i64)>(&paging)?;
     let ctx = &state.ctx;
-    let found = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(images::list(&mut db, user.scope(), before, limit).await?)
-        })
-        .await?;
+    let found = ctx.db.read(async |db| images::list(db, user.scope(), before, limit).await).await?;
     let full = i64::try_from(found.len()).is_ok_and(|n| n >= limit);
     let next_cursor = found.last().filter(|_| full).map(|i| extract::write_cursor(&(i.uploaded_at, i.id)));
     Ok(Json(Page { items: found.into_iter().map(ImageOut::from).collect(), next_cursor }))
@@ -67,12 +61,10 @@ async fn get_image(
     let ctx = &state.ctx;
     let (image, results) = ctx
         .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let image = images::find(&mut db, md5, user.scope())
-                .await?
-                .ok_or_else(|| Error::from(Fault::not_found("image")))?;
-            let results = images::results(&mut db, image.id, RESULTS_MAX).await?;
+        .read(async |db| {
+            let image =
+                images::find(db, md5, user.scope()).await?.ok_or_else(|| Error::from(Fault::not_found("image")))?;
+            let results = images::results(db, image.id, RESULTS_MAX).await?;
             Ok::<_, Error>((image, results))
         })
         .await?;
@@ -112,11 +104,10 @@ async fn get_image_content(
 /// The image, if the caller may have its bytes.
 async fn image_for(ctx: &Ctx, caller: &Caller, md5: ContentMd5) -> Result<ImageRecord, Error> {
     ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
+        .read(async |db| {
             let image = match caller {
-                Caller::User(user) => images::find(&mut db, md5, user.scope()).await?,
-                Caller::Key(key) => images::find_for_key(&mut db, md5, &key.id).await?,
+                Caller::User(user) => images::find(db, md5, user.scope()).await?,
+                Caller::Key(key) => images::find_for_key(db, md5, &key.id).await?,
             };
             image.ok_or_else(|| Error::from(Fault::not_found("image")))
         })

@@ -20,9 +20,10 @@ use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::domain::job::{JobState, JobStatus};
 use crate::domain::json::check_text;
+use crate::service::Error;
 use crate::service::accounts::User;
 use crate::service::jobs::{self, Sight};
-use crate::service::{Ctx, Error, queues};
+use crate::service::queues::Queues;
 use crate::store::jobs::{AttemptRecord, EventRecord, Filter, JobRecord, attempts, events, list};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -47,24 +48,18 @@ async fn list_jobs(
     let limit = extract::limit(query.limit)?;
     let filter = read_query(query)?;
     let ctx = &state.ctx;
-    let found = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(list(&mut db, user.scope(), &filter, limit).await?)
-        })
-        .await?;
+    let found = ctx.db.read(async |db| list(db, user.scope(), &filter, limit).await).await?;
     // Of what was found, shown or not: a page may show less than its limit.
     let Page { items: found, next_cursor } = extract::page(found, limit, |job| job.status.id);
-    Ok(Json(Page { items: shown(ctx, &user, found, filter.md5.is_some()).await, next_cursor }))
+    Ok(Json(Page { items: shown(&state.queues, &user, found, filter.md5.is_some()).await, next_cursor }))
 }
 
 /// What the user may see of these. Who could name a hash and learn a job by it would learn that the image exists.
-async fn shown(ctx: &Ctx, user: &User, jobs: Vec<JobRecord>, by_hash: bool) -> Vec<JobDetail> {
+async fn shown(queues: &Queues, user: &User, jobs: Vec<JobRecord>, by_hash: bool) -> Vec<JobDetail> {
     let mut items = Vec::with_capacity(jobs.len());
     for job in jobs {
         if let Some(sight) = jobs::sight(user, &job).filter(|s| *s == Sight::Whole || !by_hash) {
-            items.push(detail(ctx, job, sight).await);
+            items.push(detail(queues, job, sight).await);
         }
     }
     items
@@ -95,15 +90,10 @@ async fn get_job(
 ) -> Answer<Json<JobHistory>> {
     let ctx = &state.ctx;
     let (job, sight) = jobs::find(ctx, &user, id).await?;
-    let (attempts, events) = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>((attempts(&mut db, id).await?, events(&mut db, id).await?))
-        })
-        .await?;
+    let (attempts, events) =
+        ctx.db.read(async |db| Ok::<_, Error>((attempts(db, id).await?, events(db, id).await?))).await?;
     Ok(Json(JobHistory {
-        job: detail(ctx, job, sight).await,
+        job: detail(&state.queues, job, sight).await,
         attempts: attempts.into_iter().map(Attempt::from).collect(),
         events: events.into_iter().map(Event::from).collect(),
     }))
@@ -173,9 +163,9 @@ fn read_redrive(ask: Redrive) -> Result<Filter, Fault> {
     })
 }
 
-async fn detail(ctx: &Ctx, job: JobRecord, sight: Sight) -> JobDetail {
-    let gates = queues::gates(ctx).await.ok();
-    let waiting = queues::waiting(ctx, gates.as_ref(), &job.model, &job.status);
+async fn detail(queues: &Queues, job: JobRecord, sight: Sight) -> JobDetail {
+    let gates = queues.gates().await.ok();
+    let waiting = queues.waiting(gates.as_ref(), &job.model, &job.status);
     JobDetail {
         job: JobStatus { waiting, ..job.status },
         model: job.model,

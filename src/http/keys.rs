@@ -52,7 +52,7 @@ async fn create_key(
     }
     let wish =
         keys::Wish { service: new.service, models, owner: new.owner, detail: new.detail, expires_at: new.expires_at };
-    let (key, text) = keys::create(&state.ctx, &user, &wish).await?;
+    let (key, text) = state.keys.create(&user, &wish).await?;
     let out = CreatedKey { key: text.reveal(), about: key.into() };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(out)))
 }
@@ -71,10 +71,9 @@ async fn list_keys(
     let ctx = &state.ctx;
     let found = ctx
         .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
+        .read(async |db| {
             let before = before.as_ref().map(|(at, id)| (*at, id.as_str()));
-            Ok::<_, Error>(store::keys::list(&mut db, user.scope(), before, limit).await?)
+            Ok::<_, Error>(store::keys::list(db, user.scope(), before, limit).await?)
         })
         .await?;
     Ok(Json(extract::page(found.into_iter().map(Key::from).collect(), limit, |key| (key.created_at, key.id.clone()))))
@@ -91,7 +90,7 @@ async fn disable_key(
     Path(id): Path<String>,
 ) -> Answer<StatusCode> {
     check_text(&id)?;
-    keys::disable(&state.ctx, &user, &id).await?;
+    state.keys.disable(&user, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -32,6 +32,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::service::Ctx;
+use crate::service::accounts::Accounts;
+use crate::service::keys::Keys;
+use crate::service::queues::Queues;
+use crate::service::status::Statuses;
+use crate::service::submit::Submit;
+use crate::service::work::{Claims, Completions};
+use crate::service::workers::Workers;
 
 /// The largest JSON or form body where an operation does not say otherwise, in bytes.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -39,6 +46,14 @@ const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What every handler may reach.
 pub struct AppState {
     pub ctx: Arc<Ctx>,
+    pub submit: Submit,
+    pub statuses: Statuses,
+    pub claims: Claims,
+    pub completions: Completions,
+    pub workers: Arc<Workers>,
+    pub accounts: Accounts,
+    pub keys: Keys,
+    pub queues: Arc<Queues>,
     /// The OpenAPI document, serialised once.
     pub openapi: Bytes,
     pub prometheus: PrometheusHandle,
@@ -47,7 +62,7 @@ pub struct AppState {
 /// The whole interface. `origins` are those that browsers may call from; `*` allows any.
 pub fn router(state: Arc<AppState>, origins: &[HeaderValue]) -> Router {
     let client_wait = state.ctx.limits.client_wait;
-    let (operations, _) = openapi::operations(&state.ctx.limits).split_for_parts();
+    let (operations, _) = openapi::operations(state.ctx.limits.upload_bytes_max).split_for_parts();
     operations
         .route("/", get(|| async { Redirect::temporary("/docs") }))
         .merge(openapi::docs())

@@ -33,22 +33,16 @@ async fn list_models(
     let limit = extract::limit(query.limit)?;
     let after: Option<String> = extract::read_cursor(query.cursor.as_deref())?;
     let ctx = &state.ctx;
-    let found = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(models::list(&mut db, after.as_deref(), query.retired.unwrap_or(false), limit).await?)
-        })
-        .await?;
+    let found =
+        ctx.db.read(async |db| models::list(db, after.as_deref(), query.retired.unwrap_or(false), limit).await).await?;
     Ok(Json(extract::page(found.into_iter().map(ModelOut::from).collect(), limit, |m: &ModelOut| m.name.clone())))
 }
 
 async fn find(ctx: &Ctx, name: &str) -> Result<Model, Error> {
     crate::domain::name::Name::parse(name).map_err(|_| Fault::not_found("model"))?;
     ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let mut found = models::find(&mut db, &[name.to_owned()]).await?;
+        .read(async |db| {
+            let mut found = models::find(db, &[name.to_owned()]).await?;
             found.pop().ok_or_else(|| Error::from(Fault::not_found("model")))
         })
         .await
@@ -76,7 +70,7 @@ async fn update_model(
 ) -> Answer<Json<ModelOut>> {
     let change = read(body)?;
     let model = find(&state.ctx, &name).await?;
-    model_service::update(&state.ctx, &user, &model, &change).await?;
+    model_service::update(&state.ctx, &state.queues, &user, &model, &change).await?;
     Ok(Json(find(&state.ctx, &name).await?.into()))
 }
 

@@ -21,7 +21,6 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::AppState;
 use super::problem::Problems;
 use crate::api::problem::Problem;
-use crate::service::Limits;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -46,10 +45,10 @@ use crate::service::Limits;
 )]
 struct ApiDoc;
 
-/// Every operation with its description. Upload routes take bodies as large as the limits say.
-pub fn operations(limits: &Limits) -> OpenApiRouter<Arc<AppState>> {
+/// Every operation with its description. Upload routes take bodies of at most so many bytes.
+pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::with_openapi(base())
-        .merge(super::submit::router(limits))
+        .merge(super::submit::router(upload_bytes_max))
         .merge(super::status::router())
         .merge(super::submissions::router())
         .merge(super::images::router())
@@ -67,7 +66,7 @@ pub fn operations(limits: &Limits) -> OpenApiRouter<Arc<AppState>> {
 
 /// The document.
 pub fn document() -> Document {
-    let (_, mut document) = operations(&Limits::default()).split_for_parts();
+    let (_, mut document) = operations(u64::MAX).split_for_parts();
     repeat_models_in_the_form(&mut document);
     document
 }

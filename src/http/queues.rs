@@ -12,7 +12,6 @@ use super::problem::{Answer, Problems};
 use crate::api::page::Page;
 use crate::api::queues::Queue;
 use crate::domain::fault::Fault;
-use crate::service::queues;
 use crate::store::queues::Depth;
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -24,7 +23,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 /// Zeros are given, not left out: an autoscaler reads `backlog`.
 #[utoipa::path(get, path = "/queues", tag = "health", responses((status = 200, body = Page<Queue>), Problems))]
 async fn list_queues(State(state): State<Arc<AppState>>) -> Answer<Json<Page<Queue>>> {
-    let items = queues::count(&state.ctx).await?.into_iter().map(Queue::from).collect();
+    let items = state.queues.count().await?.into_iter().map(Queue::from).collect();
     Ok(Json(Page { items, next_cursor: None }))
 }
 
@@ -34,7 +33,7 @@ async fn list_queues(State(state): State<Arc<AppState>>) -> Answer<Json<Page<Que
 #[utoipa::path(get, path = "/queues/{model}", tag = "health", params(("model" = String, Path, example = "face_detect")),
     responses((status = 200, body = Queue), Problems))]
 async fn get_queue(State(state): State<Arc<AppState>>, Path(model): Path<String>) -> Answer<Json<Queue>> {
-    let found = queues::count(&state.ctx).await?.into_iter().find(|depth| depth.model == model);
+    let found = state.queues.count().await?.into_iter().find(|depth| depth.model == model);
     Ok(Json(found.ok_or_else(|| Fault::not_found("model"))?.into()))
 }
 

@@ -20,8 +20,8 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobState, JobView};
 use crate::domain::name::shorten;
-use crate::service::{Ctx, queues, status};
-use crate::store::queues::Gate;
+use crate::service::queues::{Gates, Queues};
+use crate::service::status;
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new().routes(routes!(get_prediction)).routes(routes!(list_statuses))
@@ -42,8 +42,8 @@ async fn get_prediction(
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let wait = extract::wait(query.wait_s, "query")?;
     let models: Option<Vec<String>> = query.models.as_deref().map(|m| split_models(m).collect());
-    let status = status::wait_for(&state.ctx, &user, md5, models.as_deref(), wait).await?;
-    let view = View::now(&state.ctx, models.as_deref(), true).await;
+    let status = state.statuses.wait_for(&user, md5, models.as_deref(), wait).await?;
+    let view = View::now(&state.queues, models.as_deref(), true).await;
     status::check_models(view.gates.as_ref(), &status, models.as_deref().unwrap_or_default())
         .map_err(|fault| fault.within("query"))?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(view.prediction(md5, status))))
@@ -69,24 +69,24 @@ async fn list_statuses(
     let mut distinct: Vec<ContentMd5> = parsed.iter().filter_map(|p| p.as_ref().ok()).copied().collect();
     distinct.sort();
     distinct.dedup();
-    let found = status::statuses(&state.ctx, &user, &distinct, results).await?;
-    let view = View::now(&state.ctx, None, results).await;
+    let found = state.statuses.find(&user, &distinct, results).await?;
+    let view = View::now(&state.queues, None, results).await;
     let items = ask.images.iter().zip(parsed).map(|(sent, md5)| view.item(sent, md5, &found)).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(Statuses { items })))
 }
 
 /// What of a status is told, and what is known of the models while it is.
 struct View<'a> {
-    ctx: &'a Ctx,
+    queues: &'a Queues,
     /// Unknown while PostgreSQL is away; then nothing is said of why a job waits.
-    gates: Option<Arc<HashMap<String, Gate>>>,
+    gates: Option<Gates>,
     models: Option<&'a [String]>,
     results: bool,
 }
 
 impl<'a> View<'a> {
-    async fn now(ctx: &'a Ctx, models: Option<&'a [String]>, results: bool) -> Self {
-        Self { ctx, gates: queues::gates(ctx).await.ok(), models, results }
+    async fn now(queues: &'a Queues, models: Option<&'a [String]>, results: bool) -> Self {
+        Self { queues, gates: queues.gates().await.ok(), models, results }
     }
 
     fn prediction(&self, md5: ContentMd5, status: ImageStatus) -> Prediction {
@@ -113,7 +113,7 @@ impl<'a> View<'a> {
             return job.json;
         }
         let with_reason = job.read().and_then(|mut job| {
-            job.waiting = queues::waiting(self.ctx, self.gates.as_ref(), model, &job);
+            job.waiting = self.queues.waiting(self.gates.as_ref(), model, &job);
             to_raw_value(&job)
         });
         with_reason.unwrap_or(job.json)

@@ -17,8 +17,7 @@ use crate::api::work::{
     NextClaim, ReleaseRequest,
 };
 use crate::domain::fault::Fault;
-use crate::service::Ctx;
-use crate::service::work::{self, Given, Claim, Done, Item};
+use crate::service::work::{self, Claim, Done, Given, Item};
 use crate::store::keys::ApiKey;
 
 /// The largest completion, in bytes: many results at once.
@@ -54,7 +53,7 @@ async fn claim_jobs(
         min: batch("min", ask.min.unwrap_or(1), 1)?,
         linger: Duration::from_secs_f64(linger_s),
     };
-    let answer = work::claim(&state.ctx, &key, &claim).await?;
+    let answer = state.claims.claim(&key, &claim).await?;
     Ok(Json(claim_out(ask.claim_id, answer, state.ctx.limits.lease_s)))
 }
 
@@ -71,9 +70,9 @@ async fn complete_jobs(
     batch("items", body.items.len(), 0)?;
     let next = body.claim.map(|c| next_claim(body.worker, &c)).transpose()?;
     let items = body.items.into_iter().map(item).collect();
-    let done = work::complete(&state.ctx, &key, body.worker, items).await?;
+    let done = state.completions.complete(&key, body.worker, items).await?;
     let claimed = match next {
-        Some(ask) => Some(claim_after(&state.ctx, &key, &ask).await),
+        Some(ask) => Some(claim_after(&state, &key, &ask).await),
         None => None,
     };
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed }))
@@ -86,12 +85,12 @@ fn next_claim(worker: Uuid, next: &NextClaim) -> Result<Claim, Fault> {
 }
 
 /// The items are committed: nothing about the next claim may hide what became of them.
-async fn claim_after(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> ClaimOut {
-    let answer = work::claim(ctx, key, ask).await.unwrap_or_else(|error| {
+async fn claim_after(state: &AppState, key: &ApiKey, ask: &Claim) -> ClaimOut {
+    let answer = state.claims.claim(key, ask).await.unwrap_or_else(|error| {
         tracing::warn!(%error, worker = %ask.worker, "the claim after a completion failed");
         work::Answer::default()
     });
-    claim_out(ask.claim_id, answer, ctx.limits.lease_s)
+    claim_out(ask.claim_id, answer, state.ctx.limits.lease_s)
 }
 
 /// Gives jobs back
@@ -106,7 +105,7 @@ async fn release_jobs(
 ) -> Answer<Json<CompleteOut>> {
     batch("items", body.items.len(), 0)?;
     let items: Vec<(Uuid, i64)> = body.items.iter().map(|i| (i.id, i.lease_no)).collect();
-    let done = work::release(&state.ctx, &key, body.worker, &items).await?;
+    let done = work::release(&state.ctx, &state.workers, &key, body.worker, &items).await?;
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed: None }))
 }
 
@@ -146,9 +145,13 @@ fn batch(field: &str, count: usize, least: usize) -> Result<usize, Fault> {
 impl From<Done> for ItemOut {
     fn from(done: Done) -> Self {
         match done.outcome {
-            Ok(accepted) => {
-                Self { id: done.id, status: 200, state: Some(accepted.state.as_str().to_owned()), repeat: accepted.repeat, problem: None }
-            }
+            Ok(accepted) => Self {
+                id: done.id,
+                status: 200,
+                state: Some(accepted.state.as_str().to_owned()),
+                repeat: accepted.repeat,
+                problem: None,
+            },
             Err(fault) => Self {
                 id: done.id,
                 status: fault.code.status(),

@@ -19,8 +19,8 @@ use crate::api::workers::{BeatOut, BeatRequest, HeldJob, Register, Registered, W
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
 use crate::domain::name::Name;
-use crate::service::workers::{self, Held, Registration};
-use crate::service::{Error, keys};
+use crate::service::keys;
+use crate::service::workers::{Held, Registration};
 use crate::store::workers::{Worker, list};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -43,7 +43,7 @@ async fn register_worker(
 ) -> Answer<impl IntoResponse> {
     keys::need_service(&key, body.service)?;
     let new = read(body)?;
-    let (worker, opened) = workers::register(&state.ctx, &key, &new).await?;
+    let (worker, opened) = state.workers.register(&key, &new).await?;
     let limits = &state.ctx.limits;
     let out = Registered {
         worker,
@@ -117,7 +117,7 @@ async fn beat_worker(
         return Err(Fault::new(Code::TooLarge, detail).at("body", "/jobs").into());
     }
     let held: Vec<Held> = beat.jobs.into_iter().map(held).collect();
-    let beaten = workers::beat(&state.ctx, &key, id, beat.draining.unwrap_or(false), &held).await?;
+    let beaten = state.workers.beat(&key, id, beat.draining.unwrap_or(false), &held).await?;
     let limits = &state.ctx.limits;
     Ok(Json(BeatOut { next_s: limits.heartbeat_s, lease_s: limits.lease_s, drain: beaten.drain, stop: beaten.stop }))
 }
@@ -141,7 +141,7 @@ async fn leave_worker(
     PredictService(key): PredictService,
     Path(id): Path<Uuid>,
 ) -> Answer<StatusCode> {
-    workers::leave(&state.ctx, &key, id).await?;
+    state.workers.leave(&key, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -161,13 +161,7 @@ async fn list_workers(
         crate::domain::json::check_text(model)?;
     }
     let ctx = &state.ctx;
-    let found = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(list(&mut db, query.model.as_deref(), before, limit).await?)
-        })
-        .await?;
+    let found = ctx.db.read(async |db| list(db, query.model.as_deref(), before, limit).await).await?;
     Ok(Json(extract::page(found.into_iter().map(WorkerOut::from).collect(), limit, |w: &WorkerOut| w.worker)))
 }
 

@@ -19,13 +19,7 @@ pub async fn collect_blobs(ctx: &Ctx, age: Duration) -> Result<usize> {
     while let Some(page) = pages.next().await {
         let page = page?;
         let ids: Vec<_> = page.iter().map(|(_, blob)| *blob).collect();
-        let named = ctx
-            .db
-            .within(async {
-                let mut db = ctx.db.pool().acquire().await?;
-                images::named_blobs(&mut db, &ids).await
-            })
-            .await?;
+        let named = ctx.db.read(async |db| images::named_blobs(db, &ids).await).await?;
         for (sha256, blob) in page.iter().filter(|(_, blob)| !named.contains(blob)) {
             ctx.blobs.remove(sha256, *blob).await?;
             removed += 1;

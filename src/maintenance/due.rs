@@ -1,8 +1,8 @@
 //! The due pass: jobs whose time has come are flagged and pushed; jobs past `finish_by` and those of retired models
 //! end.
 
+use crate::service::transition;
 use crate::service::{Ctx, Result, announce};
-use crate::service::work::transition;
 use crate::store::{queues, ticks};
 
 /// The most jobs that one pass moves.
@@ -12,15 +12,13 @@ const ROWS_MAX: i64 = 2_000;
 pub async fn due_pass(ctx: &Ctx) -> Result<()> {
     let (due, expired) = ctx
         .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            if !ticks::try_tick(&mut tx, "due").await? {
+        .write(async |tx| {
+            if !ticks::try_tick(tx, "due").await? {
                 return Ok((Vec::new(), Vec::new()));
             }
-            let due = queues::flag_due(&mut tx, ROWS_MAX).await?;
-            let mut expired = transition::expire(&mut tx, &[], ROWS_MAX).await?;
-            expired.extend(transition::cancel_retired(&mut tx, ROWS_MAX, None).await?);
-            tx.commit().await?;
+            let due = queues::flag_due(tx, ROWS_MAX).await?;
+            let mut expired = transition::expire(tx, &[], ROWS_MAX).await?;
+            expired.extend(transition::cancel_retired(tx, ROWS_MAX, None).await?);
             Ok::<_, crate::service::Error>((due, expired))
         })
         .await?;

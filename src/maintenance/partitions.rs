@@ -9,12 +9,10 @@ const LOGINS_MAX: i64 = 10_000;
 /// Makes what is missing, unless another replica is at it.
 pub async fn make_partitions(ctx: &Ctx) -> Result<()> {
     ctx.db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            if ticks::try_tick(&mut tx, "partitions").await? {
-                partitions::make_partitions(&mut tx, partitions::MONTHS_AHEAD).await?;
-                accounts::forget_logins(&mut tx, LOGINS_MAX).await?;
-                tx.commit().await?;
+        .write(async |tx| {
+            if ticks::try_tick(tx, "partitions").await? {
+                partitions::make_partitions(tx, partitions::MONTHS_AHEAD).await?;
+                accounts::forget_logins(tx, LOGINS_MAX).await?;
             }
             Ok(())
         })

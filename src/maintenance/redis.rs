@@ -44,13 +44,12 @@ pub async fn reconnect(ctx: &Ctx) -> Result<()> {
     let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
     let standing = ctx
         .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let read = settings::setting(&mut db, EPOCH, &fresh).await?;
+        .run(async |db| {
+            let read = settings::setting(db, EPOCH, &fresh).await?;
             if read.split(' ').next() == Some(run_id.as_str()) {
                 return Ok(read);
             }
-            settings::replace_setting(&mut db, EPOCH, &read, &fresh).await
+            settings::replace_setting(db, EPOCH, &read, &fresh).await
         })
         .await?;
     let (known_run, epoch) = standing.split_once(' ').unwrap_or_default();
@@ -62,11 +61,7 @@ pub async fn reconnect(ctx: &Ctx) -> Result<()> {
     let current = ctx.index.drop_missed(&mut connection, epoch).await.map_err(away)?;
     if !current {
         let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
-        let replace = async {
-            let mut db = ctx.db.pool().acquire().await?;
-            settings::replace_setting(&mut db, EPOCH, &standing, &fresh).await
-        };
-        ctx.db.within(replace).await?;
+        ctx.db.run(async |db| settings::replace_setting(db, EPOCH, &standing, &fresh).await).await?;
         ctx.index.forget_missed();
         return Err(Error::Unavailable("too many statuses missed a change; taking up a new epoch".into()));
     }

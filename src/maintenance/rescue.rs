@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::service::work::transition;
-use crate::service::{Ctx, Error, Result, announce};
+use crate::service::transition;
+use crate::service::{Ctx, Result, announce};
 use crate::store::work::{Moved, lock_orphans};
 use crate::store::{ticks, workers};
 
@@ -29,49 +30,40 @@ const CLAIMS_MAX: i64 = 10_000;
 /// Runs one tick, unless another replica is at it.
 pub async fn rescue(ctx: &Ctx) -> Result<()> {
     for bite in 0..BITES_MAX {
-        let Some((whole, moved)) = ctx.db.within(take_bite(ctx, bite == 0)).await? else { break };
+        let bitten = ctx.db.write(async |tx| take_bite(tx, ctx.limits.lease_s, bite == 0).await).await?;
+        let Some((whole, moved)) = bitten else { break };
         announce::rescued(ctx, &moved).await;
         announce::moved(ctx, &moved).await;
         if !whole {
             break;
         }
     }
-    ctx.db.within(forget_claims(ctx)).await
+    forget_claims(ctx).await
 }
 
 /// One transaction: gives up sessions and takes what they held; answers whether there may be more. Nothing when another
 /// replica is at it.
-async fn take_bite(ctx: &Ctx, first: bool) -> Result<Option<(bool, Vec<Moved>)>> {
-    let every_s = rescue_every(ctx.limits.lease_s).as_secs_f64();
-    let mut tx = ctx.db.begin().await?;
-    if !ticks::try_tick(&mut tx, "rescue").await? {
+async fn take_bite(tx: &mut PgConnection, lease_s: f64, first: bool) -> Result<Option<(bool, Vec<Moved>)>> {
+    if !ticks::try_tick(tx, "rescue").await? {
         return Ok(None);
     }
-    let stamp = ticks::stamp_tick(&mut tx, "rescue").await?;
+    let stamp = ticks::stamp_tick(tx, "rescue").await?;
+    let every_s = rescue_every(lease_s).as_secs_f64();
     if first && stamp.away_s.is_none_or(|s| s > 2.0 * every_s) {
         // The service was away, not the workers: nobody is called dead for our absence.
-        workers::extend_all(&mut tx, ctx.limits.lease_s).await?;
+        workers::extend_all(tx, lease_s).await?;
     }
     // Whoever lived when this tick began: it may itself have stood still since, and beats with it.
-    let lost = workers::give_up(&mut tx, stamp.at, ROWS_MAX).await?;
-    let locked = lock_orphans(&mut tx, ROWS_MAX).await?;
-    let moved = transition::rescue(&mut tx, &locked, rand::random()).await?;
-    tx.commit().await?;
+    let lost = workers::give_up(tx, stamp.at, ROWS_MAX).await?;
+    let locked = lock_orphans(tx, ROWS_MAX).await?;
+    let moved = transition::rescue(tx, &locked, rand::random()).await?;
     let whole = lost == ROWS_MAX as u64 || locked.len() as i64 == ROWS_MAX;
     Ok(Some((whole, moved)))
 }
 
 /// Takes these running jobs, whose claims the sweep has not found, as those of dead sessions.
 pub(super) async fn rescue_unclaimed(ctx: &Ctx, jobs: &[Uuid]) -> Result<()> {
-    let moved = ctx
-        .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let moved = transition::rescue(&mut tx, jobs, rand::random()).await?;
-            tx.commit().await?;
-            Ok::<_, Error>(moved)
-        })
-        .await?;
+    let moved = ctx.db.write(async |tx| transition::rescue(tx, jobs, rand::random()).await).await?;
     announce::rescued(ctx, &moved).await;
     announce::moved(ctx, &moved).await;
     Ok(())
@@ -79,8 +71,7 @@ pub(super) async fn rescue_unclaimed(ctx: &Ctx, jobs: &[Uuid]) -> Result<()> {
 
 async fn forget_claims(ctx: &Ctx) -> Result<()> {
     for _ in 0..BITES_MAX {
-        let mut db = ctx.db.pool().acquire().await?;
-        if workers::forget_claims(&mut db, CLAIMS_MAX).await? < CLAIMS_MAX as u64 {
+        if ctx.db.run(async |db| workers::forget_claims(db, CLAIMS_MAX).await).await? < CLAIMS_MAX as u64 {
             break;
         }
     }

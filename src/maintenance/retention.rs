@@ -8,6 +8,8 @@ use crate::store::{partitions, ticks};
 const ARCHIVE: &str = "job_archive";
 /// How many rows one transaction removes.
 const ROWS_MAX: i64 = 1_000;
+/// How many ended jobs one transaction readies to go.
+const SETTLED_AT_ONCE: i64 = 10_000;
 /// How many transactions one tick makes for each kind; the next goes on.
 const BITES_MAX: usize = 100;
 
@@ -24,9 +26,7 @@ pub struct Old {
 pub async fn count_old(ctx: &Ctx) -> Result<Vec<Old>> {
     let mut counts = Vec::new();
     for (kind, keep) in ctx.limits.keep.kinds() {
-        let mut db = ctx.db.within(async { ctx.db.pool().acquire().await }).await?;
-        retention::take_time(&mut db).await?;
-        let count = retention::count(&mut db, kind, keep).await?;
+        let count = ctx.db.read_at_leisure(async |db| retention::count(db, kind, keep).await).await?;
         counts.push(Old { kind, keep, count });
     }
     Ok(counts)
@@ -58,14 +58,12 @@ async fn remove_images(ctx: &Ctx, keep: Days) -> Result<i64> {
     for _ in 0..BITES_MAX {
         let (last, gone) = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
-                if !ticks::try_tick(&mut tx, "retention").await? {
+            .write(async |tx| {
+                if !ticks::try_tick(tx, "retention").await? {
                     return Ok((None, Vec::new()));
                 }
-                let locked = retention::lock_images(&mut tx, keep, after, ROWS_MAX).await?;
-                let gone = retention::remove_images(&mut tx, keep, &locked).await?;
-                tx.commit().await?;
+                let locked = retention::lock_images(tx, keep, after, ROWS_MAX).await?;
+                let gone = retention::remove_images(tx, keep, &locked).await?;
                 Ok::<_, Error>((locked.last().copied(), gone))
             })
             .await?;
@@ -89,13 +87,11 @@ async fn remove_results(ctx: &Ctx, keep: Days) -> Result<i64> {
     for _ in 0..BITES_MAX {
         let mut images = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
-                if !ticks::try_tick(&mut tx, "retention").await? {
+            .write(async |tx| {
+                if !ticks::try_tick(tx, "retention").await? {
                     return Ok(Vec::new());
                 }
-                let images = retention::remove_results(&mut tx, keep, ROWS_MAX).await?;
-                tx.commit().await?;
+                let images = retention::remove_results(tx, keep, ROWS_MAX).await?;
                 Ok::<_, Error>(images)
             })
             .await?;
@@ -115,19 +111,17 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
     for _ in 0..BITES_MAX {
         let bite = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
-                if !ticks::try_tick(&mut tx, "retention").await? {
+            .write(async |tx| {
+                if !ticks::try_tick(tx, "retention").await? {
                     return Ok(0);
                 }
                 let bite = match kind {
                     Kind::Submissions => {
-                        let locked = retention::lock_submissions(&mut tx, keep, ROWS_MAX).await?;
-                        retention::remove_submissions(&mut tx, &locked, ROWS_MAX).await?
+                        let locked = retention::lock_submissions(tx, keep, ROWS_MAX).await?;
+                        retention::remove_submissions(tx, &locked, ROWS_MAX).await?
                     }
-                    kind => retention::remove(&mut tx, kind, keep, ROWS_MAX).await?,
+                    kind => retention::remove(tx, kind, keep, ROWS_MAX).await?,
                 };
-                tx.commit().await?;
                 Ok::<_, Error>(bite)
             })
             .await?;
@@ -142,29 +136,21 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
 /// Drops whole months; answers how many. One that is busy stays until the next tick.
 async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
     let mut dropped = 0;
-    let old = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(partitions::old_partitions(&mut db, parent, keep).await?)
-        })
-        .await?;
+    let old = ctx.db.read(async |db| partitions::old_partitions(db, parent, keep).await).await?;
     for name in old {
         if parent == ARCHIVE && !settle(ctx, &name, keep).await? {
             continue;
         }
         let gone = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
+            .write(async |tx| {
                 // Asked again under the tick: another replica may have dropped it, or an old job come back to life.
-                if !ticks::try_tick(&mut tx, "retention").await?
-                    || !partitions::old_partitions(&mut tx, parent, keep).await?.contains(&name)
+                if !ticks::try_tick(tx, "retention").await?
+                    || !partitions::old_partitions(tx, parent, keep).await?.contains(&name)
                 {
                     return Ok(false);
                 }
-                partitions::drop_partition(&mut tx, parent, &name).await?;
-                tx.commit().await?;
+                partitions::drop_partition(tx, parent, &name).await?;
                 Ok::<_, Error>(true)
             })
             .await;
@@ -182,14 +168,11 @@ async fn settle(ctx: &Ctx, partition: &str, keep: Days) -> Result<bool> {
     for _ in 0..BITES_MAX {
         let settled = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
-                if !ticks::try_tick(&mut tx, "retention").await? {
+            .write(async |tx| {
+                if !ticks::try_tick(tx, "retention").await? {
                     return Ok(None);
                 }
-                let settled = retention::settle(&mut tx, partition, keep, ROWS_MAX).await?;
-                tx.commit().await?;
-                Ok::<_, Error>(Some(settled))
+                Ok::<_, Error>(Some(retention::settle(tx, partition, keep, SETTLED_AT_ONCE).await?))
             })
             .await?;
         match settled {

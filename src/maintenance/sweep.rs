@@ -11,8 +11,8 @@ use super::pace::{chain, jittered};
 use super::rescue::rescue_unclaimed;
 use crate::index::queue::Hint;
 use crate::metrics;
-use crate::service::work::transition;
-use crate::service::{Ctx, Error, Result, announce, catalog};
+use crate::service::transition;
+use crate::service::{Ctx, Result, announce, catalog};
 use crate::store::queues::{self, Swept};
 
 /// How many jobs one step looks at.
@@ -59,12 +59,10 @@ impl Sweep {
             self.pass = None;
             return Ok(true);
         }
-        let mut db = ctx.db.within(async { ctx.db.pool().acquire().await }).await?;
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
             None => {
-                let models = ctx.db.within(queues::model_names(&mut db)).await?;
-                let models = models.into_iter().map(|(_, name)| name).collect();
+                let models = ctx.db.read(queues::model_names).await?.into_iter().map(|(_, name)| name).collect();
                 let pass = Pass { id: Uuid::new_v4(), after: Uuid::nil(), models };
                 if !ctx.index.begin_sweep(&pass.models, pass.id).await {
                     return Ok(true);
@@ -72,8 +70,7 @@ impl Sweep {
                 pass
             }
         };
-        let page = ctx.db.within(queues::sweep_page(&mut db, pass.after, STEP_ROWS)).await?;
-        drop(db);
+        let page = ctx.db.read(async |db| queues::sweep_page(db, pass.after, STEP_ROWS).await).await?;
         set_right(ctx, &page).await?;
         let names = catalog::names(ctx, page.iter().map(|job| job.entry.queue_id)).await?;
         let hint = |job: &Swept| {
@@ -101,7 +98,8 @@ impl Sweep {
 
 /// Ends queued jobs that are late for their end, and takes running ones whose claim has no row.
 async fn set_right(ctx: &Ctx, page: &[Swept]) -> Result<()> {
-    let ids = |which: fn(&Swept) -> bool| page.iter().filter(|job| which(job)).map(|job| job.entry.id).collect::<Vec<_>>();
+    let ids =
+        |which: fn(&Swept) -> bool| page.iter().filter(|job| which(job)).map(|job| job.entry.id).collect::<Vec<_>>();
     let (late, orphans) = (ids(|job| job.late), ids(|job| job.orphan));
     if !orphans.is_empty() {
         rescue_unclaimed(ctx, &orphans).await?;
@@ -109,15 +107,7 @@ async fn set_right(ctx: &Ctx, page: &[Swept]) -> Result<()> {
     if late.is_empty() {
         return Ok(());
     }
-    let expired = ctx
-        .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let expired = transition::expire(&mut tx, &late, 0).await?;
-            tx.commit().await?;
-            Ok::<_, Error>(expired)
-        })
-        .await?;
+    let expired = ctx.db.write(async |tx| transition::expire(tx, &late, 0).await).await?;
     announce::cancelled(ctx, &expired).await;
     Ok(())
 }

@@ -35,24 +35,13 @@ pub async fn probe(ctx: &Ctx) -> Result<()> {
     if waited.is_empty() {
         return Ok(());
     }
-    let gates = queues::gates(ctx).await?;
-    let waited: HashMap<i32, (String, Waited)> = waited
-        .into_iter()
-        .filter_map(|(model, waited)| Some((gates.get(&model)?.id, (model, waited))))
-        .collect();
-    let ids: Vec<i32> = waited.keys().copied().collect();
-    let most = waited.values().map(|(_, waited)| waited.count).max().unwrap_or(0);
-    let ready = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            ready_counts(&mut db, &ids, most as i64).await
-        })
-        .await?;
-    let ready: HashMap<i32, (i64, f64)> = ready.into_iter().map(|(queue, count, oldest_s)| (queue, (count, oldest_s))).collect();
-    for (queue, (model, waited)) in waited {
-        let (count, oldest_s) = ready.get(&queue).copied().unwrap_or_default();
-        metrics::claimable_wait(&model, oldest_s.min(waited.since.elapsed().as_secs_f64()));
+    let waited: HashMap<String, Waited> = waited.into_iter().collect();
+    let models: Vec<&str> = waited.keys().map(String::as_str).collect();
+    let most = waited.values().map(|waited| waited.count).max().unwrap_or(0);
+    let ready = ctx.db.read(async |db| ready_counts(db, &models, most as i64).await).await?;
+    for (model, count, oldest_s) in ready {
+        let waited_s = waited.get(&model).map_or(0.0, |waited| waited.since.elapsed().as_secs_f64());
+        metrics::claimable_wait(&model, oldest_s.min(waited_s));
         ctx.waiters.wake_model(&model, usize::try_from(count).unwrap_or(0), Wake::Probed);
     }
     Ok(())
@@ -66,13 +55,7 @@ pub(super) async fn prolong_loop(ctx: Arc<Ctx>) {
         if sessions.is_empty() {
             continue;
         }
-        let prolonged = ctx
-            .db
-            .within(async {
-                let mut db = ctx.db.pool().acquire().await?;
-                workers::prolong(&mut db, &sessions, ctx.limits.lease_s).await
-            })
-            .await;
+        let prolonged = ctx.db.run(async |db| workers::prolong(db, &sessions, ctx.limits.lease_s).await).await;
         if let Err(error) = prolonged {
             tracing::warn!(error = %chain(&error), "waiting sessions could not be prolonged");
         }

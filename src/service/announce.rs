@@ -63,7 +63,9 @@ async fn told(ctx: &Ctx, moved: &[Moved]) -> Option<Told> {
         Ok::<_, super::Error>(Told { names, images })
     };
     read.await
-        .inspect_err(|error| tracing::warn!(%error, jobs = moved.len(), "changed jobs could not be announced; the sweep does"))
+        .inspect_err(
+            |error| tracing::warn!(%error, jobs = moved.len(), "changed jobs could not be announced; the sweep does"),
+        )
         .ok()
 }
 

@@ -5,11 +5,13 @@ use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::{Error, Result};
 use crate::domain::fault::{Code, Fault};
+use crate::store::db::within;
 
 /// How often a batch is carried out again after another transaction crossed it, or its connection was lost.
 const CROSSED_MAX: usize = 3;
@@ -28,21 +30,26 @@ impl<O> From<Vec<O>> for Answers<O> {
     }
 }
 
-/// Calls of one kind. `I` is what a call asks for, `O` what it is answered with.
+type Run<I, O> = Box<dyn Fn(Vec<I>) -> BoxFuture<'static, Result<Answers<O>>> + Send + Sync>;
+type Lost<I, O> = Box<dyn Fn(I, O) + Send + Sync>;
+
+/// A line of calls of one kind. `I` is what a call asks for, `O` what it is answered with.
 pub struct Batcher<I, O> {
     line: Mutex<Line<I, O>>,
-    limits: Limits,
+    capacity: Capacity,
+    run: Run<I, O>,
+    lost: Lost<I, O>,
 }
 
 /// What bounds a batcher.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct Capacity {
     /// The most weight that may wait in line; more is told to come again.
     pub waiting: usize,
     /// The most weight in one batch: a statement must stay far below its time-out.
     pub weight: usize,
     /// Batches under way at once: while one waits for its COMMIT, PostgreSQL can work on another.
-    pub at_once: usize,
+    pub at_once: u32,
     /// A batch beside one that is under way begins only when more than this weight waits: small ones cost more than they
     /// gain.
     pub crowd: usize,
@@ -50,11 +57,17 @@ pub struct Limits {
     pub repeatable: bool,
 }
 
+impl Capacity {
+    /// A batch of 1,000 jobs takes PostgreSQL some tens of milliseconds, and a line of 20,000 is a second or two of work.
+    /// A second batch begins only when a whole one waits: the larger the batches, the less each call costs.
+    pub const USUAL: Self = Self { waiting: 20_000, weight: 1_000, at_once: 2, crowd: 1_000, repeatable: false };
+}
+
 struct Line<I, O> {
     waiting: VecDeque<Call<I, O>>,
     /// The weight of those who wait.
     weight: usize,
-    under_way: usize,
+    under_way: u32,
 }
 
 struct Call<I, O> {
@@ -66,60 +79,52 @@ struct Call<I, O> {
 }
 
 impl<I: Clone + Send + 'static, O: Send + 'static> Batcher<I, O> {
-    pub fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { line: Mutex::new(Line { waiting: VecDeque::new(), weight: 0, under_way: 0 }), limits })
-    }
-
-    /// Hands an item over and waits for its answer. Once handed over it is carried out, whoever hangs up; what nobody
-    /// is there to take is given to `lost`.
-    ///
     /// `run` answers a batch item by item; if it fails as a whole, the items are tried one by one, so that one bad
-    /// item harms nobody else. All calls of a batcher bring the same `run` and `lost`.
-    pub async fn call<F>(
-        self: &Arc<Self>,
-        item: I,
-        weight: usize,
+    /// item harms nobody else. What nobody is there to take is given to `lost`.
+    pub fn new<F>(
+        capacity: Capacity,
         run: impl Fn(Vec<I>) -> F + Send + Sync + 'static,
         lost: impl Fn(I, O) + Send + Sync + 'static,
-    ) -> Result<O>
+    ) -> Arc<Self>
     where
-        F: Future<Output = Result<Answers<O>>> + Send,
+        F: Future<Output = Result<Answers<O>>> + Send + 'static,
     {
-        self.call_apart(item, weight, Vec::new(), run, lost).await
+        Arc::new(Self {
+            line: Mutex::new(Line { waiting: VecDeque::new(), weight: 0, under_way: 0 }),
+            capacity,
+            run: Box::new(move |items| Box::pin(run(items))),
+            lost: Box::new(lost),
+        })
+    }
+
+    /// Hands an item over and waits for its answer, as long as any use of the database may take. Once handed over it is
+    /// carried out, whoever hangs up.
+    pub async fn call(self: &Arc<Self>, item: I, weight: usize) -> Result<O> {
+        self.call_apart(item, weight, Vec::new()).await
     }
 
     /// The same for calls of which those that share a key must not go together: the later one waits for the next batch,
     /// and with it all behind.
-    pub async fn call_apart<F>(
-        self: &Arc<Self>,
-        item: I,
-        weight: usize,
-        keys: Vec<u64>,
-        run: impl Fn(Vec<I>) -> F + Send + Sync + 'static,
-        lost: impl Fn(I, O) + Send + Sync + 'static,
-    ) -> Result<O>
-    where
-        F: Future<Output = Result<Answers<O>>> + Send,
-    {
+    pub async fn call_apart(self: &Arc<Self>, item: I, weight: usize, keys: Vec<u64>) -> Result<O> {
         let (answer, answered) = oneshot::channel();
         let lead = {
             let mut line = self.lock();
-            if line.weight >= self.limits.waiting {
+            if line.weight >= self.capacity.waiting {
                 let fault = Fault::new(Code::TooManyRequests, "More calls wait than can be served.").retry_after(1);
                 return Err(fault.into());
             }
             line.weight += weight;
             line.waiting.push_back(Call { item, weight, keys, answer });
-            let crowded = line.weight > self.limits.crowd;
-            let lead = line.under_way == 0 || (crowded && line.under_way < self.limits.at_once);
-            line.under_way += usize::from(lead);
+            let crowded = line.weight > self.capacity.crowd;
+            let lead = line.under_way == 0 || (crowded && line.under_way < self.capacity.at_once);
+            line.under_way += u32::from(lead);
             lead
         };
         if lead {
             let lane = Lane { batcher: Arc::clone(self), open: true };
-            tokio::spawn(async move { lane.drive(run, lost).await }.in_current_span());
+            tokio::spawn(lane.drive().in_current_span());
         }
-        answered.await.unwrap_or_else(|_| Err(Error::Internal("a batch was dropped".into())))
+        within(async { answered.await.unwrap_or_else(|_| Err(Error::Internal("a batch was dropped".into()))) }).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Line<I, O>> {
@@ -134,13 +139,9 @@ struct Lane<I: Clone + Send + 'static, O: Send + 'static> {
 }
 
 impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
-    async fn drive<F>(mut self, run: impl Fn(Vec<I>) -> F, lost: impl Fn(I, O) + Send + Sync + 'static)
-    where
-        F: Future<Output = Result<Answers<O>>> + Send,
-    {
-        let lost = Arc::new(lost);
+    async fn drive(mut self) {
         while let Some(batch) = self.next() {
-            carry_out(batch, self.batcher.limits.repeatable, &run, &lost).await;
+            carry_out(&self.batcher, batch).await;
         }
     }
 
@@ -152,7 +153,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
         let mut keys: HashSet<u64> = HashSet::new();
         let mut batch = Vec::new();
         while let Some(call) = line.waiting.front() {
-            let full = weight + call.weight > self.batcher.limits.weight;
+            let full = weight + call.weight > self.batcher.capacity.weight;
             if !batch.is_empty() && (full || call.keys.iter().any(|key| keys.contains(key))) {
                 break;
             }
@@ -182,48 +183,41 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Drop for Lane<I, O> {
     }
 }
 
-async fn carry_out<I: Clone + Send + 'static, O: Send + 'static, F>(
-    batch: Vec<Call<I, O>>,
-    repeatable: bool,
-    run: &impl Fn(Vec<I>) -> F,
-    lost: &Arc<impl Fn(I, O) + Send + Sync + 'static>,
-) where
-    F: Future<Output = Result<Answers<O>>>,
-{
+async fn carry_out<I: Clone + Send + 'static, O: Send + 'static>(batcher: &Arc<Batcher<I, O>>, batch: Vec<Call<I, O>>) {
     let alone = batch.len() == 1;
-    let mut done = run(items_of(&batch)).await;
+    let mut done = (batcher.run)(items_of(&batch)).await;
     for _ in 0..CROSSED_MAX {
         let Err(error) = &done else { break };
-        if !error.is_crossed() && !(repeatable && error.is_cut_off()) {
+        if !error.is_crossed() && !(batcher.capacity.repeatable && error.is_cut_off()) {
             break;
         }
-        done = run(items_of(&batch)).await;
+        done = (batcher.run)(items_of(&batch)).await;
     }
     match done {
-        Ok(Answers { each, then: None }) => deliver_all(batch, each, &**lost),
+        Ok(Answers { each, then: None }) => deliver_all(batch, each, &batcher.lost),
         Ok(Answers { each, then: Some(then) }) => {
-            let lost = Arc::clone(lost);
+            let batcher = Arc::clone(batcher);
             let finish = async move {
                 then.await;
-                deliver_all(batch, each, &*lost);
+                deliver_all(batch, each, &batcher.lost);
             };
             tokio::spawn(finish.in_current_span());
         }
         Err(error) if alone || error.is_away() => {
             // Nobody is better served by asking again for each: it would only wait as long again.
             for call in batch {
-                deliver(call, Err(error.alike()), &**lost);
+                deliver(call, Err(error.alike()), &batcher.lost);
             }
         }
         Err(error) => {
             tracing::debug!(%error, calls = batch.len(), "a batch failed; its items go one by one");
             for call in batch {
-                let mut done = run(vec![call.item.clone()]).await;
+                let mut done = (batcher.run)(vec![call.item.clone()]).await;
                 for _ in 0..CROSSED_MAX {
                     if !done.as_ref().is_err_and(Error::is_crossed) {
                         break;
                     }
-                    done = run(vec![call.item.clone()]).await;
+                    done = (batcher.run)(vec![call.item.clone()]).await;
                 }
                 let answer = match done {
                     Ok(Answers { mut each, then }) => {
@@ -234,7 +228,7 @@ async fn carry_out<I: Clone + Send + 'static, O: Send + 'static, F>(
                     }
                     Err(error) => Err(error),
                 };
-                deliver(call, answer, &**lost);
+                deliver(call, answer, &batcher.lost);
             }
         }
     }
@@ -244,13 +238,13 @@ fn items_of<I: Clone, O>(batch: &[Call<I, O>]) -> Vec<I> {
     batch.iter().map(|call| call.item.clone()).collect()
 }
 
-fn deliver_all<I, O>(batch: Vec<Call<I, O>>, answers: Vec<O>, lost: &impl Fn(I, O)) {
+fn deliver_all<I, O>(batch: Vec<Call<I, O>>, answers: Vec<O>, lost: &Lost<I, O>) {
     for (call, answer) in batch.into_iter().zip(answers) {
         deliver(call, Ok(answer), lost);
     }
 }
 
-fn deliver<I, O>(call: Call<I, O>, answer: Result<O>, lost: &impl Fn(I, O)) {
+fn deliver<I, O>(call: Call<I, O>, answer: Result<O>, lost: &Lost<I, O>) {
     if let Err(Ok(unheard)) = call.answer.send(answer) {
         lost(call.item, unheard);
     }
@@ -273,50 +267,28 @@ mod tests {
     }
 
     impl Bench {
-        fn new(at_once: usize) -> Self {
-            let limits = Limits { waiting: 8, weight: 4, at_once, crowd: 0, repeatable: true };
-            Self {
-                batcher: Batcher::new(limits),
-                gate: Arc::new(Semaphore::new(0)),
-                batches: Arc::default(),
-                lost: Arc::default(),
-            }
+        /// Negative numbers are refused, 99 finds the database away, 55 loses its connection once, 77 panics.
+        fn new(at_once: u32) -> Self {
+            let (gate, batches, lost) = (Arc::new(Semaphore::new(0)), Arc::default(), Arc::<AtomicUsize>::default());
+            let run = {
+                let (gate, batches) = (Arc::clone(&gate), Arc::clone(&batches));
+                move |items: Vec<i32>| run(Arc::clone(&gate), Arc::clone(&batches), items)
+            };
+            let count = Arc::clone(&lost);
+            let capacity = Capacity { waiting: 8, weight: 4, at_once, crowd: 0, repeatable: true };
+            let batcher = Batcher::new(capacity, run, move |_, _| {
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+            Self { batcher, gate, batches, lost }
         }
 
-        /// Calls with a number: negative ones are refused, 99 finds the database away, 55 loses its connection once, 77
-        /// panics.
         fn call(&self, number: i32) -> tokio::task::JoinHandle<Result<i32>> {
             self.call_apart(number, Vec::new())
         }
 
         fn call_apart(&self, number: i32, keys: Vec<u64>) -> tokio::task::JoinHandle<Result<i32>> {
-            let (batcher, gate) = (Arc::clone(&self.batcher), Arc::clone(&self.gate));
-            let (batches, lost) = (Arc::clone(&self.batches), Arc::clone(&self.lost));
-            tokio::spawn(async move {
-                let run = move |items: Vec<i32>| {
-                    let (gate, batches) = (Arc::clone(&gate), Arc::clone(&batches));
-                    async move {
-                        drop(gate.acquire().await.map(tokio::sync::SemaphorePermit::forget));
-                        batches.lock().expect("the batches").push(items.clone());
-                        assert!(!items.contains(&77), "as ordered");
-                        if items.contains(&99) {
-                            return Err(sqlx::Error::PoolTimedOut.into());
-                        }
-                        let before = batches.lock().expect("the batches").iter().filter(|b| b.contains(&55)).count();
-                        if items.contains(&55) && before == 1 {
-                            return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()).into());
-                        }
-                        if items.iter().any(|n| *n < 0) {
-                            return Err(Fault::new(Code::InvalidField, "negative").into());
-                        }
-                        Ok(items.iter().map(|n| n * 2).collect::<Vec<_>>().into())
-                    }
-                };
-                let lost = move |_, _| {
-                    lost.fetch_add(1, Ordering::SeqCst);
-                };
-                batcher.call_apart(number, 1, keys, run, lost).await
-            })
+            let batcher = Arc::clone(&self.batcher);
+            tokio::spawn(async move { batcher.call_apart(number, 1, keys).await })
         }
 
         /// Calls one after another, so that their order is known: the first is under way, the others wait.
@@ -337,6 +309,23 @@ mod tests {
         fn batches(&self) -> Vec<Vec<i32>> {
             self.batches.lock().expect("the batches").clone()
         }
+    }
+
+    async fn run(gate: Arc<Semaphore>, batches: Arc<Mutex<Vec<Vec<i32>>>>, items: Vec<i32>) -> Result<Answers<i32>> {
+        drop(gate.acquire().await.map(tokio::sync::SemaphorePermit::forget));
+        batches.lock().expect("the batches").push(items.clone());
+        assert!(!items.contains(&77), "as ordered");
+        if items.contains(&99) {
+            return Err(sqlx::Error::PoolTimedOut.into());
+        }
+        let before = batches.lock().expect("the batches").iter().filter(|b| b.contains(&55)).count();
+        if items.contains(&55) && before == 1 {
+            return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()).into());
+        }
+        if items.iter().any(|n| *n < 0) {
+            return Err(Fault::new(Code::InvalidField, "negative").into());
+        }
+        Ok(items.iter().map(|n| n * 2).collect::<Vec<_>>().into())
     }
 
     async fn answers(calls: Vec<tokio::task::JoinHandle<Result<i32>>>) -> Vec<Option<i32>> {

@@ -5,6 +5,10 @@ use std::hash::Hash;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+/// How long what is known of an account or key is trusted without asking: revocation takes no longer.
+pub const STANDING_FRESH: Duration = Duration::from_secs(2);
+/// How long it is trusted while PostgreSQL does not answer.
+pub const STANDING_STALE: Duration = Duration::from_secs(5 * 60);
 /// The most entries kept; a full cache starts afresh.
 const ENTRIES_MAX: usize = 100_000;
 /// How long a look waits for a refresh while an older answer is at hand.

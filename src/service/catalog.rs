@@ -51,11 +51,8 @@ impl Catalog {
 pub async fn images(ctx: &Ctx, ids: impl IntoIterator<Item = i64>) -> Result<HashMap<i64, Arc<KnownImage>>> {
     let (mut found, missing) = remembered(&ctx.catalog.images, ids);
     if !missing.is_empty() {
-        let read = async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, super::Error>(images::known(&mut db, &missing).await?)
-        };
-        for image in ctx.db.within(read).await? {
+        let read = ctx.db.read(async |db| images::known(db, &missing).await).await?;
+        for image in read {
             let image = Arc::new(image);
             ctx.catalog.images.insert(image.id, Arc::clone(&image));
             found.insert(image.id, image);
@@ -68,11 +65,8 @@ pub async fn images(ctx: &Ctx, ids: impl IntoIterator<Item = i64>) -> Result<Has
 pub async fn params(ctx: &Ctx, ids: impl IntoIterator<Item = i64>) -> Result<HashMap<i64, Arc<RawValue>>> {
     let (mut found, missing) = remembered(&ctx.catalog.params, ids);
     if !missing.is_empty() {
-        let read = async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, super::Error>(models::params(&mut db, &missing).await?)
-        };
-        for (id, body) in ctx.db.within(read).await? {
+        let read = ctx.db.read(async |db| models::params(db, &missing).await).await?;
+        for (id, body) in read {
             let body: Arc<RawValue> = Arc::from(body);
             ctx.catalog.params.insert(id, Arc::clone(&body));
             found.insert(id, body);
@@ -87,11 +81,8 @@ pub async fn params_ids(ctx: &Ctx, params: &HashMap<[u8; 32], String>) -> Result
     if !missing.is_empty() {
         let wanted: Vec<(&[u8], &str)> =
             missing.iter().filter_map(|hash| Some((hash.as_slice(), params.get(hash)?.as_str()))).collect();
-        let keep = async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, super::Error>(models::params_ids(&mut db, &wanted).await?)
-        };
-        for (hash, id) in missing.iter().zip(ctx.db.within(keep).await?) {
+        let kept = ctx.db.run(async |db| models::params_ids(db, &wanted).await).await?;
+        for (hash, id) in missing.iter().zip(kept) {
             ctx.catalog.params_ids.insert(*hash, id);
             found.insert(*hash, id);
         }
@@ -103,11 +94,8 @@ pub async fn params_ids(ctx: &Ctx, params: &HashMap<[u8; 32], String>) -> Result
 pub async fn names(ctx: &Ctx, queues: impl IntoIterator<Item = i32>) -> Result<HashMap<i32, Arc<str>>> {
     let (mut found, missing) = remembered(&ctx.catalog.names, queues);
     if !missing.is_empty() {
-        let read = async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, super::Error>(queues::names(&mut db, &missing).await?)
-        };
-        for (queue, name) in ctx.db.within(read).await? {
+        let read = ctx.db.read(async |db| queues::names(db, &missing).await).await?;
+        for (queue, name) in read {
             let name: Arc<str> = name.into();
             ctx.catalog.names.insert(queue, Arc::clone(&name));
             found.insert(queue, name);

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::accounts::User;
 use super::submit::{attached, new_job};
-use super::work::transition;
+use super::transition;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
@@ -41,9 +42,8 @@ pub enum Sight {
 /// A job for those who may see it.
 pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<(JobRecord, Sight)> {
     ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let job = jobs::find(&mut db, id, Some(user.account.id)).await?;
+        .read(async |db| {
+            let job = jobs::find(db, id, Some(user.account.id)).await?;
             job.and_then(|job| Some((sight(user, &job)?, job)))
                 .map(|(sight, job)| (job, sight))
                 .ok_or_else(|| Fault::not_found("job").into())
@@ -73,18 +73,16 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
     }
     let moved = ctx
         .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            if !submissions::lock_job(&mut tx, id).await? {
+        .write(async |tx| {
+            if !submissions::lock_job(tx, id).await? {
                 return Ok(Vec::new());
             }
             let unwanted = if user.is_admin() {
                 vec![id]
             } else {
-                submissions::withdraw(&mut tx, &[id], user.account.id, None).await?
+                submissions::withdraw(tx, &[id], user.account.id, None).await?
             };
-            let moved = transition::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
-            tx.commit().await?;
+            let moved = transition::cancel(tx, &unwanted, Some(user.account.id)).await?;
             Ok::<_, Error>(moved)
         })
         .await?;
@@ -115,7 +113,7 @@ async fn again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>>
     let keys: BTreeMap<Wanted, &JobRecord> = jobs.iter().map(|job| (job.wanted, job)).collect();
     let mut tries = 0;
     let mut made = loop {
-        match ctx.db.within(make_again(ctx, user.account.id, &keys)).await {
+        match ctx.db.write(async |tx| make_again(tx, user.account.id, &keys).await).await {
             Err(error) if error.is_crossed() && tries < CROSSED_MAX => tries += 1,
             made => break made?,
         }
@@ -123,9 +121,12 @@ async fn again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>>
     Ok(jobs.iter().filter_map(|job| made.remove(&job.wanted)).collect())
 }
 
-async fn make_again(ctx: &Ctx, account: Uuid, keys: &BTreeMap<Wanted, &JobRecord>) -> Result<HashMap<Wanted, Moved>> {
-    let mut tx = ctx.db.begin().await?;
-    let opened = submissions::open(&mut tx, &[(None, account)]).await?;
+async fn make_again(
+    tx: &mut PgConnection,
+    account: Uuid,
+    keys: &BTreeMap<Wanted, &JobRecord>,
+) -> Result<HashMap<Wanted, Moved>> {
+    let opened = submissions::open(tx, &[(None, account)]).await?;
     let (submission, _) = opened.first().copied().ok_or(sqlx::Error::RowNotFound)?;
     let wish = |(wanted, job): (&Wanted, &&JobRecord)| Wish {
         wanted: *wanted,
@@ -137,19 +138,18 @@ async fn make_again(ctx: &Ctx, account: Uuid, keys: &BTreeMap<Wanted, &JobRecord
     let mut wishes: Vec<Wish> = keys.iter().map(wish).collect();
     let mut made = HashMap::new();
     let mut requests = Vec::new();
-    for live in submit::attach(&mut tx, &wishes).await? {
+    for live in submit::attach(tx, &wishes).await? {
         let wanted = wishes[live.place].wanted;
         requests.push(Request { submission, wanted, job: live.id, ended: None });
         made.insert(wanted, attached(&wanted, &live));
     }
-    submissions::add_requests(&mut tx, &requests).await?;
+    submissions::add_requests(tx, &requests).await?;
     wishes.retain(|wish| !made.contains_key(&wish.wanted));
     if !wishes.is_empty() {
-        for (wish, job) in wishes.iter().zip(submit::insert(&mut tx, &wishes).await?) {
+        for (wish, job) in wishes.iter().zip(submit::insert(tx, &wishes).await?) {
             made.insert(wish.wanted, new_job(&wish.wanted, &job));
         }
     }
-    tx.commit().await?;
     Ok(made)
 }
 
@@ -158,13 +158,7 @@ async fn make_again(ctx: &Ctx, account: Uuid, keys: &BTreeMap<Wanted, &JobRecord
 /// [`REDRIVE_MAX`] is done by repeating it.
 pub async fn redrive(ctx: &Ctx, user: &User, filter: &Filter, act: bool) -> Result<(Vec<JobRecord>, Vec<Uuid>)> {
     let filter = Filter { last_word: true, ..filter.clone() };
-    let found = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(jobs::list(&mut db, user.scope(), &filter, REDRIVE_MAX).await?)
-        })
-        .await?;
+    let found = ctx.db.read(async |db| jobs::list(db, user.scope(), &filter, REDRIVE_MAX).await).await?;
     let mut made = Vec::new();
     if act {
         for jobs in found.chunks(REDRIVE_AT_ONCE) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::inspect::Bounds;
 use crate::store::retention::{Days, Kind};
 
-/// The numbers that bound everything; each has a default that suits a small installation.
+/// The numbers that bound everything.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// How often a worker beats, in seconds.
@@ -34,26 +34,6 @@ pub struct Limits {
     pub logins_max: i32,
     /// How long failures are counted, in seconds.
     pub login_window_s: f64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            heartbeat_s: 10.0,
-            lease_s: 30.0,
-            client_wait: Duration::from_secs(30),
-            keep: Keep::default(),
-            result_bytes_max: 1024 * 1024,
-            image_bytes_max: 64 * 1024 * 1024,
-            upload_bytes_max: 2 * 1024 * 1024 * 1024,
-            images_max: 1000,
-            jobs_max: 10_000,
-            bounds: Bounds { max_pixels: 250_000_000, max_frames: 1_000, max_side: 65_535 },
-            token_s: 12 * 60 * 60,
-            logins_max: 10,
-            login_window_s: 15.0 * 60.0,
-        }
-    }
 }
 
 /// How many days each part of history is kept; for ever where nothing is said.

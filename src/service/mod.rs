@@ -17,6 +17,7 @@ pub mod queues;
 pub mod status;
 pub mod submissions;
 pub mod submit;
+pub mod transition;
 pub mod waiters;
 pub mod work;
 pub mod workers;

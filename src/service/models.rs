@@ -1,9 +1,10 @@
 //! What owners and administrators do to models.
 
 use super::accounts::User;
+use super::queues::Queues;
+use super::transition;
 use super::waiters::Wake;
-use super::work::transition;
-use super::{Ctx, Error, Result, announce, queues};
+use super::{Ctx, Result, announce};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::store::models::{self, Change, Model};
@@ -14,29 +15,19 @@ const CANCEL_AT_ONCE: i64 = 500;
 const WAKE_MAX: usize = 1000;
 
 /// Changes a model. Retiring cancels its queued jobs; resuming wakes its workers.
-pub async fn update(ctx: &Ctx, user: &User, model: &Model, change: &Change) -> Result<()> {
+pub async fn update(ctx: &Ctx, queues: &Queues, user: &User, model: &Model, change: &Change) -> Result<()> {
     let owns = user.has(Role::Researcher) && model.owner == Some(user.account.id);
     if !user.is_admin() && !owns {
         let detail = format!("{:?} belongs to somebody else.", model.name);
         return Err(Fault::new(Code::MissingRole, detail).mend("Ask its owner or an administrator.").into());
     }
-    ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(models::update(&mut db, model.id, change, user.account.id).await?)
-        })
-        .await?;
-    queues::forget(ctx);
+    ctx.db.run(async |db| models::update(db, model.id, change, user.account.id).await).await?;
+    queues.forget();
     if change.retired == Some(true) {
         // The first of them at once; the due pass goes on with the rest.
         let moved = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
-                let moved = transition::cancel_retired(&mut tx, CANCEL_AT_ONCE, Some(user.account.id)).await?;
-                tx.commit().await?;
-                Ok::<_, Error>(moved)
-            })
+            .write(async |tx| transition::cancel_retired(tx, CANCEL_AT_ONCE, Some(user.account.id)).await)
             .await?;
         announce::cancelled(ctx, &moved).await;
         ctx.index.clear_queue(&model.name).await;

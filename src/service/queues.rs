@@ -2,82 +2,91 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Ctx, Error, Result};
+use super::cache::Cache;
+use super::{Ctx, Result};
 use crate::domain::job::{JobState, JobStatus, Waiting};
 use crate::store::queues::{self, Depth, Gate, QueueEntry};
 
-/// The gates of all models, at most a second old while PostgreSQL answers.
-pub async fn gates(ctx: &Ctx) -> Result<Arc<HashMap<String, Gate>>> {
-    let read = || async {
-        let mut db = ctx.db.pool().acquire().await?;
-        let gates = queues::gates(&mut db).await?;
-        Ok(Arc::new(gates.into_iter().map(|gate| (gate.name.clone(), gate)).collect()))
-    };
-    ctx.board.get(&(), || ctx.db.within(read())).await
+/// How old the picture of the gates may be.
+const GATES_FRESH: Duration = Duration::from_secs(1);
+/// How old it may be while PostgreSQL does not answer.
+const GATES_STALE: Duration = Duration::from_secs(5 * 60);
+
+/// The gates of all models by name.
+pub type Gates = Arc<HashMap<String, Gate>>;
+
+/// What is known of all queues.
+pub struct Queues {
+    ctx: Arc<Ctx>,
+    gates: Cache<(), Gates>,
 }
 
-/// The gates as they are now: before somebody is refused because of them.
-pub async fn fresh_gates(ctx: &Ctx) -> Result<Arc<HashMap<String, Gate>>> {
-    forget(ctx);
-    gates(ctx).await
-}
-
-/// Forgets the gates, one of which this process has just moved.
-pub fn forget(ctx: &Ctx) {
-    ctx.board.forget(&());
-}
-
-/// Why a queued job waits, as far as is known: nothing is while the gates are not.
-pub fn waiting(ctx: &Ctx, gates: Option<&Arc<HashMap<String, Gate>>>, model: &str, job: &JobStatus) -> Option<Waiting> {
-    if job.state != JobState::Queued {
-        return None;
+impl Queues {
+    pub fn new(ctx: &Arc<Ctx>) -> Self {
+        Self { ctx: Arc::clone(ctx), gates: Cache::new(GATES_FRESH, GATES_STALE) }
     }
-    let later = job.run_at.zip(ctx.clock.now()).is_some_and(|(run_at, now)| run_at > now);
-    if later {
-        return Some(Waiting::Backoff);
+
+    /// The gates of all models that are not retired, at most a second old while PostgreSQL answers.
+    pub async fn gates(&self) -> Result<Gates> {
+        let read = async || {
+            let gates = self.ctx.db.read(queues::gates).await?;
+            let open = gates.into_iter().filter(|gate| gate.retired_at.is_none());
+            Ok(Arc::new(open.map(|gate| (gate.name.clone(), gate)).collect()))
+        };
+        self.gates.get(&(), read).await
     }
-    match gates?.get(model) {
-        None => Some(Waiting::NoLiveWorker),
-        Some(gate) if gate.paused => Some(Waiting::Paused),
-        Some(gate) if gate.workers == 0 => Some(Waiting::NoLiveWorker),
-        Some(gate) if gate.max_running.is_some_and(|max| gate.running >= i64::from(max)) => Some(Waiting::Limit),
-        Some(_) => None,
+
+    /// The gates as they are now: before somebody is refused because of them.
+    pub async fn fresh_gates(&self) -> Result<Gates> {
+        self.forget();
+        self.gates().await
+    }
+
+    /// Forgets the gates, one of which this process has just moved.
+    pub fn forget(&self) {
+        self.gates.forget(&());
+    }
+
+    /// Why a queued job waits, as far as is known: nothing is while the gates are not.
+    pub fn waiting(&self, gates: Option<&Gates>, model: &str, job: &JobStatus) -> Option<Waiting> {
+        if job.state != JobState::Queued {
+            return None;
+        }
+        let later = job.run_at.zip(self.ctx.clock.now()).is_some_and(|(run_at, now)| run_at > now);
+        if later {
+            return Some(Waiting::Backoff);
+        }
+        match gates?.get(model) {
+            None => Some(Waiting::NoLiveWorker),
+            Some(gate) if gate.paused => Some(Waiting::Paused),
+            Some(gate) if gate.workers == 0 => Some(Waiting::NoLiveWorker),
+            Some(gate) if gate.max_running.is_some_and(|max| gate.running >= i64::from(max)) => Some(Waiting::Limit),
+            Some(_) => None,
+        }
+    }
+
+    /// How many jobs of these models are in line, by the index: to count them in PostgreSQL, dead rows included, may take
+    /// long.
+    pub async fn depths(&self, models: &[String]) -> Result<Vec<i64>> {
+        if let Some(depths) = self.ctx.index.depths(models).await {
+            return Ok(depths);
+        }
+        let gates = self.gates().await?;
+        let ids: Vec<i32> = models.iter().filter_map(|name| Some(gates.get(name)?.id)).collect();
+        Ok(self.ctx.db.read(async |db| queues::due_depths(db, &ids).await).await?)
+    }
+
+    /// The depth of every model's queue, as PostgreSQL counts it.
+    pub async fn count(&self) -> Result<Vec<Depth>> {
+        Ok(self.ctx.db.read(queues::depths).await?)
     }
 }
 
 /// Those of these jobs that belong into their queues.
 pub async fn still_ready(ctx: &Ctx, ids: &[Uuid]) -> Result<Vec<QueueEntry>> {
-    ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok(queues::still_ready(&mut db, ids).await?)
-        })
-        .await
-}
-
-/// How many jobs of these models are in line, by the index: to count them in PostgreSQL, dead rows included, may take long.
-pub async fn depths(ctx: &Ctx, models: &[String]) -> Result<Vec<i64>> {
-    if let Some(depths) = ctx.index.depths(models).await {
-        return Ok(depths);
-    }
-    let counting = async {
-        let mut db = ctx.db.pool().acquire().await?;
-        let gates = gates(ctx).await?;
-        let ids: Vec<i32> = models.iter().filter_map(|name| Some(gates.get(name)?.id)).collect();
-        Ok::<_, Error>(queues::due_depths(&mut db, &ids).await?)
-    };
-    ctx.db.within(counting).await
-}
-
-/// The depth of every model's queue, as PostgreSQL counts it.
-pub async fn count(ctx: &Ctx) -> Result<Vec<Depth>> {
-    ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok(queues::depths(&mut db).await?)
-        })
-        .await
+    Ok(ctx.db.read(async |db| queues::still_ready(db, ids).await).await?)
 }

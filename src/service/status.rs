@@ -8,44 +8,19 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::accounts::User;
-use super::batch::Answers;
+use super::batch::{Answers, Batcher, Capacity};
+use super::queues::Gates;
 use super::{Ctx, Result};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, Overall};
 use crate::index::status::Fill;
-use crate::store::queues::Gate;
 use crate::store::status::{self, Seen};
 
 /// How often a waiting look-up looks again though nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
-/// The statuses of those of these images that the user may see.
-pub async fn statuses(
-    ctx: &Arc<Ctx>,
-    user: &User,
-    images: &[ContentMd5],
-    results: bool,
-) -> Result<HashMap<ContentMd5, ImageStatus>> {
-    let mut mirrored = ctx.index.read_statuses(images).await;
-    let mut found = HashMap::new();
-    let mut missing = Vec::new();
-    for md5 in images {
-        match mirrored.remove(md5) {
-            Some(m) if !(results && m.partial) && (user.is_admin() || m.accounts.contains(&user.account.id)) => {
-                found.insert(*md5, m.status);
-            }
-            // Asked for twice in one request.
-            None if found.contains_key(md5) => {}
-            _ => missing.push(*md5),
-        }
-    }
-    if missing.is_empty() {
-        return Ok(found);
-    }
-    found.extend(Box::pin(load(ctx, user, missing, results)).await?);
-    Ok(found)
-}
+/// The line of look-ups that the mirror cannot answer.
+const LINE: Capacity = Capacity { at_once: 2, repeatable: true, ..Capacity::USUAL };
 
 /// The images of a call that are stored, visible to its caller or not.
 pub type Loaded = Vec<(ContentMd5, Arc<Seen>)>;
@@ -58,22 +33,91 @@ pub struct Load {
     results: bool,
 }
 
-/// The same from PostgreSQL, together with other calls that come at the same time, filling the mirror with what was missing
-/// there.
-async fn load(
-    ctx: &Arc<Ctx>,
-    user: &User,
-    missing: Vec<ContentMd5>,
-    results: bool,
-) -> Result<HashMap<ContentMd5, ImageStatus>> {
-    let run = {
-        let ctx = Arc::clone(ctx);
-        move |loads| load_together(Arc::clone(&ctx), loads)
-    };
-    let (weight, load) = (missing.len(), Load { account: user.account.id, images: missing, results });
-    let loaded = ctx.db.within(ctx.batches.loads.call(load, weight, run, |_, _| {})).await?;
-    let visible = |seen: &Arc<Seen>| user.is_admin() || seen.accounts.contains(&user.account.id);
-    Ok(loaded.into_iter().filter(|(_, seen)| visible(seen)).map(|(md5, seen)| (md5, seen.status.clone())).collect())
+/// What is known of images.
+pub struct Statuses {
+    ctx: Arc<Ctx>,
+    reads: Arc<Batcher<Load, Loaded>>,
+}
+
+impl Statuses {
+    /// The connections that its line uses at once.
+    pub const CONNECTIONS: u32 = LINE.at_once;
+
+    pub fn new(ctx: &Arc<Ctx>) -> Self {
+        let own = Arc::clone(ctx);
+        let reads = Batcher::new(LINE, move |loads| load_together(Arc::clone(&own), loads), |_, _| {});
+        Self { ctx: Arc::clone(ctx), reads }
+    }
+
+    /// The statuses of those of these images that the user may see.
+    pub async fn find(
+        &self,
+        user: &User,
+        images: &[ContentMd5],
+        results: bool,
+    ) -> Result<HashMap<ContentMd5, ImageStatus>> {
+        let mut mirrored = self.ctx.index.read_statuses(images).await;
+        let mut found = HashMap::new();
+        let mut missing = Vec::new();
+        for md5 in images {
+            match mirrored.remove(md5) {
+                Some(m) if !(results && m.partial) && (user.is_admin() || m.accounts.contains(&user.account.id)) => {
+                    found.insert(*md5, m.status);
+                }
+                // Asked for twice in one request.
+                None if found.contains_key(md5) => {}
+                _ => missing.push(*md5),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        found.extend(Box::pin(self.load(user, missing, results)).await?);
+        Ok(found)
+    }
+
+    /// The same from PostgreSQL, together with other calls that come at the same time, filling the mirror with what was missing
+    /// there.
+    async fn load(
+        &self,
+        user: &User,
+        missing: Vec<ContentMd5>,
+        results: bool,
+    ) -> Result<HashMap<ContentMd5, ImageStatus>> {
+        let (weight, load) = (missing.len(), Load { account: user.account.id, images: missing, results });
+        let loaded = self.reads.call(load, weight).await?;
+        let visible = |seen: &Arc<Seen>| user.is_admin() || seen.accounts.contains(&user.account.id);
+        Ok(loaded.into_iter().filter(|(_, seen)| visible(seen)).map(|(md5, seen)| (md5, seen.status.clone())).collect())
+    }
+
+    /// One image's status, waiting until it is finished (for the named models, or all) or the time is up.
+    pub async fn wait_for(
+        &self,
+        user: &User,
+        md5: ContentMd5,
+        models: Option<&[String]>,
+        wait: Duration,
+    ) -> Result<ImageStatus> {
+        let until = Instant::now() + wait;
+        let mut stopping = self.ctx.stopping.clone();
+        loop {
+            let notify = self.ctx.waiters.watch_image(md5);
+            let news = notify.notified();
+            tokio::pin!(news);
+            // Enrol before looking, or what happens in between is missed.
+            news.as_mut().enable();
+            let status = self.find(user, &[md5], true).await?.remove(&md5).ok_or_else(|| Fault::not_found("image"))?;
+            let now = Instant::now();
+            if overall(&status, models).done() || now >= until {
+                return Ok(status);
+            }
+            tokio::select! {
+                () = &mut news => {}
+                () = tokio::time::sleep_until(until.min(now + LOOK_AGAIN)) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => return Ok(status),
+            }
+        }
+    }
 }
 
 async fn load_together(ctx: Arc<Ctx>, loads: Vec<Load>) -> Result<Answers<Loaded>> {
@@ -83,13 +127,7 @@ async fn load_together(ctx: Arc<Ctx>, loads: Vec<Load>) -> Result<Answers<Loaded
         loads.iter().flat_map(|load| load.images.iter().map(|md5| (*md5, load.account))).collect();
     let asking: Vec<(ContentMd5, Uuid)> = asking.into_iter().collect();
     let results = loads.iter().any(|load| load.results);
-    let loaded = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.hot().acquire().await?;
-            Ok::<_, super::Error>(status::load(&mut db, &images, &asking, results).await?)
-        })
-        .await?;
+    let loaded = ctx.hot.run(async |db| status::load(db, &images, &asking, results).await).await?;
     let loaded: HashMap<ContentMd5, Arc<Seen>> = loaded.into_iter().map(|(md5, seen)| (md5, Arc::new(seen))).collect();
     let of = |load: &Load| load.images.iter().filter_map(|md5| Some((*md5, Arc::clone(loaded.get(md5)?)))).collect();
     let each = loads.iter().map(of).collect();
@@ -105,35 +143,6 @@ fn fill(md5: ContentMd5, seen: &Seen) -> Fill<'_> {
     Fill { md5, status: &seen.status, accounts: &seen.accounts, finished: overall(&seen.status, None).done() }
 }
 
-/// One image's status, waiting until it is finished (for the named models, or all) or the time is up.
-pub async fn wait_for(
-    ctx: &Arc<Ctx>,
-    user: &User,
-    md5: ContentMd5,
-    models: Option<&[String]>,
-    wait: Duration,
-) -> Result<ImageStatus> {
-    let until = Instant::now() + wait;
-    let mut stopping = ctx.stopping.clone();
-    loop {
-        let notify = ctx.waiters.watch_image(md5);
-        let news = notify.notified();
-        tokio::pin!(news);
-        // Enrol before looking, or what happens in between is missed.
-        news.as_mut().enable();
-        let status = statuses(ctx, user, &[md5], true).await?.remove(&md5).ok_or_else(|| Fault::not_found("image"))?;
-        let now = Instant::now();
-        if overall(&status, models).done() || now >= until {
-            return Ok(status);
-        }
-        tokio::select! {
-            () = &mut news => {}
-            () = tokio::time::sleep_until(until.min(now + LOOK_AGAIN)) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => return Ok(status),
-        }
-    }
-}
-
 /// The status over the newest job per model, of the named models or of all.
 pub fn overall(status: &ImageStatus, models: Option<&[String]>) -> Overall {
     let named = |model: &String| models.is_none_or(|models| models.contains(model));
@@ -141,7 +150,7 @@ pub fn overall(status: &ImageStatus, models: Option<&[String]>) -> Overall {
 }
 
 /// Refuses names that no model has; while the models are not known, none is refused.
-pub fn check_models(gates: Option<&Arc<HashMap<String, Gate>>>, status: &ImageStatus, models: &[String]) -> Result<()> {
+pub fn check_models(gates: Option<&Gates>, status: &ImageStatus, models: &[String]) -> Result<()> {
     let known = |name: &String| status.jobs.contains_key(name) || gates.is_none_or(|gates| gates.contains_key(name));
     match models.iter().find(|name| !known(name)) {
         None => Ok(()),

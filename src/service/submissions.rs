@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::accounts::User;
-use super::work::transition;
+use super::transition;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::fault::Fault;
 use crate::store::submissions::{self, Count, Progress, RequestRow, Submission};
@@ -40,15 +40,10 @@ pub struct Shown {
 
 /// A submission of the user's, or anybody's for an administrator.
 pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<Submission> {
-    ctx.db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            submissions::find(&mut db, id)
-                .await?
-                .filter(|s| user.is_admin() || s.account_id == user.account.id)
-                .ok_or_else(|| Error::from(Fault::not_found("submission")))
-        })
-        .await
+    let found = ctx.db.read(async |db| submissions::find(db, id).await).await?;
+    found
+        .filter(|s| user.is_admin() || s.account_id == user.account.id)
+        .ok_or_else(|| Fault::not_found("submission").into())
 }
 
 /// A submission and its requests for the next `limit` images after one, waiting until all is done or the time is up.
@@ -67,14 +62,7 @@ pub async fn wait_for(
     let mut progress = Progress::START;
     while Instant::now() < until {
         ended.borrow_and_update();
-        let done = ctx
-            .db
-            .within(async {
-                let mut db = ctx.db.pool().acquire().await?;
-                Ok::<_, Error>(submissions::is_done(&mut db, id, &mut progress).await?)
-            })
-            .await?;
-        if done {
+        if ctx.db.read(async |db| submissions::is_done(db, id, &mut progress).await).await? {
             break;
         }
         tokio::select! {
@@ -88,19 +76,8 @@ pub async fn wait_for(
 }
 
 /// Submissions newest first with their counts and some of their images; the user's, or everybody's for an administrator.
-pub async fn list(
-    ctx: &Ctx,
-    user: &User,
-    before: Option<(DateTime<Utc>, Uuid)>,
-    limit: i64,
-) -> Result<Vec<Shown>> {
-    let list = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            Ok::<_, Error>(submissions::list(&mut db, user.scope(), before, limit).await?)
-        })
-        .await?;
+pub async fn list(ctx: &Ctx, user: &User, before: Option<(DateTime<Utc>, Uuid)>, limit: i64) -> Result<Vec<Shown>> {
+    let list = ctx.db.read(async |db| submissions::list(db, user.scope(), before, limit).await).await?;
     let each = LISTED_IMAGES / i64::try_from(list.len()).unwrap_or(1).max(1);
     show(ctx, list, None, each).await
 }
@@ -109,11 +86,10 @@ async fn show(ctx: &Ctx, list: Vec<Submission>, after_image: Option<i64>, limit:
     let ids: Vec<Uuid> = list.iter().map(|submission| submission.id).collect();
     let (mut counts, images, mut rows) = ctx
         .db
-        .within(async {
-            let mut db = ctx.db.pool().acquire().await?;
-            let counts = submissions::counts(&mut db, &ids).await?;
-            let images = submissions::count_images(&mut db, &ids).await?;
-            let rows = submissions::requests_page(&mut db, &ids, after_image, limit).await?;
+        .read(async |db| {
+            let counts = submissions::counts(db, &ids).await?;
+            let images = submissions::count_images(db, &ids).await?;
+            let rows = submissions::requests_page(db, &ids, after_image, limit).await?;
             Ok::<_, Error>((counts, images, rows))
         })
         .await?;
@@ -134,12 +110,10 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<usize> {
     loop {
         let (live, moved) = ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
-                let live = submissions::lock_jobs(&mut tx, id, CANCEL_AT_ONCE).await?;
-                let unwanted = submissions::withdraw(&mut tx, &live, submission.account_id, Some(id)).await?;
-                let moved = transition::cancel(&mut tx, &unwanted, Some(user.account.id)).await?;
-                tx.commit().await?;
+            .write(async |tx| {
+                let live = submissions::lock_jobs(tx, id, CANCEL_AT_ONCE).await?;
+                let unwanted = submissions::withdraw(tx, &live, submission.account_id, Some(id)).await?;
+                let moved = transition::cancel(tx, &unwanted, Some(user.account.id)).await?;
                 Ok::<_, Error>((live.len(), moved))
             })
             .await?;

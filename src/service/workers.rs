@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::batch::Answers;
-use super::work::transition;
-use super::{Ctx, Error, Result, announce, keys, queues};
+use super::batch::{Answers, Batcher, Capacity};
+use super::queues::Queues;
+use super::transition;
+use super::{Ctx, Error, Result, announce, keys};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
 use crate::domain::name::{Glob, Name};
@@ -16,6 +17,9 @@ use crate::store::keys::ApiKey;
 use crate::store::models::{self, Described, Registered};
 use crate::store::work::{Holder, Lease};
 use crate::store::workers::{self, NewSession, Standing, Touch, Turn};
+
+/// The lines of signs of life; one may come twice.
+const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
 
 /// What a microservice says of itself.
 #[derive(Debug)]
@@ -30,83 +34,6 @@ pub struct Registration {
     pub batch_max: i32,
     pub host: Option<String>,
     pub sdk: Option<String>,
-}
-
-/// Opens a session, or prolongs the live one of the same instance; answers its id and whether it is new.
-///
-/// A key reaches only models that its scope matches; one that a researcher made, only unknown models and
-/// those of its owner.
-pub async fn register(ctx: &Ctx, key: &ApiKey, new: &Registration) -> Result<(Uuid, bool)> {
-    keys::need_service(key, Service::Predict)?;
-    let name = new.model.as_str();
-    let in_scope = key.models.iter().any(|glob| Glob::parse(glob).is_ok_and(|g| g.matches(name)));
-    if !in_scope {
-        let detail = format!("The key reaches {}, not {name:?}.", key.models.join(", "));
-        return Err(Fault::new(Code::OutOfScope, detail).into());
-    }
-    ctx.db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            // Locked in turn, so that a fleet that starts together does not deadlock.
-            models::owner(&mut tx, name).await?;
-            let described = Described {
-                name,
-                version: &new.version,
-                description: new.description.as_deref(),
-                tags: new.tags.as_deref(),
-                labels: new.labels.as_deref(),
-                params_schema: new.params_schema.as_ref(),
-            };
-            let Registered { owner, queue_id, version_id } =
-                models::register(&mut tx, &described, key.owner, &key.id).await?;
-            if !key.trusted && owner != key.owner {
-                return Err(Fault::new(Code::OutOfScope, format!("{name:?} belongs to another researcher.")).into());
-            }
-            let session = NewSession {
-                key_id: &key.id,
-                queue_id,
-                version_id,
-                instance: new.instance,
-                batch_max: new.batch_max,
-                host: new.host.as_deref(),
-                sdk: new.sdk.as_deref(),
-            };
-            let opened = workers::register(&mut tx, &session, ctx.limits.lease_s).await?;
-            tx.commit().await?;
-            queues::forget(ctx);
-            Ok(opened)
-        })
-        .await
-}
-
-/// Keeps a session of a key alive; nothing when it is over.
-pub async fn touch(ctx: &Arc<Ctx>, holder: &Holder, claim: Option<Uuid>) -> Result<Option<Standing>> {
-    let run = {
-        let ctx = Arc::clone(ctx);
-        move |touches: Vec<Touch>| touch_together(Arc::clone(&ctx), touches)
-    };
-    let touch = Touch { holder: holder.clone(), claim };
-    ctx.db.within(ctx.batches.touches.call(touch, 1, run, |_, _| {})).await
-}
-
-async fn touch_together(ctx: Arc<Ctx>, touches: Vec<Touch>) -> Result<Answers<Option<Standing>>> {
-    let work = async {
-        let mut db = ctx.db.hot().acquire().await?;
-        Ok::<_, Error>(workers::touch(&mut db, &touches, ctx.limits.lease_s).await?.into())
-    };
-    ctx.db.within(work).await
-}
-
-/// Keeps a session free for a suspect if it is the first to meet one that nobody is free for.
-pub async fn reserve(ctx: &Ctx, worker: Uuid, standing: &Standing) -> Result<()> {
-    if standing.turn != Turn::Reserve {
-        return Ok(());
-    }
-    let reserving = async {
-        let mut db = ctx.db.pool().acquire().await?;
-        Ok::<_, Error>(workers::reserve(&mut db, worker).await?)
-    };
-    ctx.db.within(reserving).await
 }
 
 /// A job that a worker says it holds.
@@ -127,35 +54,133 @@ pub struct Beaten {
     pub drain: bool,
 }
 
-/// One beat: keeps the session alive, and answers which of the listed jobs it does not hold (any more). What it
-/// holds by our books but did not list, one lease after its claim, goes back at no cost.
-pub async fn beat(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Held]) -> Result<Beaten> {
-    let holds: Value = listed
-        .iter()
-        .map(|h| json!({ "id": h.id, "lease_no": h.lease_no, "progress": h.progress, "note": h.note }))
-        .collect();
-    let beat = workers::Beat { holder: Holder { session: worker, key: key.id.clone() }, draining, holds };
-    let run = {
-        let ctx = Arc::clone(ctx);
-        move |beats| beat_together(Arc::clone(&ctx), beats)
-    };
-    let alive = ctx.db.within(ctx.batches.beats.call(beat, 1, run, |_, _| {})).await?.ok_or_else(unknown_worker)?;
-    let fences: Vec<(Uuid, i32)> = listed.iter().map(|h| (h.id, i32::try_from(h.lease_no).unwrap_or(-1))).collect();
-    let held: HashSet<(Uuid, i32)> = alive.held.into_iter().collect();
-    let stop = fences.iter().filter(|fence| !held.contains(fence)).map(|(id, _)| *id).collect();
-    if held.iter().any(|fence| !fences.contains(fence)) {
-        let moved = ctx
+/// The sessions of all workers.
+pub struct Workers {
+    ctx: Arc<Ctx>,
+    queues: Arc<Queues>,
+    touches: Arc<Batcher<Touch, Option<Standing>>>,
+    beats: Arc<Batcher<workers::Beat, Option<workers::Beaten>>>,
+}
+
+impl Workers {
+    /// The connections that its lines use at once.
+    pub const CONNECTIONS: u32 = 2 * LINE.at_once;
+
+    pub fn new(ctx: &Arc<Ctx>, queues: &Arc<Queues>) -> Self {
+        let (touching, beating) = (Arc::clone(ctx), Arc::clone(ctx));
+        Self {
+            ctx: Arc::clone(ctx),
+            queues: Arc::clone(queues),
+            touches: Batcher::new(LINE, move |touches| touch_together(Arc::clone(&touching), touches), |_, _| {}),
+            beats: Batcher::new(LINE, move |beats| beat_together(Arc::clone(&beating), beats), |_, _| {}),
+        }
+    }
+
+    /// Opens a session, or prolongs the live one of the same instance; answers its id and whether it is new.
+    ///
+    /// A key reaches only models that its scope matches; one that a researcher made, only unknown models and
+    /// those of its owner.
+    pub async fn register(&self, key: &ApiKey, new: &Registration) -> Result<(Uuid, bool)> {
+        keys::need_service(key, Service::Predict)?;
+        let name = new.model.as_str();
+        let in_scope = key.models.iter().any(|glob| Glob::parse(glob).is_ok_and(|g| g.matches(name)));
+        if !in_scope {
+            let detail = format!("The key reaches {}, not {name:?}.", key.models.join(", "));
+            return Err(Fault::new(Code::OutOfScope, detail).into());
+        }
+        let opened = self
+            .ctx
             .db
-            .within(async {
-                let mut tx = ctx.db.begin().await?;
-                let released = transition::release_unlisted(&mut tx, worker, &fences, ctx.limits.lease_s).await?;
-                tx.commit().await?;
-                Ok::<_, Error>(released)
+            .write(async |tx| {
+                // Locked in turn, so that a fleet that starts together does not deadlock.
+                models::owner(tx, name).await?;
+                let described = Described {
+                    name,
+                    version: &new.version,
+                    description: new.description.as_deref(),
+                    tags: new.tags.as_deref(),
+                    labels: new.labels.as_deref(),
+                    params_schema: new.params_schema.as_ref(),
+                };
+                let Registered { owner, queue_id, version_id } =
+                    models::register(tx, &described, key.owner, &key.id).await?;
+                if !key.trusted && owner != key.owner {
+                    return Err(Error::from(Fault::new(
+                        Code::OutOfScope,
+                        format!("{name:?} belongs to another researcher."),
+                    )));
+                }
+                let session = NewSession {
+                    key_id: &key.id,
+                    queue_id,
+                    version_id,
+                    instance: new.instance,
+                    batch_max: new.batch_max,
+                    host: new.host.as_deref(),
+                    sdk: new.sdk.as_deref(),
+                };
+                Ok(workers::register(tx, &session, self.ctx.limits.lease_s).await?)
             })
             .await?;
-        announce::moved(ctx, &moved).await;
+        self.queues.forget();
+        Ok(opened)
     }
-    Ok(Beaten { stop, drain: alive.draining })
+
+    /// Keeps a session of a key alive; nothing when it is over.
+    pub async fn touch(&self, holder: &Holder, claim: Option<Uuid>) -> Result<Option<Standing>> {
+        self.touches.call(Touch { holder: holder.clone(), claim }, 1).await
+    }
+
+    /// Keeps a session free for a suspect if it is the first to meet one that nobody is free for.
+    pub async fn reserve(&self, worker: Uuid, standing: &Standing) -> Result<()> {
+        if standing.turn != Turn::Reserve {
+            return Ok(());
+        }
+        Ok(self.ctx.db.run(async |db| workers::reserve(db, worker).await).await?)
+    }
+
+    /// One beat: keeps the session alive, and answers which of the listed jobs it does not hold (any more). What it
+    /// holds by our books but did not list, one lease after its claim, goes back at no cost.
+    pub async fn beat(&self, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Held]) -> Result<Beaten> {
+        let holds: Value = listed
+            .iter()
+            .map(|h| json!({ "id": h.id, "lease_no": h.lease_no, "progress": h.progress, "note": h.note }))
+            .collect();
+        let beat = workers::Beat { holder: Holder { session: worker, key: key.id.clone() }, draining, holds };
+        let alive = self.beats.call(beat, 1).await?.ok_or_else(unknown_worker)?;
+        let fences: Vec<(Uuid, i32)> = listed.iter().map(|h| (h.id, lease_no(h.lease_no))).collect();
+        let held: HashSet<(Uuid, i32)> = alive.held.into_iter().collect();
+        let stop = fences.iter().filter(|fence| !held.contains(fence)).map(|(id, _)| *id).collect();
+        if held.iter().any(|fence| !fences.contains(fence)) {
+            let moved = self
+                .ctx
+                .db
+                .write(async |tx| transition::release_unlisted(tx, worker, &fences, self.ctx.limits.lease_s).await)
+                .await?;
+            announce::moved(&self.ctx, &moved).await;
+        }
+        Ok(Beaten { stop, drain: alive.draining })
+    }
+
+    /// Ends a session by its own wish: what it still holds goes back at no cost.
+    pub async fn leave(&self, key: &ApiKey, worker: Uuid) -> Result<()> {
+        let holder = Holder { session: worker, key: key.id.clone() };
+        let moved = self
+            .ctx
+            .db
+            .write(async |tx| {
+                let held = workers::leave(tx, worker, &key.id).await?.ok_or_else(unknown_worker)?;
+                let lease = |(id, lease_no): &(Uuid, i32)| Lease { holder: &holder, id: *id, lease_no: *lease_no };
+                transition::release(tx, &held.iter().map(lease).collect::<Vec<_>>()).await
+            })
+            .await?;
+        announce::moved(&self.ctx, &moved).await;
+        Ok(())
+    }
+}
+
+async fn touch_together(ctx: Arc<Ctx>, touches: Vec<Touch>) -> Result<Answers<Option<Standing>>> {
+    Ok(ctx.hot.run(async |db| workers::touch(db, &touches, ctx.limits.lease_s).await).await?.into())
 }
 
 /// Carries out several beats in one statement; of one session's the last counts.
@@ -165,37 +190,19 @@ async fn beat_together(ctx: Arc<Ctx>, beats: Vec<workers::Beat>) -> Result<Answe
         last.insert(&beat.holder, beat);
     }
     let distinct: Vec<workers::Beat> = last.into_values().cloned().collect();
-    let beaten = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.hot().acquire().await?;
-            Ok::<_, Error>(workers::beat(&mut db, &distinct, ctx.limits.lease_s).await?)
-        })
-        .await?;
+    let beaten = ctx.hot.run(async |db| workers::beat(db, &distinct, ctx.limits.lease_s).await).await?;
     let by_holder: HashMap<&Holder, &Option<workers::Beaten>> =
         distinct.iter().map(|beat| &beat.holder).zip(&beaten).collect();
     let of = |beat: &workers::Beat| by_holder.get(&beat.holder).and_then(|beaten| (*beaten).clone());
     Ok(beats.iter().map(of).collect::<Vec<_>>().into())
 }
 
-/// Ends a session by its own wish: what it still holds goes back at no cost.
-pub async fn leave(ctx: &Ctx, key: &ApiKey, worker: Uuid) -> Result<()> {
-    let holder = Holder { session: worker, key: key.id.clone() };
-    let moved = ctx
-        .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let held = workers::leave(&mut tx, worker, &key.id).await?.ok_or_else(unknown_worker)?;
-            let lease = |(id, lease_no): &(Uuid, i32)| Lease { holder: &holder, id: *id, lease_no: *lease_no };
-            let moved = transition::release(&mut tx, &held.iter().map(lease).collect::<Vec<_>>()).await?;
-            tx.commit().await?;
-            Ok::<_, Error>(moved)
-        })
-        .await?;
-    announce::moved(ctx, &moved).await;
-    Ok(())
+/// A lease number as the database counts it: none is so great, and one that is names no lease.
+pub fn lease_no(sent: i64) -> i32 {
+    i32::try_from(sent).unwrap_or(-1)
 }
 
+/// What is told to a session that is over, or of another key.
 pub fn unknown_worker() -> Fault {
     Fault::new(Code::UnknownWorker, "This session is not alive, or was not opened with this key.")
 }

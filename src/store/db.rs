@@ -1,101 +1,147 @@
-//! The pools, how a transaction is opened, and what an error of PostgreSQL means.
+//! The pools, and the only ways to use them: [`Db::read`], [`Db::run`] and [`Db::write`] own the bound in time, the guard of
+//! the connection, and the transaction.
 
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, PgTransaction};
-use tracing::Instrument;
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
 
 /// How long a request waits for a free connection before it is told to come again.
 pub const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
-
 /// How long any one use of the database may take, seen from here: a stopped server answers nothing. A request waits
 /// at most five seconds in all; the rest is for what comes before.
 pub const CALL_WAIT: Duration = Duration::from_secs(4);
-
 /// How long PostgreSQL works on one statement before it gives up by itself.
 const STATEMENT_TIMEOUT: &str = "10s";
-
 /// How long a statement waits for a lock.
 const LOCK_TIMEOUT: &str = "3s";
-
 /// A safety net under transactions whose client vanished.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 
-/// Connections of the group commits, besides those of the pool: as many as run at once.
-pub const HOT_CONNECTIONS: u32 = 11;
-
-/// The pools, and the one way to open a transaction.
+/// A pool of connections, which connects when first used.
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
-    hot: PgPool,
 }
 
 impl Db {
-    /// A pool of at most `connections` that connects when first used.
-    pub fn new(options: PgConnectOptions, connections: u32) -> Self {
-        let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_WAIT);
-        let options = session_settings(options);
-        let hot = options.clone().options(HOT_PLANS);
-        Self {
-            // A connection is not asked whether it lives, which is one more journey for every batch: what fails for a lost
-            // one is told, or carried out again.
-            hot: pool(HOT_CONNECTIONS).test_before_acquire(false).connect_lazy_with(hot),
-            pool: pool(connections).connect_lazy_with(options),
-        }
+    /// For whatever goes alone, over at most so many connections.
+    pub fn common(options: PgConnectOptions, connections: u32) -> Self {
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_WAIT);
+        Self { pool: pool.connect_lazy_with(session_settings(options)) }
     }
 
-    /// For the group commits only: nothing else can use up their connections.
-    pub fn hot(&self) -> &PgPool {
-        &self.hot
+    /// For the group commits: nothing else can use up their connections.
+    pub fn hot(options: PgConnectOptions, connections: u32) -> Self {
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_WAIT);
+        // A connection is not asked whether it lives, which is one more journey for every batch: what fails for a lost
+        // one is told, or carried out again.
+        let pool = pool.test_before_acquire(false);
+        Self { pool: pool.connect_lazy_with(session_settings(options).options(HOT_PLANS)) }
     }
 
-    /// For single statements.
+    /// Looks things up.
+    pub async fn read<T, E: From<sqlx::Error>>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.run(work).await
+    }
+
+    /// Looks things up for as long as it takes: for a command that a person waits for.
+    pub async fn read_at_leisure<T, E: From<sqlx::Error>>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Never handed back, and so closed: no other use shall be without a time-out.
+        let mut connection = InUse(Some(self.pool.acquire().await?));
+        sqlx::query("SET statement_timeout = 0").execute(connection.get()?).await?;
+        work(connection.get()?).await
+    }
+
+    /// Carries statements out, each of which commits by itself: for one alone, or where what is cut off in between does no
+    /// harm.
+    pub async fn run<T, E: From<sqlx::Error>>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        within(async {
+            let mut connection = InUse(Some(self.pool.acquire().await?));
+            let done = work(connection.get()?).await;
+            connection.hand_back();
+            done
+        })
+        .await
+    }
+
+    /// Carries statements out in a transaction, which is committed at the end; an error rolls it back.
+    pub async fn write<T, E: From<sqlx::Error>>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.run(async |connection| {
+            let mut tx = connection.begin().await?;
+            let done = work(&mut tx).await?;
+            tx.commit().await?;
+            Ok(done)
+        })
+        .await
+    }
+
+    /// How many connections are open, and how many of them idle.
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+
+    /// The pool itself, for tests that look on from outside.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
+}
 
-    /// Opens a transaction in a task of its own: sqlx up to 0.9.0 leaves a connection inside an open
-    /// transaction when `begin` is cancelled, and here a client may hang up at any await.
-    pub async fn begin(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
-        begin(self.pool.clone()).await
+/// Puts a bound of [`CALL_WAIT`] on what waits for the database.
+// Not async, which would hold the work twice.
+pub fn within<T, E: From<sqlx::Error>>(work: impl Future<Output = Result<T, E>>) -> impl Future<Output = Result<T, E>> {
+    let timed_out = |_| Err(sqlx::Error::PoolTimedOut.into());
+    tokio::time::timeout(CALL_WAIT, work).map(move |done| done.unwrap_or_else(timed_out))
+}
+
+/// A connection in use. One that is dropped before it is handed back was cut short in the middle of something: it is closed,
+/// for the pool would ask it whether it lives, without a bound, and keep its place meanwhile.
+struct InUse(Option<PoolConnection<Postgres>>);
+
+impl InUse {
+    fn get(&mut self) -> sqlx::Result<&mut PgConnection> {
+        self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// The same for the group commits.
-    pub async fn begin_hot(&self) -> Result<PgTransaction<'static>, sqlx::Error> {
-        begin(self.hot.clone()).await
-    }
-
-    /// Puts a bound of [`CALL_WAIT`] on a use of the database.
-    // Not async, which would hold the work twice.
-    pub fn within<T, E: From<sqlx::Error>>(
-        &self,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> impl Future<Output = Result<T, E>> {
-        let timed_out = |_| Err(sqlx::Error::PoolTimedOut.into());
-        tokio::time::timeout(CALL_WAIT, work).map(move |done| done.unwrap_or_else(timed_out))
+    /// Gives it back to the pool, which rolls back what was left open; one that does not answer to that is closed.
+    fn hand_back(mut self) {
+        if let Some(mut connection) = self.0.take() {
+            tokio::spawn(tokio::time::timeout(CALL_WAIT, connection.return_to_pool()));
+        }
     }
 }
 
-async fn begin(pool: PgPool) -> Result<PgTransaction<'static>, sqlx::Error> {
-    #[expect(clippy::disallowed_methods, reason = "this is the wrapper that the lint points to")]
-    tokio::spawn(async move { pool.begin().await }.in_current_span())
-        .await
-        .map_err(|e| sqlx::Error::Io(std::io::Error::other(e)))?
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.0 {
+            connection.close_on_drop();
+        }
+    }
 }
 
 /// The statements of the group commits find every row by its key, and are planned once: so planned that a table which
 /// was empty a moment ago, or whose statistics are old, does not make them walk over it. What they are given to look up
 /// ends with LIMIT and its length, which the planner takes for one row: it compares no list with a whole table.
-const HOT_PLANS: [(&str, &str); 6] = [
+const HOT_PLANS: [(&str, &str); 5] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
-    ("jit", "off"),
 ];
 
 fn session_settings(options: PgConnectOptions) -> PgConnectOptions {
@@ -104,6 +150,8 @@ fn session_settings(options: PgConnectOptions) -> PgConnectOptions {
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         ("timezone", "UTC"),
+        // No statement here runs long enough to gain by it.
+        ("jit", "off"),
     ])
 }
 

@@ -82,10 +82,12 @@ impl ImageRecord {
 
 /// What is known of these images; of one that was removed, nothing.
 pub async fn known(db: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<KnownImage>> {
-    sqlx::query_as("SELECT id, md5, sha256, bytes, media_type, width, height, orientation FROM image WHERE id = ANY($1)")
-        .bind(ids)
-        .fetch_all(db)
-        .await
+    sqlx::query_as(
+        "SELECT id, md5, sha256, bytes, media_type, width, height, orientation FROM image WHERE id = ANY($1)",
+    )
+    .bind(ids)
+    .fetch_all(db)
+    .await
 }
 
 /// Writes down that an account sent bytes that collide with a stored image.

@@ -15,7 +15,6 @@ pub mod models;
 pub mod partitions;
 pub mod queues;
 pub mod retention;
-pub mod row;
 pub mod settings;
 pub mod status;
 pub mod submissions;

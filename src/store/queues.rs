@@ -40,10 +40,10 @@ pub async fn flag_due(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Que
     .await
 }
 
-/// How many jobs of each queue may be claimed now, those in line and the suspects counted up to `limit` each, and for how many
+/// How many jobs of each model may be claimed now, those in line and the suspects counted up to `limit` each, and for how many
 /// seconds the oldest of them has been due: what wakes waiters that missed a push.
-pub async fn ready_counts(db: &mut PgConnection, queues: &[i32], limit: i64) -> sqlx::Result<Vec<(i32, i64, f64)>> {
-    sqlx::query_as(include_str!("sql/queues/ready_counts.sql")).bind(queues).bind(limit).fetch_all(db).await
+pub async fn ready_counts(db: &mut PgConnection, models: &[&str], limit: i64) -> sqlx::Result<Vec<(String, i64, f64)>> {
+    sqlx::query_as(include_str!("sql/queues/ready_counts.sql")).bind(models).bind(limit).fetch_all(db).await
 }
 
 /// A live job as the sweep sees it.

@@ -85,6 +85,12 @@ impl From<Error> for Refusal {
     }
 }
 
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(mut self) -> Response {
         self.problem.request_id = REQUEST_ID.try_with(Clone::clone).ok();

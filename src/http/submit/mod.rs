@@ -20,14 +20,14 @@ use super::problem::{Answer, Problems};
 use crate::api::submit::{ModelLoad, RejectedImage, SubmitHashes, Submitted, SubmittedImage, SubmittedJob, UploadForm};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
+use crate::service::Ctx;
 use crate::service::submit::{self, Ask};
-use crate::service::{Ctx, Limits};
 
 /// The longest that a job may wait, in seconds: a year.
 const FINISH_WITHIN_MAX_S: f64 = 366.0 * 24.0 * 3600.0;
 
-pub fn router(limits: &Limits) -> OpenApiRouter<Arc<AppState>> {
-    let body = usize::try_from(limits.upload_bytes_max).unwrap_or(usize::MAX);
+pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Arc<AppState>> {
+    let body = usize::try_from(upload_bytes_max).unwrap_or(usize::MAX);
     OpenApiRouter::new().routes(routes!(submit_images)).layer(DefaultBodyLimit::max(body))
 }
 
@@ -52,14 +52,14 @@ async fn submit_images(
         DefaultBodyLimit::max(super::BODY_BYTES_MAX).apply(&mut request);
         let Json(body) = Json::<SubmitHashes>::from_request(request, &()).await?;
         let (ask, hashes) = read_hashes(ctx, body)?;
-        submit::rerun(ctx, &user, &ask, &hashes).await?
+        state.submit.rerun(&user, &ask, &hashes).await?
     } else {
         refuse_too_large(ctx, &request)?;
         let form = Multipart::from_request(request, &()).await.map_err(|_| {
             Fault::new(Code::UnsupportedMediaType, "The body is neither multipart/form-data with a boundary nor JSON.")
         })?;
         let (ask, files) = form::read(ctx, form).await?;
-        submit::upload(ctx, &user, &ask, files).await.map_err(|error| error.within("form"))?
+        state.submit.upload(&user, &ask, files).await.map_err(|error| error.within("form"))?
     };
     let location = format!("/submissions/{}", answer.submission);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Submitted::from(answer))))

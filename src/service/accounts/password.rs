@@ -5,10 +5,19 @@ use std::time::Duration;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
 
 use crate::domain::account::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::domain::fault::{Code, Fault};
-use crate::service::{Ctx, Error, Result};
+use crate::service::{Error, Result};
+
+/// How long a log-in waits for its turn to stretch a password.
+const STRETCH_WAIT: Duration = Duration::from_secs(3);
+/// How many are stretched at once: each takes a core and 19 MiB.
+const STRETCHED_AT_ONCE: usize = 2;
+/// The hash of nobody's password, so that unknown names take as long.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$UYVeVSP4FXDbSuJ4nR2B5mCYP8MJs3E1b1sLxYtFUYI";
 
 /// Checks that a new password is long enough to be one and short enough to be stretched.
 pub fn check_password(password: &str) -> std::result::Result<(), Fault> {
@@ -27,41 +36,44 @@ pub fn made_up_password() -> String {
     groups.join("-")
 }
 
-/// How long a log-in waits for its turn to stretch a password.
-const STRETCH_WAIT: Duration = Duration::from_secs(3);
-
-/// Stretches a new password (Argon2id, OWASP's parameters).
-pub(super) async fn hash_password(ctx: &Ctx, password: String) -> Result<String> {
-    stretch(ctx, move || hash_password_now(&password)).await?
-}
-
-/// The same on this thread, for the command line.
-pub fn hash_password_now(password: &str) -> Result<String> {
+/// Stretches a password (Argon2id, OWASP's parameters), on this thread.
+pub fn hash_password(password: &str) -> Result<String> {
     Argon2::default()
         .hash_password(password.as_bytes())
         .map(|hash| hash.to_string())
         .map_err(|e| Error::Internal(e.to_string().into()))
 }
 
-pub(super) async fn verify_password(ctx: &Ctx, password: &str, hash: Option<String>) -> Result<bool> {
-    let password = password.to_owned();
-    stretch(ctx, move || {
-        let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
-        let parsed = PasswordHash::new(&hash);
-        let right = parsed.is_ok_and(|h| Argon2::default().verify_password(password.as_bytes(), &h).is_ok());
-        right && known
-    })
-    .await
-}
+/// Stretches passwords off the async threads, a few at once.
+pub(super) struct Stretcher(Semaphore);
 
-/// The hash of nobody's password, so that unknown names take as long.
-const NOBODY: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$UYVeVSP4FXDbSuJ4nR2B5mCYP8MJs3E1b1sLxYtFUYI";
+impl Stretcher {
+    pub(super) fn new() -> Self {
+        Self(Semaphore::new(STRETCHED_AT_ONCE))
+    }
 
-async fn stretch<T: Send + 'static>(ctx: &Ctx, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let busy = || Fault::new(Code::TooManyRequests, "Too many passwords are being checked.").retry_after(3);
-    let permit = tokio::time::timeout(STRETCH_WAIT, ctx.stretching.acquire()).await.map_err(|_| busy())?;
-    let _permit = permit.map_err(|_| busy())?;
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.into()))
+    /// The hash of a new password.
+    pub(super) async fn hash(&self, password: String) -> Result<String> {
+        self.stretch(move || hash_password(&password)).await?
+    }
+
+    /// Whether a password is the one of this hash; without a hash it takes as long and is not.
+    pub(super) async fn verify(&self, password: &str, hash: Option<String>) -> Result<bool> {
+        let password = password.to_owned();
+        self.stretch(move || {
+            let known = hash.is_some();
+            let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
+            let parsed = PasswordHash::new(&hash);
+            let right = parsed.is_ok_and(|h| Argon2::default().verify_password(password.as_bytes(), &h).is_ok());
+            right && known
+        })
+        .await
+    }
+
+    async fn stretch<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let busy = || Fault::new(Code::TooManyRequests, "Too many passwords are being checked.").retry_after(3);
+        let permit = tokio::time::timeout(STRETCH_WAIT, self.0.acquire()).await.map_err(|_| busy())?;
+        let _permit = permit.map_err(|_| busy())?;
+        tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.into()))
+    }
 }

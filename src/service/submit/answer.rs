@@ -55,7 +55,8 @@ pub(super) async fn answer_jobs(
     answer_cached(db, &mut pairs).await?;
     let mut moved = attach(db, &mut pairs).await?;
     // New jobs write their requests themselves.
-    let requests: Vec<Request> = pairs.iter().filter(|p| asked.binary_search(&p.wish.wanted).is_ok()).filter_map(request).collect();
+    let requests: Vec<Request> =
+        pairs.iter().filter(|p| asked.binary_search(&p.wish.wanted).is_ok()).filter_map(request).collect();
     submissions::add_requests(db, &requests).await?;
     moved.extend(insert(db, &mut pairs).await?);
     Ok((by_image(orders.len(), pairs), moved))

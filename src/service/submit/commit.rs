@@ -1,64 +1,63 @@
 //! The transaction of submissions: several requests that come at the same time go in one.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-
-use uuid::Uuid;
-
 use super::answer::answer_jobs;
 use super::ask::TakenJob;
 use super::order::{Committed, Fate, Found, Images, Order, Upload};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
-use crate::service::batch::{Answers, Batcher};
+use crate::service::batch::Answers;
 use crate::service::{Ctx, Error, Result, announce, catalog};
 use crate::store::images::{self, ImageRecord, KnownImage, NewImage, StoredImage};
 use crate::store::submissions;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use uuid::Uuid;
 
-/// Commits an order, together with others that come at the same time; when this answers, it is on stable storage and
-/// announced.
-pub(super) async fn commit(ctx: &Arc<Ctx>, order: Order) -> Result<Committed> {
-    let run = {
-        let ctx = Arc::clone(ctx);
-        move |orders| commit_together(Arc::clone(&ctx), orders)
-    };
-    // Apart, because one kind locks images that are there and the other makes them.
-    let batcher: &Arc<Batcher<Order, Committed>> = match &*order.images {
-        Images::Stored { .. } => &ctx.batches.reruns,
-        Images::Uploaded(_) => &ctx.batches.uploads,
-    };
-    let (weight, keys) = (order.weight(), order.keys());
-    ctx.db.within(batcher.call_apart(order, weight, keys, run, |_, _| {})).await
+/// Why a transaction of orders is not committed.
+enum Undone {
+    /// The only order is refused for its images; what became of them.
+    Refused(Vec<Found>),
+    Failed(Error),
 }
 
-async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Answers<Committed>> {
-    let params = orders.iter().flat_map(|order| &order.plan.models).map(|model| (model.params.hash, model.params.text()));
-    let params = catalog::params_ids(&ctx, &params.collect()).await?;
-    let (committed, moved) = ctx
-        .db
-        .within(async {
-            let mut tx = ctx.db.begin_hot().await?;
-            let ids = open(&mut tx, &orders).await?;
-            let found = find_images(&mut tx, &orders).await?;
+impl<E: Into<Error>> From<E> for Undone {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+pub(super) async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Answers<Committed>> {
+    let params = orders.iter().flat_map(|order| &order.plan.models);
+    let params = params.map(|model| (model.params.hash, model.params.text())).collect();
+    let params = catalog::params_ids(&ctx, &params).await?;
+    let written = ctx
+        .hot
+        .write(async |tx| {
+            let ids = open(tx, &orders).await?;
+            let mut found = find_images(tx, &orders).await?;
             if orders.iter().zip(&found).any(|(order, images)| is_refused(order, images)) {
-                if orders.len() > 1 {
-                    return Err(Error::Internal("an order is refused: each goes alone".into()));
-                }
-                let refused = found
-                    .into_iter()
-                    .map(|images| Committed { submission: None, images: fates(images, &HashMap::new()) });
-                return Ok((refused.collect(), Vec::new()));
+                return Err(match found.pop() {
+                    Some(images) if found.is_empty() => Undone::Refused(images),
+                    _ => Undone::Failed(Error::Internal("an order is refused: each goes alone".into())),
+                });
             }
-            let (jobs, moved) = answer_jobs(&mut tx, &orders, &ids, &found, &params).await?;
-            tx.commit().await?;
+            let (jobs, moved) = answer_jobs(tx, &orders, &ids, &found, &params).await?;
+            Ok((ids, found, jobs, moved))
+        })
+        .await;
+    match written {
+        Ok((ids, found, jobs, moved)) => {
             ctx.catalog.learn(learnt(&orders, &found));
             let done = ids.iter().zip(found).zip(&jobs);
             let done =
                 done.map(|((id, images), jobs)| Committed { submission: Some(*id), images: fates(images, jobs) });
-            Ok((done.collect::<Vec<_>>(), moved))
-        })
-        .await?;
-    Ok(Answers { each: committed, then: announce::soon(&ctx, moved) })
+            Ok(Answers { each: done.collect(), then: announce::soon(&ctx, moved) })
+        }
+        Err(Undone::Refused(images)) => {
+            Ok(vec![Committed { submission: None, images: fates(images, &HashMap::new()) }].into())
+        }
+        Err(Undone::Failed(error)) => Err(error),
+    }
 }
 
 /// Opens the submissions, or locks those that are open, so that requests of one submission take turns.

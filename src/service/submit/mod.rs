@@ -13,11 +13,13 @@ use std::sync::Arc;
 
 pub(super) use self::answer::{attached, new_job};
 use self::bytes::{drop_blobs, keep, uploads};
-use self::commit::commit;
+use self::commit::commit_together;
 use self::judge::{Good, collision, judge, nothing_or_strict, refusal, refuse_same_md5, warnings};
-use self::order::{Fate, Images};
+use self::order::{Committed, Fate, Images, Order};
 use self::plan::{Plan, plan};
 use super::accounts::User;
+use super::batch::{Batcher, Capacity};
+use super::queues::Queues;
 use super::{Ctx, Error, Result};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -25,88 +27,125 @@ use crate::metrics;
 use crate::store::images;
 
 pub use self::ask::{Answer, Ask, File, Load, Rejected, Taken, TakenJob};
-pub use self::order::{Committed, Order};
 
-/// Submits uploaded files.
-pub async fn upload(ctx: &Arc<Ctx>, user: &User, ask: &Ask, files: Vec<File>) -> Result<Answer> {
-    if files.is_empty() {
-        return Err(Fault::new(Code::NoImage, "No file was sent.").on("/images").into());
-    }
-    let plan = Arc::new(plan(ctx, ask, files.len()).await?);
-    let (mut good, mut rejected) = judge(ctx, files).await?;
-    refuse_same_md5(&mut good, &mut rejected);
-    nothing_or_strict(ask, good.len(), &rejected)?;
-    let blobs = keep(ctx, &good).await?;
-    let md5s: Vec<ContentMd5> = good.iter().map(|f| f.staged.md5).collect();
-    ctx.index.mark_statuses(&md5s).await;
-    let order = order(user, ask, &plan, rejected.len(), Images::Uploaded(uploads(&good, &blobs)));
-    // Where the COMMIT is unknown it may yet have named the blobs: those are the collector's.
-    let committed =
-        commit(ctx, order).await.inspect_err(|error| tracing::debug!(%error, "an upload was not committed"));
-    let committed = match committed {
-        Err(Error::Fault(fault)) => {
-            drop_blobs(ctx, &blobs.into_values().collect::<Vec<_>>()).await;
-            return Err(fault.into());
-        }
-        committed => committed?,
-    };
-    let mut images = Vec::new();
-    let mut winners = HashSet::new();
-    for (f, fate) in good.into_iter().zip(committed.images) {
-        match fate {
-            Fate::Stored { blob, jobs } => {
-                let own = blobs.get(&f.staged.md5).is_some_and(|(_, own)| *own == blob);
-                winners.extend(own.then_some(blob));
-                images.push(taken(f, own, jobs));
-            }
-            Fate::Collided(image) => {
-                tell_collision(ctx, user, image).await;
-                rejected.push(Rejected { index: f.index, name: f.name, fault: collision(f.staged.md5) });
-            }
-            Fate::Known(..) | Fate::Missing => return Err(Error::Internal("an upload was taken for stored".into())),
-        }
-    }
-    let losers = blobs.into_values().filter(|(_, blob)| !winners.contains(blob)).collect::<Vec<_>>();
-    drop_blobs(ctx, &losers).await;
-    rejected.sort_by_key(|r| r.index);
-    let Some(submission) = committed.submission else {
-        return Err(refusal(images.len(), &rejected).into());
-    };
-    metrics::uploaded(images.len(), images.iter().map(|i| i.bytes).sum());
-    Ok(Answer { submission, images, rejected, models: plan.loads.clone() })
+/// The lines of submissions: large by themselves.
+const LINE: Capacity = Capacity { at_once: 2, ..Capacity::USUAL };
+
+/// The submissions of all users.
+pub struct Submit {
+    ctx: Arc<Ctx>,
+    queues: Arc<Queues>,
+    /// Of images that are stored. Apart, because one kind locks images that are there and the other makes them.
+    reruns: Arc<Batcher<Order, Committed>>,
+    uploads: Arc<Batcher<Order, Committed>>,
 }
 
-/// Runs models on images that are stored and visible to the user.
-pub async fn rerun(ctx: &Arc<Ctx>, user: &User, ask: &Ask, hashes: &[ContentMd5]) -> Result<Answer> {
-    if hashes.is_empty() {
-        return Err(Fault::new(Code::NoImage, "No image was named.").on("/images").into());
+impl Submit {
+    /// The connections that its lines use at once.
+    pub const CONNECTIONS: u32 = 2 * LINE.at_once;
+
+    pub fn new(ctx: &Arc<Ctx>, queues: &Arc<Queues>) -> Self {
+        let line = || {
+            let own = Arc::clone(ctx);
+            Batcher::new(LINE, move |orders| commit_together(Arc::clone(&own), orders), |_, _| {})
+        };
+        Self { ctx: Arc::clone(ctx), queues: Arc::clone(queues), reruns: line(), uploads: line() }
     }
-    let plan = Arc::new(plan(ctx, ask, hashes.len()).await?);
-    let mut sorted = hashes.to_vec();
-    sorted.sort();
-    sorted.dedup();
-    ctx.index.mark_statuses(&sorted).await;
-    let stored = Images::Stored { visible_to: user.scope(), md5s: hashes.to_vec() };
-    let committed = commit(ctx, order(user, ask, &plan, 0, stored)).await?;
-    let (mut images, mut rejected) = (Vec::new(), Vec::new());
-    for ((index, md5), fate) in hashes.iter().enumerate().zip(committed.images) {
-        match fate {
-            Fate::Known(record, jobs) => images.push(Taken {
-                index,
-                name: record.name,
-                md5: record.md5,
-                sha256: record.sha256,
-                bytes: u64::try_from(record.bytes).unwrap_or_default(),
-                new: false,
-                warnings: record.warnings,
-                jobs,
-            }),
-            _ => rejected.push(Rejected { index, name: md5.to_string(), fault: Fault::not_found("image") }),
+
+    /// Submits uploaded files.
+    pub async fn upload(&self, user: &User, ask: &Ask, files: Vec<File>) -> Result<Answer> {
+        if files.is_empty() {
+            return Err(Fault::new(Code::NoImage, "No file was sent.").on("/images").into());
+        }
+        let plan = Arc::new(plan(&self.ctx, &self.queues, ask, files.len()).await?);
+        let (mut good, mut rejected) = judge(&self.ctx, files).await?;
+        refuse_same_md5(&mut good, &mut rejected);
+        nothing_or_strict(ask, good.len(), &rejected)?;
+        let blobs = keep(&self.ctx, &good).await?;
+        let md5s: Vec<ContentMd5> = good.iter().map(|f| f.staged.md5).collect();
+        self.ctx.index.mark_statuses(&md5s).await;
+        let order = order(user, ask, &plan, rejected.len(), Images::Uploaded(uploads(&good, &blobs)));
+        // Where the COMMIT is unknown it may yet have named the blobs: those are the collector's.
+        let committed =
+            self.commit(order).await.inspect_err(|error| tracing::debug!(%error, "an upload was not committed"));
+        let committed = match committed {
+            Err(Error::Fault(fault)) => {
+                drop_blobs(&self.ctx, &blobs.into_values().collect::<Vec<_>>()).await;
+                return Err(fault.into());
+            }
+            committed => committed?,
+        };
+        let mut images = Vec::new();
+        let mut winners = HashSet::new();
+        for (f, fate) in good.into_iter().zip(committed.images) {
+            match fate {
+                Fate::Stored { blob, jobs } => {
+                    let own = blobs.get(&f.staged.md5).is_some_and(|(_, own)| *own == blob);
+                    winners.extend(own.then_some(blob));
+                    images.push(taken(f, own, jobs));
+                }
+                Fate::Collided(image) => {
+                    tell_collision(&self.ctx, user, image).await;
+                    rejected.push(Rejected { index: f.index, name: f.name, fault: collision(f.staged.md5) });
+                }
+                Fate::Known(..) | Fate::Missing => {
+                    return Err(Error::Internal("an upload was taken for stored".into()));
+                }
+            }
+        }
+        let losers = blobs.into_values().filter(|(_, blob)| !winners.contains(blob)).collect::<Vec<_>>();
+        drop_blobs(&self.ctx, &losers).await;
+        rejected.sort_by_key(|r| r.index);
+        let Some(submission) = committed.submission else {
+            return Err(refusal(images.len(), &rejected).into());
+        };
+        metrics::uploaded(images.len(), images.iter().map(|i| i.bytes).sum());
+        Ok(Answer { submission, images, rejected, models: plan.loads.clone() })
+    }
+
+    /// Runs models on images that are stored and visible to the user.
+    pub async fn rerun(&self, user: &User, ask: &Ask, hashes: &[ContentMd5]) -> Result<Answer> {
+        if hashes.is_empty() {
+            return Err(Fault::new(Code::NoImage, "No image was named.").on("/images").into());
+        }
+        let plan = Arc::new(plan(&self.ctx, &self.queues, ask, hashes.len()).await?);
+        let mut sorted = hashes.to_vec();
+        sorted.sort();
+        sorted.dedup();
+        self.ctx.index.mark_statuses(&sorted).await;
+        let stored = Images::Stored { visible_to: user.scope(), md5s: hashes.to_vec() };
+        let committed = self.commit(order(user, ask, &plan, 0, stored)).await?;
+        let (mut images, mut rejected) = (Vec::new(), Vec::new());
+        for ((index, md5), fate) in hashes.iter().enumerate().zip(committed.images) {
+            match fate {
+                Fate::Known(record, jobs) => images.push(Taken {
+                    index,
+                    name: record.name,
+                    md5: record.md5,
+                    sha256: record.sha256,
+                    bytes: u64::try_from(record.bytes).unwrap_or_default(),
+                    new: false,
+                    warnings: record.warnings,
+                    jobs,
+                }),
+                _ => rejected.push(Rejected { index, name: md5.to_string(), fault: Fault::not_found("image") }),
+            }
+        }
+        match committed.submission {
+            Some(submission) => Ok(Answer { submission, images, rejected, models: plan.loads.clone() }),
+            None => Err(refusal(images.len(), &rejected).into()),
         }
     }
-    match committed.submission {
-        Some(submission) => Ok(Answer { submission, images, rejected, models: plan.loads.clone() }),
-        None => Err(refusal(images.len(), &rejected).into()),
+
+    /// Commits an order, together with others that come at the same time; when this answers, it is on stable storage and
+    /// announced.
+    async fn commit(&self, order: Order) -> Result<Committed> {
+        let line = match &*order.images {
+            Images::Stored { .. } => &self.reruns,
+            Images::Uploaded(_) => &self.uploads,
+        };
+        let (weight, keys) = (order.weight(), order.keys());
+        line.call_apart(order, weight, keys).await
     }
 }
 
@@ -137,11 +176,8 @@ fn taken(f: Good, new: bool, jobs: Vec<TakenJob>) -> Taken {
 
 /// Audited apart from the request's transaction, which may have been refused because of it.
 async fn tell_collision(ctx: &Ctx, user: &User, image_id: i64) {
-    let told = ctx.db.within(async {
-        let mut db = ctx.db.pool().acquire().await?;
-        images::tell_collision(&mut db, user.account.id, image_id).await
-    });
-    if let Err(error) = told.await {
+    let told = ctx.db.run(async |db| images::tell_collision(db, user.account.id, image_id).await).await;
+    if let Err(error) = told {
         tracing::error!(%error, image_id, "an MD5 collision could not be written to the audit");
     }
 }

@@ -6,7 +6,8 @@ use super::ask::{Ask, Load};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::name::{Name, nearest, shorten};
 use crate::domain::params::Params;
-use crate::service::{Ctx, Result, queues};
+use crate::service::queues::Queues;
+use crate::service::{Ctx, Result};
 use crate::store::queues::Gate;
 use crate::store::submit::Terms;
 
@@ -30,7 +31,7 @@ pub(super) struct PlannedModel {
 }
 
 /// Verifies everything that concerns the whole request; a fault here leaves nothing behind.
-pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
+pub(super) async fn plan(ctx: &Ctx, queues: &Queues, ask: &Ask, images: usize) -> Result<Plan> {
     if ask.models.is_empty() {
         return Err(Fault::new(Code::NoModel, "No model was named.").on("/models").into());
     }
@@ -43,12 +44,12 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
     for (index, name) in ask.models.iter().enumerate() {
         Name::parse(name).map_err(|why| Fault::new(Code::UnknownModel, why).on(format!("/models/{index}")))?;
     }
-    let (known, dead) = models_of(ctx, ask).await?;
+    let (known, dead) = models_of(queues, ask).await?;
     if let Some(dead) = dead {
         let detail = format!("{dead:?} has no live worker.");
         return Err(Fault::new(Code::NoLiveWorker, detail).on("/require_live").into());
     }
-    let depths = queues::depths(ctx, &ask.models).await?;
+    let depths = queues.depths(&ask.models).await?;
     let model = |(name, gate): &(String, Gate)| {
         Ok(PlannedModel { name: name.clone(), queue_id: gate.id, params: params_of(ask, name)? })
     };
@@ -70,10 +71,10 @@ pub(super) async fn plan(ctx: &Ctx, ask: &Ask, images: usize) -> Result<Plan> {
 
 /// The named models, and one of them without a worker where that matters. What is known may be a second old, but not where
 /// somebody is refused for it or relies on it.
-async fn models_of(ctx: &Ctx, ask: &Ask) -> Result<(Vec<(String, Gate)>, Option<String>)> {
-    let mut gates = if ask.require_live { queues::fresh_gates(ctx).await? } else { queues::gates(ctx).await? };
+async fn models_of(queues: &Queues, ask: &Ask) -> Result<(Vec<(String, Gate)>, Option<String>)> {
+    let mut gates = if ask.require_live { queues.fresh_gates().await? } else { queues.gates().await? };
     if !ask.models.iter().all(|name| gates.contains_key(name)) {
-        gates = queues::fresh_gates(ctx).await?;
+        gates = queues.fresh_gates().await?;
     }
     if let Some((index, name)) = ask.models.iter().enumerate().find(|(_, name)| !gates.contains_key(*name)) {
         let names: Vec<String> = gates.keys().take(SUGGEST_FROM).cloned().collect();

@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::take::{Claim, Take, first_look, look_again};
+use super::take::{Claim, Take, Takes};
+use crate::service::queues::Queues;
 use crate::service::waiters::{Place, Wake};
-use crate::service::{Ctx, Error, Result, catalog, queues, workers};
+use crate::service::workers::{Workers, unknown_worker};
+use crate::service::{Ctx, Error, Result, catalog};
 use crate::store::images::KnownImage;
 use crate::store::keys::ApiKey;
 use crate::store::work::{Claimed, Holder};
@@ -38,116 +40,135 @@ pub struct Given {
     pub image: Arc<KnownImage>,
 }
 
-/// Answers a claim, waiting for work if it must.
-pub async fn claim(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Answer> {
-    let (drain, jobs) = wait_for_jobs(ctx, key, ask).await?;
-    if jobs.is_empty() {
-        return Ok(Answer { drain, jobs: Vec::new() });
-    }
-    Ok(Answer { drain, jobs: Box::pin(give(ctx, jobs)).await? })
+/// The claims of all workers.
+pub struct Claims {
+    ctx: Arc<Ctx>,
+    queues: Arc<Queues>,
+    workers: Arc<Workers>,
+    takes: Takes,
 }
 
-/// Puts with jobs what their numbers stand for.
-async fn give(ctx: &Ctx, jobs: Vec<Claimed>) -> Result<Vec<Given>> {
-    let images = catalog::images(ctx, jobs.iter().map(|job| job.image_id)).await?;
-    let params = catalog::params(ctx, jobs.iter().map(|job| job.params_id)).await?;
-    let names = catalog::names(ctx, jobs.iter().map(|job| job.queue_id)).await?;
-    let gates = queues::gates(ctx).await?;
-    let given = |job: Claimed| {
-        let model = Arc::clone(names.get(&job.queue_id)?);
-        let max_attempts = gates.get(&*model).map_or(job.attempt, |gate| gate.max_attempts);
-        let (params, image) = (params.get(&job.params_id)?, images.get(&job.image_id)?);
-        Some(Given { job, model, max_attempts, params: Arc::clone(params), image: Arc::clone(image) })
-    };
-    jobs.into_iter()
-        .map(|job| given(job).ok_or_else(|| Error::Internal("a live job's image or params are gone".into())))
-        .collect()
-}
+impl Claims {
+    /// The connections that its line uses at once.
+    pub const CONNECTIONS: u32 = Takes::CONNECTIONS;
 
-async fn wait_for_jobs(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<(bool, Vec<Claimed>)> {
-    // What is done and over is boxed: ten thousand of these wait at once, and none should hold room for it meanwhile.
-    let first = Box::pin(first_look(ctx, key, ask)).await?;
-    let mut standing = first.standing.ok_or_else(workers::unknown_worker)?;
-    if !first.jobs.is_empty() {
-        return Ok((false, first.jobs));
+    pub fn new(ctx: &Arc<Ctx>, queues: &Arc<Queues>, workers: &Arc<Workers>) -> Self {
+        let (queues, workers) = (Arc::clone(queues), Arc::clone(workers));
+        Self { ctx: Arc::clone(ctx), queues, workers, takes: Takes::new(ctx) }
     }
-    Box::pin(workers::reserve(ctx, ask.worker, &standing)).await?;
-    if standing.replay {
-        return Ok((standing.draining, Box::pin(look_again(ctx, Take::Replay, ask, &standing)).await?));
-    }
-    if first.looked && ask.wait.is_zero() {
-        return Ok((false, Vec::new()));
-    }
-    let _session = ctx.waiters.hold_session(ask.worker);
-    let until = Instant::now() + ask.wait;
-    let mut take = Take::Hinted(Vec::new());
-    let mut shut = standing.paused;
-    loop {
-        if standing.draining {
-            take.put_back(ctx);
-            // Answered late, so that a worker which does not listen does not spin.
-            wait(ctx, None, None, until).await;
-            return Ok((true, Vec::new()));
+
+    /// Answers a claim, waiting for work if it must.
+    pub async fn claim(&self, key: &ApiKey, ask: &Claim) -> Result<Answer> {
+        let (drain, jobs) = self.wait_for_jobs(key, ask).await?;
+        if jobs.is_empty() {
+            return Ok(Answer { drain, jobs: Vec::new() });
         }
-        let place = ctx.waiters.line_up(&standing.model);
-        if shut {
-            take.put_back(ctx);
-        } else {
-            let jobs = Box::pin(take_in_turn(ctx, ask, &standing, take, until)).await?;
-            if !jobs.is_empty() {
-                return Ok((false, jobs));
-            }
+        Ok(Answer { drain, jobs: Box::pin(self.give(jobs)).await? })
+    }
+
+    /// Puts with jobs what their numbers stand for.
+    async fn give(&self, jobs: Vec<Claimed>) -> Result<Vec<Given>> {
+        let images = catalog::images(&self.ctx, jobs.iter().map(|job| job.image_id)).await?;
+        let params = catalog::params(&self.ctx, jobs.iter().map(|job| job.params_id)).await?;
+        let names = catalog::names(&self.ctx, jobs.iter().map(|job| job.queue_id)).await?;
+        let gates = self.queues.gates().await?;
+        let given = |job: Claimed| {
+            let model = Arc::clone(names.get(&job.queue_id)?);
+            let max_attempts = gates.get(&*model).map_or(job.attempt, |gate| gate.max_attempts);
+            let (params, image) = (params.get(&job.params_id)?, images.get(&job.image_id)?);
+            Some(Given { job, model, max_attempts, params: Arc::clone(params), image: Arc::clone(image) })
+        };
+        jobs.into_iter()
+            .map(|job| given(job).ok_or_else(|| Error::Internal("a live job's image or params are gone".into())))
+            .collect()
+    }
+
+    async fn wait_for_jobs(&self, key: &ApiKey, ask: &Claim) -> Result<(bool, Vec<Claimed>)> {
+        // What is done and over is boxed: ten thousand of these wait at once, and none should hold room for it meanwhile.
+        let first = Box::pin(self.takes.first_look(key, ask)).await?;
+        let mut standing = first.standing.ok_or_else(unknown_worker)?;
+        if !first.jobs.is_empty() {
+            return Ok((false, first.jobs));
         }
-        // One that may be given nothing leaves the line to those that may.
-        let (place, pause) = if standing.turn == Turn::Open { (Some(place), None) } else { (None, Some(TURN_STEP)) };
-        let Some(woken) = wait(ctx, place, pause, until).await else {
+        Box::pin(self.workers.reserve(ask.worker, &standing)).await?;
+        if standing.replay {
+            return Ok((standing.draining, Box::pin(self.takes.look_again(Take::Replay, ask, &standing)).await?));
+        }
+        if first.looked && ask.wait.is_zero() {
             return Ok((false, Vec::new()));
-        };
-        (standing, take) = match woken {
-            Wake::Hinted(id) => (standing, Take::Hinted(vec![id])),
-            Wake::Probed => (Box::pin(stand(ctx, key, ask)).await?, Take::Ranked),
-        };
-        let gates = queues::gates(ctx).await?;
-        let gate = gates.get(&standing.model);
-        shut = gate.is_none_or(|g| g.paused || g.max_running.is_some_and(|most| g.running >= i64::from(most)));
-        Arc::make_mut(&mut standing).limited = gate.is_some_and(|g| g.max_running.is_some());
-    }
-}
-
-/// Takes what this session may be given now.
-async fn take_in_turn(
-    ctx: &Arc<Ctx>,
-    ask: &Claim,
-    standing: &Arc<Standing>,
-    take: Take,
-    until: Instant,
-) -> Result<Vec<Claimed>> {
-    match standing.turn {
-        Turn::Open => {
-            linger(ctx, ask, &standing.model, until).await;
-            look_again(ctx, take, ask, standing).await
         }
-        Turn::Suspect => match look_again(ctx, Take::Suspect, ask, standing).await? {
-            // Another session was faster.
-            none if none.is_empty() => look_again(ctx, take, ask, standing).await,
-            suspect => {
-                take.put_back(ctx);
-                Ok(suspect)
+        let _session = self.ctx.waiters.hold_session(ask.worker);
+        let until = Instant::now() + ask.wait;
+        let mut take = Take::Hinted(Vec::new());
+        let mut shut = standing.paused;
+        loop {
+            if standing.draining {
+                take.put_back(&self.ctx);
+                // Answered late, so that a worker which does not listen does not spin.
+                wait(&self.ctx, None, None, until).await;
+                return Ok((true, Vec::new()));
             }
-        },
-        Turn::Reserve | Turn::Wait => {
-            take.put_back(ctx);
-            Ok(Vec::new())
+            let place = self.ctx.waiters.line_up(&standing.model);
+            if shut {
+                take.put_back(&self.ctx);
+            } else {
+                let jobs = Box::pin(self.take_in_turn(ask, &standing, take, until)).await?;
+                if !jobs.is_empty() {
+                    return Ok((false, jobs));
+                }
+            }
+            // One that may be given nothing leaves the line to those that may.
+            let (place, pause) =
+                if standing.turn == Turn::Open { (Some(place), None) } else { (None, Some(TURN_STEP)) };
+            let Some(woken) = wait(&self.ctx, place, pause, until).await else {
+                return Ok((false, Vec::new()));
+            };
+            (standing, take) = match woken {
+                Wake::Hinted(id) => (standing, Take::Hinted(vec![id])),
+                Wake::Probed => (Box::pin(self.stand(key, ask)).await?, Take::Ranked),
+            };
+            let gates = self.queues.gates().await?;
+            let gate = gates.get(&standing.model);
+            shut = gate.is_none_or(|g| g.paused || g.max_running.is_some_and(|most| g.running >= i64::from(most)));
+            Arc::make_mut(&mut standing).limited = gate.is_some_and(|g| g.max_running.is_some());
         }
     }
-}
 
-/// Keeps the session alive and reads what it may do.
-async fn stand(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Arc<Standing>> {
-    let holder = Holder { session: ask.worker, key: key.id.clone() };
-    let standing = workers::touch(ctx, &holder, Some(ask.claim_id)).await?.ok_or_else(workers::unknown_worker)?;
-    workers::reserve(ctx, ask.worker, &standing).await?;
-    Ok(Arc::new(standing))
+    /// Takes what this session may be given now.
+    async fn take_in_turn(
+        &self,
+        ask: &Claim,
+        standing: &Arc<Standing>,
+        take: Take,
+        until: Instant,
+    ) -> Result<Vec<Claimed>> {
+        match standing.turn {
+            Turn::Open => {
+                linger(&self.ctx, ask, &standing.model, until).await;
+                self.takes.look_again(take, ask, standing).await
+            }
+            Turn::Suspect => match self.takes.look_again(Take::Suspect, ask, standing).await? {
+                // Another session was faster.
+                none if none.is_empty() => self.takes.look_again(take, ask, standing).await,
+                suspect => {
+                    take.put_back(&self.ctx);
+                    Ok(suspect)
+                }
+            },
+            Turn::Reserve | Turn::Wait => {
+                take.put_back(&self.ctx);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Keeps the session alive and reads what it may do.
+    async fn stand(&self, key: &ApiKey, ask: &Claim) -> Result<Arc<Standing>> {
+        let holder = Holder { session: ask.worker, key: key.id.clone() };
+        let standing = self.workers.touch(&holder, Some(ask.claim_id)).await?.ok_or_else(unknown_worker)?;
+        self.workers.reserve(ask.worker, &standing).await?;
+        Ok(Arc::new(standing))
+    }
 }
 
 /// Waits for a wake-up, or for a pause to end; nothing when the time is up or the service stops.

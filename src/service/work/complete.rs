@@ -8,14 +8,15 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::transition::{self, Ruled};
-use super::verdict::{Accepted, Done, answer, judge, lease, stale};
+use super::verdict::{Accepted, Done, answer, judge, stale};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::job::{JobState, Outcome};
 use crate::domain::result;
 use crate::domain::ruling::{Failure, Reason, Ruling};
-use crate::service::batch::Answers;
-use crate::service::{Ctx, Error, Result, announce, workers};
+use crate::service::batch::{Answers, Batcher, Capacity};
+use crate::service::transition::{self, Ruled};
+use crate::service::workers::{Workers, lease_no as lease};
+use crate::service::{Ctx, Result, announce};
 use crate::store::keys::ApiKey;
 use crate::store::work::{self, Ending, Fence, Held, Holder, Lease, Moved, Success};
 use crate::store::workers::{Touch, overdue_s, touch};
@@ -31,6 +32,8 @@ const TRACEBACK_CHARS: usize = 8_000;
 
 /// The longest back-off that a worker may wish for, in seconds.
 const RETRY_AFTER_MAX_S: f64 = 7.0 * 24.0 * 3600.0;
+/// The line of completions; the same lease ends once.
+const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
 
 /// One item as the worker sent it.
 #[derive(Debug, Clone)]
@@ -80,38 +83,57 @@ impl Completion {
     }
 }
 
-/// Ends or requeues what the session holds; answers every item in order. Of several for one job the first counts.
-pub async fn complete(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
-    let holder = Holder { session: worker, key: key.id.clone() };
-    let (mut fences, mut finishes) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
-    let mut first = HashSet::new();
-    let mut done = Vec::with_capacity(items.len());
-    for item in items {
-        let (id, lease_no) = (item.id, item.lease_no);
-        match check(ctx, item) {
-            Err(fault) => done.push(Done { id, outcome: Err(fault) }),
-            Ok(finish) => {
-                fences.push(Fence { holder: holder.clone(), id, lease_no: lease(lease_no), said: finish.outcome.as_str() });
-                if first.insert(id) {
-                    finishes.push(finish);
+/// The completions of all workers.
+pub struct Completions {
+    ctx: Arc<Ctx>,
+    workers: Arc<Workers>,
+    line: Arc<Batcher<Completion, Vec<Option<Accepted>>>>,
+}
+
+impl Completions {
+    /// The connections that its line uses at once.
+    pub const CONNECTIONS: u32 = LINE.at_once;
+
+    pub fn new(ctx: &Arc<Ctx>, workers: &Arc<Workers>) -> Self {
+        let own = Arc::clone(ctx);
+        let line = Batcher::new(LINE, move |calls| complete_together(Arc::clone(&own), calls), |_, _| {});
+        Self { ctx: Arc::clone(ctx), workers: Arc::clone(workers), line }
+    }
+
+    /// Ends or requeues what the session holds; answers every item in order. Of several for one job the first counts.
+    pub async fn complete(&self, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
+        let holder = Holder { session: worker, key: key.id.clone() };
+        let (mut fences, mut finishes) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+        let mut first = HashSet::new();
+        let mut done = Vec::with_capacity(items.len());
+        for item in items {
+            let (id, lease_no) = (item.id, item.lease_no);
+            match check(&self.ctx, item) {
+                Err(fault) => done.push(Done { id, outcome: Err(fault) }),
+                Ok(finish) => {
+                    fences.push(Fence {
+                        holder: holder.clone(),
+                        id,
+                        lease_no: lease(lease_no),
+                        said: finish.outcome.as_str(),
+                    });
+                    if first.insert(id) {
+                        finishes.push(finish);
+                    }
+                    done.push(Done { id, outcome: Err(stale(id, lease_no)) });
                 }
-                done.push(Done { id, outcome: Err(stale(id, lease_no)) });
             }
         }
+        if finishes.is_empty() {
+            // Nothing to say is a sign of life as well; that of a session that is over is none.
+            self.workers.touch(&holder, None).await?;
+            return Ok(done);
+        }
+        let completion = Completion { holder, fences: fences.into(), finishes: finishes.into() };
+        let weight = completion.weight();
+        let verdicts = self.line.call(completion, weight).await?;
+        Ok(answer(done, verdicts))
     }
-    if finishes.is_empty() {
-        // Nothing to say is a sign of life as well; that of a session that is over is none.
-        workers::touch(ctx, &holder, None).await?;
-        return Ok(done);
-    }
-    let completion = Completion { holder, fences: fences.into(), finishes: finishes.into() };
-    let weight = completion.weight();
-    let run = {
-        let ctx = Arc::clone(ctx);
-        move |calls| complete_together(Arc::clone(&ctx), calls)
-    };
-    let verdicts = ctx.db.within(ctx.batches.completions.call(completion, weight, run, |_, _| {})).await?;
-    Ok(answer(done, verdicts))
 }
 
 /// An item, and who sent it.
@@ -124,22 +146,12 @@ async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answ
     // Each holder's word counts, so that another's about the same job cannot stand before it.
     let once: Vec<Sent<'_>> = all.filter(|(holder, finish)| first.insert((*holder, finish.id))).collect();
     let fences: Vec<&[Fence]> = calls.iter().map(|call| &*call.fences).collect();
-    let (moved, verdicts) = ctx
-        .db
-        .within(async {
-            let mut db = ctx.db.hot().acquire().await?;
-            let (mut moved, left, overdue) = succeed(&mut db, &once, ctx.limits.lease_s).await?;
-            drop(db);
-            if !left.is_empty() || !overdue.is_empty() {
-                let mut tx = ctx.db.begin_hot().await?;
-                moved.extend(settle(&mut tx, &left, overdue, ctx.limits.lease_s).await?);
-                tx.commit().await?;
-            }
-            let mut db = ctx.db.hot().acquire().await?;
-            let verdicts = judge(&mut db, &moved, &fences).await?;
-            Ok::<_, Error>((moved, verdicts))
-        })
-        .await?;
+    let lease_s = ctx.limits.lease_s;
+    let (mut moved, left, overdue) = ctx.hot.run(async |db| succeed(db, &once, lease_s).await).await?;
+    if !left.is_empty() || !overdue.is_empty() {
+        moved.extend(ctx.hot.write(async |tx| settle(tx, &left, overdue, lease_s).await).await?);
+    }
+    let verdicts = ctx.hot.run(async |db| judge(db, &moved, &fences).await).await?;
     announce::retried(&ctx, &moved).await;
     Ok(Answers { each: verdicts, then: announce::soon(&ctx, moved) })
 }
@@ -161,8 +173,10 @@ async fn succeed<'c>(
     let succeeded = work::succeed(db, &mut successes, overdue_s(lease_s)).await?;
     let done: HashSet<(Option<Uuid>, Uuid)> = succeeded.iter().map(|s| (s.moved.session, s.moved.id)).collect();
     let late: HashSet<Option<Uuid>> = succeeded.iter().filter(|s| s.overdue).map(|s| s.moved.session).collect();
-    let left = sent.iter().filter(|(holder, finish)| !done.contains(&(Some(holder.session), finish.id))).copied().collect();
-    let overdue = sent.iter().map(|(holder, _)| *holder).filter(|holder| late.contains(&Some(holder.session))).collect();
+    let left =
+        sent.iter().filter(|(holder, finish)| !done.contains(&(Some(holder.session), finish.id))).copied().collect();
+    let overdue =
+        sent.iter().map(|(holder, _)| *holder).filter(|holder| late.contains(&Some(holder.session))).collect();
     Ok((succeeded.into_iter().map(|s| s.moved).collect(), left, overdue))
 }
 
@@ -208,9 +222,7 @@ fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {
             let (attempts, deaths) = (held.facts.attempt, held.facts.deaths);
             Ruling::Fails { reason: Reason::Rejected, attempts, deaths }
         }
-        Outcome::Retry | Outcome::Succeeded => {
-            held.facts.after_failure(held.at, finish.retry_after_s, finish.jitter)
-        }
+        Outcome::Retry | Outcome::Succeeded => held.facts.after_failure(held.at, finish.retry_after_s, finish.jitter),
     };
     Ruled {
         held,

@@ -4,11 +4,10 @@ mod claim;
 mod complete;
 mod release;
 mod take;
-pub mod transition;
 mod verdict;
 
-pub use claim::{Answer, Given, claim};
-pub use complete::{Completion, Item, complete};
+pub use claim::{Answer, Claims, Given};
+pub use complete::{Completions, Item};
 pub use release::release;
-pub use take::{Claim, Taken, Taking};
+pub use take::Claim;
 pub use verdict::{Accepted, Done};

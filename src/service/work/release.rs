@@ -1,18 +1,23 @@
 //! Releases: what a worker gives back at no cost, under the same fence as a completion.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::transition;
-use super::verdict::{Done, answer, judge, lease, stale};
-use crate::service::{Ctx, Error, Result, announce, workers};
+use super::verdict::{Done, answer, judge, stale};
+use crate::service::workers::{Workers, lease_no as lease};
+use crate::service::{Ctx, Result, announce, transition};
 use crate::store::keys::ApiKey;
 use crate::store::work::{Fence, Holder, Lease};
 
 /// Gives back what the session holds, at no cost; answers every item in order.
-pub async fn release(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, items: &[(Uuid, i64)]) -> Result<Vec<Done>> {
+pub async fn release(
+    ctx: &Ctx,
+    workers: &Workers,
+    key: &ApiKey,
+    worker: Uuid,
+    items: &[(Uuid, i64)],
+) -> Result<Vec<Done>> {
     let holder = Holder { session: worker, key: key.id.clone() };
     let fence = |(id, lease_no): &(Uuid, i64)| Fence {
         holder: holder.clone(),
@@ -25,18 +30,9 @@ pub async fn release(ctx: &Arc<Ctx>, key: &ApiKey, worker: Uuid, items: &[(Uuid,
     let once = items.iter().filter(|(id, _)| first.insert(*id));
     let leases: Vec<Lease<'_>> =
         once.map(|(id, lease_no)| Lease { holder: &holder, id: *id, lease_no: lease(*lease_no) }).collect();
-    workers::touch(ctx, &holder, None).await?;
-    let (moved, verdicts) = ctx
-        .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let moved = transition::release(&mut tx, &leases).await?;
-            tx.commit().await?;
-            let mut db = ctx.db.pool().acquire().await?;
-            let verdicts = judge(&mut db, &moved, &[&fences]).await?;
-            Ok::<_, Error>((moved, verdicts))
-        })
-        .await?;
+    workers.touch(&holder, None).await?;
+    let moved = ctx.db.write(async |tx| transition::release(tx, &leases).await).await?;
+    let verdicts = ctx.db.read(async |db| judge(db, &moved, &[&fences]).await).await?;
     announce::moved(ctx, &moved).await;
     let done = items.iter().map(|(id, lease_no)| Done { id: *id, outcome: Err(stale(*id, *lease_no)) }).collect();
     Ok(answer(done, verdicts.into_iter().flatten().collect()))

@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::transition;
 use crate::domain::job::JobState;
 use crate::index::queue::Popped;
 use crate::metrics;
-use crate::service::batch::Answers;
-use crate::service::{Ctx, Error, Result, announce, queues};
+use crate::service::batch::{Answers, Batcher, Capacity};
+use crate::service::{Ctx, Error, Result, announce, queues, transition};
+use crate::store::db::within;
 use crate::store::keys::ApiKey;
 use crate::store::work::{self, Asked, ClaimKey, Claimed, Hinted, Holder, Moved};
 use crate::store::workers::{self, Standing, Touch, Turn};
@@ -50,6 +50,9 @@ const HELD_MAX: i64 = 1_000;
 
 /// The most jobs taken for one batch of claims.
 const TAKEN_AT_ONCE: usize = 1_000;
+
+/// The line of claims.
+const LINE: Capacity = Capacity::USUAL;
 
 /// From where jobs are taken.
 #[derive(Debug, Clone)]
@@ -110,79 +113,86 @@ pub struct Taken {
     pub(super) looked: bool,
 }
 
-/// Keeps the session alive, reads what it may do, and takes what there is for it if nothing speaks against it: all of it
-/// together with other claims that come at the same time.
-pub(super) async fn first_look(ctx: &Arc<Ctx>, key: &ApiKey, ask: &Claim) -> Result<Taken> {
-    let max = if ask.lingers() { 0 } else { ask.max };
-    let known = Known::Key(key.id.as_str().into());
-    ctx.db.within(take_together(ctx, Taking { key: ask.key(), max, known, given: Vec::new(), ranked: false })).await
+/// Jobs for claims.
+pub struct Takes {
+    ctx: Arc<Ctx>,
+    line: Arc<Batcher<Taking, Taken>>,
 }
 
-/// Takes jobs for a claim that has looked before.
-pub(super) async fn look_again(
-    ctx: &Arc<Ctx>,
-    take: Take,
-    ask: &Claim,
-    standing: &Arc<Standing>,
-) -> Result<Vec<Claimed>> {
-    let counted = standing.limited || matches!(take, Take::Suspect);
-    let (given, ranked) = match take {
-        Take::Replay => return apart(ctx, ask, |ctx, ask| async move { take_again(&ctx, &ask).await }).await,
-        take if counted => {
-            take.put_back(ctx);
-            let (queue, suspect) = (standing.queue_id, matches!(take, Take::Suspect));
-            return apart(ctx, ask, move |ctx, ask| async move { take_counted(&ctx, &ask, queue, suspect).await }).await;
-        }
-        Take::Hinted(given) => (given, false),
-        Take::Suspect | Take::Ranked => (Vec::new(), true),
-    };
-    if !given.is_empty() {
-        // What is given to a waiter straight away is in the queue all the same, and harmless there.
-        let (ctx, model, given) = (Arc::clone(ctx), standing.model.clone(), given.clone());
-        tokio::spawn(async move { ctx.index.remove(&model, &given).await });
-    }
-    let known = Known::Standing(Arc::clone(standing));
-    let taking = Taking { key: ask.key(), max: ask.max, known, given, ranked };
-    Ok(ctx.db.within(take_together(ctx, taking)).await?.jobs)
-}
+impl Takes {
+    /// The connections that its line uses at once.
+    pub const CONNECTIONS: u32 = LINE.at_once;
 
-/// Takes jobs together with other claims that come at the same time.
-async fn take_together(ctx: &Arc<Ctx>, taking: Taking) -> Result<Taken> {
-    let run = {
-        let ctx = Arc::clone(ctx);
-        move |takings| take_all(Arc::clone(&ctx), takings)
-    };
-    let lost = {
-        let ctx = Arc::clone(ctx);
-        move |_: Taking, taken: Taken| {
-            let ctx = Arc::clone(&ctx);
+    pub(super) fn new(ctx: &Arc<Ctx>) -> Self {
+        let (taking, losing) = (Arc::clone(ctx), Arc::clone(ctx));
+        let lost = move |_: Taking, taken: Taken| {
+            let ctx = Arc::clone(&losing);
             tokio::spawn(async move { give_back(&ctx, &taken.jobs).await }.in_current_span());
+        };
+        let line = Batcher::new(LINE, move |takings| take_all(Arc::clone(&taking), takings), lost);
+        Self { ctx: Arc::clone(ctx), line }
+    }
+
+    /// Keeps the session alive, reads what it may do, and takes what there is for it if nothing speaks against it: all of it
+    /// together with other claims that come at the same time.
+    pub(super) async fn first_look(&self, key: &ApiKey, ask: &Claim) -> Result<Taken> {
+        let max = if ask.lingers() { 0 } else { ask.max };
+        let known = Known::Key(key.id.as_str().into());
+        self.take_together(Taking { key: ask.key(), max, known, given: Vec::new(), ranked: false }).await
+    }
+
+    /// Takes jobs for a claim that has looked before.
+    pub(super) async fn look_again(&self, take: Take, ask: &Claim, standing: &Arc<Standing>) -> Result<Vec<Claimed>> {
+        let ctx = &self.ctx;
+        let counted = standing.limited || matches!(take, Take::Suspect);
+        let (given, ranked) = match take {
+            Take::Replay => return apart(ctx, ask, |ctx, ask| async move { take_again(&ctx, &ask).await }).await,
+            take if counted => {
+                take.put_back(ctx);
+                let (queue, suspect) = (standing.queue_id, matches!(take, Take::Suspect));
+                let take = move |ctx: Arc<Ctx>, ask| async move { take_counted(&ctx, &ask, queue, suspect).await };
+                return apart(ctx, ask, take).await;
+            }
+            Take::Hinted(given) => (given, false),
+            Take::Suspect | Take::Ranked => (Vec::new(), true),
+        };
+        if !given.is_empty() {
+            // What is given to a waiter straight away is in the queue all the same, and harmless there.
+            let (ctx, model, given) = (Arc::clone(ctx), standing.model.clone(), given.clone());
+            tokio::spawn(async move { ctx.index.remove(&model, &given).await });
         }
-    };
-    let weight = taking.max.clamp(1, TAKEN_AT_ONCE);
-    // A claim that is sent again while it is carried out finds afterwards what it got.
-    let keys = vec![taking.key.claim.as_u64_pair().1];
-    ctx.batches.claims.call_apart(taking, weight, keys, run, lost).await
+        let known = Known::Standing(Arc::clone(standing));
+        Ok(self.take_together(Taking { key: ask.key(), max: ask.max, known, given, ranked }).await?.jobs)
+    }
+
+    /// Takes jobs together with other claims that come at the same time.
+    async fn take_together(&self, taking: Taking) -> Result<Taken> {
+        let weight = taking.max.clamp(1, TAKEN_AT_ONCE);
+        // A claim that is sent again while it is carried out finds afterwards what it got.
+        let keys = vec![taking.key.claim.as_u64_pair().1];
+        self.line.call_apart(taking, weight, keys).await
+    }
 }
 
 async fn take_all(ctx: Arc<Ctx>, takings: Vec<Taking>) -> Result<Answers<Taken>> {
     let mut round = Round::default();
-    let taking = async {
-        let mut db = ctx.db.hot().acquire().await?;
-        let standings = standings(&mut db, &takings, ctx.limits.lease_s).await?;
-        round = Round::new(&takings, standings);
-        round.pop(&ctx).await;
-        let hints = round.hints();
-        let mut jobs = if hints.is_empty() { Vec::new() } else { work::claim(&mut db, &hints).await? };
-        let asked = round.unserved(&jobs);
-        if !asked.is_empty() {
-            let ranked = work::claim_ranked(&mut db, &asked, TAKEN_AT_ONCE as i64, false).await?;
-            forget_hints(&ctx, &round, &ranked);
-            jobs.extend(ranked);
-        }
-        Ok::<_, Error>(jobs)
-    };
-    let done = ctx.db.within(taking).await;
+    let done = ctx
+        .hot
+        .run(async |db| {
+            let standings = standings(db, &takings, ctx.limits.lease_s).await?;
+            round = Round::new(&takings, standings);
+            round.pop(&ctx).await;
+            let hints = round.hints();
+            let mut jobs = if hints.is_empty() { Vec::new() } else { work::claim(db, &hints).await? };
+            let asked = round.unserved(&jobs);
+            if !asked.is_empty() {
+                let ranked = work::claim_ranked(db, &asked, TAKEN_AT_ONCE as i64, false).await?;
+                forget_hints(&ctx, &round, &ranked);
+                jobs.extend(ranked);
+            }
+            Ok::<_, Error>(jobs)
+        })
+        .await;
     let taken: HashSet<Uuid> = done.iter().flatten().map(|job| job.id).collect();
     // Whatever was popped and not taken belongs into its queue, also when this failed.
     let in_vain = round.hints().into_iter().map(|hint| hint.job).filter(|job| !taken.contains(job)).collect();
@@ -193,11 +203,7 @@ async fn take_all(ctx: Arc<Ctx>, takings: Vec<Taking>) -> Result<Answers<Taken>>
 }
 
 /// Touches the sessions whose claims look for the first time; of the others it is known what they may do.
-async fn standings(
-    db: &mut PgConnection,
-    takings: &[Taking],
-    lease_s: f64,
-) -> Result<Vec<Option<Arc<Standing>>>> {
+async fn standings(db: &mut PgConnection, takings: &[Taking], lease_s: f64) -> Result<Vec<Option<Arc<Standing>>>> {
     let touch = |taking: &Taking| match &taking.known {
         Known::Key(key) => {
             let holder = Holder { session: taking.key.session, key: key.to_string() };
@@ -333,7 +339,7 @@ where
     let taking = take(Arc::clone(ctx), ask.clone());
     let ctx = Arc::clone(ctx);
     let task = async move {
-        let taken = ctx.db.within(taking).await;
+        let taken = within(taking).await;
         if let Ok(jobs) = &taken {
             announce::moved(&ctx, &jobs.iter().map(as_moved).collect::<Vec<_>>()).await;
         }
@@ -347,28 +353,28 @@ where
 
 /// What the same claim still holds, under new leases.
 async fn take_again(ctx: &Ctx, ask: &Claim) -> Result<Vec<Claimed>> {
-    let mut db = ctx.db.pool().acquire().await?;
-    Ok(work::reclaim(&mut db, ask.key()).await?)
+    Ok(ctx.db.run(async |db| work::reclaim(db, ask.key()).await).await?)
 }
 
 /// Under a limit the model's row is locked first and the running jobs are counted in a second statement; by rank from
 /// PostgreSQL, because what a pop brings might be more than there is room for. A suspect is one job more as well.
 async fn take_counted(ctx: &Arc<Ctx>, ask: &Claim, queue: i32, suspect: bool) -> Result<Vec<Claimed>> {
-    let mut tx = ctx.db.begin().await?;
-    let room = work::room_under_limit(&mut tx, queue).await?.min(ask.max as i64);
-    if room == 0 {
-        return Ok(Vec::new());
-    }
-    let taken = if !suspect {
-        let asked = Asked { key: ask.key(), most: room as i32 };
-        work::claim_ranked(&mut tx, &[asked], room, true).await?
-    } else if work::lock_free_session(&mut tx, ask.worker).await? {
-        work::claim_suspect(&mut tx, ask.key()).await?
-    } else {
-        Vec::new()
+    let counted = async |tx: &mut PgConnection| {
+        let room = work::room_under_limit(tx, queue).await?.min(ask.max as i64);
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        if !suspect {
+            let asked = Asked { key: ask.key(), most: room as i32 };
+            return work::claim_ranked(tx, &[asked], room, true).await;
+        }
+        if work::lock_free_session(tx, ask.worker).await? {
+            work::claim_suspect(tx, ask.key()).await
+        } else {
+            Ok(Vec::new())
+        }
     };
-    tx.commit().await?;
-    Ok(taken)
+    Ok(ctx.db.write(counted).await?)
 }
 
 /// What a claim is to those who are told of it.
@@ -393,15 +399,7 @@ async fn give_back(ctx: &Ctx, jobs: &[Claimed]) {
     if jobs.is_empty() {
         return;
     }
-    let released = ctx
-        .db
-        .within(async {
-            let mut tx = ctx.db.begin().await?;
-            let moved = transition::release_taken(&mut tx, jobs).await?;
-            tx.commit().await?;
-            Ok::<_, Error>(moved)
-        })
-        .await;
+    let released = ctx.db.write(async |tx| transition::release_taken(tx, jobs).await).await;
     match released {
         Ok(moved) => announce::moved(ctx, &moved).await,
         // Its next beat does not list them, and one lease later they are released.

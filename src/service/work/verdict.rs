@@ -43,11 +43,6 @@ pub(super) fn stale(id: Uuid, lease_no: i64) -> Fault {
     Fault::new(Code::StaleLease, format!("Job {id} is not running under lease {lease_no} of this worker."))
 }
 
-/// A lease number as the database counts it: none is so great, and one that is names no lease.
-pub(super) fn lease(lease_no: i64) -> i32 {
-    i32::try_from(lease_no).unwrap_or(-1)
-}
-
 /// Says of every lease named by every call whether it was accepted: once by what was moved just now; all others are looked
 /// up by a second statement, whose fresh snapshot recognises what was accepted before.
 pub(super) async fn judge(

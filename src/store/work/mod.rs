@@ -11,9 +11,13 @@ mod requeue;
 mod settled;
 mod succeed;
 
-pub use claim::{Asked, ClaimKey, Claimed, Hinted, claim, claim_ranked, claim_suspect, lock_free_session, reclaim, room_under_limit};
+pub use claim::{
+    Asked, ClaimKey, Claimed, Hinted, claim, claim_ranked, claim_suspect, lock_free_session, reclaim, room_under_limit,
+};
 pub use end::{Ending, end};
-pub use hold::{Cause, Held, Lease, hold_jobs, hold_late, hold_leases, hold_orphans, hold_retired, hold_unlisted, lock_orphans};
+pub use hold::{
+    Cause, Held, Lease, hold_jobs, hold_late, hold_leases, hold_orphans, hold_retired, hold_unlisted, lock_orphans,
+};
 pub use requeue::{Requeued, requeue};
 pub use settled::{Fence, settled};
 pub use succeed::{Succeeded, Success, succeed};

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Held, Moved};
-use crate::domain::ruling::{Failure, Again};
+use crate::domain::ruling::{Again, Failure};
 
 /// A held job that goes back into line.
 #[derive(Debug, Clone)]

@@ -1,9 +1,10 @@
--- How many jobs of queues may be claimed now, what is in line and suspects whose time has come, and for how many seconds the
+-- How many jobs of models may be claimed now, what is in line and suspects whose time has come, and for how many seconds the
 -- oldest of those counted has been due.
--- $1 queues; $2 how far each kind is counted.
-SELECT q.id, ready.jobs + suspects.jobs AS jobs,
+-- $1 models; $2 how far each kind is counted.
+SELECT q.name, ready.jobs + suspects.jobs AS jobs,
        coalesce(extract(epoch FROM clock_timestamp() - least(ready.since, suspects.since)), 0)::float8 AS oldest_s
-FROM unnest($1::integer[]) AS q (id)
+FROM unnest($1::text[]) AS m (name)
+JOIN queue AS q ON q.name = m.name AND q.kind = 'model' AND NOT q.paused AND q.retired_at IS NULL
 CROSS JOIN LATERAL (
   SELECT count(*) AS jobs, min(run_at) AS since
   FROM (SELECT j.run_at FROM job AS j

@@ -12,21 +12,21 @@ use crate::service::Result;
 use crate::store::work::{self, Cause, Claimed, Ending, Held, Lease, Moved, Requeued};
 
 /// A held job, what becomes of it, and the words for it.
-pub(super) struct Ruled<'a> {
-    pub(super) held: &'a Held,
-    pub(super) ruling: Ruling,
+pub struct Ruled<'a> {
+    pub held: &'a Held,
+    pub ruling: Ruling,
     /// How the try ended, as it is kept.
-    pub(super) outcome: &'static str,
+    pub outcome: &'static str,
     /// The event's code if it goes back into line.
-    pub(super) code: &'static str,
+    pub code: &'static str,
     /// Its worker's word decided, not the service.
-    pub(super) by_worker: bool,
-    pub(super) duration_s: Option<f32>,
-    pub(super) failure: Failure,
+    pub by_worker: bool,
+    pub duration_s: Option<f32>,
+    pub failure: Failure,
 }
 
 /// Carries out rulings.
-pub(super) async fn carry_out(db: &mut PgConnection, ruled: Vec<Ruled<'_>>) -> Result<Vec<Moved>> {
+pub async fn carry_out(db: &mut PgConnection, ruled: Vec<Ruled<'_>>) -> Result<Vec<Moved>> {
     let Some(at) = ruled.iter().map(|ruled| ruled.held.at).max() else { return Ok(Vec::new()) };
     let (mut back, mut over) = (Vec::new(), Vec::new());
     for Ruled { held, ruling, outcome, code, by_worker, duration_s, failure } in ruled {
@@ -85,7 +85,7 @@ pub async fn release(db: &mut PgConnection, leases: &[Lease<'_>]) -> Result<Vec<
 }
 
 /// Gives claimed jobs back at no cost that nobody was there to take, as far as they are still held so.
-pub(super) async fn release_taken(db: &mut PgConnection, jobs: &[Claimed]) -> Result<Vec<Moved>> {
+pub async fn release_taken(db: &mut PgConnection, jobs: &[Claimed]) -> Result<Vec<Moved>> {
     let leases: HashMap<Uuid, (Uuid, i32)> = jobs.iter().map(|job| (job.id, (job.session_id, job.lease_no))).collect();
     let ids: Vec<Uuid> = leases.keys().copied().collect();
     let mut held = work::hold_jobs(db, &ids).await?;

@@ -1,0 +1,60 @@
+//! Tokens of people: JSON Web Tokens, HS256.
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::service::{Error, Result};
+use crate::store::accounts::Account;
+
+const ISSUER: &str = "darkroom";
+
+/// Signs and reads the tokens of people.
+pub struct Tokens {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+/// What a token says.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Payload {
+    iss: String,
+    /// The account.
+    pub(super) sub: Uuid,
+    /// The account's token generation: a raised one withdraws this token.
+    pub(super) generation: i32,
+    iat: i64,
+    /// When it expires, in seconds of the Unix time.
+    pub(super) exp: i64,
+}
+
+impl Tokens {
+    /// From a secret of at least 32 bytes.
+    pub fn new(secret: &[u8]) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        // Judged by the database's clock instead of this machine's.
+        validation.validate_exp = false;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), validation }
+    }
+
+    /// A token of an account that is valid for so many seconds from now.
+    pub(super) fn sign(&self, account: &Account, now: i64, valid_s: i64) -> Result<String> {
+        let payload = Payload {
+            iss: ISSUER.to_owned(),
+            sub: account.id,
+            generation: account.token_generation,
+            iat: now,
+            exp: now + valid_s,
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &payload, &self.encoding)
+            .map_err(|e| Error::Internal(e.into()))
+    }
+
+    /// What a token says, if it was made here.
+    pub(super) fn read(&self, token: &str) -> Option<Payload> {
+        Some(jsonwebtoken::decode(token, &self.decoding, &self.validation).ok()?.claims)
+    }
+}
