@@ -222,13 +222,14 @@ async fn a_session_that_left_with_a_job_is_no_death() {
 async fn a_tick_that_stands_still_calls_nobody_dead() {
     let app = TestApp::new().await;
     let worker = app.worker("ocr").await;
-    let mut still = app.ctx.db.begin().await.expect("a transaction");
-    let stamp = ticks::stamp_tick(&mut still, "rescue").await.expect("a stamp");
-    // Beats stand still with it, and the lease passes meanwhile.
-    let age = "UPDATE worker_session SET alive_until = $1 + interval '1 us'";
-    sqlx::query(age).bind(stamp.at).execute(app.ctx.db.pool()).await.expect("an update");
-    assert_eq!(workers::give_up(&mut still, stamp.at, 10).await.expect("a tick"), 0);
-    still.commit().await.expect("a commit");
+    let standing_still = app.ctx.db.write(async |tx| {
+        let stamp = ticks::stamp_tick(tx, "rescue").await?;
+        // Beats stand still with it, and the lease passes meanwhile.
+        let age = "UPDATE worker_session SET alive_until = $1 + interval '1 us'";
+        sqlx::query(age).bind(stamp.at).execute(app.ctx.db.pool()).await?;
+        workers::give_up(tx, stamp.at, 10).await
+    });
+    assert_eq!(standing_still.await.expect("a tick"), 0);
     sqlx::query("UPDATE tick SET last_at = last_at - interval '1 hour'")
         .execute(app.ctx.db.pool())
         .await

@@ -1,7 +1,7 @@
 //! Moments that must not come between: each is held still by a lock or a deferred trigger, never by a sleep.
 
 use darkroom::maintenance;
-use darkroom::service::work::transition;
+use darkroom::service::transition;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -49,10 +49,8 @@ async fn rescue_asks_again_about_what_it_locked() {
     let job = worker.claim(1).await.remove(0);
     let id: Uuid = job["id"].as_str().expect("an id").parse().expect("a UUID");
     // As when the first statement joined the job's new row with its old session.
-    let mut tx = app.ctx.db.begin().await.expect("a transaction");
-    let moved = transition::rescue(&mut tx, &[id], 0.5).await.expect("a statement");
+    let moved = app.ctx.db.write(async |tx| transition::rescue(tx, &[id], 0.5).await).await.expect("a statement");
     assert!(moved.is_empty(), "its session lives");
-    tx.commit().await.expect("a commit");
     assert_eq!(worker.succeed(&job).await["status"], 200);
 }
 

@@ -83,7 +83,7 @@ async fn the_hot_statements_find_every_row_by_key_in_an_empty_database_and_in_a_
     let mut wrong = Vec::new();
     for (size, fill) in [("empty", ""), ("full", MUCH)] {
         app.alter(fill).await;
-        let mut db = app.ctx.db.hot().acquire().await.expect("a connection of the group commits");
+        let mut db = app.ctx.hot.pool().acquire().await.expect("a connection of the group commits");
         for (name, text) in statements().into_iter().filter(|(name, _)| HOT.contains(&name.as_str())) {
             let plan = plan_of(&mut db, &text).await;
             judge(&plan, &mut |what| wrong.push(format!("{name}, {size}: {what}")));

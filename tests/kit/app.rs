@@ -123,7 +123,7 @@ impl TestApp {
     /// The client of a new account with these roles.
     pub async fn user(&self, name: &str, roles: &[Role]) -> Client {
         static HASH: OnceLock<String> = OnceLock::new();
-        let hash = HASH.get_or_init(|| accounts::hash_password_now(PASSWORD).expect("a hash")).clone();
+        let hash = HASH.get_or_init(|| accounts::hash_password(PASSWORD).expect("a hash")).clone();
         let mut db = self.ctx.db.pool().acquire().await.expect("a connection");
         store::accounts::create(&mut db, name, None, &hash, roles, None).await.expect("an account");
         drop(db);
