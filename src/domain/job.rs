@@ -93,7 +93,7 @@ pub struct JobError {
 #[schema(as = JobOut)]
 pub struct JobStatus {
     pub id: Uuid,
-    /// The event that made it so; a mirror never replaces a greater (id, event) by a lesser one.
+    /// The event that made it so; a greater (id, event) is never followed by a lesser one.
     #[serde(skip)]
     pub event: i64,
     pub state: JobState,
@@ -161,7 +161,8 @@ pub struct ImageStatus {
 #[derive(Debug, Clone)]
 pub struct JobView {
     pub id: Uuid,
-    pub event: i64,
+    /// Rises with every transition of the job.
+    pub version: i64,
     pub state: JobState,
     pub json: Box<RawValue>,
 }
@@ -175,10 +176,10 @@ pub struct ResultView {
 
 impl JobView {
     pub fn new(job: &JobStatus) -> serde_json::Result<Self> {
-        Ok(Self { id: job.id, event: job.event, state: job.state, json: RawValue::from_string(job.to_json())? })
+        Ok(Self { id: job.id, version: job.event, state: job.state, json: RawValue::from_string(job.to_json())? })
     }
 
-    /// The status, but for its event.
+    /// The status, but for its version.
     pub fn read(&self) -> serde_json::Result<JobStatus> {
         serde_json::from_str(self.json.get())
     }

@@ -1,18 +1,19 @@
 //! What everybody is told after a COMMIT: the queues, the mirror, the waiting. Never before, and a failure
 //! here fails nobody's request.
 
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
 use super::Ctx;
 use super::waiters::Wake;
-use crate::domain::job::{JobState, Success};
+use crate::domain::image::ContentMd5;
+use crate::domain::job::JobState;
 use crate::index::queue::{Hint, Popped};
-use crate::index::status::Change;
 use crate::index::wake::News;
 use crate::metrics;
 use crate::store::queues::QueueEntry;
 use crate::store::work::Moved;
-use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::Arc;
 
 /// Announces committed transitions.
 pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
@@ -25,17 +26,14 @@ pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
         .filter(|m| m.status.state == JobState::Queued && m.due && !m.suspect)
         .map(|m| Hint { id: m.status.id, model: m.model.clone(), rank: m.rank })
         .collect();
-    ctx.index.push(&hints).await;
-    // The mirror puts a change that comes late in its place, so nobody waits for it who waits for work.
+    // Both in one journey, and before anybody is woken: who looks then must not be shown what was.
+    let changed = images(moved.iter());
+    tokio::join!(ctx.index.push(&hints), ctx.index.drop_statuses(&changed));
     let models = wake(ctx, &hints);
-    let changes: Vec<Change<'_>> = moved.iter().map(change).collect();
-    ctx.index.change_statuses(&changes).await;
     // Who waits for an image waits for the end of its jobs.
-    let mut images: Vec<_> = moved.iter().filter(|m| m.status.state.ended()).map(|m| m.md5).collect();
-    images.sort();
-    images.dedup();
-    ctx.waiters.jobs_ended(images.iter().copied());
-    ctx.index.tell(ctx.replica, &models, &images).await;
+    let ended = images(moved.iter().filter(|m| m.status.state.ended()));
+    ctx.waiters.jobs_ended(ended.iter().copied());
+    ctx.index.tell(ctx.replica, &models, &ended).await;
     suspects(ctx, moved.iter().filter(|m| m.suspect && m.due).map(|m| m.model.as_str())).await;
 }
 
@@ -127,12 +125,10 @@ async fn pop_for(ctx: &Ctx, model: &str, count: usize) {
     }
 }
 
-fn change(moved: &Moved) -> Change<'_> {
-    let success = match (&moved.version, &moved.document, moved.status.finished_at) {
-        (Some(version), Some(document), Some(finished_at)) => {
-            Some(Success { version: version.clone(), job: moved.status.id, finished_at, document: document.clone() })
-        }
-        _ => None,
-    };
-    Change { md5: moved.md5, model: &moved.model, job: &moved.status, success }
+/// The images of these jobs, each once.
+fn images<'m>(moved: impl Iterator<Item = &'m Moved>) -> Vec<ContentMd5> {
+    let mut images: Vec<ContentMd5> = moved.map(|m| m.md5).collect();
+    images.sort_unstable();
+    images.dedup();
+    images
 }

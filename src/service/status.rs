@@ -127,16 +127,17 @@ async fn load_together(ctx: Arc<Ctx>, loads: Vec<Load>) -> Result<Answers<Loaded
         loads.iter().flat_map(|load| load.images.iter().map(|md5| (*md5, load.account))).collect();
     let asking: Vec<(ContentMd5, Uuid)> = asking.into_iter().collect();
     let results = loads.iter().any(|load| load.results);
+    // Before the read. Without the results it would be half of a status.
+    let refill = ctx.index.begin_refill(if results { &images } else { &[] }).await;
     let loaded = ctx.hot.run(async |db| status::load(db, &images, &asking, results).await).await?;
     let loaded: HashMap<ContentMd5, Arc<Seen>> = loaded.into_iter().map(|(md5, seen)| (md5, Arc::new(seen))).collect();
     let of = |load: &Load| load.images.iter().filter_map(|md5| Some((*md5, Arc::clone(loaded.get(md5)?)))).collect();
     let each = loads.iter().map(of).collect();
     let fill = async move {
         let fills: Vec<Fill<'_>> = loaded.iter().map(|(md5, seen)| fill(*md5, seen)).collect();
-        ctx.index.fill_statuses(&fills).await;
+        ctx.index.end_refill(&refill, &fills).await;
     };
-    // Without the results it would be half of a status.
-    Ok(Answers { each, then: results.then(|| Box::pin(fill) as _) })
+    Ok(Answers { each, then: Some(Box::pin(fill)) })
 }
 
 fn fill(md5: ContentMd5, seen: &Seen) -> Fill<'_> {
