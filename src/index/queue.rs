@@ -31,12 +31,13 @@ pub enum Popped {
     Untrusted,
 }
 
+/// An empty answer is one; false, which arrives as none, means that nobody vouches for the queue.
 static POP: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
 local popped = redis.call('ZPOPMIN', KEYS[1], ARGV[2])
-local ids = {'trusted'}
+local ids = {}
 for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
 return ids",
     )
@@ -62,8 +63,7 @@ impl Index {
             .await
             .flatten();
         match popped {
-            // The first word keeps an empty answer apart from none.
-            Some(ids) => Popped::Hints(ids.iter().skip(1).filter_map(|id| Uuid::from_slice(id).ok()).collect()),
+            Some(ids) => Popped::Hints(ids.iter().filter_map(|id| Uuid::from_slice(id).ok()).collect()),
             None => {
                 self.mistrust.store(true, std::sync::atomic::Ordering::Relaxed);
                 Popped::Untrusted
