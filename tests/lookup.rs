@@ -1,11 +1,13 @@
 //! What happened to an image.
 
+use darkroom::dev::Redis;
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 
-use crate::kit::app::TestApp;
+use crate::kit::app::{TestApp, until};
 use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo};
+use crate::kit::scratch;
 use crate::work::submit;
 
 /// What Redis holds of the first photo, as somebody sees who looks by hand.
@@ -166,6 +168,37 @@ async fn no_answer_goes_behind_an_earlier_one() {
     // As if the claim had been another replica's, which has not told Redis yet.
     mirror.restore(&before).await;
     assert_eq!(state().await, "running");
+}
+
+#[tokio::test]
+async fn those_who_wait_for_an_image_share_their_looks() {
+    const WAITING: usize = 40;
+    let redis = Redis::start(&scratch::make("shared-redis").expect("a folder"), true).await.expect("Redis");
+    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    let workers = [app.worker("ocr").await, app.worker("face").await];
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1))], &["ocr", "face"]).await;
+    let mirror = Mirror::of(&app).await;
+    let looks = async || {
+        let mut info = redis::cmd("INFO");
+        let told: String = info.arg("commandstats").query_async(&mut mirror.redis.clone()).await.expect("figures");
+        let calls = told.lines().find_map(|line| line.strip_prefix("cmdstat_hgetall:calls=")?.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<usize>().expect("a number"))
+    };
+    let wait = || {
+        let (ines, path) = (ines.clone(), format!("/predict/{}?wait_s=40", md5_of(&photo(1))));
+        tokio::spawn(async move { ines.get(&path).await.ok(200) })
+    };
+    let waiting: Vec<_> = (0..WAITING).map(|_| wait()).collect();
+    until("everybody to look once", async || looks().await >= WAITING).await;
+    for worker in &workers {
+        worker.succeed(&worker.claim(1).await[0]).await;
+    }
+    for waited in waiting {
+        assert_eq!(waited.await.expect("an answer")["status"], "succeeded");
+    }
+    let more = looks().await - WAITING;
+    assert!(more < WAITING, "{more} looks more, of {WAITING} who were woken twice");
 }
 
 #[tokio::test]

@@ -135,7 +135,11 @@ async fn a_redis_that_stands_still_is_gone_on_without() {
 
 /// An installation on a Redis of its own that has mirrored one finished image, for a day; answers its owner and path as well.
 async fn mirrored(redis: &Redis) -> (TestApp, Client, String) {
-    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    let app = TestApp::with(|s| {
+        s.redis_url = darkroom::config::Secret(redis.url());
+        s.redis_wait_ms = 1_000;
+    })
+    .await;
     let (worker, ines) = (app.worker("ocr").await, app.investigator("ines").await);
     let path = format!("/predict/{}", md5_of(&photo(1)));
     ines.submit(&[("a.png", photo(1))], &["ocr"]).await;

@@ -17,6 +17,7 @@ pub mod status;
 pub mod submissions;
 pub mod submit;
 pub mod waiters;
+pub mod watch;
 pub mod work;
 pub mod workers;
 

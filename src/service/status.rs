@@ -99,24 +99,24 @@ impl Statuses {
         wait: Duration,
     ) -> Result<ImageStatus> {
         let until = Instant::now() + wait;
+        let look = async || {
+            let found = self.find(user, &[md5], true).await?.remove(&md5);
+            found.ok_or_else(|| Fault::not_found("image").into())
+        };
+        let watch = self.ctx.waiters.watch_image(md5);
+        let mut news = watch.enrol();
         let mut stopping = self.ctx.stopping.clone();
-        loop {
-            let notify = self.ctx.waiters.watch_image(md5);
-            let news = notify.notified();
-            tokio::pin!(news);
-            // Enrol before looking, or what happens in between is missed.
-            news.as_mut().enable();
-            let status = self.find(user, &[md5], true).await?.remove(&md5).ok_or_else(|| Fault::not_found("image"))?;
-            let now = Instant::now();
-            if overall(&status, models).done() || now >= until {
-                return Ok(status);
-            }
+        // Each looks with its own rights when it comes and when its time is up, and with the others in between.
+        let mut status: Arc<ImageStatus> = Arc::new(look().await?);
+        while !overall(&status, models).done() && Instant::now() < until {
             tokio::select! {
-                () = &mut news => {}
-                () = tokio::time::sleep_until(until.min(now + LOOK_AGAIN)) => {}
-                _ = stopping.wait_for(|stopping| *stopping) => return Ok(status),
+                _ = news.changed() => {}
+                () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_AGAIN)) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => break,
             }
+            status = if Instant::now() < until { watch.look(look()).await? } else { Arc::new(look().await?) };
         }
+        Ok(Arc::unwrap_or_clone(status))
     }
 }
 
