@@ -11,7 +11,7 @@ use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobState, JobView, ResultView};
 
 /// The largest result mirrored, in bytes; a larger one is read from PostgreSQL.
-pub const RESULT_BYTES_MAX: usize = 64 * 1024;
+const RESULT_BYTES_MAX: usize = 64 * 1024;
 
 /// A mirrored status.
 #[derive(Debug, Default)]

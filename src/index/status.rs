@@ -14,7 +14,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, ScriptInvocation};
 use uuid::Uuid;
 
-pub use super::pack::{Fill, Mirrored, RESULT_BYTES_MAX};
+pub use super::pack::{Fill, Mirrored};
 use super::{Index, Live, PIPELINE_MAX, keys, pack};
 use crate::domain::image::ContentMd5;
 
