@@ -127,7 +127,7 @@ async fn seed(site: &Site, on: &Installation, queued: i64, archived: i64) -> any
         let sql = "SELECT rank, id FROM job WHERE model = $1 AND state = 'queued'";
         let jobs: Vec<(i64, Uuid)> = sqlx::query_as(sql).bind(model).fetch_all(&mut *db).await?;
         for jobs in jobs.chunks(5_000) {
-            let members: Vec<(i64, String)> = jobs.iter().map(|(rank, id)| (*rank, id.to_string())).collect();
+            let members: Vec<(i64, &[u8])> = jobs.iter().map(|(rank, id)| (*rank, id.as_bytes().as_slice())).collect();
             redis::pipe().zadd_multiple(keys::queue(&on.name, model), &members).exec_async(&mut redis).await?;
         }
     }

@@ -114,8 +114,7 @@ async fn events_hold_ids_codes_and_numbers_only() {
                 .any(|(row,)| row.contains(&md5_of(&photo(n))) || row.contains("a.png") || row.contains("ValueError"))
         );
     }
-    let unordered =
-        "SELECT count(*) FROM audit_events a JOIN audit_events b ON a.job_id = b.job_id AND a.id < b.id AND a.at > b.at";
+    let unordered = "SELECT count(*) FROM audit_events a JOIN audit_events b ON a.job_id = b.job_id AND a.id < b.id AND a.at > b.at";
     assert_eq!(app.count(unordered).await, 0, "a job's events are in the order of their ids");
     assert_eq!(app.count("SELECT count(*) FROM job_event WHERE code = 'worker_registered'").await, 1);
 }

@@ -1,10 +1,70 @@
 //! What happened to an image.
 
+use darkroom::dev::Redis;
+use redis::aio::MultiplexedConnection;
 use serde_json::json;
 
-use crate::kit::app::TestApp;
+use crate::kit::app::{TestApp, until};
 use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo};
+use crate::kit::scratch;
+use crate::work::submit;
+
+/// What Redis holds of the first photo, as somebody sees who looks by hand.
+pub struct Mirror {
+    redis: MultiplexedConnection,
+    prefix: String,
+    epoch: String,
+}
+
+impl Mirror {
+    pub async fn of(app: &TestApp) -> Self {
+        let client = redis::Client::open(app.settings.redis_url.0.as_str()).expect("a client");
+        let redis = client.get_multiplexed_async_connection().await.expect("a connection");
+        let prefix = format!("{{{}:{}}}", app.settings.namespace, md5_of(&photo(1)));
+        Self { redis, prefix, epoch: app.ctx.index.epoch().expect("an epoch").to_string() }
+    }
+
+    fn key(&self, kind: &str) -> String {
+        format!("{}:{kind}:{}", self.prefix, self.epoch)
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, command: &str, kind: &str) -> T {
+        let asked = redis::cmd(command).arg(self.key(kind)).query_async(&mut self.redis.clone()).await;
+        asked.expect("an answer of Redis")
+    }
+
+    pub async fn exists(&self, kind: &str) -> bool {
+        self.ask("EXISTS", kind).await
+    }
+
+    /// How long a key lives, in seconds.
+    pub async fn life(&self, kind: &str) -> i64 {
+        self.ask("TTL", kind).await
+    }
+
+    /// As if its time had passed.
+    pub async fn expire(&self, kind: &str) {
+        self.ask::<()>("DEL", kind).await;
+    }
+
+    /// Puts the token of another replica.
+    async fn put_token(&self) {
+        let mut put = redis::cmd("SET");
+        put.arg(self.key("token")).arg("another").arg("EX").arg(60);
+        put.query_async::<()>(&mut self.redis.clone()).await.expect("a token");
+    }
+
+    async fn copy(&self) -> Vec<u8> {
+        self.ask("DUMP", "status").await
+    }
+
+    async fn restore(&self, copy: &[u8]) {
+        let mut restore = redis::cmd("RESTORE");
+        restore.arg(self.key("status")).arg(15_000).arg(copy);
+        restore.query_async::<()>(&mut self.redis.clone()).await.expect("the copy");
+    }
+}
 
 #[tokio::test]
 async fn a_look_up_waits_for_the_end() {
@@ -80,24 +140,65 @@ async fn the_mirror_follows_every_transition() {
 }
 
 #[tokio::test]
-async fn a_late_write_to_the_mirror_does_not_go_backwards() {
-    use darkroom::domain::job::{JobState, JobStatus};
-    use darkroom::index::status::Change;
+async fn a_look_up_leaves_the_refill_of_another_alone() {
+    let app = TestApp::new().await;
+    app.worker("ocr").await;
+    let ines = submit(&app, 1).await;
+    let (mirror, path) = (Mirror::of(&app).await, format!("/predict/{}", md5_of(&photo(1))));
+    mirror.put_token().await;
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
+    assert_eq!((mirror.exists("status").await, mirror.exists("token").await), (false, true));
+    mirror.expire("token").await;
+    ines.get(&path).await.ok(200);
+    assert_eq!((mirror.exists("status").await, mirror.exists("token").await), (true, false));
+}
+
+#[tokio::test]
+async fn no_answer_goes_behind_an_earlier_one() {
     let app = TestApp::new().await;
     let worker = app.worker("ocr").await;
+    let ines = submit(&app, 1).await;
+    let (mirror, path) = (Mirror::of(&app).await, format!("/predict/{}", md5_of(&photo(1))));
+    let state = async || ines.get(&path).await.ok(200)["status"].clone();
+    assert_eq!(state().await, "queued");
+    let before = mirror.copy().await;
+    worker.claim(1).await.remove(0);
+    mirror.put_token().await;
+    assert_eq!(state().await, "running", "read from PostgreSQL, as another fills the mirror");
+    // As if the claim had been another replica's, which has not told Redis yet.
+    mirror.restore(&before).await;
+    assert_eq!(state().await, "running");
+}
+
+#[tokio::test]
+async fn those_who_wait_for_an_image_share_their_looks() {
+    const WAITING: usize = 40;
+    let redis = Redis::start(&scratch::make("shared-redis").expect("a folder"), true).await.expect("Redis");
+    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    let workers = [app.worker("ocr").await, app.worker("face").await];
     let ines = app.investigator("ines").await;
-    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
-    let path = format!("/predict/{}", md5_of(&photo(1)));
-    ines.get(&path).await.ok(200);
-    let key = darkroom::domain::image::ContentMd5::parse(&md5_of(&photo(1))).expect("an md5");
-    let mirrored = app.ctx.index.read_statuses(&[key]).await;
-    let seen = &mirrored[&key].status.jobs["ocr"];
-    let late = JobStatus { event: seen.event, state: JobState::Running, ..seen.read().expect("a status") };
-    let job = worker.claim(1).await.remove(0);
-    worker.succeed(&job).await;
-    app.ctx.index.change_statuses(&[Change { md5: key, model: "ocr", job: &late, success: None }]).await;
-    let mirrored = app.ctx.index.read_statuses(&[key]).await;
-    assert_eq!(mirrored[&key].status.jobs["ocr"].state, JobState::Succeeded);
+    ines.submit(&[("a.png", photo(1))], &["ocr", "face"]).await;
+    let mirror = Mirror::of(&app).await;
+    let looks = async || {
+        let mut info = redis::cmd("INFO");
+        let told: String = info.arg("commandstats").query_async(&mut mirror.redis.clone()).await.expect("figures");
+        let calls = told.lines().find_map(|line| line.strip_prefix("cmdstat_hgetall:calls=")?.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<usize>().expect("a number"))
+    };
+    let wait = || {
+        let (ines, path) = (ines.clone(), format!("/predict/{}?wait_s=40", md5_of(&photo(1))));
+        tokio::spawn(async move { ines.get(&path).await.ok(200) })
+    };
+    let waiting: Vec<_> = (0..WAITING).map(|_| wait()).collect();
+    until("everybody to look once", async || looks().await >= WAITING).await;
+    for worker in &workers {
+        worker.succeed(&worker.claim(1).await[0]).await;
+    }
+    for waited in waiting {
+        assert_eq!(waited.await.expect("an answer")["status"], "succeeded");
+    }
+    let more = looks().await - WAITING;
+    assert!(more < WAITING, "{more} looks more, of {WAITING} who were woken twice");
 }
 
 #[tokio::test]

@@ -135,7 +135,11 @@ async fn a_redis_that_stands_still_is_gone_on_without() {
 
 /// An installation on a Redis of its own that has mirrored one finished image, for a day; answers its owner and path as well.
 async fn mirrored(redis: &Redis) -> (TestApp, Client, String) {
-    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    let app = TestApp::with(|s| {
+        s.redis_url = darkroom::config::Secret(redis.url());
+        s.redis_wait_ms = 1_000;
+    })
+    .await;
     let (worker, ines) = (app.worker("ocr").await, app.investigator("ines").await);
     let path = format!("/predict/{}", md5_of(&photo(1)));
     ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
@@ -167,35 +171,59 @@ async fn what_redis_missed_is_made_up_for_at_whichever_try_succeeds() {
     let setting = setting.fetch_one(app.ctx.db.pool()).await.expect("an epoch");
     let epoch = setting.split_once(' ').expect("a run and its epoch").1;
     let other = private_redis("gone-redis").await;
-    let mut gone = connect(&other).await;
+    let gone = connect(&other).await;
     drop(other);
     let pid = redis.pid().expect("a pid");
     signal(&pid, "STOP");
     ines.upload(rerun()).await.ok(202);
     assert!(!app.ctx.index.is_live());
-    assert!(app.ctx.index.drop_missed(&mut gone, epoch).await.is_err(), "it is gone again");
+    assert!(app.ctx.index.trust(gone, epoch).await.is_err(), "it is gone again");
     signal(&pid, "CONT");
     until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
     assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
 }
 
+async fn configure(redis: &Redis, setting: &str, value: u32) {
+    let mut set = redis::cmd("CONFIG");
+    set.arg("SET").arg(setting).arg(value);
+    set.query_async::<()>(&mut connect(redis).await).await.expect("a setting");
+}
+
 #[tokio::test]
-async fn what_a_full_redis_refused_is_made_up_for() {
+async fn a_redis_that_refuses_writes_is_gone_on_without_until_it_takes_them() {
+    let redis = private_redis("refusing-redis").await;
+    let (app, ines, path) = mirrored(&redis).await;
+    configure(&redis, "min-replicas-to-write", 1).await;
+    ines.upload(rerun()).await.ok(202);
+    assert!(!app.ctx.index.is_live(), "it would show what was");
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
+    assert!(maintenance::reconnect(&app.ctx).await.is_err(), "it still shows it");
+    configure(&redis, "min-replicas-to-write", 0).await;
+    maintenance::reconnect(&app.ctx).await.expect("redis");
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
+}
+
+#[tokio::test]
+async fn a_full_redis_shows_nothing_old() {
     let redis = private_redis("full-redis").await;
     let (app, ines, path) = mirrored(&redis).await;
-    let mut connection = connect(&redis).await;
-    let mut allow = async |bytes: u32| {
-        let mut set = redis::cmd("CONFIG");
-        set.arg("SET").arg("maxmemory").arg(bytes);
-        set.query_async::<()>(&mut connection).await.expect("a limit");
-    };
-    allow(1).await;
+    configure(&redis, "maxmemory", 1).await;
     ines.upload(rerun()).await.ok(202);
-    assert!(app.ctx.index.is_live(), "it answers, if only with a refusal");
-    assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded", "as it was");
-    allow(0).await;
-    app.ctx.index.make_up().await;
+    assert!(app.ctx.index.is_live(), "it answers, and takes away what is old");
     assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
+}
+
+#[tokio::test]
+async fn an_epoch_begun_by_another_replica_is_taken_up() {
+    let redis = private_redis("epoch-redis").await;
+    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    maintenance::compare_epochs(&app.ctx).await;
+    assert!(app.ctx.index.is_live());
+    app.alter("UPDATE setting SET value = split_part(value, ' ', 1) || ' another' WHERE name = 'redis_epoch'").await;
+    maintenance::compare_epochs(&app.ctx).await;
+    assert!(!app.ctx.index.is_live(), "what it fills there is nobody's");
+    maintenance::reconnect(&app.ctx).await.expect("redis");
+    assert_eq!(app.ctx.index.epoch().as_deref(), Some("another"));
 }
 
 #[tokio::test]

@@ -10,7 +10,13 @@ use crate::kit::app::TestApp;
 
 /// What every submission, claim and completion runs.
 const HOT: [&str; 8] = [
-    "submit/attach", "submit/cached", "submit/insert", "work/claim", "work/claim_ranked", "work/succeed", "work/settled",
+    "submit/attach",
+    "submit/cached",
+    "submit/insert",
+    "work/claim",
+    "work/claim_ranked",
+    "work/succeed",
+    "work/settled",
     "workers/touch",
 ];
 /// Whose rows are found by key alone.
@@ -112,7 +118,9 @@ async fn plan_of(db: &mut PgConnection, text: &str) -> Value {
 /// Tells of every way to the rows of [`KEYED`] that is not a search by key in an index.
 fn judge(plan: &Value, tell: &mut impl FnMut(String)) {
     let relation = plan["Relation Name"].as_str().unwrap_or_default();
-    let keyed = KEYED.iter().any(|name| relation == *name || relation.strip_prefix(name).is_some_and(|part| part.starts_with('_')));
+    let keyed = KEYED
+        .iter()
+        .any(|name| relation == *name || relation.strip_prefix(name).is_some_and(|part| part.starts_with('_')));
     let kind = plan["Node Type"].as_str().unwrap_or_default();
     let by_key = matches!(kind, "Index Scan" | "Index Only Scan") && plan["Index Cond"].is_string();
     if keyed && kind != "ModifyTable" && !by_key {

@@ -87,7 +87,7 @@ async fn redis(findings: &mut Findings, config: &Serve, db: &mut PgConnection) -
             return Ok(());
         }
     };
-    index.trust(connection, "doctor");
+    index.trust(connection, "doctor").await?;
     findings.fine("Redis answers");
     match index.eviction_policy().await.as_deref() {
         Some("noeviction") | None => {}

@@ -109,9 +109,9 @@ pub struct JobError {
 #[schema(as = JobOut)]
 pub struct JobStatus {
     pub id: Uuid,
-    /// The event that made it so; a mirror never replaces a greater (id, event) by a lesser one.
+    /// +1 with each of its transitions; a greater (id, version) is never followed by a lesser one.
     #[serde(skip)]
-    pub event: i64,
+    pub version: i64,
     pub state: JobState,
     /// Of a failure: `rejected`, `exhausted`, `poisoned` or `expired`.
     pub reason: Option<String>,
@@ -177,7 +177,8 @@ pub struct ImageStatus {
 #[derive(Debug, Clone)]
 pub struct JobView {
     pub id: Uuid,
-    pub event: i64,
+    /// Rises with every transition of the job.
+    pub version: i64,
     pub state: JobState,
     pub json: Box<RawValue>,
 }
@@ -191,10 +192,10 @@ pub struct ResultView {
 
 impl JobView {
     pub fn new(job: &JobStatus) -> serde_json::Result<Self> {
-        Ok(Self { id: job.id, event: job.event, state: job.state, json: RawValue::from_string(job.to_json())? })
+        Ok(Self { id: job.id, version: job.version, state: job.state, json: RawValue::from_string(job.to_json())? })
     }
 
-    /// The status, but for its event.
+    /// The status, but for its version.
     pub fn read(&self) -> serde_json::Result<JobStatus> {
         serde_json::from_str(self.json.get())
     }

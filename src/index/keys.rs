@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::image::ContentMd5;
 
-/// The ZSET of a model's due jobs: id by rank.
+/// The ZSET of a model's due jobs: the 16 bytes of each id, by rank.
 pub fn queue(namespace: &str, model: &str) -> String {
     format!("{{{namespace}:{model}}}:queue")
 }
@@ -23,6 +23,11 @@ pub fn queue_sweep(namespace: &str, model: &str, sweep: Uuid) -> String {
 /// The HASH of an image's statuses, in an epoch.
 pub fn status(namespace: &str, md5: ContentMd5, epoch: &str) -> String {
     format!("{{{namespace}:{md5}}}:status:{epoch}")
+}
+
+/// The token of the refill under way: only who put it there may fill, and only while it stands.
+pub fn token(namespace: &str, md5: ContentMd5, epoch: &str) -> String {
+    format!("{{{namespace}:{md5}}}:token:{epoch}")
 }
 
 /// The mark that something about an image is changing.

@@ -2,21 +2,25 @@
 //! away, and nothing here is ever asked what is so.
 //!
 //! One connection, behind a circuit breaker: the first call that fails or takes too long opens it, everybody
-//! falls back at once, and [`Index::connect`] closes it again from the background.
+//! falls back at once, and [`Index::connect`] and [`Index::trust`] close it again from the background. It stays open as
+//! long as Redis still shows what it should have forgotten.
 
+mod floor;
 pub mod keys;
+mod pack;
 pub mod queue;
 pub mod status;
 pub mod wake;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 
+use self::floor::Floor;
 use crate::domain::image::ContentMd5;
 
 /// How long connecting may take.
@@ -25,8 +29,8 @@ const CONNECT_WAIT: Duration = Duration::from_millis(500);
 const PIPELINE_DEPTH: usize = 1024;
 /// Commands sent in one go: a large request must not look like a slow Redis.
 const PIPELINE_MAX: usize = 200;
-/// How many images with missed changes are remembered.
-const MISSED_MAX: usize = 100_000;
+/// How many images are owed at most, some 5 MB; with more, everything mirrored is given up.
+const OWED_MAX: usize = 100_000;
 
 /// The index of all models' queues and all images' statuses.
 pub struct Index {
@@ -38,8 +42,10 @@ pub struct Index {
     /// Set when a pop met a queue that nobody vouches for.
     mistrust: AtomicBool,
     connections: AtomicU64,
-    /// Images of which a change could not be mirrored while Redis was away.
-    missed: Mutex<HashSet<ContentMd5>>,
+    /// Images whose statuses could not be taken away. While there are any, no connection is live.
+    owed: Mutex<HashSet<ContentMd5>>,
+    /// What mirrored statuses must not be behind.
+    floor: Mutex<Floor>,
 }
 
 /// A connection to a Redis whose content belongs to an epoch.
@@ -61,7 +67,8 @@ impl Index {
             live: RwLock::new(None),
             mistrust: AtomicBool::new(false),
             connections: AtomicU64::new(0),
-            missed: Mutex::default(),
+            owed: Mutex::default(),
+            floor: Mutex::new(Floor::new()),
         })
     }
 
@@ -82,74 +89,67 @@ impl Index {
         Ok((connection, run_id.trim().to_owned()))
     }
 
-    /// Takes the statuses that missed a change out of a Redis that is the one of before; false when there are too many
-    /// to tell, and only a new epoch helps.
-    pub async fn drop_missed(&self, connection: &mut MultiplexedConnection, epoch: &str) -> Result<bool, RedisError> {
-        let missed: Vec<ContentMd5> = {
-            let mut missed = self.missed.lock().unwrap_or_else(|e| e.into_inner());
-            if missed.len() >= MISSED_MAX {
-                return Ok(false);
+    /// Starts to use a connection whose content belongs to this epoch, once everything owed is taken away.
+    pub async fn trust(&self, mut connection: MultiplexedConnection, epoch: &str) -> Result<(), RedisError> {
+        loop {
+            let owed: Vec<ContentMd5> = {
+                let mut owed = self.owed();
+                if owed.is_empty() {
+                    // Under the lock, so that nothing is owed to a live connection.
+                    let generation = self.connections.fetch_add(1, Ordering::Relaxed);
+                    self.set_live(Some(Live { connection, epoch: epoch.into(), generation }));
+                    return Ok(());
+                }
+                owed.drain().collect()
+            };
+            if let Err(error) = self.drop_from(&mut connection, epoch, &owed).await {
+                self.owe(&owed);
+                return Err(error);
             }
-            missed.drain().collect()
-        };
-        let dropped = self.drop_from(connection, epoch, &missed).await;
-        if dropped.is_err() {
-            // They are as stale at the next try.
-            self.miss(missed);
         }
-        dropped.map(|()| true)
     }
 
-    /// Takes out what missed a change while Redis was there but would not write, or came back just then.
-    pub async fn make_up(&self) {
-        let missed: Vec<ContentMd5> = {
-            let mut missed = self.missed.lock().unwrap_or_else(|e| e.into_inner());
-            if missed.len() >= MISSED_MAX {
-                // Connecting again takes up a new epoch.
-                *self.live.write().unwrap_or_else(|e| e.into_inner()) = None;
-                return;
-            }
-            missed.drain().collect()
-        };
-        self.drop_statuses(&missed).await;
-    }
-
-    /// Forgets what missed a change: its epoch is over.
-    pub fn forget_missed(&self) {
-        self.missed.lock().unwrap_or_else(|e| e.into_inner()).clear();
-    }
-
-    async fn drop_from(
-        &self,
-        connection: &mut MultiplexedConnection,
-        epoch: &str,
-        images: &[ContentMd5],
-    ) -> Result<(), RedisError> {
-        for images in images.chunks(PIPELINE_MAX) {
-            let mut pipe = redis::pipe();
-            for md5 in images {
-                pipe.del(keys::status(&self.namespace, *md5, epoch)).ignore();
-            }
-            pipe.query_async::<()>(connection).await?;
-        }
-        Ok(())
-    }
-
-    /// Notes images whose change was not mirrored.
-    fn miss(&self, images: impl IntoIterator<Item = ContentMd5>) {
-        let mut missed = self.missed.lock().unwrap_or_else(|e| e.into_inner());
+    /// Notes statuses that could not be taken away, and gives up the connection: reading on would show them.
+    fn owe(&self, images: &[ContentMd5]) {
+        let mut owed = self.owed();
         for md5 in images {
-            if missed.len() < MISSED_MAX {
-                missed.insert(md5);
+            if owed.len() < OWED_MAX {
+                owed.insert(*md5);
             }
         }
+        self.set_live(None);
     }
 
-    /// Starts to use a connection whose content belongs to this epoch.
-    pub fn trust(&self, connection: MultiplexedConnection, epoch: &str) {
-        let mut live = self.live.write().unwrap_or_else(|e| e.into_inner());
-        let generation = self.connections.fetch_add(1, Ordering::Relaxed);
-        *live = Some(Live { connection, epoch: epoch.into(), generation });
+    /// Whether more is owed than is remembered, so that only a new epoch helps.
+    pub fn owes_too_much(&self) -> bool {
+        self.owed().len() >= OWED_MAX
+    }
+
+    /// Forgets what is owed: its epoch is over.
+    pub fn forget_owed(&self) {
+        self.owed().clear();
+    }
+
+    fn owed(&self) -> MutexGuard<'_, HashSet<ContentMd5>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn floor(&self) -> MutexGuard<'_, Floor> {
+        self.floor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_live(&self, live: Option<Live>) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
+    }
+
+    /// The epoch of the connection in use.
+    pub fn epoch(&self) -> Option<Arc<str>> {
+        self.current().map(|live| live.epoch)
+    }
+
+    /// Gives up the connection, as when another epoch has begun.
+    pub fn disconnect(&self) {
+        self.set_live(None);
     }
 
     /// Asks Redis for a sign of life; a failure opens the circuit like that of any other call.
@@ -177,7 +177,7 @@ impl Index {
     }
 
     fn current(&self) -> Option<Live> {
-        self.live.read().unwrap_or_else(|e| e.into_inner()).clone()
+        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs a call, or answers nothing: Redis is away, or this call found it so.
@@ -206,7 +206,7 @@ impl Index {
     }
 
     fn lose(&self, generation: u64) {
-        let mut live = self.live.write().unwrap_or_else(|e| e.into_inner());
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         if live.as_ref().is_some_and(|l| l.generation == generation) {
             *live = None;
         }

@@ -1,4 +1,4 @@
-//! The queue of each model: a ZSET of job ids by rank. Pushing is idempotent, and a popped id is only a
+//! The queue of each model: a ZSET of job ids, as their 16 bytes, by rank. Pushing is idempotent, and a popped id is only a
 //! candidate.
 
 use std::collections::HashMap;
@@ -31,12 +31,13 @@ pub enum Popped {
     Untrusted,
 }
 
+/// An empty answer is one; false, which arrives as none, means that nobody vouches for the queue.
 static POP: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
 local popped = redis.call('ZPOPMIN', KEYS[1], ARGV[2])
-local ids = {'trusted'}
+local ids = {}
 for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
 return ids",
     )
@@ -56,14 +57,13 @@ impl Index {
                     .key(keys::queue_epoch(&self.namespace, model))
                     .arg(&*live.epoch)
                     .arg(count)
-                    .invoke_async::<Option<Vec<String>>>(&mut live.connection)
+                    .invoke_async::<Option<Vec<Vec<u8>>>>(&mut live.connection)
                     .await
             })
             .await
             .flatten();
         match popped {
-            // The first word keeps an empty answer apart from none.
-            Some(ids) => Popped::Hints(ids.iter().skip(1).filter_map(|id| Uuid::parse_str(id).ok()).collect()),
+            Some(ids) => Popped::Hints(ids.iter().filter_map(|id| Uuid::from_slice(id).ok()).collect()),
             None => {
                 self.mistrust.store(true, std::sync::atomic::Ordering::Relaxed);
                 Popped::Untrusted
@@ -84,9 +84,9 @@ impl Index {
     }
 
     async fn push_some(&self, hints: &[Hint]) -> Option<u64> {
-        let mut by_model: HashMap<&str, Vec<(i64, String)>> = HashMap::new();
+        let mut by_model: HashMap<&str, Vec<(i64, &[u8])>> = HashMap::new();
         for hint in hints {
-            by_model.entry(&hint.model).or_default().push((hint.rank, hint.id.to_string()));
+            by_model.entry(&hint.model).or_default().push((hint.rank, hint.id.as_bytes()));
         }
         self.run(async |live| {
             let mut pipe = redis::pipe();
@@ -104,13 +104,13 @@ impl Index {
         if ids.is_empty() {
             return;
         }
-        let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
         self.run(async |live| {
-            redis::cmd("ZREM")
-                .arg(keys::queue(&self.namespace, model))
-                .arg(&ids)
-                .query_async::<()>(&mut live.connection)
-                .await
+            let mut remove = redis::cmd("ZREM");
+            remove.arg(keys::queue(&self.namespace, model));
+            for id in ids {
+                remove.arg(id.as_bytes());
+            }
+            remove.query_async::<()>(&mut live.connection).await
         })
         .await;
     }

@@ -1,320 +1,203 @@
-//! The mirror of statuses, one HASH per image: per model `j:` its job as `id event state JSON`, which yields only to a
-//! greater (id, event), and `r:` its newest success as `job 0 JSON`, up to [`RESULT_BYTES_MAX`]; and a field `u:` per
-//! entitled account.
+//! The mirror of statuses, one HASH per image, which is only ever filled from PostgreSQL and taken away whole: after the
+//! COMMIT of a transition its images' statuses go, and with them the tokens of refills that read before it.
 //!
-//! Transitions change only keys that exist and leave a mark on a missing one; only a refill from PostgreSQL
-//! makes a key, and one that meets a mark or unfinished work is short-lived. So nothing stale lives long.
+//! These are the leases of Nishtala et al., "Scaling Memcache at Facebook" (NSDI 2013), section 3.2.1: a look-up that
+//! missed puts a token first, then reads, and fills only while that very token stands. So what was read before a
+//! transition never comes back after it. A transition that could not say so, because its server died, shows late: an
+//! unfinished status lives [`SHORT_S`], and what makes a finished one unfinished leaves a mark before its transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use redis::{Script, ScriptInvocation};
-use serde_json::value::RawValue;
+use redis::Script;
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, ScriptInvocation};
 use uuid::Uuid;
 
-use super::{Index, Live, PIPELINE_MAX, keys};
+pub use super::pack::{Fill, Mirrored};
+use super::{Index, Live, PIPELINE_MAX, keys, pack};
 use crate::domain::image::ContentMd5;
-use crate::domain::job::{ImageStatus, JobState, JobStatus, JobView, ResultView, Success};
 
-/// The largest result mirrored, in bytes; a larger one is read from PostgreSQL.
-pub const RESULT_BYTES_MAX: usize = 64 * 1024;
-/// How long a mark, and a status with unfinished work, live, in seconds.
-const SHORT_S: u64 = 15;
+/// How long a status lives that has unfinished work or met a mark, in seconds.
+const SHORT_S: i64 = 15;
 /// How long a finished status lives, in seconds.
-const LONG_S: u64 = 24 * 60 * 60;
+const LONG_S: i64 = 24 * 60 * 60;
+/// How long a refill may take from its token to its fill, in seconds.
+const TOKEN_S: u64 = 5;
+/// How long a mark lives, in seconds: longer than a transaction may go on after the server gave it up (4 s for the call,
+/// 10 s for its last statement) and a refill that read before its COMMIT may take.
+const MARK_S: u64 = 60;
+/// Images whose keys are taken away with one command: some 2 ms of a Redis, so that nobody else waits long.
+const DROPPED_AT_ONCE: usize = 1_000;
 
-/// Puts one field unless what is there is of a greater (job, event).
-macro_rules! put_newer {
-    () => {
-        "local function put_newer(key, field, value)
-           local job, event = string.match(value, '^(%S+) (%d+) ')
-           local old = redis.call('HGET', key, field)
-           if old then
-             local old_job, old_event = string.match(old, '^(%S+) (%d+) ')
-             if old_job > job or (old_job == job and tonumber(old_event) > tonumber(event)) then return end
-           end
-           redis.call('HSET', key, field, value)
-         end "
-    };
-}
-
-/// ARGV: short life, then field and value pairs.
-static CHANGE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        put_newer!(),
-        "
-if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SET', KEYS[2], '1', 'EX', ARGV[1]) return 0 end
-for i = 2, #ARGV, 2 do put_newer(KEYS[1], ARGV[i], ARGV[i + 1]) end
-return 1"
-    ))
-});
-
-/// ARGV: short life, long life, whether finished, then field and value pairs.
+/// KEYS: status, token, mark. ARGV: token, life without and with a mark, then field and value pairs.
 static FILL: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        put_newer!(),
-        "
-local was = redis.call('TTL', KEYS[1])
-for i = 4, #ARGV, 2 do
-  if string.sub(ARGV[i], 1, 2) == 'u:' then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
-  else put_newer(KEYS[1], ARGV[i], ARGV[i + 1]) end
-end
-local life = tonumber(ARGV[2])
-local marked = redis.call('EXISTS', KEYS[2]) == 1
-if ARGV[3] == '0' or marked then life = tonumber(ARGV[1]) end
--- What was read may be older than the change that left the mark.
-if marked and was == -2 then life = 2 end
-if was > 0 and was < life then life = was end
-redis.call('EXPIRE', KEYS[1], life)
-return 1"
-    ))
-});
-
-/// ARGV: short life.
-static MARK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
-redis.call('SET', KEYS[2], '1', 'EX', ARGV[1])
-if redis.call('TTL', KEYS[1]) > tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('EXPIRE', KEYS[1], ARGV[2 + redis.call('EXISTS', KEYS[3])])
 return 1",
     )
 });
 
-/// ARGV: short life.
-static SHORTEN: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "
-if redis.call('TTL', KEYS[1]) > tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
-return 1",
-    )
-});
-
-/// A mirrored status.
-#[derive(Debug, Default)]
-pub struct Mirrored {
-    pub status: ImageStatus,
-    pub accounts: Vec<Uuid>,
-    /// A result was too large to be mirrored.
-    pub partial: bool,
-}
-
-/// A whole status as the mirror takes it.
+/// The right to fill the statuses of these images from what is read after it was got.
 #[derive(Debug)]
-pub struct Fill<'a> {
-    pub md5: ContentMd5,
-    pub status: &'a ImageStatus,
-    pub accounts: &'a [Uuid],
-    /// Nothing of it is expected to change.
-    pub finished: bool,
-}
-
-/// One transition as the mirror takes it.
-#[derive(Debug)]
-pub struct Change<'a> {
-    pub md5: ContentMd5,
-    pub model: &'a str,
-    pub job: &'a JobStatus,
-    pub success: Option<Success>,
+pub struct Refill {
+    token: String,
+    images: HashSet<ContentMd5>,
 }
 
 impl Index {
-    /// Reads mirrored statuses; a key that is not there is a miss, and so is everything while Redis is away.
+    /// Reads mirrored statuses. A key that is not there is a miss, so is one that is behind what was read from PostgreSQL
+    /// of late, and so is everything while Redis is away.
     pub async fn read_statuses(&self, images: &[ContentMd5]) -> HashMap<ContentMd5, Mirrored> {
         let mut found = HashMap::new();
         for images in images.chunks(PIPELINE_MAX) {
-            found.extend(self.read_some(images).await);
-        }
-        found
-    }
-
-    async fn read_some(&self, images: &[ContentMd5]) -> HashMap<ContentMd5, Mirrored> {
-        let replies = self
-            .run(async |live| {
-                let mut pipe = redis::pipe();
-                for md5 in images {
-                    pipe.hgetall(keys::status(&self.namespace, *md5, &live.epoch));
-                }
-                pipe.query_async::<Vec<Vec<(String, String)>>>(&mut live.connection).await
-            })
-            .await
-            .unwrap_or_default();
-        images
-            .iter()
-            .zip(replies)
-            .filter(|(_, fields)| !fields.is_empty())
-            .filter_map(|(md5, fields)| Some((*md5, unpack(fields)?)))
-            .collect()
-    }
-
-    /// Fills statuses from PostgreSQL.
-    pub async fn fill_statuses(&self, fills: &[Fill<'_>]) {
-        for fills in fills.chunks(PIPELINE_MAX) {
-            let calls = |live: &Live| fills.iter().map(|fill| self.fill(fill, live)).collect();
-            self.run_scripts(&FILL, calls).await;
-        }
-    }
-
-    fn fill(&self, fill: &Fill<'_>, live: &Live) -> ScriptInvocation<'static> {
-        let mut call = FILL.prepare_invoke();
-        call.key(keys::status(&self.namespace, fill.md5, &live.epoch));
-        call.key(keys::mark(&self.namespace, fill.md5, &live.epoch));
-        call.arg(SHORT_S).arg(LONG_S).arg(u8::from(fill.finished));
-        for account in fill.accounts {
-            call.arg(format!("u:{account}")).arg("1");
-        }
-        for (model, job) in &fill.status.jobs {
-            call.arg(format!("j:{model}")).arg(pack_job(job.id, job.event, job.state, job.json.get()));
-        }
-        for (model, success) in &fill.status.results {
-            call.arg(format!("r:{model}")).arg(pack_success(success.job, success.json.get()));
-        }
-        call
-    }
-
-    /// Mirrors transitions, those of one image together.
-    pub async fn change_statuses(&self, changes: &[Change<'_>]) {
-        let mut by_image: HashMap<ContentMd5, Vec<&Change<'_>>> = HashMap::new();
-        for change in changes {
-            by_image.entry(change.md5).or_default().push(change);
-        }
-        let images: Vec<(ContentMd5, Vec<&Change<'_>>)> = by_image.into_iter().collect();
-        for images in images.chunks(PIPELINE_MAX) {
-            let calls = |live: &Live| images.iter().map(|(md5, changes)| self.change(*md5, changes, live)).collect();
-            if self.run_scripts(&CHANGE, calls).await.is_none() {
-                self.miss(images.iter().map(|(md5, _)| *md5));
-            }
-        }
-    }
-
-    fn change(&self, md5: ContentMd5, changes: &[&Change<'_>], live: &Live) -> ScriptInvocation<'static> {
-        let mut call = CHANGE.prepare_invoke();
-        call.key(keys::status(&self.namespace, md5, &live.epoch));
-        call.key(keys::mark(&self.namespace, md5, &live.epoch)).arg(SHORT_S);
-        for change in changes {
-            let job = change.job;
-            call.arg(format!("j:{}", change.model)).arg(pack_job(job.id, job.event, job.state, &job.to_json()));
-            if let Some(success) = &change.success {
-                call.arg(format!("r:{}", change.model)).arg(pack_success(success.job, &success.to_json()));
-            }
-        }
-        call
-    }
-
-    /// Runs calls of one script in one pipeline, giving the script to a Redis that does not know it.
-    async fn run_scripts(
-        &self,
-        script: &Script,
-        calls: impl Fn(&Live) -> Vec<ScriptInvocation<'static>>,
-    ) -> Option<()> {
-        self.run(async |live| {
-            let calls = calls(live);
-            let send = async |live: &mut Live, load: bool| {
-                let mut pipe = redis::pipe();
-                if load {
-                    pipe.load_script(script).ignore();
-                }
-                for call in &calls {
-                    pipe.invoke_script(call).ignore();
-                }
-                pipe.query_async::<()>(&mut live.connection).await
-            };
-            match send(live, false).await {
-                Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
-                    send(live, true).await
-                }
-                done => done,
-            }
-        })
-        .await
-    }
-
-    /// Shortens the life of the mirrored statuses of images with live jobs, so that a lost transition shows soon.
-    pub async fn shorten_statuses(&self, images: &[ContentMd5]) {
-        for images in images.chunks(PIPELINE_MAX) {
-            let call = |md5: &ContentMd5, live: &Live| {
-                let mut call = SHORTEN.prepare_invoke();
-                call.key(keys::status(&self.namespace, *md5, &live.epoch)).arg(SHORT_S);
-                call
-            };
-            self.run_scripts(&SHORTEN, |live| images.iter().map(|md5| call(md5, live)).collect()).await;
-        }
-    }
-
-    /// Forgets the statuses of images whose rows or results are gone.
-    pub async fn drop_statuses(&self, images: &[ContentMd5]) {
-        for images in images.chunks(PIPELINE_MAX) {
-            let dropped = self
+            let replies = self
                 .run(async |live| {
                     let mut pipe = redis::pipe();
                     for md5 in images {
-                        pipe.del(keys::status(&self.namespace, *md5, &live.epoch)).ignore();
+                        pipe.hgetall(keys::status(&self.namespace, *md5, &live.epoch));
                     }
+                    pipe.query_async::<Vec<Vec<(String, String)>>>(&mut live.connection).await
+                })
+                .await
+                .unwrap_or_default();
+            let mirrored = images.iter().zip(replies);
+            found.extend(mirrored.filter_map(|(md5, fields)| Some((*md5, pack::unpack(fields)?))));
+        }
+        let floor = self.floor();
+        found.retain(|md5, mirrored| !floor.is_above(*md5, &mirrored.status));
+        found
+    }
+
+    /// Asks for the right to fill these statuses; those that somebody else fills are not in it.
+    pub async fn begin_refill(&self, images: &[ContentMd5]) -> Refill {
+        let mut refill = Refill { token: Uuid::new_v4().simple().to_string(), images: HashSet::new() };
+        for images in images.chunks(PIPELINE_MAX) {
+            let got = self
+                .run(async |live| {
+                    let mut pipe = redis::pipe();
+                    for md5 in images {
+                        let key = keys::token(&self.namespace, *md5, &live.epoch);
+                        pipe.cmd("SET").arg(key).arg(&refill.token).arg("NX").arg("EX").arg(TOKEN_S);
+                    }
+                    pipe.query_async::<Vec<bool>>(&mut live.connection).await
+                })
+                .await
+                .unwrap_or_default();
+            refill.images.extend(images.iter().zip(got).filter_map(|(md5, got)| got.then_some(*md5)));
+        }
+        refill
+    }
+
+    /// Fills statuses from PostgreSQL, those of the refill whose tokens still stand; the others are noted, so that no
+    /// look-up is answered from what was mirrored before.
+    pub async fn end_refill(&self, refill: &Refill, read: &[Fill<'_>]) {
+        let mut filled = HashSet::new();
+        let fills: Vec<&Fill<'_>> = read.iter().filter(|fill| refill.images.contains(&fill.md5)).collect();
+        for fills in fills.chunks(PIPELINE_MAX) {
+            let done = self.run(async |live| self.fill(live, &refill.token, fills).await).await.unwrap_or_default();
+            filled.extend(fills.iter().zip(done).filter_map(|(fill, done)| done.then_some(fill.md5)));
+        }
+        let mut floor = self.floor();
+        for fill in read.iter().filter(|fill| !filled.contains(&fill.md5)) {
+            floor.note(fill.md5, fill.status);
+        }
+    }
+
+    /// Runs the script for each in one pipeline, giving it to a Redis that does not know it.
+    async fn fill(&self, live: &mut Live, token: &str, fills: &[&Fill<'_>]) -> Result<Vec<bool>, RedisError> {
+        let calls: Vec<_> = fills.iter().map(|fill| self.call_fill(&live.epoch, token, fill)).collect();
+        let mut pipe = redis::pipe();
+        for call in &calls {
+            pipe.invoke_script(call);
+        }
+        match pipe.query_async(&mut live.connection).await {
+            Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
+                let mut load = redis::pipe();
+                load.load_script(&FILL).ignore().query_async::<()>(&mut live.connection).await?;
+                pipe.query_async(&mut live.connection).await
+            }
+            done => done,
+        }
+    }
+
+    fn call_fill(&self, epoch: &str, token: &str, fill: &Fill<'_>) -> ScriptInvocation<'static> {
+        let mut call = FILL.prepare_invoke();
+        call.key(keys::status(&self.namespace, fill.md5, epoch));
+        call.key(keys::token(&self.namespace, fill.md5, epoch));
+        call.key(keys::mark(&self.namespace, fill.md5, epoch));
+        call.arg(token).arg(if fill.finished { LONG_S } else { SHORT_S }).arg(SHORT_S);
+        pack::pack(fill, &mut call);
+        call
+    }
+
+    /// Takes away the statuses of images whose jobs or results changed, and the tokens of those who read them before.
+    /// What cannot be taken away now is owed, and the connection is given up until it is.
+    pub async fn drop_statuses(&self, images: &[ContentMd5]) {
+        for images in images.chunks(DROPPED_AT_ONCE) {
+            let dropped = self.run(async |live| self.drop_from(&mut live.connection, &live.epoch, images).await).await;
+            if dropped.is_none() {
+                self.owe(images);
+            }
+        }
+    }
+
+    pub(super) async fn drop_from(
+        &self,
+        connection: &mut MultiplexedConnection,
+        epoch: &str,
+        images: &[ContentMd5],
+    ) -> Result<(), RedisError> {
+        for images in images.chunks(DROPPED_AT_ONCE) {
+            self.unlink(epoch, images).query_async::<()>(connection).await?;
+        }
+        Ok(())
+    }
+
+    fn unlink(&self, epoch: &str, images: &[ContentMd5]) -> redis::Cmd {
+        let mut unlink = redis::cmd("UNLINK");
+        for md5 in images {
+            unlink.arg(keys::status(&self.namespace, *md5, epoch)).arg(keys::token(&self.namespace, *md5, epoch));
+        }
+        unlink
+    }
+
+    /// Marks images whose finished statuses are about to change, before the transaction, and takes those away.
+    pub async fn mark_statuses(&self, images: &[ContentMd5]) {
+        for images in images.chunks(PIPELINE_MAX) {
+            let marked = self
+                .run(async |live| {
+                    let mut pipe = redis::pipe();
+                    for md5 in images {
+                        pipe.set_ex(keys::mark(&self.namespace, *md5, &live.epoch), 1, MARK_S).ignore();
+                    }
+                    pipe.add_command(self.unlink(&live.epoch, images)).ignore();
                     pipe.query_async::<()>(&mut live.connection).await
                 })
                 .await;
-            if dropped.is_none() {
-                self.miss(images.iter().copied());
-            }
-        }
-    }
-
-    /// Marks images whose status is about to change, and shortens the life of what is mirrored of them.
-    pub async fn mark_statuses(&self, images: &[ContentMd5]) {
-        for images in images.chunks(PIPELINE_MAX) {
-            let call = |md5: &ContentMd5, live: &Live| {
-                let mut call = MARK.prepare_invoke();
-                call.key(keys::status(&self.namespace, *md5, &live.epoch));
-                call.key(keys::mark(&self.namespace, *md5, &live.epoch)).arg(SHORT_S);
-                call
-            };
-            let marked = self.run_scripts(&MARK, |live| images.iter().map(|md5| call(md5, live)).collect()).await;
             if marked.is_none() {
-                self.miss(images.iter().copied());
+                // A full Redis refuses a mark, and then a refill's token as well.
+                self.drop_statuses(images).await;
             }
         }
     }
-}
 
-fn pack_job(id: Uuid, event: i64, state: JobState, json: &str) -> String {
-    format!("{id} {event} {} {json}", state.as_str())
-}
-
-/// A result too large to mirror leaves `-` in its place.
-fn pack_success(job: Uuid, json: &str) -> String {
-    let json = if json.len() > RESULT_BYTES_MAX { "-" } else { json };
-    format!("{job} 0 {json}")
-}
-
-/// Nothing when it is not as this version packs it.
-fn unpack(fields: Vec<(String, String)>) -> Option<Mirrored> {
-    let mut mirrored = Mirrored::default();
-    for (field, value) in fields {
-        let (kind, name) = field.split_once(':')?;
-        match kind {
-            "u" => mirrored.accounts.push(Uuid::parse_str(name).ok()?),
-            "j" => drop(mirrored.status.jobs.insert(name.to_owned(), unpack_job(&value)?)),
-            "r" if value.ends_with(" -") => mirrored.partial = true,
-            "r" => drop(mirrored.status.results.insert(name.to_owned(), unpack_success(&value)?)),
-            _ => return None,
+    /// Shortens the lives of the statuses of images with live jobs, so that a lost transition shows soon.
+    pub async fn shorten_statuses(&self, images: &[ContentMd5]) {
+        for images in images.chunks(PIPELINE_MAX) {
+            self.run(async |live| {
+                let mut pipe = redis::pipe();
+                for md5 in images {
+                    let key = keys::status(&self.namespace, *md5, &live.epoch);
+                    pipe.cmd("EXPIRE").arg(key).arg(SHORT_S).arg("LT").ignore();
+                }
+                pipe.query_async::<()>(&mut live.connection).await
+            })
+            .await;
         }
     }
-    Some(mirrored)
-}
-
-fn unpack_job(value: &str) -> Option<JobView> {
-    let mut parts = value.splitn(4, ' ');
-    let id = Uuid::parse_str(parts.next()?).ok()?;
-    let event = parts.next()?.parse().ok()?;
-    let state = JobState::parse(parts.next()?)?;
-    Some(JobView { id, event, state, json: raw(parts.next()?)? })
-}
-
-fn unpack_success(value: &str) -> Option<ResultView> {
-    let mut parts = value.splitn(3, ' ');
-    let job = Uuid::parse_str(parts.next()?).ok()?;
-    Some(ResultView { job, json: raw(parts.nth(1)?)? })
-}
-
-fn raw(json: &str) -> Option<Box<RawValue>> {
-    RawValue::from_string(json.to_owned()).ok()
 }

@@ -31,7 +31,7 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
                 Err(_) => {}
             }
         } else if ctx.index.ping().await {
-            ctx.index.make_up().await;
+            compare_epochs(&ctx).await;
         }
         tokio::time::sleep(jittered(TRY_EVERY)).await;
     }
@@ -40,7 +40,7 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
 /// Connects and takes up the epoch: the expected one when this is the Redis of before, else a new one, which
 /// sets aside whatever queues and statuses it holds.
 pub async fn reconnect(ctx: &Ctx) -> Result<()> {
-    let (mut connection, run_id) = ctx.index.connect().await.map_err(|e| Error::Unavailable(e.into()))?;
+    let (connection, run_id) = ctx.index.connect().await.map_err(|e| Error::Unavailable(e.into()))?;
     let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
     let standing = ctx
         .db
@@ -57,16 +57,24 @@ pub async fn reconnect(ctx: &Ctx) -> Result<()> {
         let why = "another replica met another redis at the same time";
         return Err(Error::Unavailable(why.into()));
     }
-    let away = |error: redis::RedisError| Error::Unavailable(error.into());
-    let current = ctx.index.drop_missed(&mut connection, epoch).await.map_err(away)?;
-    if !current {
+    if ctx.index.owes_too_much() {
         let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
         ctx.db.run(async |db| settings::replace_setting(db, EPOCH, &standing, &fresh).await).await?;
-        ctx.index.forget_missed();
-        return Err(Error::Unavailable("too many statuses missed a change; taking up a new epoch".into()));
+        ctx.index.forget_owed();
+        return Err(Error::Unavailable("too many statuses should have been taken away; taking up a new epoch".into()));
     }
-    ctx.index.trust(connection, epoch);
-    Ok(())
+    ctx.index.trust(connection, epoch).await.map_err(|e| Error::Unavailable(e.into()))
+}
+
+/// Gives up the connection when another replica began another epoch: it may have met another Redis.
+pub async fn compare_epochs(ctx: &Ctx) {
+    let Some(epoch) = ctx.index.epoch() else { return };
+    // While PostgreSQL is away nobody begins one.
+    if let Ok(standing) = ctx.db.run(async |db| settings::setting(db, EPOCH, "").await).await
+        && standing.split_once(' ').is_none_or(|(_, standing)| standing != &*epoch)
+    {
+        ctx.index.disconnect();
+    }
 }
 
 async fn warn_of_eviction(ctx: &Ctx) {

@@ -30,18 +30,12 @@ pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
         .filter(|m| m.state == JobState::Queued && m.due && !m.suspect)
         .filter_map(|m| Some(Hint { id: m.id, model: names.get(&m.queue_id)?.to_string(), rank: m.rank }))
         .collect();
-    ctx.index.push(&hints).await;
-    // Nobody who waits for work waits for the mirror.
+    // Both in one journey, and before anybody is woken: who looks then must not be shown what was.
+    let changed = md5s(moved.iter(), &images);
+    tokio::join!(ctx.index.push(&hints), ctx.index.drop_statuses(&changed));
     let models = wake(ctx, &hints);
-    let md5 = |m: &Moved| images.get(&m.image_id).map(|image| image.md5);
-    let mut changed: Vec<ContentMd5> = moved.iter().filter_map(md5).collect();
-    changed.sort();
-    changed.dedup();
-    ctx.index.drop_statuses(&changed).await;
     // Who waits for an image waits for the end of its jobs.
-    let mut ended: Vec<ContentMd5> = moved.iter().filter(|m| m.state.ended()).filter_map(md5).collect();
-    ended.sort();
-    ended.dedup();
+    let ended = md5s(moved.iter().filter(|m| m.state.ended()), &images);
     ctx.waiters.jobs_ended(ended.iter().copied());
     ctx.index.tell(ctx.replica, &models, &ended).await;
     let waiting = moved.iter().filter(|m| m.state == JobState::Queued && m.suspect && m.due);
@@ -188,4 +182,12 @@ async fn pop_for(ctx: &Ctx, model: &str, count: usize) {
             ctx.waiters.wake_model(model, count, Wake::Probed);
         }
     }
+}
+
+/// The images of these jobs, each once.
+fn md5s<'m>(moved: impl Iterator<Item = &'m Moved>, images: &HashMap<i64, Arc<KnownImage>>) -> Vec<ContentMd5> {
+    let mut md5s: Vec<ContentMd5> = moved.filter_map(|m| Some(images.get(&m.image_id)?.md5)).collect();
+    md5s.sort_unstable();
+    md5s.dedup();
+    md5s
 }

@@ -19,6 +19,7 @@ pub mod submissions;
 pub mod submit;
 pub mod transition;
 pub mod waiters;
+pub mod watch;
 pub mod work;
 pub mod workers;
 

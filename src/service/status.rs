@@ -99,24 +99,24 @@ impl Statuses {
         wait: Duration,
     ) -> Result<ImageStatus> {
         let until = Instant::now() + wait;
+        let look = async || {
+            let found = self.find(user, &[md5], true).await?.remove(&md5);
+            found.ok_or_else(|| Fault::not_found("image").into())
+        };
+        let watch = self.ctx.waiters.watch_image(md5);
+        let mut news = watch.enrol();
         let mut stopping = self.ctx.stopping.clone();
-        loop {
-            let notify = self.ctx.waiters.watch_image(md5);
-            let news = notify.notified();
-            tokio::pin!(news);
-            // Enrol before looking, or what happens in between is missed.
-            news.as_mut().enable();
-            let status = self.find(user, &[md5], true).await?.remove(&md5).ok_or_else(|| Fault::not_found("image"))?;
-            let now = Instant::now();
-            if overall(&status, models).done() || now >= until {
-                return Ok(status);
-            }
+        // Each looks with its own rights when it comes and when its time is up, and with the others in between.
+        let mut status: Arc<ImageStatus> = Arc::new(look().await?);
+        while !overall(&status, models).done() && Instant::now() < until {
             tokio::select! {
-                () = &mut news => {}
-                () = tokio::time::sleep_until(until.min(now + LOOK_AGAIN)) => {}
-                _ = stopping.wait_for(|stopping| *stopping) => return Ok(status),
+                _ = news.changed() => {}
+                () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_AGAIN)) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => break,
             }
+            status = if Instant::now() < until { watch.look(look()).await? } else { Arc::new(look().await?) };
         }
+        Ok(Arc::unwrap_or_clone(status))
     }
 }
 
@@ -127,16 +127,17 @@ async fn load_together(ctx: Arc<Ctx>, loads: Vec<Load>) -> Result<Answers<Loaded
         loads.iter().flat_map(|load| load.images.iter().map(|md5| (*md5, load.account))).collect();
     let asking: Vec<(ContentMd5, Uuid)> = asking.into_iter().collect();
     let results = loads.iter().any(|load| load.results);
+    // Before the read. Without the results it would be half of a status.
+    let refill = ctx.index.begin_refill(if results { &images } else { &[] }).await;
     let loaded = ctx.hot.run(async |db| status::load(db, &images, &asking, results).await).await?;
     let loaded: HashMap<ContentMd5, Arc<Seen>> = loaded.into_iter().map(|(md5, seen)| (md5, Arc::new(seen))).collect();
     let of = |load: &Load| load.images.iter().filter_map(|md5| Some((*md5, Arc::clone(loaded.get(md5)?)))).collect();
     let each = loads.iter().map(of).collect();
     let fill = async move {
         let fills: Vec<Fill<'_>> = loaded.iter().map(|(md5, seen)| fill(*md5, seen)).collect();
-        ctx.index.fill_statuses(&fills).await;
+        ctx.index.end_refill(&refill, &fills).await;
     };
-    // Without the results it would be half of a status.
-    Ok(Answers { each, then: results.then(|| Box::pin(fill) as _) })
+    Ok(Answers { each, then: Some(Box::pin(fill)) })
 }
 
 fn fill(md5: ContentMd5, seen: &Seen) -> Fill<'_> {

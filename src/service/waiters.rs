@@ -1,12 +1,14 @@
 //! Who waits in this process: for jobs of a model, for news of an image, for any job to end.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::watch::Watch;
 use crate::domain::image::ContentMd5;
 
 /// Why a waiting claim was woken.
@@ -32,7 +34,7 @@ pub struct Waited {
 /// Who waits in this process, for jobs of a model or for news of an image.
 pub struct Waiters {
     models: Mutex<HashMap<String, Line>>,
-    images: Mutex<HashMap<ContentMd5, Arc<Notify>>>,
+    images: Mutex<HashMap<ContentMd5, Arc<Watch>>>,
     next: std::sync::atomic::AtomicU64,
     /// Moves whenever any job ends.
     ended: watch::Sender<u64>,
@@ -131,11 +133,10 @@ impl Waiters {
         lock(&self.models).iter().filter_map(|(model, line)| Some((model.clone(), waited(line)?))).collect()
     }
 
-    /// Waits for news of an image; ask for it before looking.
-    pub fn watch_image(&self, md5: ContentMd5) -> Arc<Notify> {
-        let mut images = lock(&self.images);
-        images.retain(|key, notify| Arc::strong_count(notify) > 1 || *key == md5);
-        Arc::clone(images.entry(md5).or_default())
+    /// Joins those who wait for news of an image.
+    pub fn watch_image(self: &Arc<Self>, md5: ContentMd5) -> Watching {
+        let watch = Arc::clone(lock(&self.images).entry(md5).or_default());
+        Watching { waiters: Arc::clone(self), md5, watch }
     }
 
     /// Wakes everybody who waits for jobs on these images to end.
@@ -144,8 +145,8 @@ impl Waiters {
         let waiting = lock(&self.images);
         for md5 in images {
             any = true;
-            if let Some(notify) = waiting.get(&md5) {
-                notify.notify_waiters();
+            if let Some(watch) = waiting.get(&md5) {
+                watch.tell();
             }
         }
         drop(waiting);
@@ -202,6 +203,31 @@ impl Drop for Place {
         drop(models);
         if let Ok(why) = receiver.try_recv() {
             self.waiters.pass_on(&self.model, why);
+        }
+    }
+}
+
+/// One of those who wait for an image; the last one to leave takes the [`Watch`] away.
+pub struct Watching {
+    waiters: Arc<Waiters>,
+    md5: ContentMd5,
+    watch: Arc<Watch>,
+}
+
+impl Deref for Watching {
+    type Target = Watch;
+
+    fn deref(&self) -> &Watch {
+        &self.watch
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let mut images = lock(&self.waiters.images);
+        // The map's and this one.
+        if Arc::strong_count(&self.watch) == 2 {
+            images.remove(&self.md5);
         }
     }
 }

@@ -152,7 +152,7 @@ impl From<StatusRow> for JobStatus {
         let (kind, message) = (row.error_type, row.error_message);
         Self {
             id: row.id,
-            event: row.job_version.into(),
+            version: row.job_version.into(),
             state: row.state,
             reason: row.reason,
             waiting: None,

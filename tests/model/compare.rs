@@ -97,8 +97,10 @@ impl World<'_> {
         let mut expected: Vec<_> = self.m.sessions.iter().map(end).collect();
         expected.sort();
         same("sessions", sessions, expected)?;
-        let ended =
-            self.app.count("SELECT count(*) FROM audit_events WHERE code IN ('succeeded', 'failed', 'cancelled')").await;
+        let ended = self
+            .app
+            .count("SELECT count(*) FROM audit_events WHERE code IN ('succeeded', 'failed', 'cancelled')")
+            .await;
         same("events of an end", ended, self.m.jobs.iter().filter(|j| j.state.ended()).count() as i64)
     }
 }

@@ -27,6 +27,7 @@ impl<E: Into<Error>> From<E> for Undone {
 }
 
 pub(super) async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Answers<Committed>> {
+    ctx.index.mark_statuses(&images_of(&orders)).await;
     let params = orders.iter().flat_map(|order| &order.plan.models);
     let params = params.map(|model| (model.params.hash, model.params.text())).collect();
     let params = catalog::params_ids(&ctx, &params).await?;
@@ -58,6 +59,20 @@ pub(super) async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result
         }
         Err(Undone::Failed(error)) => Err(error),
     }
+}
+
+/// The images of these orders, each once.
+fn images_of(orders: &[Order]) -> Vec<ContentMd5> {
+    let mut images: Vec<ContentMd5> = Vec::new();
+    for order in orders {
+        match &*order.images {
+            Images::Stored { md5s, .. } => images.extend(md5s),
+            Images::Uploaded(uploads) => images.extend(uploads.iter().map(|upload| upload.row.md5)),
+        }
+    }
+    images.sort_unstable();
+    images.dedup();
+    images
 }
 
 /// Opens the submissions, or locks those that are open, so that requests of one submission take turns.

@@ -62,8 +62,6 @@ impl Submit {
         refuse_same_md5(&mut good, &mut rejected);
         nothing_or_strict(ask, good.len(), &rejected)?;
         let blobs = keep(&self.ctx, &good).await?;
-        let md5s: Vec<ContentMd5> = good.iter().map(|f| f.staged.md5).collect();
-        self.ctx.index.mark_statuses(&md5s).await;
         let order = order(user, ask, &plan, rejected.len(), Images::Uploaded(uploads(&good, &blobs)));
         // Where the COMMIT is unknown it may yet have named the blobs: those are the collector's.
         let committed =
@@ -109,10 +107,6 @@ impl Submit {
             return Err(Fault::new(Code::NoImage, "No image was named.").on("/images").into());
         }
         let plan = Arc::new(plan(&self.ctx, &self.queues, ask, hashes.len()).await?);
-        let mut sorted = hashes.to_vec();
-        sorted.sort();
-        sorted.dedup();
-        self.ctx.index.mark_statuses(&sorted).await;
         let stored = Images::Stored { visible_to: user.scope(), md5s: hashes.to_vec() };
         let committed = self.commit(order(user, ask, &plan, 0, stored)).await?;
         let (mut images, mut rejected) = (Vec::new(), Vec::new());

@@ -6,7 +6,6 @@ use anyhow::Context;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
-use uuid::Uuid;
 
 use crate::cast::servers::Cache;
 use crate::judge::watch;
@@ -40,7 +39,7 @@ pub async fn cut_all(site: &Site, cache: &Cache) -> anyhow::Result<bool> {
 }
 
 /// Makes Redis unreachable for one replica and kills it while it waits for it; reached when what it had to say to
-/// Redis tells of an event that is committed and newer than that.
+/// Redis takes away the status of an image on which a job was claimed or ended since.
 pub async fn kill_before_mirror(site: &Site, dice: &mut StdRng) -> anyhow::Result<bool> {
     for _ in 0..GAP_TRIES {
         site.until_alive(PROXIED).await?;
@@ -53,14 +52,10 @@ pub async fn kill_before_mirror(site: &Site, dice: &mut StdRng) -> anyhow::Resul
         tokio::time::sleep(Duration::from_millis(dice.random_range(80..250))).await;
         site.replicas[PROXIED].part.kill().await;
         let unsaid = site.doors.redis.release();
-        let (jobs, versions) = transitions_in(&unsaid);
         let committed: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM unnest($1::uuid[], $2::integer[]) AS said (job, version)
-             JOIN audit_events AS e ON e.job_id = said.job AND right(e.id, 10)::bigint = said.version
-             WHERE e.at > to_timestamp($3) AND e.worker IS NOT NULL",
+            "SELECT count(*) FROM audit_jobs WHERE md5 = ANY($1) AND greatest(started_at, finished_at) > to_timestamp($2)",
         )
-        .bind(&jobs)
-        .bind(&versions)
+        .bind(taken_away(&unsaid))
         .bind(since)
         .fetch_one(&mut site.sql().await?)
         .await?;
@@ -72,10 +67,10 @@ pub async fn kill_before_mirror(site: &Site, dice: &mut StdRng) -> anyhow::Resul
     Ok(false)
 }
 
-/// The transitions in changes to the mirror, which begin with the job's id and its version.
-fn transitions_in(bytes: &[u8]) -> (Vec<Uuid>, Vec<i32>) {
+/// The images whose statuses are taken away: `{namespace:md5}:status:epoch` are arguments of `UNLINK`.
+fn taken_away(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
-    let words: Vec<&str> = text.split([' ', '\r', '\n']).collect();
-    let said = |pair: &[&str]| Some((Uuid::parse_str(pair[0]).ok()?, pair[1].parse::<i32>().ok()?));
-    words.windows(2).filter_map(said).unzip()
+    let commands = text.split("\r\n*").filter(|command| command.contains("UNLINK"));
+    let words = commands.flat_map(|command| command.split("\r\n"));
+    words.filter_map(|word| Some(word.split_once("}:status:")?.0.rsplit_once(':')?.1.to_owned())).collect()
 }
