@@ -3,6 +3,7 @@
 use super::verdict::{Accepted, Done, answer, judge, stale};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::job::Outcome;
+use crate::domain::json::check_text;
 use crate::domain::result;
 use crate::metrics;
 use crate::service::batch::{Answers, Batcher, Capacity};
@@ -12,7 +13,7 @@ use crate::store::keys::ApiKey;
 use crate::store::work::{self, Fence, Finish, Moved};
 use crate::store::workers::{Holder, Touch, touch};
 use rand::Rng;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub struct Item {
     pub id: Uuid,
     pub lease_no: i64,
     pub outcome: Outcome,
-    pub result: Option<Value>,
+    pub result: Option<Box<RawValue>>,
     pub duration_s: Option<f64>,
     pub retry_after_s: Option<f64>,
     pub error_type: Option<String>,
@@ -83,10 +84,10 @@ impl Completions {
         let mut completion = Completion { fences: Vec::new(), finishes: Vec::new() };
         let mut first = HashSet::new();
         let mut done = Vec::with_capacity(items.len());
-        for item in items {
+        for (place, item) in items.into_iter().enumerate() {
             let (id, lease_no) = (item.id, item.lease_no);
             match check(&self.ctx, item) {
-                Err(fault) => done.push(Done { id, outcome: Err(fault) }),
+                Err(fault) => done.push(Done { id, outcome: Err(fault.under(&format!("/items/{place}"))) }),
                 Ok(finish) => {
                     let fence = Fence { holder: holder.clone(), id, lease_no, said: finish.outcome.as_str() };
                     completion.fences.push(fence);
@@ -156,23 +157,30 @@ async fn move_all(db: &mut PgConnection, finishes: Vec<(Holder, Finish)>, lease_
     Ok(moved)
 }
 
+/// What an item says, if it may be said; a fault tells its place within the item.
 fn check(ctx: &Ctx, item: Item) -> std::result::Result<Finish, Fault> {
-    let document = match (item.outcome, item.result) {
-        (Outcome::Succeeded, Some(posted)) => Some(check_result(ctx, posted)?),
-        (Outcome::Succeeded, None) => {
-            return Err(Fault::new(Code::InvalidResult, "The outcome is succeeded, but there is no result."));
+    let misplaced = |why: &str| Err(Fault::new(Code::InvalidResult, why).on("/result"));
+    let document = match (item.outcome, &item.result) {
+        (Outcome::Succeeded, Some(posted)) => {
+            Some(result::normalise(posted, ctx.limits.result_bytes_max).map_err(|fault| fault.under("/result"))?)
         }
+        (Outcome::Succeeded, None) => return misplaced("The outcome is succeeded, but there is no result."),
         (Outcome::Retry | Outcome::Rejected, Some(_)) => {
-            return Err(Fault::new(Code::InvalidResult, "Only the outcome succeeded carries a result."));
+            return misplaced("Only the outcome succeeded carries a result.");
         }
         (Outcome::Retry | Outcome::Rejected, None) => None,
     };
     let sane = |what: &str, value: Option<f64>, max: f64| match value {
         Some(v) if !(0.0..=max).contains(&v) => {
-            Err(Fault::new(Code::InvalidField, format!("{what} is {v}; it is seconds from 0 to {max}.")))
+            let detail = format!("{what} is {v}; it is seconds from 0 to {max}.");
+            Err(Fault::new(Code::InvalidField, detail).on(format!("/{what}")))
         }
         value => Ok(value),
     };
+    let texts = [("type", &item.error_type), ("message", &item.error_message), ("traceback", &item.traceback)];
+    for (what, text) in texts {
+        check_text(text.as_deref().unwrap_or_default()).map_err(|fault| fault.on(format!("/error/{what}")))?;
+    }
     Ok(Finish {
         id: item.id,
         lease_no: item.lease_no,
@@ -186,16 +194,6 @@ fn check(ctx: &Ctx, item: Item) -> std::result::Result<Finish, Fault> {
         error_message: item.error_message.map(|text| text.chars().take(ERROR_MESSAGE_CHARS).collect()),
         traceback: item.traceback.map(|text| tail(&text, TRACEBACK_CHARS)),
     })
-}
-
-fn check_result(ctx: &Ctx, posted: Value) -> std::result::Result<String, Fault> {
-    let document = result::normalise(posted).map_err(|why| Fault::new(Code::InvalidResult, why))?.to_string();
-    let max = ctx.limits.result_bytes_max;
-    if document.len() > max {
-        let detail = format!("The result has {} bytes of JSON; the limit is {max}.", document.len());
-        return Err(Fault::new(Code::ResultTooLarge, detail));
-    }
-    Ok(document)
 }
 
 fn tail(text: &str, chars: usize) -> String {

@@ -1,6 +1,8 @@
 //! How jobs are claimed: a hint proposes, one statement decides.
 
+use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
@@ -17,7 +19,7 @@ pub struct Claimed {
     pub deadline_s: f64,
     /// It may have killed a worker: its session gets nothing else before it ends.
     pub solo: bool,
-    pub params: serde_json::Value,
+    pub params: Box<RawValue>,
     pub image: ClaimedImage,
 }
 
@@ -28,7 +30,7 @@ impl FromRow<'_, PgRow> for Claimed {
             moved: Moved::from_row(row)?,
             deadline_s: row.try_get("deadline_left_s")?,
             solo: row.try_get("solo")?,
-            params: row.try_get("params")?,
+            params: row.try_get::<Json<Box<RawValue>>, _>("params")?.0,
             image: ClaimedImage {
                 md5: md5(row, "md5")?,
                 sha256: row.try_get("sha256")?,
