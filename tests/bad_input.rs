@@ -183,12 +183,12 @@ async fn strange_json_is_refused_everywhere() {
     }
     let nul = json!({"images": ["9e107d9d372bb6826bd81d3542a419d6", "a\0"]});
     let answer = ines.post("/predict/status", nul).await.ok(200);
-    let told = |n: usize| (&answer["items"][n]["problem"]["code"], &answer["items"][n]["problem"]["errors"][0]["pointer"]);
+    let told =
+        |n: usize| (&answer["items"][n]["problem"]["code"], &answer["items"][n]["problem"]["errors"][0]["pointer"]);
     assert_eq!((told(0).0, told(1)), (&json!("not_found"), (&json!("invalid_hash"), &json!("/images/1"))));
-    for (body, pointer) in [
-        ("{\"images\":[\"\",{\"\":0}]}", "/images/1"),
-        ("{\"images\":[],\"results\":3}", "/results"),
-    ] {
+    for (body, pointer) in
+        [("{\"images\":[\"\",{\"\":0}]}", "/images/1"), ("{\"images\":[],\"results\":3}", "/results")]
+    {
         let wrong = ines.raw("/predict/status", body).await.problem(422, "invalid_field");
         assert_eq!(wrong["errors"][0]["pointer"], pointer, "{wrong}");
     }
@@ -317,7 +317,8 @@ async fn one_bad_result_costs_no_other_its_place() {
     ];
     let good = "{\"fields\": {\"n\": 12345678901234567890123, \"tiny\": 1e-300}}";
     let mut items: Vec<String> = bad.iter().map(|(result, ..)| succeeded(&jobs[0], result)).collect();
-    let nul = json!({"id": jobs[0]["id"], "lease_no": jobs[0]["lease_no"], "outcome": "retry", "error": {"message": "\0"}});
+    let nul =
+        json!({"id": jobs[0]["id"], "lease_no": jobs[0]["lease_no"], "outcome": "retry", "error": {"message": "\0"}});
     items.push(nul.to_string());
     items.extend(jobs.iter().map(|job| succeeded(job, good)));
     let body = format!("{{\"worker\":\"{}\",\"items\":[{}]}}", worker.id, items.join(","));
@@ -422,6 +423,7 @@ async fn credentials_are_told_apart() {
             .await
             .problem(401, "unknown_credential");
     }
+    ines.get("/auth/profile").await.ok(200);
     let mut altered = ines.token.clone().expect("a token");
     altered.truncate(altered.len() - 4);
     Client::new(app.router.clone(), Some(altered)).get("/auth/profile").await.problem(401, "unknown_credential");

@@ -160,7 +160,8 @@ async fn small_json_does_not_grow_in_memory() {
         let request = request.header("content-type", "application/json").body(body);
         request.send().await.expect("an answer").status().as_u16()
     };
-    let list = |item: &str, bytes: usize| format!("[{}{item}]", format!("{item},").repeat(bytes / (item.len() + 1) - 1));
+    let list =
+        |item: &str, bytes: usize| format!("[{}{item}]", format!("{item},").repeat(bytes / (item.len() + 1) - 1));
     let completing = |items: String| format!("{{\"worker\":\"{}\",\"items\":{items}}}", worker.id);
     let item = format!("{{\"id\":\"{}\",\"lease_no\":1,\"outcome\":\"succeeded\",\"result\":", Uuid::new_v4());
     let many_keys: Vec<String> = (0..MIB).map(|n| format!("\"{n:08x}\":[]")).collect();

@@ -201,7 +201,11 @@ mod tests {
         let large = format!("{{\"fields\":{{\"a\":\"{}\"}}}}", "x".repeat(5000));
         let grown = format!("{{\"classes\":[{}0]}}", "0,".repeat(1000));
         for (posted, code, pointer) in [
-            (r#"{"items":[{"type":"label"},{"type":"box","box":[0.5,0.1,0.4,0.2]}]}"#, "invalid_result", "/items/1/box"),
+            (
+                r#"{"items":[{"type":"label"},{"type":"box","box":[0.5,0.1,0.4,0.2]}]}"#,
+                "invalid_result",
+                "/items/1/box",
+            ),
             (r#"{"items":[{"type":"box","box":[0.1,0.1,1.4,0.2]}]}"#, "invalid_result", "/items/0/box"),
             (r#"{"items":[{"type":"box","box":[0.1,0.1,0.4,0.2,1]}]}"#, "invalid_result", "/items/0/box"),
             (r#"{"items":[{"type":"box"}]}"#, "invalid_result", "/items/0/box"),
