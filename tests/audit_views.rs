@@ -131,7 +131,8 @@ async fn people_speak(s: &Story, first: &Worker) {
     s.post(&s.jo, &queued, "cancel").await;
     s.post(&s.admin, &s.claimed(8, first).await, "cancel").await;
     // A failure is tried again, and a success made again.
-    let rejected = s.admin.get("/jobs?state=failed&reason=rejected").await.ok(200)["items"][0].clone();
+    let failed = format!("/jobs?state=failed&md5={}", md5_of(&photo(3)));
+    let rejected = s.admin.get(&failed).await.ok(200)["items"][0].clone();
     s.post(&s.ines, &rejected, "retry").await;
     first.succeed(&s.next(first).await).await;
     s.ines.upload(Form::default().file("a.png", &photo(1)).text("models", "ocr").text("rerun", "true")).await.ok(202);

@@ -162,13 +162,15 @@ async fn a_body_cut_off_is_told_and_leaves_nothing() {
 async fn strange_json_is_refused_everywhere() {
     let (_, ines, worker) = desk().await;
     let deep = format!("{{\"images\":{}{}}}", "[".repeat(100), "]".repeat(100));
-    let cases: [(&str, u16, &str); 12] = [
+    let cases: [(&str, u16, &str); 14] = [
         ("", 400, "malformed_json"),
+        ("{\"images\":[],\"colour\":1} trailing", 400, "malformed_json"),
+        ("{\"images\":[1e999]}", 400, "malformed_json"),
+        ("{\"images\":[3,\"\\u0000\"]}", 422, "nul_character"),
         ("{", 400, "malformed_json"),
         ("{\"images\":[NaN]}", 400, "malformed_json"),
         ("{\"images\":[]} trailing", 400, "malformed_json"),
         ("{\"images\":[\"\\ud800\"]}", 400, "malformed_json"),
-        ("{\"images\":[\"a\\u0000\"]}", 422, "nul_character"),
         ("{\"images\":[],\"images\":[]}", 422, "duplicate_key"),
         (&deep, 422, "too_deep"),
         ("{\"images\":[],\"colour\":1}", 422, "unknown_field"),
@@ -178,6 +180,26 @@ async fn strange_json_is_refused_everywhere() {
     ];
     for (body, status, code) in cases {
         ines.raw("/predict/status", body.to_owned()).await.problem(status, code);
+    }
+    let nul = json!({"images": ["9e107d9d372bb6826bd81d3542a419d6", "a\0"]});
+    let answer = ines.post("/predict/status", nul).await.ok(200);
+    let told =
+        |n: usize| (&answer["items"][n]["problem"]["code"], &answer["items"][n]["problem"]["errors"][0]["pointer"]);
+    assert_eq!((told(0).0, told(1)), (&json!("not_found"), (&json!("invalid_hash"), &json!("/images/1"))));
+    for (body, pointer) in
+        [("{\"images\":[\"\",{\"\":0}]}", "/images/1"), ("{\"images\":[],\"results\":3}", "/results")]
+    {
+        let wrong = ines.raw("/predict/status", body).await.problem(422, "invalid_field");
+        assert_eq!(wrong["errors"][0]["pointer"], pointer, "{wrong}");
+    }
+    for (params, code) in [
+        ("[]", "invalid_field"),
+        ("{\"ocr\":{\"a\":1,\"a\":2}}", "duplicate_key"),
+        ("{\"ocr\":\"\\u0000\"}", "nul_character"),
+        (&format!("[{}0]", "0,".repeat(40_000)), "too_large"),
+    ] {
+        let body = format!("{{\"images\":[],\"models\":[\"ocr\"],\"params\":{params}}}");
+        assert_eq!(ines.raw("/predict", body).await.json()["code"], code, "{params:.40}");
     }
     let unknown = ines.raw("/predict/status", "{\"images\":[],\"colour\":1}").await.json();
     assert!(unknown["detail"].as_str().is_some_and(|d| d.contains("colour")), "the field is named: {unknown}");
@@ -231,7 +253,7 @@ async fn bad_work_is_answered_item_by_item() {
             422,
             "invalid_result",
         ),
-        (json!({"outcome": "succeeded", "result": {"summary": "x".repeat(5000)}}), 422, "invalid_result"),
+        (json!({"outcome": "succeeded", "result": {"summary": "x".repeat(1500)}}), 422, "invalid_result"),
         (json!({"outcome": "succeeded", "result": {"fields": {"a": "x".repeat(3000)}}}), 413, "result_too_large"),
         (json!({"outcome": "retry", "result": {}}), 422, "invalid_result"),
         (json!({"outcome": "retry", "retry_after_s": -1}), 422, "invalid_field"),
@@ -247,11 +269,6 @@ async fn bad_work_is_answered_item_by_item() {
     );
     let nan = worker.key.raw("/jobs/complete", text).await.problem(400, "malformed_json");
     assert!(nan["mend"].as_str().is_some_and(|mend| mend.contains("NaN")));
-    let text = format!(
-        "{{\"worker\":\"{}\",\"items\":[{{\"id\":{},\"lease_no\":1,\"outcome\":\"succeeded\",\"result\":\"\\u0000\"}}]}}",
-        worker.id, job["id"]
-    );
-    worker.key.raw("/jobs/complete", text).await.problem(422, "nul_character");
     let many: Vec<Value> = (0..1001).map(|_| json!({"id": Uuid::new_v4(), "lease_no": 1})).collect();
     worker.key.post("/jobs/release", json!({"worker": worker.id, "items": many})).await.problem(422, "invalid_field");
     let odd = json!({"id": job["id"], "lease_no": i64::MIN});
@@ -274,6 +291,52 @@ async fn bad_work_is_answered_item_by_item() {
         "the job is as it was"
     );
     assert_eq!(worker.succeed(&job).await["status"], 200);
+}
+
+#[tokio::test]
+async fn one_bad_result_costs_no_other_its_place() {
+    let (_app, ines, worker) = desk().await;
+    ines.submit(&[("a.png", photo(1)), ("b.png", photo(2))], &["face_detect"]).await;
+    let jobs = worker.claim(2).await;
+    let succeeded = |job: &Value, result: &str| {
+        let (id, lease) = (&job["id"], &job["lease_no"]);
+        format!("{{\"id\":{id},\"lease_no\":{lease},\"outcome\":\"succeeded\",\"result\":{result}}}")
+    };
+    let deep = format!("{}{}", "[".repeat(33), "]".repeat(33));
+    let large = format!("\"{}\"", "x".repeat(3000));
+    let bad: [(&str, u16, &str, &str); 9] = [
+        ("\"\\u0000\"", 422, "nul_character", ""),
+        ("{\"a\":{\"b\":1,\"b\":2}}", 422, "duplicate_key", ""),
+        ("{\"items\":[],\"items\":[]}", 422, "duplicate_key", ""),
+        (&deep, 422, "too_deep", ""),
+        (&large, 413, "result_too_large", ""),
+        ("\"\\ud800\"", 422, "invalid_result", ""),
+        ("[1e999]", 422, "invalid_result", ""),
+        ("{\"items\":[7]}", 422, "invalid_result", "/items/0"),
+        ("{\"items\":[{\"type\":\"box\",\"box\":[0,0,0,0]}]}", 422, "invalid_result", "/items/0/box"),
+    ];
+    let good = "{\"fields\": {\"n\": 12345678901234567890123, \"tiny\": 1e-300}}";
+    let mut items: Vec<String> = bad.iter().map(|(result, ..)| succeeded(&jobs[0], result)).collect();
+    let nul =
+        json!({"id": jobs[0]["id"], "lease_no": jobs[0]["lease_no"], "outcome": "retry", "error": {"message": "\0"}});
+    items.push(nul.to_string());
+    items.extend(jobs.iter().map(|job| succeeded(job, good)));
+    let body = format!("{{\"worker\":\"{}\",\"items\":[{}]}}", worker.id, items.join(","));
+    let answer = worker.key.raw("/jobs/complete", body).await.ok(200);
+    for (n, (result, status, code, pointer)) in bad.into_iter().enumerate() {
+        let item = &answer["items"][n];
+        let told = (&item["status"], &item["problem"]["code"], &item["problem"]["errors"][0]["pointer"]);
+        let pointer = format!("/items/{n}/result{pointer}");
+        assert_eq!(told, (&json!(status), &json!(code), &json!(pointer)), "{result:.60}: {item}");
+    }
+    let (said, rest) = answer["items"].as_array().expect("items")[bad.len()..].split_first().expect("the error");
+    assert_eq!(
+        (&said["problem"]["code"], &said["problem"]["errors"][0]["pointer"]),
+        (&json!("nul_character"), &json!("/items/9/error/message"))
+    );
+    assert!(rest.iter().all(|item| item["status"] == 200), "{answer}");
+    let text = ines.get(&format!("/predict/{}", md5_of(&photo(1)))).await.bytes;
+    assert!(String::from_utf8_lossy(&text).contains("12345678901234567890123"), "no digit is lost");
 }
 
 #[tokio::test]
@@ -360,6 +423,7 @@ async fn credentials_are_told_apart() {
             .await
             .problem(401, "unknown_credential");
     }
+    ines.get("/auth/profile").await.ok(200);
     let mut altered = ines.token.clone().expect("a token");
     altered.truncate(altered.len() - 4);
     Client::new(app.router.clone(), Some(altered)).get("/auth/profile").await.problem(401, "unknown_credential");

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use md5::{Digest, Md5};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
 
 use crate::kit::app::{PASSWORD, TestApp, Worker};
 use crate::kit::client::Client;
@@ -144,6 +145,44 @@ async fn a_gibibyte_streams_through_in_little_memory() {
         .await
         .expect("a count");
     assert_eq!(known, 1, "the bytes that were sent are the bytes that are kept");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn small_json_does_not_grow_in_memory() {
+    const MIB: usize = 1024 * 1024;
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let (key, token) = (worker.key.token.expect("a key"), app.investigator("ines").await.token.expect("a token"));
+    let server = app.process(&[]);
+    let send = async |path: &str, credential: &str, body: String| {
+        let request = reqwest::Client::new().post(format!("{}{path}", server.base)).bearer_auth(credential);
+        let request = request.header("content-type", "application/json").body(body);
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    let list =
+        |item: &str, bytes: usize| format!("[{}{item}]", format!("{item},").repeat(bytes / (item.len() + 1) - 1));
+    let completing = |items: String| format!("{{\"worker\":\"{}\",\"items\":{items}}}", worker.id);
+    let item = format!("{{\"id\":\"{}\",\"lease_no\":1,\"outcome\":\"succeeded\",\"result\":", Uuid::new_v4());
+    let many_keys: Vec<String> = (0..MIB).map(|n| format!("\"{n:08x}\":[]")).collect();
+    assert_eq!(send("/predict/status", &token, "{\"images\":[]}".to_owned()).await, 200);
+    let (_, before) = server.resident().expect("Linux");
+    for (body, status) in [
+        (list("{\"\":0}", 15 * MIB), 422),
+        (completing(list("{\"\":0}", 15 * MIB)), 422),
+        (completing(format!("[{item}{}}}]", list("{\"\":0}", 15 * MIB))), 200),
+        (completing(list(&format!("{item}0}}"), 15 * MIB)), 422),
+        (completing(format!("[{{{}}}]", many_keys.join(","))), 422),
+    ] {
+        assert_eq!(send("/jobs/complete", &key, body).await, status);
+    }
+    for (images, status) in [("{\"\":0}", 422), ("\"\"", 422), ("[]", 422)] {
+        let body = format!("{{\"images\":{}}}", list(images, 2 * MIB - 100));
+        assert_eq!(send("/predict/status", &token, body).await, status);
+    }
+    let (peak, _) = server.resident().expect("Linux");
+    let grown = peak.saturating_sub(before) / MIB as u64;
+    assert!(grown < 64, "resident memory grew by {grown} MiB");
 }
 
 /// Where `make test` reads how the collection was run.

@@ -141,8 +141,8 @@ async fn a_refill_that_read_before_a_transition_fills_nothing() {
     let path = format!("/predict/{}", md5_of(&photo(1)));
     let mut rival = beside(&app).await;
     let mut tx = rival.begin().await.expect("a transaction");
-    // A look-up reads the jobs first, and is held before it reads the results.
-    sqlx::query("LOCK TABLE result IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.expect("the table");
+    // A look-up reads the jobs first, and is held before it reads the results, which name the versions.
+    sqlx::query("LOCK TABLE model_version IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.expect("the table");
     let looking = tokio::spawn({
         let (ines, path) = (ines.clone(), path.clone());
         async move { ines.get(&path).await.ok(200) }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::at_most;
 use super::problem::Problem;
 use crate::domain::job::{JobStatus, Overall};
 
@@ -70,6 +71,7 @@ pub struct ResultOut {
 #[schema(example = json!({"images": ["9e107d9d372bb6826bd81d3542a419d6"], "results": false}))]
 pub struct StatusRequest {
     /// At most 1,000 MD5s.
+    #[serde(deserialize_with = "at_most::<HASHES_MAX, _, _>")]
     pub images: Vec<String>,
     /// Whether to send the results as well.
     pub results: Option<bool>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -60,7 +60,8 @@ pub struct SubmitHashes {
     /// Compute again even where a result is known.
     pub rerun: Option<bool>,
     /// Keyed by model.
-    pub params: Option<BTreeMap<String, Value>>,
+    #[schema(value_type = Option<BTreeMap<String, Value>>)]
+    pub params: Option<Box<RawValue>>,
     pub submission: Option<Uuid>,
     pub require_live: Option<bool>,
     pub strict: Option<bool>,

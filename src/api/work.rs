@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::at_most;
 use super::problem::Problem;
 use crate::domain::job::Outcome;
 
@@ -91,6 +91,7 @@ pub struct JobImage {
 pub struct CompleteRequest {
     pub worker: Uuid,
     /// At most 1,000; of several for one job the first counts.
+    #[serde(deserialize_with = "at_most::<BATCH_MAX, _, _>")]
     pub items: Vec<CompleteItem>,
     /// Claim the next jobs in the same call; it never waits.
     pub claim: Option<NextClaim>,
@@ -105,7 +106,7 @@ pub struct CompleteItem {
     pub outcome: Outcome,
     /// With `succeeded`: `{"items": […], "fields": {…}, "summary": null}`; other JSON is kept under `fields.value`.
     #[schema(value_type = Option<Object>)]
-    pub result: Option<Value>,
+    pub result: Option<Box<RawValue>>,
     /// How long the model worked.
     pub duration_s: Option<f64>,
     /// With `retry`: not before this many seconds.
@@ -159,6 +160,7 @@ pub struct ItemOut {
 #[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "items": [{"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "lease_no": 1}]}))]
 pub struct ReleaseRequest {
     pub worker: Uuid,
+    #[serde(deserialize_with = "at_most::<BATCH_MAX, _, _>")]
     pub items: Vec<ReleaseItem>,
 }
 

@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::at_most;
+use super::work::BATCH_MAX;
 use crate::domain::key::Service;
 
 /// What a microservice says of itself when it starts.
@@ -28,7 +30,7 @@ pub struct Register {
     pub labels: Option<Vec<String>>,
     /// A JSON Schema of its params.
     #[schema(value_type = Option<Object>)]
-    pub params_schema: Option<Value>,
+    pub params_schema: Option<Box<RawValue>>,
     /// How many jobs it likes at once.
     #[schema(minimum = 1, maximum = 1000)]
     pub batch_max: Option<i32>,
@@ -62,6 +64,7 @@ pub struct BeatRequest {
     /// It takes no more jobs.
     pub draining: Option<bool>,
     /// All that it holds.
+    #[serde(deserialize_with = "at_most::<BATCH_MAX, _, _>")]
     pub jobs: Vec<HeldJob>,
 }
 

@@ -140,6 +140,15 @@ impl Fault {
         self
     }
 
+    /// Puts the places that it tells under the one of the item that they lie in.
+    #[must_use]
+    pub fn under(mut self, pointer: &str) -> Self {
+        for field in &mut self.errors {
+            field.pointer.insert_str(0, pointer);
+        }
+        self
+    }
+
     /// Says when to try again, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {

@@ -1,21 +1,52 @@
-//! JSON as we take it: parsed once, refusing what later floors could not keep or would read two ways.
+//! JSON as we take it: what later floors could not keep, or would read two ways, is refused by name.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::collections::HashSet;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use memchr::{memchr2, memmem};
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::fault::{Code, Fault};
+use super::name::shorten;
 
 /// How deep arrays and objects may be nested.
 pub const DEPTH_MAX: usize = 32;
+/// The most bytes of JSON of free form that are taken apart: its tree may take a hundred times as much.
+pub const FREE_BYTES_MAX: usize = 64 * 1024;
+/// The longest number, in characters: a double needs fewer, and PostgreSQL's numbers end somewhere as well.
+const NUMBER_CHARS_MAX: usize = 300;
+/// The greatest exponent of ten, up or down, that a double has, and some.
+const EXPONENT_MAX: u32 = 400;
+/// How many keys of one object are compared one by one.
+const KEYS_COMPARED: usize = 16;
 
-/// Parses a whole JSON text. Refuses duplicate keys, U+0000 in strings, and nesting beyond [`DEPTH_MAX`].
-pub fn parse(text: &[u8]) -> Result<Value, Fault> {
-    let mut input = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: DEPTH_MAX }.deserialize(&mut input).map_err(to_fault)?;
-    input.end().map_err(to_fault)?;
-    Ok(value)
+/// Parses JSON of free form, at most [`FREE_BYTES_MAX`] of it.
+pub fn parse(text: &str) -> Result<Value, Fault> {
+    if text.len() > FREE_BYTES_MAX {
+        let detail = format!("The JSON has {} bytes; the limit is {FREE_BYTES_MAX}.", text.len());
+        return Err(Fault::new(Code::TooLarge, detail));
+    }
+    check(text)?;
+    serde_json::from_str(text).map_err(|error| malformed(&error))
+}
+
+/// Refuses what a parser lets pass: U+0000 in strings, a key given twice, nesting beyond [`DEPTH_MAX`], halves of characters, and
+/// numbers that no double holds. One pass, which keeps the keys of the open objects. Of a text that is no JSON at all it may
+/// say nothing.
+pub fn check(text: &str) -> Result<(), Fault> {
+    scan(text, Some(Keys::default()))
+}
+
+/// Says why a text that could not be read is no JSON, or none that may come in; keeps nothing, whatever its size.
+pub fn check_form(text: &str) -> Result<(), Fault> {
+    scan(text, None)?;
+    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| malformed(&error))
+}
+
+/// Whether a string of this JSON may hold U+0000: only its escape can bring it in.
+pub fn may_hold_nul(text: &str) -> bool {
+    memmem::find(text.as_bytes(), br"\u0000").is_some()
 }
 
 /// Whether a text may be stored: PostgreSQL keeps no U+0000.
@@ -23,84 +54,122 @@ pub fn check_text(text: &str) -> Result<(), Fault> {
     if text.contains('\0') { Err(Fault::new(Code::NulCharacter, "A string holds U+0000.")) } else { Ok(()) }
 }
 
-fn to_fault(error: serde_json::Error) -> Fault {
-    let text = error.to_string();
-    let ours = [(DUPLICATE, Code::DuplicateKey), (NUL, Code::NulCharacter), (DEEP, Code::TooDeep)];
-    match ours.into_iter().find(|(mark, _)| text.starts_with(mark)) {
-        Some((_, code)) => Fault::new(code, format!("{text}.")),
-        None if text.starts_with("recursion limit") => Fault::new(Code::TooDeep, format!("{text}.")),
-        None => Fault::new(Code::MalformedJson, format!("The body is not JSON: {text}.")),
-    }
+/// What a parser says of a text that is not JSON.
+pub fn malformed(why: &serde_json::Error) -> Fault {
+    Fault::new(Code::MalformedJson, format!("This is not JSON: {why}."))
 }
 
-const DUPLICATE: &str = "the key ";
-const NUL: &str = "a string holds U+0000";
-const DEEP: &str = "nested deeper than";
-
-struct Strict {
-    depth: usize,
-}
-
-impl Strict {
-    fn deeper<E: serde::de::Error>(&self) -> Result<Self, E> {
-        match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Self { depth }),
-            None => Err(E::custom(format!("{DEEP} {DEPTH_MAX} levels"))),
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Value, D::Error> {
-        input.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is not finite"))
-    }
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
-        if value.contains('\0') { Err(E::custom(NUL)) } else { Ok(Value::String(value.to_owned())) }
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(self.deeper()?)? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            if key.contains('\0') {
-                return Err(A::Error::custom(NUL));
+fn scan<'t>(text: &'t str, mut keys: Option<Keys<'t>>) -> Result<(), Fault> {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = bytes.get(at) {
+        at = match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return Err(Fault::new(Code::TooDeep, format!("Nested deeper than {DEPTH_MAX} levels.")));
+                }
+                keys.iter_mut().for_each(Keys::open);
+                at + 1
             }
-            if map.contains_key(&key) {
-                return Err(A::Error::custom(format!("{DUPLICATE}{:?} is given twice", super::name::shorten(&key))));
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                keys.iter_mut().for_each(Keys::close);
+                at + 1
             }
-            let value = entries.next_value_seed(self.deeper()?)?;
-            map.insert(key, value);
+            b'"' => {
+                let Some(end) = string_end(bytes, at + 1) else { return Ok(()) };
+                let string = read_string(&text[at..end])?;
+                if let Some(keys) = keys.as_mut().filter(|_| is_key(&bytes[end..])) {
+                    keys.add(string)?;
+                }
+                end
+            }
+            b'-' | b'0'..=b'9' => {
+                let rest = &bytes[at..];
+                let length = rest.iter().take_while(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+                let end = at + length.count();
+                check_number(&text[at..end])?;
+                end
+            }
+            _ => at + 1,
+        };
+    }
+    Ok(())
+}
+
+/// Where the string ends whose first character is at `at`: behind its closing quote, if it has one.
+fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
         }
-        Ok(Value::Object(map))
+        at += 2;
+    }
+}
+
+fn is_key(rest: &[u8]) -> bool {
+    rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':')
+}
+
+/// The string of a token in its quotes.
+fn read_string(token: &str) -> Result<Cow<'_, str>, Fault> {
+    let inside = &token[1..token.len() - 1];
+    if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(inside));
+    }
+    let string: String = serde_json::from_str(token).map_err(|error| malformed(&error))?;
+    check_text(&string)?;
+    Ok(Cow::Owned(string))
+}
+
+fn check_number(number: &str) -> Result<(), Fault> {
+    let exponent = number.split_once(['e', 'E']).map(|(_, exponent)| exponent.parse::<i32>());
+    let double = match exponent {
+        None => true,
+        Some(Ok(exponent)) if exponent.unsigned_abs() <= EXPONENT_MAX => number.parse().is_ok_and(f64::is_finite),
+        Some(_) => false,
+    };
+    if double && number.len() <= NUMBER_CHARS_MAX {
+        return Ok(());
+    }
+    Err(Fault::new(Code::MalformedJson, format!("{} is not a number that a double holds.", shorten(number))))
+}
+
+/// The keys of the objects that are open.
+#[derive(Default)]
+struct Keys<'t> {
+    /// The first of each, outermost object first.
+    names: Vec<Cow<'t, str>>,
+    /// Where those of an object begin, and what it has beyond [`KEYS_COMPARED`].
+    open: Vec<(usize, HashSet<Cow<'t, str>>)>,
+}
+
+impl<'t> Keys<'t> {
+    fn open(&mut self) {
+        self.open.push((self.names.len(), HashSet::new()));
+    }
+
+    fn close(&mut self) {
+        if let Some((from, _)) = self.open.pop() {
+            self.names.truncate(from);
+        }
+    }
+
+    fn add(&mut self, key: Cow<'t, str>) -> Result<(), Fault> {
+        let Some((from, more)) = self.open.last_mut() else { return Ok(()) };
+        let first = &self.names[*from..];
+        let known = first.contains(&key) || more.contains(&key);
+        if known {
+            return Err(Fault::new(Code::DuplicateKey, format!("The key {:?} is given twice.", shorten(&key))));
+        }
+        if first.len() < KEYS_COMPARED {
+            self.names.push(key);
+        } else {
+            more.insert(key);
+        }
+        Ok(())
     }
 }
 
@@ -109,20 +178,45 @@ mod tests {
     use super::*;
 
     fn code(text: &str) -> Option<Code> {
-        parse(text.as_bytes()).err().map(|fault| fault.code)
+        parse(text).err().map(|fault| fault.code)
     }
 
     #[test]
     fn strange_json_is_refused_by_name() {
-        assert_eq!(code(r#"{"a":[1,2.5,null,true,"x"]}"#), None);
+        assert_eq!(code(r#"{"a":[1,-2.5e-3,null,true,"x\\u0000",{"a":"\"a\":\ud83d\ude00"}],"b":{"a":1}}"#), None);
         assert_eq!(code(r#"{"a":1,"a":2}"#), Some(Code::DuplicateKey));
+        assert_eq!(code(r#"[{"a":{"b":1}, "\u0061" : 2}]"#), Some(Code::DuplicateKey));
         assert_eq!(code("\"a\\u0000b\""), Some(Code::NulCharacter));
         assert_eq!(code("{\"a\\u0000\":1}"), Some(Code::NulCharacter));
         assert_eq!(code(r#""\ud800""#), Some(Code::MalformedJson));
         assert_eq!(code("NaN"), Some(Code::MalformedJson));
         assert_eq!(code("{} {}"), Some(Code::MalformedJson));
-        assert_eq!(code("1e999"), Some(Code::MalformedJson));
         assert_eq!(code(&"[".repeat(40)), Some(Code::TooDeep));
-        assert_eq!(code(&"[".repeat(100_000)), Some(Code::TooDeep));
+        assert_eq!(code(&"[".repeat(100_000)), Some(Code::TooLarge));
+        assert_eq!(check_form(&"[".repeat(100_000)).map_err(|fault| fault.code), Err(Code::TooDeep));
+        for broken in ["\"", "\"\\", "{\"a\"", "}]", "[1", "-", ""] {
+            assert_eq!(code(broken), Some(Code::MalformedJson), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_given_once_in_an_object_of_any_size() {
+        let keys = |count: usize| (0..count).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(",");
+        assert_eq!(code(&format!("{{{}}}", keys(5000))), None);
+        for twice in [3, KEYS_COMPARED - 1, KEYS_COMPARED, 4999] {
+            let text = format!("{{{},\"{twice}\":1}}", keys(5000));
+            assert_eq!(code(&text), Some(Code::DuplicateKey), "{twice}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_a_double() {
+        for good in ["0", "-0.0", "1e308", "5E-324", "18446744073709551616", "0.1234567890123456789"] {
+            assert_eq!(code(good), None, "{good}");
+        }
+        for bad in ["1e999", "-1e400", "0e-20000", "1e99999999999", &"1".repeat(301), &format!("0.{}", "0".repeat(300))]
+        {
+            assert_eq!(code(bad), Some(Code::MalformedJson), "{bad}");
+        }
     }
 }

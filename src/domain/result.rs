@@ -1,122 +1,233 @@
 //! The result document: what a model said of an image.
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::fault::{Code, Fault};
+use super::json;
 
 /// The most items one result may have; more belongs in a file of the model's own.
 pub const ITEMS_MAX: usize = 10_000;
+/// The longest summary, in characters.
+const SUMMARY_CHARS_MAX: usize = 1000;
 
-/// Brings what a worker posted into the one shape `{"items":[…],"fields":{…},"summary":null}`.
+/// Brings what a worker posted into the one shape `{"items":[…],"fields":{…},"summary":null}`, its parts as they were written.
 ///
 /// The upstream style `{"classes":[…],"result":{…}}` becomes labels and fields; any other JSON is kept under
-/// `fields.value`. The error is a sentence that says where the document is wrong.
-pub fn normalise(posted: Value) -> Result<Value, String> {
-    let document = match posted {
-        Value::Object(map) if is_document(&map) => map,
-        Value::Object(map) if is_upstream(&map) => from_upstream(map)?,
-        other => {
-            let mut map = Map::new();
-            map.insert("fields".to_owned(), json!({ "value": other }));
-            map
-        }
-    };
-    let items = list(document.get("items"), "/items")?;
-    let fields = match document.get("fields") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(map)) => map.clone(),
-        Some(_) => return Err("/fields is not an object.".to_owned()),
-    };
-    let summary = match document.get("summary") {
-        None | Some(Value::Null) => Value::Null,
-        Some(Value::String(text)) if text.chars().count() <= 1000 => Value::String(text.clone()),
-        Some(_) => return Err("/summary is not a text of at most 1000 characters.".to_owned()),
-    };
-    if items.len() > ITEMS_MAX {
-        return Err(format!("/items has {} items; the limit is {ITEMS_MAX}.", items.len()));
+/// `fields.value`. Neither what is posted nor what is made of it has more than `bytes_max` bytes. A fault says where in the
+/// result it lies.
+pub fn normalise(posted: &RawValue, bytes_max: usize) -> Result<String, Fault> {
+    let posted = posted.get();
+    check_size(posted, bytes_max)?;
+    json::check(posted).map_err(|fault| match fault.code {
+        // It came in JSON that could be read: what is wrong is this result alone.
+        Code::MalformedJson => invalid("", fault.detail),
+        _ => fault.on(""),
+    })?;
+    let document = shape(posted)?;
+    check_size(&document, bytes_max)?;
+    Ok(document)
+}
+
+fn check_size(text: &str, bytes_max: usize) -> Result<(), Fault> {
+    if text.len() <= bytes_max {
+        return Ok(());
     }
-    for (index, item) in items.iter().enumerate() {
-        check_item(item).map_err(|why| format!("/items/{index}{why}"))?;
+    let detail = format!("The result has {} bytes of JSON; the limit is {bytes_max}.", text.len());
+    Err(Fault::new(Code::ResultTooLarge, detail).on(""))
+}
+
+fn invalid(pointer: impl Into<String>, why: impl Into<String>) -> Fault {
+    Fault::new(Code::InvalidResult, why).on(pointer)
+}
+
+/// The document's parts, of which one at least is there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'a> {
+    #[serde(borrow)]
+    items: Option<&'a RawValue>,
+    #[serde(borrow)]
+    fields: Option<&'a RawValue>,
+    #[serde(borrow)]
+    summary: Option<&'a RawValue>,
+}
+
+/// The parts of the upstream style.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Upstream<'a> {
+    #[serde(borrow)]
+    classes: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+}
+
+fn shape(posted: &str) -> Result<String, Fault> {
+    let is_map = posted.starts_with('{');
+    let is_empty = is_map && posted[1..].trim_start().starts_with('}');
+    if !is_map || is_empty {
+        return Ok(value(posted));
     }
-    Ok(json!({ "items": items, "fields": fields, "summary": summary }))
-}
-
-fn is_document(map: &Map<String, Value>) -> bool {
-    !map.is_empty() && map.keys().all(|key| matches!(key.as_str(), "items" | "fields" | "summary"))
-}
-
-fn is_upstream(map: &Map<String, Value>) -> bool {
-    !map.is_empty() && map.keys().all(|key| matches!(key.as_str(), "classes" | "result"))
-}
-
-fn from_upstream(map: Map<String, Value>) -> Result<Map<String, Value>, String> {
-    let labels = list(map.get("classes"), "/classes")?
-        .into_iter()
-        .map(|class| json!({ "type": "label", "label": class }))
-        .collect();
-    let fields = match map.get("result") {
-        None | Some(Value::Null) => Value::Object(Map::new()),
-        Some(Value::Object(fields)) => Value::Object(fields.clone()),
-        Some(other) => json!({ "value": other }),
-    };
-    Ok(Map::from_iter([("items".to_owned(), Value::Array(labels)), ("fields".to_owned(), fields)]))
-}
-
-fn list(value: Option<&Value>, place: &str) -> Result<Vec<Value>, String> {
-    match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(items)) => Ok(items.clone()),
-        Some(_) => Err(format!("{place} is not a list.")),
+    if let Ok(document) = serde_json::from_str::<Document<'_>>(posted) {
+        return read_document(&document);
     }
+    match serde_json::from_str::<Upstream<'_>>(posted) {
+        Ok(upstream) => read_upstream(&upstream),
+        Err(_) => Ok(value(posted)),
+    }
+}
+
+fn write(items: &str, fields: &str, summary: &str) -> String {
+    ["{\"items\":", items, ",\"fields\":", fields, ",\"summary\":", summary, "}"].concat()
+}
+
+fn value(other: &str) -> String {
+    write("[]", &["{\"value\":", other, "}"].concat(), "null")
+}
+
+fn read_document(document: &Document<'_>) -> Result<String, Fault> {
+    let items = document.items.map_or("[]", RawValue::get);
+    for (index, item) in list("/items", items)?.into_iter().enumerate() {
+        check_item(index, item.get())?;
+    }
+    let fields = document.fields.map_or("{}", RawValue::get);
+    if !fields.starts_with('{') {
+        return Err(invalid("/fields", "/fields is not an object."));
+    }
+    let summary = document.summary.map_or("null", RawValue::get);
+    let text: Result<Option<Cow<'_, str>>, _> = serde_json::from_str(summary);
+    if !text.is_ok_and(|text| text.is_none_or(|text| text.chars().count() <= SUMMARY_CHARS_MAX)) {
+        let why = format!("/summary is not a text of at most {SUMMARY_CHARS_MAX} characters.");
+        return Err(invalid("/summary", why));
+    }
+    Ok(write(items, fields, summary))
+}
+
+fn read_upstream(upstream: &Upstream<'_>) -> Result<String, Fault> {
+    let classes = list("/classes", upstream.classes.map_or("[]", RawValue::get))?;
+    let labels: Vec<String> =
+        classes.iter().map(|class| ["{\"type\":\"label\",\"label\":", class.get(), "}"].concat()).collect();
+    let items = ["[", &labels.join(","), "]"].concat();
+    match upstream.result.map_or("{}", RawValue::get) {
+        fields if fields.starts_with('{') => Ok(write(&items, fields, "null")),
+        other => Ok(write(&items, &["{\"value\":", other, "}"].concat(), "null")),
+    }
+}
+
+fn list<'a>(place: &str, text: &'a str) -> Result<Vec<&'a RawValue>, Fault> {
+    let list: Vec<&RawValue> =
+        serde_json::from_str(text).map_err(|_| invalid(place, format!("{place} is not a list.")))?;
+    if list.len() > ITEMS_MAX {
+        return Err(invalid(place, format!("{place} has {} items; the limit is {ITEMS_MAX}.", list.len())));
+    }
+    Ok(list)
+}
+
+/// What is looked at of an item; the rest is the model's own.
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(rename = "box", borrow)]
+    corners: Option<&'a RawValue>,
 }
 
 /// An item is an object with a `type`; the geometry of a box is checked, other types are kept as they are.
-fn check_item(item: &Value) -> Result<(), String> {
-    let Some(kind) = item.get("type").and_then(Value::as_str) else {
-        return Err(" is not an object with a text `type`.".to_owned());
+fn check_item(index: usize, item: &str) -> Result<(), Fault> {
+    let read = serde_json::from_str::<Item<'_>>(item).ok().filter(|_| item.starts_with('{'));
+    let Some(Item { kind, corners }) = read else {
+        let pointer = format!("/items/{index}");
+        let why = format!("{pointer} is not an object with a text `type`.");
+        return Err(invalid(pointer, why));
     };
-    if kind == "box" {
-        let corners: Option<Vec<f64>> =
-            item.get("box").and_then(Value::as_array).map(|list| list.iter().filter_map(Value::as_f64).collect());
-        let inside = |v: &f64| (0.0..=1.0).contains(v);
-        match corners.as_deref() {
-            Some([x0, y0, x1, y1]) if x0 < x1 && y0 < y1 && [x0, y0, x1, y1].into_iter().all(inside) => {}
-            _ => {
-                return Err(
-                    "/box is not [x0, y0, x1, y1] in fractions 0…1 of the upright image with x0 < x1 and y0 < y1."
-                        .to_owned(),
-                );
-            }
-        }
+    if kind == "box" && !corners.is_some_and(|corners| is_box(corners.get())) {
+        let pointer = format!("/items/{index}/box");
+        let what = "[x0, y0, x1, y1] in fractions 0…1 of the upright image with x0 < x1 and y0 < y1";
+        let why = format!("{pointer} is not {what}.");
+        return Err(invalid(pointer, why));
     }
     Ok(())
+}
+
+fn is_box(corners: &str) -> bool {
+    let inside = |v: &f64| (0.0..=1.0).contains(v);
+    serde_json::from_str::<[f64; 4]>(corners)
+        .is_ok_and(|[x0, y0, x1, y1]| x0 < x1 && y0 < y1 && [x0, y0, x1, y1].iter().all(inside))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_posted_shape_becomes_the_document() {
-        let cases = [
-            (json!({"items": [], "summary": "x"}), json!({"items": [], "fields": {}, "summary": "x"})),
-            (
-                json!({"classes": ["cat"], "result": {"n": 1}}),
-                json!({"items": [{"type": "label", "label": "cat"}], "fields": {"n": 1}, "summary": null}),
-            ),
-            (json!("text"), json!({"items": [], "fields": {"value": "text"}, "summary": null})),
-            (json!({"a": 1}), json!({"items": [], "fields": {"value": {"a": 1}}, "summary": null})),
-            (json!({}), json!({"items": [], "fields": {"value": {}}, "summary": null})),
-        ];
-        for (posted, kept) in cases {
-            assert_eq!(normalise(posted), Ok(kept));
-        }
+    fn normal(posted: &str) -> Result<String, Fault> {
+        let posted: &RawValue = serde_json::from_str(posted).expect("JSON");
+        normalise(posted, 4096)
     }
 
     #[test]
-    fn a_box_outside_the_image_is_refused_with_its_place() {
-        let bad = normalise(json!({"items": [{"type": "label"}, {"type": "box", "box": [0.5, 0.1, 0.4, 0.2]}]}));
-        assert!(bad.is_err_and(|why| why.starts_with("/items/1/box")));
-        assert!(normalise(json!({"items": [{"type": "box", "box": [0.1, 0.1, 1.4, 0.2]}]})).is_err());
-        assert!(normalise(json!({"items": [3]})).is_err());
-        assert!(normalise(json!({"items": {}})).is_err());
+    fn every_posted_shape_becomes_the_document() {
+        let cases = [
+            (r#"{"items": [], "summary": "x"}"#, r#"{"items":[],"fields":{},"summary":"x"}"#),
+            (
+                r#"{"fields":{"n":18446744073709551617},"items":null,"summary":null}"#,
+                r#"{"items":[],"fields":{"n":18446744073709551617},"summary":null}"#,
+            ),
+            (
+                r#"{"classes": ["cat"], "result": {"n": 1}}"#,
+                r#"{"items":[{"type":"label","label":"cat"}],"fields":{"n": 1},"summary":null}"#,
+            ),
+            (r#"{"classes":["a","b"],"result":3}"#, {
+                r#"{"items":[{"type":"label","label":"a"},{"type":"label","label":"b"}],"fields":{"value":3},"summary":null}"#
+            }),
+            (r#""text""#, r#"{"items":[],"fields":{"value":"text"},"summary":null}"#),
+            (r#"{"a":1}"#, r#"{"items":[],"fields":{"value":{"a":1}},"summary":null}"#),
+            (r#"{"items":3,"a":1}"#, r#"{"items":[],"fields":{"value":{"items":3,"a":1}},"summary":null}"#),
+            ("{ }", r#"{"items":[],"fields":{"value":{ }},"summary":null}"#),
+            ("[[]]", r#"{"items":[],"fields":{"value":[[]]},"summary":null}"#),
+        ];
+        for (posted, kept) in cases {
+            assert_eq!(normal(posted).as_deref(), Ok(kept), "{posted}");
+        }
+        let written = r#"{"items":[{"box":[0,0.1,0.5,1],"type":"box","\u0061":[{}]}],"fields":{},"summary":"\"é\""}"#;
+        assert_eq!(normal(written).as_deref(), Ok(written));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        let long = format!("{{\"summary\":\"{}\"}}", "é".repeat(SUMMARY_CHARS_MAX + 1));
+        let large = format!("{{\"fields\":{{\"a\":\"{}\"}}}}", "x".repeat(5000));
+        let grown = format!("{{\"classes\":[{}0]}}", "0,".repeat(1000));
+        for (posted, code, pointer) in [
+            (
+                r#"{"items":[{"type":"label"},{"type":"box","box":[0.5,0.1,0.4,0.2]}]}"#,
+                "invalid_result",
+                "/items/1/box",
+            ),
+            (r#"{"items":[{"type":"box","box":[0.1,0.1,1.4,0.2]}]}"#, "invalid_result", "/items/0/box"),
+            (r#"{"items":[{"type":"box","box":[0.1,0.1,0.4,0.2,1]}]}"#, "invalid_result", "/items/0/box"),
+            (r#"{"items":[{"type":"box"}]}"#, "invalid_result", "/items/0/box"),
+            (r#"{"items":[{"type":3}]}"#, "invalid_result", "/items/0"),
+            (r#"{"items":[["box",[0,0,1,1]]]}"#, "invalid_result", "/items/0"),
+            (r#"{"items":[3]}"#, "invalid_result", "/items/0"),
+            (r#"{"items":{}}"#, "invalid_result", "/items"),
+            (r#"{"fields":[]}"#, "invalid_result", "/fields"),
+            (r#"{"summary":7}"#, "invalid_result", "/summary"),
+            (&long, "invalid_result", "/summary"),
+            (&large, "result_too_large", ""),
+            (&grown, "result_too_large", ""),
+            (r#"{"fields":{"a":"\u0000"}}"#, "nul_character", ""),
+            (r#"{"fields":{"a":1,"a":2}}"#, "duplicate_key", ""),
+            (r#"{"items":[],"items":[]}"#, "duplicate_key", ""),
+            (r#""\udc00""#, "invalid_result", ""),
+            ("1e999", "invalid_result", ""),
+            (&"[".repeat(33).chars().chain("]".repeat(33).chars()).collect::<String>(), "too_deep", ""),
+        ] {
+            let fault = normal(posted).expect_err(posted);
+            let at: Vec<&str> = fault.errors.iter().map(|e| e.pointer.as_str()).collect();
+            assert_eq!((fault.code.as_str(), at), (code, vec![pointer]), "{posted}");
+        }
     }
 }

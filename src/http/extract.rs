@@ -27,18 +27,34 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        if !is_json(request.headers()) {
-            let fault = Fault::new(Code::UnsupportedMediaType, "The body is not declared as JSON.");
-            return Err(fault.mend("Send Content-Type: application/json.").into());
+        let bytes = body(request, state).await?;
+        let text = text(&bytes)?;
+        let read = read(text)?;
+        if json::may_hold_nul(text) {
+            json::check(text)?;
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(body_problem)?;
-        Ok(Self(read(&bytes)?))
+        Ok(Self(read))
+    }
+}
+
+/// The JSON body of a batch, whose items are judged one by one: U+0000 in a string is the matter of whoever judges its item.
+pub struct Batch<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Batch<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let bytes = body(request, state).await?;
+        Ok(Self(read(text(&bytes)?)?))
     }
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        axum::Json(self.0).into_response()
+        match serde_json::to_vec(&self.0) {
+            Ok(bytes) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+            Err(error) => Refusal::internal(error.to_string()).into_response(),
+        }
     }
 }
 
@@ -56,23 +72,38 @@ fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> Refusal 
     Fault::new(Code::BodyCutOff, "The body could not be read to its end.").into()
 }
 
-/// Parses JSON strictly, then as a shape; a wrong shape is told with its place.
-pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Refusal> {
-    let value = json::parse(text)?;
-    shape(value, "body")
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
+    if !is_json(request.headers()) {
+        let fault = Fault::new(Code::UnsupportedMediaType, "The body is not declared as JSON.");
+        return Err(fault.mend("Send Content-Type: application/json.").into());
+    }
+    Bytes::from_request(request, state).await.map_err(body_problem)
 }
 
-/// Reads a value as a shape.
-pub fn shape<T: DeserializeOwned>(value: serde_json::Value, place: &'static str) -> Result<T, Refusal> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let pointer = pointer(error.path());
-        let why = shorten_why(&error.into_inner().to_string());
-        wrong(place, pointer, &why).into()
+fn text(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|error| Fault::new(Code::MalformedJson, format!("This is not JSON: {error}.")))
+}
+
+/// Reads JSON straight into its type; only what is wrong is looked at again, for its place.
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
+    serde_json::from_str(text).or_else(|_| {
+        json::check_form(text)?;
+        let mut input = serde_json::Deserializer::from_str(text);
+        serde_path_to_error::deserialize(&mut input).map_err(|error| {
+            let pointer = pointer(error.path());
+            let why = error.into_inner().to_string();
+            // The pointer says it better.
+            wrong("body", pointer, &shorten_why(why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why)))
+        })
     })
 }
 
 fn wrong(place: &'static str, pointer: String, why: &str) -> Fault {
-    let code = if why.starts_with("unknown field") { Code::UnknownField } else { Code::InvalidField };
+    let code = match why {
+        _ if why.starts_with("unknown field") => Code::UnknownField,
+        _ if why.starts_with("duplicate field") => Code::DuplicateKey,
+        _ => Code::InvalidField,
+    };
     let at = if pointer.is_empty() { String::new() } else { format!(" at {pointer}") };
     Fault::new(code, format!("Wrong {place}{at}: {why}.")).at(place, pointer)
 }
@@ -177,7 +208,7 @@ pub fn read_cursor<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K
     URL_SAFE_NO_PAD
         .decode(cursor)
         .ok()
-        .and_then(|bytes| serde_json::from_value(json::parse(&bytes).ok()?).ok())
+        .and_then(|bytes| serde_json::from_value(json::parse(std::str::from_utf8(&bytes).ok()?).ok()?).ok())
         .map(Some)
         .ok_or_else(|| Fault::invalid("query", "/cursor", "The cursor was not given by this list."))
 }

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::AppState;
 use super::auth::AnyUser;
-use super::extract::{self, Json, Path, Query};
+use super::extract::{self, Batch, Json, Path, Query};
 use super::problem::{Answer, Problems};
 use super::submit::split_models;
 use crate::api::status::{HASHES_MAX, LookupQuery, Prediction, StatusItem, StatusRequest, Statuses};
@@ -57,10 +57,10 @@ async fn get_prediction(
 async fn list_statuses(
     State(state): State<Arc<AppState>>,
     AnyUser(user): AnyUser,
-    Json(ask): Json<StatusRequest>,
+    Batch(ask): Batch<StatusRequest>,
 ) -> Answer<impl IntoResponse> {
     if ask.images.len() > HASHES_MAX {
-        let detail = format!("{} hashes; the limit is {HASHES_MAX}.", ask.images.len());
+        let detail = format!("More than {HASHES_MAX} hashes.");
         return Err(Fault::new(Code::TooManyImages, detail).at("body", "/images").into());
     }
     let results = ask.results.unwrap_or(false);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::auth::PredictService;
-use super::extract::{self, Json};
+use super::extract::{self, Batch, Json};
 use super::problem::{Answer, Problems};
 use crate::api::work::{
     BATCH_MAX, ClaimOut, ClaimRequest, ClaimedJob, CompleteItem, CompleteOut, CompleteRequest, ItemOut, JobImage,
@@ -48,9 +48,9 @@ async fn claim_jobs(
     let claim = Claim {
         worker: ask.worker,
         claim_id: ask.claim_id,
-        max: batch("max", ask.max.unwrap_or(1), 1)?,
+        max: batch("max", ask.max.unwrap_or(1))?,
         wait: extract::wait(ask.wait_s, "body")?,
-        min: batch("min", ask.min.unwrap_or(1), 1)?,
+        min: batch("min", ask.min.unwrap_or(1))?,
         linger: Duration::from_secs_f64(linger_s),
     };
     let answer = state.claims.claim(&key, &claim).await?;
@@ -65,9 +65,9 @@ async fn claim_jobs(
 async fn complete_jobs(
     State(state): State<Arc<AppState>>,
     PredictService(key): PredictService,
-    Json(body): Json<CompleteRequest>,
+    Batch(body): Batch<CompleteRequest>,
 ) -> Answer<Json<CompleteOut>> {
-    batch("items", body.items.len(), 0)?;
+    check_count(body.items.len())?;
     let next = body.claim.map(|c| next_claim(body.worker, &c)).transpose()?;
     let items = body.items.into_iter().map(item).collect();
     let done = state.completions.complete(&key, body.worker, items).await?;
@@ -79,7 +79,7 @@ async fn complete_jobs(
 }
 
 fn next_claim(worker: Uuid, next: &NextClaim) -> Result<Claim, Fault> {
-    let max = batch("claim/max", next.max.unwrap_or(1), 1)?;
+    let max = batch("claim/max", next.max.unwrap_or(1))?;
     let (wait, linger) = (Duration::ZERO, Duration::ZERO);
     Ok(Claim { worker, claim_id: next.claim_id, max, wait, min: 1, linger })
 }
@@ -103,7 +103,7 @@ async fn release_jobs(
     PredictService(key): PredictService,
     Json(body): Json<ReleaseRequest>,
 ) -> Answer<Json<CompleteOut>> {
-    batch("items", body.items.len(), 0)?;
+    check_count(body.items.len())?;
     let items: Vec<(Uuid, i64)> = body.items.iter().map(|i| (i.id, i.lease_no)).collect();
     let done = work::release(&state.ctx, &state.workers, &key, body.worker, &items).await?;
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed: None }))
@@ -135,11 +135,18 @@ fn claim_out(claim_id: Uuid, answer: work::Answer, lease_s: f64) -> ClaimOut {
     ClaimOut { claim_id, drain: answer.drain, jobs: answer.jobs.into_iter().map(job).collect() }
 }
 
-fn batch(field: &str, count: usize, least: usize) -> Result<usize, Fault> {
-    if (least..=BATCH_MAX).contains(&count) {
+fn check_count(items: usize) -> Result<(), Fault> {
+    if items <= BATCH_MAX {
+        return Ok(());
+    }
+    Err(Fault::invalid("body", "/items", format!("items has more than {BATCH_MAX} items.")))
+}
+
+fn batch(field: &str, count: usize) -> Result<usize, Fault> {
+    if (1..=BATCH_MAX).contains(&count) {
         return Ok(count);
     }
-    Err(Fault::invalid("body", format!("/{field}"), format!("{field} is {count}; it is from {least} to {BATCH_MAX}.")))
+    Err(Fault::invalid("body", format!("/{field}"), format!("{field} is {count}; it is from 1 to {BATCH_MAX}.")))
 }
 
 impl From<Done> for ItemOut {
@@ -157,7 +164,7 @@ impl From<Done> for ItemOut {
                 status: fault.code.status(),
                 state: None,
                 repeat: false,
-                problem: Some(fault.into()),
+                problem: Some(fault.within("body").into()),
             },
         }
     }

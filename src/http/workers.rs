@@ -17,6 +17,7 @@ use crate::api::page::Page;
 use crate::api::work::BATCH_MAX;
 use crate::api::workers::{BeatOut, BeatRequest, HeldJob, Register, Registered, WorkerOut, WorkersQuery};
 use crate::domain::fault::{Code, Fault};
+use crate::domain::json;
 use crate::domain::key::Service;
 use crate::domain::name::Name;
 use crate::service::keys;
@@ -83,6 +84,7 @@ fn read(body: Register) -> Result<Registration, Fault> {
             return Err(Fault::invalid("body", format!("/{field}"), "At most 10,000 of at most 200 characters each."));
         }
     }
+    let schema = body.params_schema.map(|schema| json::parse(schema.get())).transpose();
     let batch_max = body.batch_max.unwrap_or(1);
     if usize::try_from(batch_max).is_ok_and(|n| (1..=BATCH_MAX).contains(&n)) {
         return Ok(Registration {
@@ -92,7 +94,7 @@ fn read(body: Register) -> Result<Registration, Fault> {
             description: body.description,
             tags: body.tags,
             labels: body.labels,
-            params_schema: body.params_schema,
+            params_schema: schema.map_err(|fault| fault.at("body", "/params_schema"))?,
             batch_max,
             host: body.host,
             sdk: body.sdk,
@@ -113,7 +115,7 @@ async fn beat_worker(
     Json(beat): Json<BeatRequest>,
 ) -> Answer<Json<BeatOut>> {
     if beat.jobs.len() > BATCH_MAX {
-        let detail = format!("{} jobs; a worker holds at most {BATCH_MAX}.", beat.jobs.len());
+        let detail = format!("More than {BATCH_MAX} jobs; a worker holds no more.");
         return Err(Fault::new(Code::TooLarge, detail).at("body", "/jobs").into());
     }
     let held: Vec<Held> = beat.jobs.into_iter().map(held).collect();
@@ -158,7 +160,7 @@ async fn list_workers(
     let limit = extract::limit(query.limit)?;
     let before: Option<Uuid> = extract::read_cursor(query.cursor.as_deref())?;
     if let Some(model) = &query.model {
-        crate::domain::json::check_text(model)?;
+        json::check_text(model)?;
     }
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| list(db, query.model.as_deref(), before, limit).await).await?;

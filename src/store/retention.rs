@@ -56,7 +56,8 @@ pub async fn count(db: &mut PgConnection, kind: Kind, keep: Days) -> sqlx::Resul
                AND NOT EXISTS (SELECT FROM job AS j WHERE j.id = a.job_id)"
         }
         Kind::Submissions => {
-            "SELECT count(*) FROM submission AS s WHERE s.created_at < (SELECT clock_timestamp()) - $1
+            "SELECT (count(*) + coalesce(sum((SELECT count(*) FROM request AS r WHERE r.submission_id = s.id)), 0))::bigint
+             FROM submission AS s WHERE s.created_at < (SELECT clock_timestamp()) - $1
                AND NOT EXISTS (SELECT FROM request AS r JOIN job AS j ON j.id = r.job_id WHERE r.submission_id = s.id AND r.state IS NULL)"
         }
         Kind::Sessions => {

@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::extract;
 use super::super::problem::Refusal;
-use super::{check_terms, distinct, split_models};
+use super::{check_terms, distinct, read_params, split_models};
 use crate::blob::{Staged, Staging};
 use crate::domain::fault::{Code, Fault};
-use crate::domain::json::{self, check_text};
+use crate::domain::json::check_text;
 use crate::domain::name::shorten;
 use crate::service::Ctx;
 use crate::service::submit::{Ask, File};
@@ -158,10 +156,7 @@ impl Texts {
     }
 
     fn ask(mut self) -> Result<Ask, Refusal> {
-        let params = match self.take("params") {
-            Some(text) => params(json::parse(text.as_bytes()).map_err(|fault| fault.at("form", "/params"))?, "form")?,
-            None => BTreeMap::new(),
-        };
+        let params = self.take("params").map(|text| read_params(&text, "form")).transpose()?.unwrap_or_default();
         let ask = Ask {
             priority: self.parsed("priority", "a whole number from -100 to 100")?.unwrap_or(0),
             rerun: self.flag("rerun")?,
@@ -176,12 +171,4 @@ impl Texts {
         check_terms(&ask).map_err(|fault| fault.within("form"))?;
         Ok(ask)
     }
-}
-
-/// Params are an object keyed by model.
-fn params(value: Value, place: &'static str) -> Result<BTreeMap<String, Value>, Refusal> {
-    if value.is_null() {
-        return Ok(BTreeMap::new());
-    }
-    extract::shape::<BTreeMap<String, Value>>(value, place)
 }

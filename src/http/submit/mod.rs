@@ -2,7 +2,7 @@
 
 mod form;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::multipart::Multipart;
@@ -10,6 +10,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use chrono::{DateTime, Datelike, Utc};
+use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,6 +21,7 @@ use super::problem::{Answer, Problems};
 use crate::api::submit::{ModelLoad, RejectedImage, SubmitHashes, Submitted, SubmittedImage, SubmittedJob, UploadForm};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
+use crate::domain::json;
 use crate::service::Ctx;
 use crate::service::submit::{self, Ask};
 
@@ -86,7 +88,7 @@ fn read_hashes(ctx: &Ctx, body: SubmitHashes) -> Result<(Ask, Vec<ContentMd5>), 
     let hashes = body.images.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     let ask = Ask {
         models: distinct(body.models.iter().flat_map(|m| split_models(m)).collect()),
-        params: body.params.unwrap_or_default(),
+        params: body.params.map(|params| read_params(params.get(), "body")).transpose()?.unwrap_or_default(),
         priority: body.priority.unwrap_or(0),
         rerun: body.rerun.unwrap_or(false),
         submission: body.submission,
@@ -97,6 +99,15 @@ fn read_hashes(ctx: &Ctx, body: SubmitHashes) -> Result<(Ask, Vec<ContentMd5>), 
     };
     check_terms(&ask)?;
     Ok((ask, hashes))
+}
+
+/// Params are an object keyed by model.
+fn read_params(text: &str, place: &'static str) -> Result<BTreeMap<String, Value>, Fault> {
+    match json::parse(text).map_err(|fault| fault.at(place, "/params"))? {
+        Value::Null => Ok(BTreeMap::new()),
+        Value::Object(params) => Ok(params.into_iter().collect()),
+        _ => Err(Fault::invalid(place, "/params", "params is not an object keyed by model.")),
+    }
 }
 
 /// `a,b` is two models.

@@ -48,22 +48,22 @@ impl Accounts {
     /// The user of a token. What is known of the account is at most a few seconds old while PostgreSQL answers;
     /// expiry is judged by the database's clock.
     pub async fn user(&self, token: &str) -> Result<User> {
-        let token = self
+        let said = self
             .tokens
             .read(token)
             .ok_or_else(|| Fault::new(Code::UnknownCredential, "The token was not made here, or was altered."))?;
         let account = self
             .known
-            .get(&token.sub, || self.reads.call(token.sub, 1))
+            .get(&said.account, || self.reads.call(said.account, 1))
             .await?
             .ok_or_else(|| Fault::new(Code::UnknownCredential, "The token's account does not exist."))?;
         if account.disabled_at.is_some() {
             return Err(Fault::new(Code::DisabledCredential, "The account is disabled.").into());
         }
-        if account.token_generation != token.generation {
+        if account.token_generation != said.generation {
             return Err(Fault::new(Code::ExpiredCredential, "The token was withdrawn, as by a new password.").into());
         }
-        if self.ctx.clock.now().is_none_or(|now| now.timestamp() >= token.exp) {
+        if self.ctx.clock.now().is_none_or(|now| now.timestamp() >= said.expires) {
             return Err(Fault::new(Code::ExpiredCredential, "The token has expired.").into());
         }
         Ok(User { account })

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rand::Rng;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::verdict::{Accepted, Done, answer, judge, stale};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::job::{JobState, Outcome};
+use crate::domain::json::check_text;
 use crate::domain::result;
 use crate::domain::ruling::{Failure, Reason, Ruling};
 use crate::service::batch::{Answers, Batcher, Capacity};
@@ -41,7 +42,7 @@ pub struct Item {
     pub id: Uuid,
     pub lease_no: i64,
     pub outcome: Outcome,
-    pub result: Option<Value>,
+    pub result: Option<Box<RawValue>>,
     pub duration_s: Option<f64>,
     pub retry_after_s: Option<f64>,
     pub error_type: Option<String>,
@@ -106,10 +107,10 @@ impl Completions {
         let (mut fences, mut finishes) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         let mut first = HashSet::new();
         let mut done = Vec::with_capacity(items.len());
-        for item in items {
+        for (place, item) in items.into_iter().enumerate() {
             let (id, lease_no) = (item.id, item.lease_no);
             match check(&self.ctx, item) {
-                Err(fault) => done.push(Done { id, outcome: Err(fault) }),
+                Err(fault) => done.push(Done { id, outcome: Err(fault.under(&format!("/items/{place}"))) }),
                 Ok(finish) => {
                     fences.push(Fence {
                         holder: holder.clone(),
@@ -235,23 +236,30 @@ fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {
     }
 }
 
+/// What an item says, if it may be said; a fault tells its place within the item.
 fn check(ctx: &Ctx, item: Item) -> std::result::Result<Finish, Fault> {
-    let document = match (item.outcome, item.result) {
-        (Outcome::Succeeded, Some(posted)) => Some(check_result(ctx, posted)?),
-        (Outcome::Succeeded, None) => {
-            return Err(Fault::new(Code::InvalidResult, "The outcome is succeeded, but there is no result."));
+    let misplaced = |why: &str| Err(Fault::new(Code::InvalidResult, why).on("/result"));
+    let document = match (item.outcome, &item.result) {
+        (Outcome::Succeeded, Some(posted)) => {
+            Some(result::normalise(posted, ctx.limits.result_bytes_max).map_err(|fault| fault.under("/result"))?)
         }
+        (Outcome::Succeeded, None) => return misplaced("The outcome is succeeded, but there is no result."),
         (Outcome::Retry | Outcome::Rejected, Some(_)) => {
-            return Err(Fault::new(Code::InvalidResult, "Only the outcome succeeded carries a result."));
+            return misplaced("Only the outcome succeeded carries a result.");
         }
         (Outcome::Retry | Outcome::Rejected, None) => None,
     };
     let sane = |what: &str, value: Option<f64>, max: f64| match value {
         Some(v) if !(0.0..=max).contains(&v) => {
-            Err(Fault::new(Code::InvalidField, format!("{what} is {v}; it is seconds from 0 to {max}.")))
+            let detail = format!("{what} is {v}; it is seconds from 0 to {max}.");
+            Err(Fault::new(Code::InvalidField, detail).on(format!("/{what}")))
         }
         value => Ok(value),
     };
+    let texts = [("type", &item.error_type), ("message", &item.error_message), ("traceback", &item.traceback)];
+    for (what, text) in texts {
+        check_text(text.as_deref().unwrap_or_default()).map_err(|fault| fault.on(format!("/error/{what}")))?;
+    }
     Ok(Finish {
         id: item.id,
         lease_no: lease(item.lease_no),
@@ -267,16 +275,6 @@ fn check(ctx: &Ctx, item: Item) -> std::result::Result<Finish, Fault> {
             traceback: item.traceback.map(|text| tail(&text, TRACEBACK_CHARS)),
         },
     })
-}
-
-fn check_result(ctx: &Ctx, posted: Value) -> std::result::Result<String, Fault> {
-    let document = result::normalise(posted).map_err(|why| Fault::new(Code::InvalidResult, why))?.to_string();
-    let max = ctx.limits.result_bytes_max;
-    if document.len() > max {
-        let detail = format!("The result has {} bytes of JSON; the limit is {max}.", document.len());
-        return Err(Fault::new(Code::ResultTooLarge, detail));
-    }
-    Ok(document)
 }
 
 fn tail(text: &str, chars: usize) -> String {

@@ -4,13 +4,14 @@ WITH hint AS (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (job_id, session_id, claim_id) LIMIT $4
 ), live AS MATERIALIZED (
   -- The sessions' rows are locked, all before any job's, so that no suspect slips in beside a claim. `end_reason` is no part
-  -- of an index: a session is found by its id, not among all that live.
+  -- of an index: a session is found by its id, not among all that live. Nor is
+  -- `suspect` asked for in a WHERE: the job that it runs alone is found by its id, not among all suspects.
   SELECT s.id, s.queue_id, q.deadline_s
   FROM (SELECT DISTINCT session_id FROM hint) AS h
   JOIN worker_session AS s ON s.id = h.session_id
   JOIN queue AS q ON q.id = s.queue_id
   WHERE s.end_reason IS NULL AND NOT q.paused AND q.max_running IS NULL AND q.retired_at IS NULL
-    AND (s.solo_job IS NULL OR NOT EXISTS (SELECT FROM job AS j WHERE j.id = s.solo_job AND j.session_id = s.id AND j.suspect))
+    AND (s.solo_job IS NULL OR NOT coalesce((SELECT j.suspect AND j.session_id = s.id FROM job AS j WHERE j.id = s.solo_job), false))
   ORDER BY s.id FOR SHARE OF s
 ), candidate AS MATERIALIZED (
   -- A hint proposes, this decides; a job that somebody else is busy with stays in line.

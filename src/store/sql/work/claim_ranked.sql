@@ -12,7 +12,7 @@ WITH ask AS MATERIALIZED (
   JOIN worker_session AS s ON s.id = a.session_id
   JOIN queue AS q ON q.id = s.queue_id
   WHERE s.end_reason IS NULL AND NOT q.paused AND q.retired_at IS NULL AND (q.max_running IS NULL OR $6)
-    AND (s.solo_job IS NULL OR NOT EXISTS (SELECT FROM job AS j WHERE j.id = s.solo_job AND j.session_id = s.id AND j.suspect))
+    AND (s.solo_job IS NULL OR NOT coalesce((SELECT j.suspect AND j.session_id = s.id FROM job AS j WHERE j.id = s.solo_job), false))
   ORDER BY s.id FOR SHARE OF s
 ), share AS MATERIALIZED (
   -- The jobs in line numbered from 1, each claim gets those after `given` up to `upto`.

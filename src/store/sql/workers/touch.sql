@@ -23,8 +23,8 @@ SELECT a.place, s.queue_id, q.name AS model, s.batch_max, q.paused, q.max_runnin
        coalesce((SELECT sum(c.open) FROM claim AS c WHERE c.session_id = s.id), 0)::bigint AS held,
        CASE
          -- It runs a suspect, alone.
-         WHEN s.solo_job IS NOT NULL AND EXISTS (
-           SELECT FROM job AS j WHERE j.id = s.solo_job AND j.session_id = s.id AND j.suspect) THEN 'wait'
+         WHEN s.solo_job IS NOT NULL AND (
+           SELECT j.suspect AND j.session_id = s.id FROM job AS j WHERE j.id = s.solo_job) THEN 'wait'
          WHEN NOT EXISTS (
            SELECT FROM job AS j WHERE j.queue_id = q.id AND j.suspect AND j.state = 'queued' AND j.run_at <= clock_timestamp()) THEN 'open'
          WHEN NOT EXISTS (SELECT FROM claim AS c WHERE c.session_id = s.id AND c.open > 0) THEN 'suspect'
