@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::problem::Refusal;
+use super::problem::HttpError;
 use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, Page, Paging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -24,9 +24,9 @@ pub const WAIT_MAX_S: f64 = 50.0;
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
         if !is_json(request.headers()) {
             let fault = Fault::new(Code::UnsupportedMediaType, "The body is not declared as JSON.");
             return Err(fault.mend("Send Content-Type: application/json.").into());
@@ -49,7 +49,7 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> Refusal {
+fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> HttpError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Fault::new(Code::TooLarge, "The body is over the size limit of this operation.").into();
     }
@@ -57,13 +57,13 @@ fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> Refusal 
 }
 
 /// Parses JSON strictly, then as a shape; a wrong shape is told with its place.
-pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Refusal> {
+pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, HttpError> {
     let value = json::parse(text)?;
     shape(value, "body")
 }
 
 /// Reads a value as a shape.
-pub fn shape<T: DeserializeOwned>(value: serde_json::Value, place: &'static str) -> Result<T, Refusal> {
+pub fn shape<T: DeserializeOwned>(value: serde_json::Value, place: &'static str) -> Result<T, HttpError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let pointer = pointer(error.path());
         let why = shorten_why(&error.into_inner().to_string());
@@ -100,9 +100,9 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
         match axum::extract::Query::<T>::from_request_parts(parts, state).await {
             Ok(query) => Ok(Self(query.0)),
             Err(rejection) => {
@@ -120,13 +120,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 pub struct Path<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
         let path = axum::extract::Path::<T>::from_request_parts(parts, state).await.map_err(|rejection| {
             let text = rejection.body_text();
             let why = text.trim_start_matches("Invalid URL: ");
-            Refusal::from(wrong("path", String::new(), &shorten_why(why)))
+            HttpError::from(wrong("path", String::new(), &shorten_why(why)))
         })?;
         Ok(Self(path.0))
     }
