@@ -21,6 +21,7 @@ mod architecture; // which floor imports which
 mod audit; // what an auditor finds in SQL
 mod bad_input; // each fault gets its problem and leaves nothing behind
 mod clients; // too slow, or there when the service stops
+mod commands; // the commands that talk to a server
 mod deaths; // workers die, and what they held lives on
 mod documents; // README, OpenAPI and Postman agree with the code
 mod history; // how long what is over is kept

@@ -16,7 +16,7 @@ use crate::api::status::Statuses;
 use crate::api::submissions::{SubmissionImage, SubmissionOut};
 use crate::client::error::ClientFault;
 use crate::client::http::{Api, REQUEST_TIMEOUT};
-use crate::client::outcome::Found;
+use crate::client::outcome::LookedUp;
 use crate::client::submit::look_up;
 use crate::client::text;
 use crate::domain::job::JobState;
@@ -55,7 +55,7 @@ impl StatusArgs {
         let statuses = Statuses { items: look_up(&api, &md5s).await? };
         let json =
             if self.json { Some(serde_json::to_string_pretty(&serde_json::to_value(&statuses)?)?) } else { None };
-        let found = statuses.items.into_iter().map(Found::try_from).collect::<Result<Vec<_>, _>>()?;
+        let found = statuses.items.into_iter().map(LookedUp::try_from).collect::<Result<Vec<_>, _>>()?;
         let exit = exit(&found);
         let shown = json.map_or_else(|| rows(&targets, &found), |json| json + "\n");
         text::print(&shown)?;
@@ -108,7 +108,7 @@ fn md5_of(path: &Path) -> io::Result<String> {
     }
 }
 
-fn rows(targets: &[Target], found: &[Found]) -> String {
+fn rows(targets: &[Target], found: &[LookedUp]) -> String {
     let mut rows = Vec::new();
     for target in targets {
         let Some(item) = found.iter().find(|item| item.md5.eq_ignore_ascii_case(&target.md5)) else {
@@ -131,9 +131,9 @@ fn rows(targets: &[Target], found: &[Found]) -> String {
 }
 
 /// Success also while jobs are still under way: nothing has failed yet.
-fn exit(found: &[Found]) -> Exit {
+fn exit(found: &[LookedUp]) -> Exit {
     let failed =
-        |item: &Found| item.jobs.values().any(|job| matches!(job.state, JobState::Failed | JobState::Cancelled));
+        |item: &LookedUp| item.jobs.values().any(|job| matches!(job.state, JobState::Failed | JobState::Cancelled));
     if found.iter().any(|item| item.problem.is_some() || failed(item)) { Exit::SomeFailed } else { Exit::Success }
 }
 

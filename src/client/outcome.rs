@@ -101,7 +101,7 @@ pub struct RejectedPhoto {
 
 /// What a look-up found of an image.
 #[derive(Debug)]
-pub struct Found {
+pub struct LookedUp {
     /// 32 lower-case hex digits, or what was sent in place of them.
     pub md5: String,
     /// The newest job per model.
@@ -112,7 +112,7 @@ pub struct Found {
     pub problem: Option<Problem>,
 }
 
-impl TryFrom<StatusItem> for Found {
+impl TryFrom<StatusItem> for LookedUp {
     type Error = serde_json::Error;
 
     fn try_from(item: StatusItem) -> serde_json::Result<Self> {
@@ -127,7 +127,7 @@ impl TryFrom<StatusItem> for Found {
     }
 }
 
-impl Found {
+impl LookedUp {
     /// One entry per model known for the image.
     pub fn jobs(&self) -> Vec<PhotoJob> {
         let models: BTreeSet<&String> = self.jobs.keys().chain(self.results.keys()).collect();
@@ -177,7 +177,7 @@ impl SeenJob {
 
 impl Photo {
     /// A file that the server took: what the upload answered, and what the look-up found if it was asked.
-    pub fn taken(name: String, path: PathBuf, image: SubmittedImage, found: Option<&Found>) -> Self {
+    pub fn taken(name: String, path: PathBuf, image: SubmittedImage, found: Option<&LookedUp>) -> Self {
         let mut jobs: BTreeMap<String, PhotoJob> = BTreeMap::new();
         for told in image.jobs {
             let seen = found.and_then(|found| found.seen(&told.model));
@@ -213,7 +213,7 @@ mod tests {
                 "progress": null, "created_at": "2026-11-22T09:00:00Z", "started_at": null, "run_at": null,
                 "finished_at": null, "error": {"type": null, "message": "no"}, "later": 1}}});
         let item: StatusItem = serde_json::from_str(&item.to_string()).unwrap();
-        let jobs = Found::try_from(item).unwrap().jobs();
+        let jobs = LookedUp::try_from(item).unwrap().jobs();
         assert_eq!((jobs[0].job.state, jobs[0].job.id.to_string().as_str()), (JobState::Succeeded, id));
         assert_eq!(jobs[1].summary(), "rejected: no");
     }

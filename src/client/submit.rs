@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::http::{Api, REQUEST_TIMEOUT, Repeat};
-use super::outcome::{Found, Photo, RejectedPhoto, SubmitReport};
+use super::outcome::{LookedUp, Photo, RejectedPhoto, SubmitReport};
 use super::progress::Progress;
 use super::verdict::Uploaded;
 use super::walk::{self, LocalFile};
@@ -75,13 +75,13 @@ pub async fn submit(options: &Options, api: &Api, progress: Progress) -> anyhow:
     let files = walk::collect(&options.paths)?;
     let sent = upload_all(options, api, &files, progress).await?;
     let mut timed_out = false;
-    let mut found: HashMap<String, Found> = HashMap::new();
+    let mut found: HashMap<String, LookedUp> = HashMap::new();
     if let Some(limit) = options.wait.filter(|_| !sent.taken.is_empty()) {
         let jobs = sent.taken.iter().map(|(_, image)| image.jobs.len()).sum();
         timed_out = !wait(options.submission, api, limit, progress, jobs).await?;
         let md5s: Vec<&str> = sent.taken.iter().map(|(_, image)| image.md5.as_str()).collect();
         for item in look_up(api, &md5s).await? {
-            let item = Found::try_from(item)?;
+            let item = LookedUp::try_from(item)?;
             found.insert(item.md5.clone(), item);
         }
     }

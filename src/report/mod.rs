@@ -38,7 +38,7 @@ const TEXT_MAX: usize = 4_000;
 
 /// What the template shows.
 #[derive(Serialize)]
-struct Page<'a> {
+struct Sheet<'a> {
     style: Value,
     server: &'a str,
     submission: Uuid,
@@ -75,7 +75,7 @@ struct ModelRow<'a> {
 pub fn render(report: &SubmitReport) -> anyhow::Result<String> {
     let (mut palette, mut budget) = (Palette::default(), Budget::new());
     let cards = report.photos.iter().map(|photo| Card::of(photo, &mut budget, &mut palette)).collect();
-    let page = Page {
+    let page = Sheet {
         style: Value::from_safe_string(STYLE.to_owned()),
         server: &report.server,
         submission: report.submission,
