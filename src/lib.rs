@@ -21,7 +21,7 @@
 //! ```
 //!
 //! Beside the floors: `api` (the wire types, for `http` and `client`); for `cli` and `app` only: `config`,
-//! `telemetry`, `dev` (private PostgreSQL and Redis), `client` (talks HTTP only).
+//! `telemetry`, `dev` (private PostgreSQL and Redis), `client` (talks HTTP only), `report` (a submission as a page).
 //!
 //! # Invariants
 //! - PostgreSQL is the truth; losing Redis loses no job and no result.
@@ -42,6 +42,7 @@ pub mod index;
 pub mod inspect;
 pub mod maintenance;
 pub mod metrics;
+pub mod report;
 pub mod service;
 pub mod store;
 pub mod telemetry;

@@ -17,8 +17,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &["metrics"]),
     ("config", &["service", "index", "inspect", "domain"]),
     ("api", &["domain"]),
-    ("report", &["api", "client"]),
-    ("client", &["api"]),
+    ("report", &["api", "client", "inspect", "domain"]),
+    ("client", &["api", "domain"]),
+    ("dev", &[]),
 ];
 
 /// The rooms whose files form no circle.

@@ -22,6 +22,7 @@ mod audit; // what an auditor finds in SQL
 mod audit_views; // one history, as the views have always told it
 mod bad_input; // each fault gets its problem and leaves nothing behind
 mod clients; // too slow, or there when the service stops
+mod commands; // the commands that talk to a server
 mod deaths; // workers die, and what they held lives on
 mod documents; // README, OpenAPI and Postman agree with the code
 mod history; // how long what is over is kept

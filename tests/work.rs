@@ -217,6 +217,29 @@ async fn a_batch_is_answered_item_by_item_in_order() {
 }
 
 #[tokio::test]
+async fn a_completion_of_two_claims_is_counted_by_both() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    submit(&app, 4).await;
+    let claims = [Uuid::new_v4(), Uuid::new_v4()];
+    let (first, second) = (worker.claim_as(claims[0], 2, 0.0).await, worker.claim_as(claims[1], 2, 0.0).await);
+    let item = |job: &Value, outcome: &str| {
+        json!({"id": job["id"], "lease_no": job["lease_no"], "outcome": outcome, "result": {"fields": {}}})
+    };
+    let items = [item(&first[0], "succeeded"), item(&second[0], "succeeded")];
+    worker.key.post("/jobs/complete", json!({"worker": worker.id, "items": items})).await.ok(200);
+    let open = "SELECT count(*) FROM claim WHERE open = 1 AND cardinality(jobs) = 2";
+    assert_eq!(app.count(open).await, 2);
+    // The others of both go back to the queue.
+    let items = [&first[1], &second[1]].map(|job| json!({"id": job["id"], "lease_no": job["lease_no"]}));
+    worker.key.post("/jobs/release", json!({"worker": worker.id, "items": items})).await.ok(200);
+    assert_eq!(app.count("SELECT count(*) FROM claim WHERE open = 0").await, 2);
+    assert_eq!(worker.claim_as(claims[0], 8, 0.0).await.len(), 2, "a claim that holds nothing takes afresh");
+    maintenance::rescue(&app.ctx).await.expect("a tick");
+    assert_eq!(app.count("SELECT count(*) FROM claim").await, 1, "what holds nothing is forgotten");
+}
+
+#[tokio::test]
 async fn a_failed_attempt_waits_and_is_tried_again_until_none_is_left() {
     let app = TestApp::new().await;
     let worker = app.worker("ocr").await;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
+use super::exit::Exit;
 use crate::blob::Blobs;
-use crate::client::Exit;
 use crate::config::Serve;
 use crate::index::keys;
 use crate::store::{accounts, migrate, queues};

@@ -3,8 +3,8 @@
 use anyhow::bail;
 use clap::Args;
 
+use super::exit::Exit;
 use crate::app::App;
-use crate::client::Exit;
 use crate::config::Serve;
 use crate::maintenance;
 use crate::store::retention::Kind;

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use sqlx::ConnectOptions;
 
-use crate::client::Exit;
+use super::exit::Exit;
 use crate::config::{Database, read_secret};
 use crate::domain::account::Role;
 use crate::domain::name::Name;

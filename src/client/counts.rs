@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use indicatif::HumanBytes;
 use serde::Serialize;
 
-use super::outcome::{Photo, Rejected};
+use super::outcome::{Photo, RejectedPhoto};
 use super::text;
+use crate::domain::job::JobState;
 
 /// Files, images and jobs in numbers.
 ///
 /// Jobs are counted once, however many of the files hold the same bytes.
 #[derive(Debug, Default, Serialize)]
-pub struct Counts {
+pub struct PhotoCounts {
     /// Files taken.
     pub files: usize,
     /// Different images among them.
@@ -41,12 +43,12 @@ pub struct Counts {
 }
 
 /// Counts photographs and their jobs, each job once.
-pub(super) fn count(photos: &[Photo], rejected: &[Rejected]) -> Counts {
-    let mut jobs: HashMap<(&str, &str), (&str, Vec<&str>)> = HashMap::new();
+pub fn count(photos: &[Photo], rejected: &[RejectedPhoto]) -> PhotoCounts {
+    let mut jobs: HashMap<(&str, &str), (JobState, Vec<&str>)> = HashMap::new();
     for photo in photos {
         for job in &photo.jobs {
-            let entry = jobs.entry((&photo.md5, &job.model)).or_default();
-            entry.0 = &job.job.state;
+            let entry = jobs.entry((&photo.md5, &job.model)).or_insert((job.job.state, Vec::new()));
+            entry.0 = job.job.state;
             entry.1.extend(job.outcome.as_deref());
         }
     }
@@ -55,7 +57,7 @@ pub(super) fn count(photos: &[Photo], rejected: &[Rejected]) -> Counts {
     // The second of two equal files attaches to the job that the first one made.
     let rank = |outcomes: &[&str]| ["created", "attached", "finished"].into_iter().find(|name| outcomes.contains(name));
     let by = |outcome| jobs.values().filter(|(_, all)| rank(all) == Some(outcome)).count();
-    Counts {
+    PhotoCounts {
         files: photos.len(),
         images: images.len(),
         bytes: photos.iter().map(|photo| photo.bytes).sum(),
@@ -64,15 +66,15 @@ pub(super) fn count(photos: &[Photo], rejected: &[Rejected]) -> Counts {
         computed_now: by("created"),
         cached: by("finished"),
         attached: by("attached"),
-        queued: in_state("queued"),
-        running: in_state("running"),
-        succeeded: in_state("succeeded"),
-        failed: in_state("failed"),
-        cancelled: in_state("cancelled"),
+        queued: in_state(JobState::Queued),
+        running: in_state(JobState::Running),
+        succeeded: in_state(JobState::Succeeded),
+        failed: in_state(JobState::Failed),
+        cancelled: in_state(JobState::Cancelled),
     }
 }
 
-impl Counts {
+impl PhotoCounts {
     /// The numbers as two lines for people; what is zero and unexpected is left out.
     pub fn lines(&self) -> String {
         let mut states = Vec::new();
@@ -98,7 +100,7 @@ impl Counts {
         ];
         format!(
             "{files} ({images}, {}), {jobs}: {}\n{}; rejected files {}",
-            text::size(self.bytes),
+            HumanBytes(self.bytes),
             states.join(", "),
             origin.join(", "),
             self.rejected
@@ -110,35 +112,21 @@ impl Counts {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::outcome::PhotoJob;
-    use super::super::wire::JobView;
+    use serde_json::json;
+
     use super::*;
 
-    fn photo(md5: &str, jobs: &[(&str, &str)]) -> Photo {
-        let job = |&(state, outcome): &(&str, &str)| PhotoJob {
-            model: "m".into(),
-            outcome: Some(outcome.into()),
-            job: JobView { state: state.into(), ..JobView::default() },
-            result: None,
-        };
-        Photo {
-            name: "a.jpg".into(),
-            path: PathBuf::new(),
-            md5: md5.into(),
-            bytes: 1,
-            new: true,
-            warnings: Vec::new(),
-            jobs: jobs.iter().map(job).collect(),
-        }
+    fn photo(md5: &str, state: &str, outcome: &str) -> Photo {
+        let id = "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f";
+        let image = json!({"index": 0, "name": null, "md5": md5, "sha256": "", "bytes": 1, "new": true, "warnings": [],
+            "jobs": [{"id": id, "model": "m", "state": state, "outcome": outcome}]});
+        Photo::taken("a.jpg".to_owned(), PathBuf::new(), serde_json::from_value(image).unwrap(), None)
     }
 
     #[test]
     fn equal_files_are_one_image_and_one_job() {
-        let photos = [
-            photo("a", &[("succeeded", "attached")]),
-            photo("a", &[("succeeded", "created")]),
-            photo("b", &[("failed", "finished")]),
-        ];
+        let photos =
+            [photo("a", "succeeded", "attached"), photo("a", "succeeded", "created"), photo("b", "failed", "finished")];
         let counts = count(&photos, &[]);
         assert_eq!((counts.files, counts.images, counts.jobs), (3, 2, 2));
         assert_eq!((counts.computed_now, counts.cached, counts.attached), (1, 1, 0));

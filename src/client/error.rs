@@ -4,15 +4,24 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::http::Repeat;
-use super::problem::Problem;
+use crate::api::problem::Problem;
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
 /// A server that asks for more patience than this is reported to the user instead of waited for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// What the user has to mend before a request makes sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientFault {
+    /// The command line asks for something that cannot be done.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no credential, or none that fits.
+    #[error("{0}")]
+    SignIn(String),
+}
 
 /// Why a request did not lead to an answer that can be used.
 #[derive(Debug)]
@@ -22,7 +31,12 @@ pub enum ApiError {
     /// The transfer stood still for this long.
     Stalled(Duration),
     /// The server answered with an error.
-    Problem(Box<Problem>),
+    Refused {
+        /// What it says of it.
+        problem: Box<Problem>,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
     /// A local file vanished or became unreadable between looking and sending.
     File {
         /// Its path, as given.
@@ -43,7 +57,7 @@ impl ApiError {
     /// The HTTP status, if an answer came.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Problem(problem) => Some(problem.status),
+            Self::Refused { problem, .. } => Some(problem.status),
             Self::Transport(_) | Self::Stalled(_) | Self::File { .. } | Self::Unintelligible { .. } => None,
         }
     }
@@ -53,7 +67,7 @@ impl ApiError {
         match self {
             Self::Transport(error) => !error.is_builder(),
             Self::Stalled(_) => true,
-            Self::Problem(problem) => matches!(problem.status, 429 | 502 | 503 | 504),
+            Self::Refused { problem, .. } => matches!(problem.status, 429 | 502 | 503 | 504),
             Self::File { .. } | Self::Unintelligible { .. } => false,
         }
     }
@@ -62,14 +76,14 @@ impl ApiError {
     pub(super) fn pause(&self, repeat: Repeat, tried: u32) -> Option<Duration> {
         let surely_not_done = match self {
             Self::Transport(error) => error.is_connect(),
-            Self::Problem(problem) => matches!(problem.status, 429 | 503),
+            Self::Refused { problem, .. } => matches!(problem.status, 429 | 503),
             Self::Stalled(_) | Self::File { .. } | Self::Unintelligible { .. } => false,
         };
         if !self.is_transient() || (repeat == Repeat::Never && !surely_not_done) {
             return None;
         }
         let asked = match self {
-            Self::Problem(problem) => problem.retry_after.unwrap_or_default(),
+            Self::Refused { retry_after, .. } => retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
         (asked <= RETRY_AFTER_MAX).then(|| asked + jitter(tried))
@@ -79,20 +93,13 @@ impl ApiError {
 /// A random pause below a bound that doubles with every try, so that clients do not come in step.
 fn jitter(tried: u32) -> Duration {
     let bound = BACKOFF_FIRST.saturating_mul(1 << tried.min(16)).min(BACKOFF_MAX);
-    let [a, b, c, d, ..] = Uuid::new_v4().into_bytes();
-    bound.mul_f64(f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX))
-}
-
-impl From<Problem> for ApiError {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(Box::new(problem))
-    }
+    bound.mul_f64(rand::random())
 }
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Problem(problem) => problem.fmt(f),
+            Self::Refused { problem, .. } => problem.fmt(f),
             Self::Stalled(pause) => {
                 write!(f, "no byte moved for {} s: check the network, try again", pause.as_secs())
             }
@@ -124,7 +131,7 @@ impl Error for ApiError {
             Self::Transport(error) => error.source(),
             Self::File { source, .. } => Some(source),
             Self::Unintelligible { source, .. } => Some(source),
-            Self::Stalled(_) | Self::Problem(_) => None,
+            Self::Stalled(_) | Self::Refused { .. } => None,
         }
     }
 }
@@ -134,8 +141,9 @@ mod tests {
     use super::*;
 
     fn of_status(status: u16, retry_after: Option<u64>) -> ApiError {
+        let status = reqwest::StatusCode::from_u16(status).unwrap();
         let retry_after = retry_after.map(Duration::from_secs);
-        Problem { status, retry_after, ..Problem::default() }.into()
+        ApiError::Refused { problem: Box::new(Problem::unexplained(status)), retry_after }
     }
 
     #[test]

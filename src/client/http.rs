@@ -9,9 +9,9 @@ use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use super::error::ApiError;
-use super::exit::Fault;
-pub use super::problem::{FieldFault, Problem};
+use super::error::{ApiError, ClientFault};
+use crate::api::accounts::TokenOut;
+use crate::api::problem::Problem;
 
 /// Time-out of a request without a file or a wait in it.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ impl Api {
     /// The URL is not an `http://` one.
     pub fn new(server: &str, token: Option<String>) -> anyhow::Result<Self> {
         let base = Url::parse(server).ok().filter(|url| url.scheme() == "http" && url.has_host()).ok_or_else(|| {
-            Fault::usage(format!(
+            ClientFault::Usage(format!(
                 "`{server}` is no address of a server: give one like http://127.0.0.1:8080 \
                      (plain HTTP; for TLS put a local proxy in front)"
             ))
@@ -99,12 +99,13 @@ impl Api {
         self.retrying(repeat, async || decode(answer(request()).await?).await).await
     }
 
-    /// `POST` of a form, without the credential.
+    /// A token for a name and a password.
     ///
     /// # Errors
-    /// See [`ApiError`].
-    pub async fn post_form<T: DeserializeOwned>(&self, path: &[&str], form: &[(&str, &str)]) -> Result<T, ApiError> {
-        let request = || self.http.post(self.url(path)).timeout(REQUEST_TIMEOUT).form(form);
+    /// See [`ApiError`]; 401 if they do not belong together.
+    pub async fn log_in(&self, user: &str, password: &str) -> Result<TokenOut, ApiError> {
+        let form = [("grant_type", "password"), ("username", user), ("password", password)];
+        let request = || self.http.post(self.url(&["auth", "login"])).timeout(REQUEST_TIMEOUT).form(&form);
         self.retrying(Repeat::Harmless, async || decode(answer(request()).await?).await).await
     }
 
@@ -188,7 +189,7 @@ pub(super) async fn answer(request: RequestBuilder) -> Result<Response, ApiError
         .map(Duration::from_secs);
     let body = response.bytes().await.unwrap_or_default();
     let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem::unexplained(status));
-    Err(Problem { status: status.as_u16(), retry_after, ..problem }.into())
+    Err(ApiError::Refused { problem: Box::new(Problem { status: status.as_u16(), ..problem }), retry_after })
 }
 
 /// Reads the whole body as JSON.

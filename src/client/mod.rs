@@ -1,39 +1,18 @@
-//! The command-line client: it talks HTTP to a Darkroom server and imports nothing else of the crate.
+//! The client: it talks HTTP to a Darkroom server, by the types of `api`.
 //!
-//! Reading order: [`http`] (one request, its retries, its errors) → [`session`] (which server,
-//! which token) → [`submit`] with `walk`, `upload` and `verdict` (files to requests, answers to
-//! files) → [`outcome`] (what came of it) → [`table`] and [`report`] (how it is shown). [`login`],
-//! [`status`] and [`key`] are the other subcommands; [`wire`] is what the server sends.
-//!
-//! Every subcommand is a clap `Args` struct with `run(self) -> anyhow::Result<Exit>`; [`conclude`]
-//! turns that into an exit code. Results go to stdout, everything else to stderr.
+//! Reading order: [`http`] (one request and its retries) with [`error`] and `problem` (what went wrong) → [`submit`]
+//! with `walk`, `upload` and `verdict` (files to requests, answers to files) → [`outcome`] with [`counts`] and
+//! `summary` (what came of it). [`progress`] shows it on a terminal meanwhile.
 
 pub mod counts;
-mod error;
-pub mod exit;
+pub mod error;
 pub mod http;
-pub mod key;
-pub mod login;
 pub mod outcome;
 mod problem;
 pub mod progress;
-pub mod report;
-mod report_card;
-mod report_embed;
-mod report_marks;
-mod report_result;
-mod report_style;
-mod report_text;
-pub mod session;
-pub mod status;
 pub mod submit;
-mod submit_args;
 mod summary;
-pub mod table;
-mod text;
+pub mod text;
 mod upload;
 mod verdict;
 mod walk;
-pub mod wire;
-
-pub use exit::{Exit, conclude};

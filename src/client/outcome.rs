@@ -5,20 +5,21 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
+use uuid::Uuid;
 
-use super::counts::Counts;
-use super::exit::Exit;
-use super::problem::Problem;
-use super::wire::{AcceptedImage, JobView, LookupItem, ResultView};
+use super::counts::PhotoCounts;
+use crate::api::problem::Problem;
+use crate::api::status::{ResultOut, StatusItem};
+use crate::api::submit::SubmittedImage;
+use crate::domain::job::{JobError, JobState, JobStatus, Waiting};
 
 /// What came of a submission; `--json` prints it, the table and the report show it.
 #[derive(Debug, Serialize)]
-pub struct Outcome {
+pub struct SubmitReport {
     /// Address of the server.
     pub server: String,
     /// Id of the submission, for `darkroom status` and the server's own pages.
-    pub submission: String,
+    pub submission: Uuid,
     /// The models asked for.
     pub models: Vec<String>,
     /// When the upload began, by this machine's clock.
@@ -30,9 +31,9 @@ pub struct Outcome {
     /// The files taken, in the order of the command line.
     pub photos: Vec<Photo>,
     /// The files not taken.
-    pub rejected: Vec<Rejected>,
+    pub rejected: Vec<RejectedPhoto>,
     /// All of it in numbers.
-    pub counts: Counts,
+    pub counts: PhotoCounts,
 }
 
 /// A file that was taken.
@@ -50,8 +51,8 @@ pub struct Photo {
     /// Whether the server saw these bytes for the first time.
     pub new: bool,
     /// What the server found odd about the file.
-    pub warnings: Vec<Value>,
-    /// One entry per model.
+    pub warnings: Vec<String>,
+    /// One entry per model, by its name.
     pub jobs: Vec<PhotoJob>,
 }
 
@@ -63,70 +64,136 @@ pub struct PhotoJob {
     /// How the submission came by it: `created`, `attached` or `finished` (answered from the cache).
     pub outcome: Option<String>,
     /// The job as last seen.
-    pub job: JobView,
+    pub job: SeenJob,
     /// The newest success; of a failed job, an earlier one.
-    pub result: Option<ResultView>,
+    pub result: Option<ResultOut>,
+}
+
+/// A job as far as the client saw it.
+#[derive(Debug, Clone, Serialize)]
+pub struct SeenJob {
+    /// The job's id.
+    pub id: Uuid,
+    /// Its state, perhaps of the moment of the upload.
+    pub state: JobState,
+    /// Why it failed: `rejected`, `exhausted`, `poisoned`, `expired`.
+    pub reason: Option<String>,
+    /// Why it is still queued.
+    pub waiting: Option<Waiting>,
+    /// The present or last attempt, from 1.
+    pub attempt: Option<i16>,
+    /// How many attempts it may take.
+    pub max_attempts: Option<i16>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What the worker said went wrong.
+    pub error: Option<JobError>,
 }
 
 /// A file that was not taken.
 #[derive(Debug, Serialize)]
-pub struct Rejected {
+pub struct RejectedPhoto {
     /// The path as given, for people.
     pub name: String,
     /// Why, and how to mend it.
     pub problem: Problem,
 }
 
-impl Outcome {
-    /// The exit code that fits: a time-out weighs more than a failure.
-    pub fn exit(&self) -> Exit {
-        if self.timed_out {
-            return Exit::TimedOut;
+/// What a look-up found of an image.
+#[derive(Debug)]
+pub struct LookedUp {
+    /// 32 lower-case hex digits, or what was sent in place of them.
+    pub md5: String,
+    /// The newest job per model.
+    pub jobs: BTreeMap<String, JobStatus>,
+    /// The newest success per model.
+    pub results: BTreeMap<String, ResultOut>,
+    /// Why nothing is known.
+    pub problem: Option<Problem>,
+}
+
+impl TryFrom<StatusItem> for LookedUp {
+    type Error = serde_json::Error;
+
+    fn try_from(item: StatusItem) -> serde_json::Result<Self> {
+        let jobs = item.jobs.iter().map(|(model, job)| Ok((model.clone(), serde_json::from_str(job.get())?)));
+        let results = item.results.iter().map(|(model, one)| Ok((model.clone(), serde_json::from_str(one.get())?)));
+        Ok(Self {
+            jobs: jobs.collect::<serde_json::Result<_>>()?,
+            results: results.collect::<serde_json::Result<_>>()?,
+            md5: item.md5,
+            problem: item.problem,
+        })
+    }
+}
+
+impl LookedUp {
+    /// One entry per model known for the image.
+    pub fn jobs(&self) -> Vec<PhotoJob> {
+        let models: BTreeSet<&String> = self.jobs.keys().chain(self.results.keys()).collect();
+        let entry = |model: &String| {
+            let (job, result) = self.seen(model)?;
+            Some(PhotoJob { model: model.clone(), outcome: None, job, result })
+        };
+        models.into_iter().filter_map(entry).collect()
+    }
+
+    /// An image's newest job may be known by its result alone.
+    fn seen(&self, model: &str) -> Option<(SeenJob, Option<ResultOut>)> {
+        let result = self.results.get(model);
+        let job = match (self.jobs.get(model), result) {
+            (Some(job), _) => SeenJob {
+                reason: job.reason.clone(),
+                waiting: job.waiting,
+                attempt: Some(job.attempt),
+                max_attempts: Some(job.max_attempts),
+                finished_at: job.finished_at,
+                error: job.error.clone(),
+                ..SeenJob::new(job.id, job.state)
+            },
+            (None, Some(result)) => {
+                SeenJob { finished_at: Some(result.finished_at), ..SeenJob::new(result.job, JobState::Succeeded) }
+            }
+            (None, None) => return None,
+        };
+        Some((job, result.cloned()))
+    }
+}
+
+impl SeenJob {
+    const fn new(id: Uuid, state: JobState) -> Self {
+        Self {
+            id,
+            state,
+            reason: None,
+            waiting: None,
+            attempt: None,
+            max_attempts: None,
+            finished_at: None,
+            error: None,
         }
-        let bad = self.counts.failed + self.counts.cancelled + self.counts.rejected;
-        if bad > 0 { Exit::SomeFailed } else { Exit::Success }
     }
 }
 
 impl Photo {
-    /// Joins what the upload answered with what the look-up found, if it was asked.
-    pub(super) fn put_in(mut self, accepted: AcceptedImage, found: Option<&LookupItem>) -> Self {
+    /// A file that the server took: what the upload answered, and what the look-up found if it was asked.
+    pub fn taken(name: String, path: PathBuf, image: SubmittedImage, found: Option<&LookedUp>) -> Self {
         let mut jobs: BTreeMap<String, PhotoJob> = BTreeMap::new();
-        for job in accepted.jobs {
-            let view = JobView { id: Some(job.id), state: job.state, ..JobView::default() };
-            let entry = PhotoJob::of(&job.model, view, Some(job.outcome), found);
-            jobs.insert(job.model, entry);
+        for told in image.jobs {
+            let seen = found.and_then(|found| found.seen(&told.model));
+            let (job, result) = seen.unwrap_or((SeenJob::new(told.id, told.state), None));
+            let outcome = Some(told.outcome.into_owned());
+            jobs.insert(told.model.clone(), PhotoJob { model: told.model, outcome, job, result });
         }
-        self.md5 = accepted.md5;
-        self.new = accepted.new;
-        self.warnings = accepted.warnings;
-        self.jobs = jobs.into_values().collect();
-        self
-    }
-}
-
-impl PhotoJob {
-    fn of(model: &str, told: JobView, outcome: Option<String>, found: Option<&LookupItem>) -> Self {
-        let result = found.and_then(|found| found.results.get(model)).cloned();
-        let job = match (found.and_then(|found| found.jobs.get(model)), &result) {
-            (Some(job), _) => job.clone(),
-            // An image's newest job may be known by its result alone.
-            (None, Some(result)) => JobView {
-                id: result.job.clone(),
-                state: "succeeded".to_owned(),
-                finished_at: result.finished_at,
-                ..JobView::default()
-            },
-            (None, None) => told,
-        };
-        Self { model: model.to_owned(), outcome, job, result }
-    }
-
-    /// The entries of a look-up, one per model known for the image.
-    pub(super) fn of_lookup(found: &LookupItem) -> Vec<Self> {
-        let models: BTreeSet<&String> = found.jobs.keys().chain(found.results.keys()).collect();
-        let entry = |model: &String| Self::of(model, JobView::default(), None, Some(found));
-        models.into_iter().map(entry).collect()
+        Self {
+            name,
+            path,
+            md5: image.md5,
+            bytes: image.bytes,
+            new: image.new,
+            warnings: image.warnings,
+            jobs: jobs.into_values().collect(),
+        }
     }
 }
 
@@ -137,32 +204,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exits_tell_time_outs_before_failures() {
-        let outcome = |timed_out, failed, rejected| Outcome {
-            server: String::new(),
-            submission: String::new(),
-            models: Vec::new(),
-            started_at: Utc::now(),
-            finished_at: Utc::now(),
-            timed_out,
-            photos: Vec::new(),
-            rejected: Vec::new(),
-            counts: Counts { failed, rejected, ..Counts::default() },
-        };
-        assert_eq!(outcome(false, 0, 0).exit(), Exit::Success);
-        assert_eq!(outcome(false, 1, 0).exit(), Exit::SomeFailed);
-        assert_eq!(outcome(false, 0, 1).exit(), Exit::SomeFailed);
-        assert_eq!(outcome(true, 1, 1).exit(), Exit::TimedOut);
-    }
-
-    #[test]
     fn a_job_known_only_by_its_result_has_succeeded() {
-        let found: LookupItem = serde_json::from_value(json!({"md5": "a",
-            "results": {"m": {"version": "1", "job": "j"}},
-            "jobs": {"ocr": {"state": "failed", "reason": "rejected", "error": {"message": "no"}}}}))
-        .unwrap();
-        let jobs = PhotoJob::of_lookup(&found);
-        assert_eq!((jobs[0].job.state.as_str(), jobs[0].job.id.as_deref()), ("succeeded", Some("j")));
+        let id = "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f";
+        let item = json!({"md5": "a", "status": "partial", "done": true, "problem": null, "later": 1,
+            "results": {"m": {"version": "1", "job": id, "finished_at": "2026-11-22T09:00:01Z", "items": [], "fields": {},
+                "summary": null, "later": 1}},
+            "jobs": {"ocr": {"id": id, "state": "failed", "reason": "rejected", "waiting": null, "attempt": 1, "max_attempts": 5,
+                "progress": null, "created_at": "2026-11-22T09:00:00Z", "started_at": null, "run_at": null,
+                "finished_at": null, "error": {"type": null, "message": "no"}, "later": 1}}});
+        let item: StatusItem = serde_json::from_str(&item.to_string()).unwrap();
+        let jobs = LookedUp::try_from(item).unwrap().jobs();
+        assert_eq!((jobs[0].job.state, jobs[0].job.id.to_string().as_str()), (JobState::Succeeded, id));
         assert_eq!(jobs[1].summary(), "rejected: no");
     }
 }

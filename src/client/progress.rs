@@ -1,11 +1,11 @@
 //! Progress on stderr: bars on a terminal, a plain line every few seconds elsewhere, or nothing.
 
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+use parking_lot::Mutex;
 
 use super::text;
 
@@ -42,13 +42,13 @@ impl Progress {
     /// A stage that counts bytes on their way.
     pub(super) fn upload(self, bytes: u64) -> Stage {
         let template = "{spinner} uploading [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
-        Stage::begin(self, "uploading", Unit::Bytes, bytes, template)
+        Stage::begin(self, upload_line, bytes, template)
     }
 
     /// A stage that counts ended jobs.
     pub(super) fn jobs(self, jobs: u64) -> Stage {
         let template = "{spinner} working   [{bar:30}] {pos}/{len} jobs {elapsed} {wide_msg}";
-        Stage::begin(self, "working", Unit::Jobs, jobs, template)
+        Stage::begin(self, jobs_line, jobs, template)
     }
 
     /// A remark between stages.
@@ -59,112 +59,76 @@ impl Progress {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Unit {
-    Bytes,
-    Jobs,
-}
-
 /// One stretch of work with a known amount; clones share the count, the last one clears the bar.
 #[derive(Clone)]
-pub(super) struct Stage(Arc<Inner>);
-
-struct Inner {
+pub(super) struct Stage {
     progress: Progress,
-    name: &'static str,
-    unit: Unit,
-    total: AtomicU64,
-    done: AtomicU64,
-    begun: Instant,
-    line_at: Mutex<Instant>,
-    bar: Option<ProgressBar>,
+    /// What a plain line says of what is done, of how much, in which time.
+    line: fn(u64, u64, Duration) -> String,
+    /// Counts also where it does not show.
+    bar: ProgressBar,
+    line_at: Arc<Mutex<Instant>>,
 }
 
 impl Stage {
-    fn begin(progress: Progress, name: &'static str, unit: Unit, total: u64, template: &str) -> Self {
-        let bar = (progress == Progress::Bars).then(|| {
-            let style = ProgressStyle::with_template(template)
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("━╸─");
-            let bar = ProgressBar::new(total).with_style(style);
+    fn begin(progress: Progress, line: fn(u64, u64, Duration) -> String, total: u64, template: &str) -> Self {
+        let bar = if progress == Progress::Bars {
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(total).with_style(style.progress_chars("━╸─"));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
-        });
-        let begun = Instant::now();
-        Self(Arc::new(Inner {
-            progress,
-            name,
-            unit,
-            total: AtomicU64::new(total),
-            done: AtomicU64::new(0),
-            begun,
-            line_at: Mutex::new(begun),
-            bar,
-        }))
+        } else {
+            ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden())
+        };
+        let bar = bar.with_finish(ProgressFinish::AndClear);
+        Self { progress, line, bar, line_at: Arc::new(Mutex::new(Instant::now())) }
     }
 
     pub(super) fn add(&self, n: u64) {
-        self.show(self.0.done.fetch_add(n, Ordering::Relaxed) + n);
+        self.bar.inc(n);
+        self.show();
     }
 
     /// Takes back what a failed try had counted.
     pub(super) fn take_back(&self, n: u64) {
-        self.show(self.0.done.fetch_sub(n, Ordering::Relaxed).saturating_sub(n));
+        self.bar.dec(n);
     }
 
     /// Sets what is done of how much, and a remark beside it.
-    pub(super) fn set(&self, done: u64, total: u64, remark: String) {
-        self.0.total.store(total, Ordering::Relaxed);
-        self.0.done.store(done, Ordering::Relaxed);
-        if let Some(bar) = &self.0.bar {
-            bar.set_length(total);
-            bar.set_message(remark);
-        }
-        self.show(done);
+    pub(super) fn set(&self, done: usize, total: usize, remark: String) {
+        self.bar.set_length(total as u64);
+        self.bar.set_message(remark);
+        self.bar.set_position(done as u64);
+        self.show();
     }
 
     /// Prints a line without disturbing the bar.
     pub(super) fn say(&self, line: &str) {
-        match &self.0.bar {
-            Some(bar) => bar.suspend(|| text::say(line)),
-            None => self.0.progress.say(line),
-        }
+        self.bar.suspend(|| self.progress.say(line));
     }
 
-    fn show(&self, done: u64) {
-        if let Some(bar) = &self.0.bar {
-            bar.set_position(done);
-        } else if self.0.progress == Progress::Lines {
-            let mut last = self.0.line_at.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.elapsed() >= LINE_EVERY {
-                *last = Instant::now();
-                let total = self.0.total.load(Ordering::Relaxed);
-                text::say(&line(self.0.name, self.0.unit, done, total, self.0.begun.elapsed()));
-            }
+    fn show(&self) {
+        let mut last = self.line_at.lock();
+        if self.progress == Progress::Lines && last.elapsed() >= LINE_EVERY {
+            *last = Instant::now();
+            text::say(&(self.line)(self.bar.position(), self.bar.length().unwrap_or(0), self.bar.elapsed()));
         }
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
+fn percent(done: u64, total: u64) -> u64 {
+    (done.min(total) * 100).checked_div(total).unwrap_or(100)
 }
 
-fn line(name: &str, unit: Unit, done: u64, total: u64, elapsed: Duration) -> String {
-    let seconds = elapsed.as_secs_f64().max(0.001);
-    let percent = (done.min(total) * 100).checked_div(total).unwrap_or(100);
-    let rate = done as f64 / seconds;
-    match unit {
-        Unit::Jobs => format!("{name}: {done} of {total} jobs ended ({percent} %), {seconds:.0} s"),
-        Unit::Bytes => {
-            let left = total.saturating_sub(done) as f64 / rate.max(1.0);
-            let (sent, all) = (text::size(done), text::size(total));
-            format!("{name}: {sent} of {all} ({percent} %), {}/s, {left:.0} s left", text::size(rate as u64))
-        }
-    }
+fn jobs_line(done: u64, total: u64, elapsed: Duration) -> String {
+    format!("working: {done} of {total} jobs ended ({} %), {:.0} s", percent(done, total), elapsed.as_secs_f64())
+}
+
+fn upload_line(done: u64, total: u64, elapsed: Duration) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
+    let left = total.saturating_sub(done) as f64 / rate.max(1.0);
+    let (sent, all, per_s) = (HumanBytes(done), HumanBytes(total), HumanBytes(rate as u64));
+    format!("uploading: {sent} of {all} ({} %), {per_s}/s, {left:.0} s left", percent(done, total))
 }
 
 #[cfg(test)]
@@ -174,9 +138,8 @@ mod tests {
     #[test]
     fn plain_lines_tell_amount_rate_and_rest() {
         let second = Duration::from_secs(1);
-        let expected = "uploading: 1.0 MiB of 4.0 MiB (25 %), 1.0 MiB/s, 3 s left";
-        assert_eq!(line("uploading", Unit::Bytes, 1 << 20, 4 << 20, second), expected);
-        let expected = "working: 0 of 0 jobs ended (100 %), 1 s";
-        assert_eq!(line("working", Unit::Jobs, 0, 0, second), expected);
+        let expected = "uploading: 1.00 MiB of 4.00 MiB (25 %), 1.00 MiB/s, 3 s left";
+        assert_eq!(upload_line(1 << 20, 4 << 20, second), expected);
+        assert_eq!(jobs_line(0, 0, second), "working: 0 of 0 jobs ended (100 %), 1 s");
     }
 }

@@ -1,21 +1,24 @@
 //! A submission from files to results: upload, wait, look up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use serde_json::{Value, json};
+use indicatif::HumanBytes;
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::http::{Api, ApiError, REQUEST_TIMEOUT, Repeat};
-use super::outcome::{Outcome, Photo, Rejected};
+use super::error::ApiError;
+use super::http::{Api, REQUEST_TIMEOUT, Repeat};
+use super::outcome::{LookedUp, Photo, RejectedPhoto, SubmitReport};
 use super::progress::Progress;
-pub use super::submit_args::SubmitArgs;
 use super::verdict::Uploaded;
 use super::walk::{self, LocalFile};
-use super::wire::{LookupAnswer, LookupItem, SubmissionAnswer};
 use super::{counts, text, upload};
+use crate::api::status::{StatusItem, StatusRequest, Statuses};
+use crate::api::submissions::SubmissionOut;
+use crate::api::submit::SubmittedImage;
 
 /// Images asked after in one request; the server's limit is 1,000.
 const LOOKUP_IMAGES: usize = 500;
@@ -67,34 +70,31 @@ impl Options {
 ///
 /// # Errors
 /// No file, a request-level refusal (an unknown model, say), or a server that stays away.
-pub async fn submit(options: &Options, api: &Api, progress: Progress) -> anyhow::Result<Outcome> {
+pub async fn submit(options: &Options, api: &Api, progress: Progress) -> anyhow::Result<SubmitReport> {
     let started_at = Utc::now();
     let files = walk::collect(&options.paths)?;
     let sent = upload_all(options, api, &files, progress).await?;
     let mut timed_out = false;
-    let mut found = HashMap::new();
+    let mut found: HashMap<String, LookedUp> = HashMap::new();
     if let Some(limit) = options.wait.filter(|_| !sent.taken.is_empty()) {
         let jobs = sent.taken.iter().map(|(_, image)| image.jobs.len()).sum();
         timed_out = !wait(options.submission, api, limit, progress, jobs).await?;
         let md5s: Vec<&str> = sent.taken.iter().map(|(_, image)| image.md5.as_str()).collect();
-        found = look_up(api, &md5s, true).await?.into_iter().map(|i| (i.md5.clone(), i)).collect();
+        for item in look_up(api, &md5s).await? {
+            let item = LookedUp::try_from(item)?;
+            found.insert(item.md5.clone(), item);
+        }
     }
-    let photos: Vec<Photo> = sent
-        .taken
-        .into_iter()
-        .map(|(position, image)| {
-            let item = found.get(&image.md5);
-            photo(&files[position]).put_in(image, item)
-        })
-        .collect();
-    let rejected: Vec<Rejected> = sent
-        .rejected
-        .into_iter()
-        .map(|(position, problem)| Rejected { name: files[position].name.clone(), problem })
-        .collect();
-    Ok(Outcome {
+    let photo = |(position, image): (usize, SubmittedImage)| {
+        let (file, found) = (&files[position], found.get(&image.md5));
+        Photo::taken(file.name.clone(), file.path.clone(), image, found)
+    };
+    let photos: Vec<Photo> = sent.taken.into_iter().map(photo).collect();
+    let rejected = |(position, problem): (usize, _)| RejectedPhoto { name: files[position].name.clone(), problem };
+    let rejected: Vec<RejectedPhoto> = sent.rejected.into_iter().map(rejected).collect();
+    Ok(SubmitReport {
         server: api.server().to_owned(),
-        submission: options.submission.to_string(),
+        submission: options.submission,
         models: options.models.clone(),
         started_at,
         finished_at: Utc::now(),
@@ -103,18 +103,6 @@ pub async fn submit(options: &Options, api: &Api, progress: Progress) -> anyhow:
         photos,
         rejected,
     })
-}
-
-fn photo(file: &LocalFile) -> Photo {
-    Photo {
-        name: file.name.clone(),
-        path: file.path.clone(),
-        md5: String::new(),
-        bytes: file.bytes,
-        new: false,
-        warnings: Vec::new(),
-        jobs: Vec::new(),
-    }
 }
 
 async fn upload_all(
@@ -128,7 +116,7 @@ async fn upload_all(
     let stage = progress.upload(bytes);
     let sent = upload::upload(api, options, files, &stage).await?;
     drop(stage);
-    let (count, size) = (text::count(files.len(), "file"), text::size(bytes));
+    let (count, size) = (text::count(files.len(), "file"), HumanBytes(bytes));
     let seconds = begun.elapsed().as_secs_f64();
     progress.say(&format!("Sent {count}, {size}, in {seconds:.1} s as {}", options.submission));
     for model in &sent.idle {
@@ -152,11 +140,11 @@ async fn wait(submission: Uuid, api: &Api, limit: Duration, progress: Progress, 
             let wait_s = left.min(progress.poll_s());
             let query = [("wait_s", wait_s.to_string())];
             let timeout = REQUEST_TIMEOUT + Duration::from_secs(wait_s);
-            match api.get::<SubmissionAnswer>(&["submissions", &id], &query, timeout).await {
+            match api.get::<SubmissionOut>(&["submissions", &id], &query, timeout).await {
                 Ok(now) => {
-                    let counts = &now.counts;
-                    let remark = format!("({} running, {} failed)", counts.running, counts.failed);
-                    stage.set(counts.ended, counts.jobs, remark);
+                    let states = &now.counts.states;
+                    let remark = format!("({} running, {} failed)", states.running, states.failed);
+                    stage.set(now.counts.ended, now.counts.jobs, remark);
                     if now.done {
                         return Ok(true);
                     }
@@ -181,13 +169,14 @@ async fn wait(submission: Uuid, api: &Api, limit: Duration, progress: Progress, 
 ///
 /// # Errors
 /// See [`ApiError`].
-pub(super) async fn look_up(api: &Api, md5s: &[&str], results: bool) -> Result<Vec<LookupItem>, ApiError> {
-    let mut seen = std::collections::HashSet::new();
+pub async fn look_up(api: &Api, md5s: &[&str]) -> Result<Vec<StatusItem>, ApiError> {
+    let mut seen = HashSet::new();
     let md5s: Vec<&str> = md5s.iter().copied().filter(|md5| seen.insert(*md5)).collect();
     let mut items = Vec::with_capacity(md5s.len());
     for chunk in md5s.chunks(LOOKUP_IMAGES) {
-        let body = json!({"images": chunk, "results": results});
-        let answer: LookupAnswer = api.post(&["predict", "status"], &body, Repeat::Harmless).await?;
+        let images = chunk.iter().map(|md5| (*md5).to_owned()).collect();
+        let body = StatusRequest { images, results: Some(true) };
+        let answer: Statuses = api.post(&["predict", "status"], &body, Repeat::Harmless).await?;
         items.extend(answer.items);
     }
     Ok(items)

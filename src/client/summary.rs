@@ -5,37 +5,33 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::outcome::PhotoJob;
-use super::wire::ResultView;
+use crate::api::status::ResultOut;
+use crate::domain::job::{JobState, Waiting};
 
 impl PhotoJob {
     /// The state in one line: what was seen, what went wrong, or what it waits for.
     pub fn summary(&self) -> String {
-        let job = &self.job;
-        match job.state.as_str() {
-            "succeeded" => self.result.as_ref().map_or_else(String::new, summary),
-            "failed" => {
-                let error = job.error.as_ref();
-                let parts = [
-                    job.reason.as_deref(),
-                    error.and_then(|error| error.kind.as_deref()),
-                    error.and_then(|error| error.message.as_deref()),
-                ];
-                parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
+        match self.job.state {
+            JobState::Succeeded => self.result.as_ref().map_or_else(String::new, summary),
+            JobState::Failed => {
+                let error = self.job.error.as_ref();
+                let (kind, message) = (error.and_then(|e| e.kind.as_deref()), error.and_then(|e| e.message.as_deref()));
+                [self.job.reason.as_deref(), kind, message].into_iter().flatten().collect::<Vec<_>>().join(": ")
             }
-            _ => match job.waiting.as_deref() {
-                Some("no_live_worker") => "no worker for this model is alive".to_owned(),
-                Some("paused") => "the model is paused".to_owned(),
-                Some("backoff") => "waits for its next try".to_owned(),
-                Some("limit") => "the model's limit is reached".to_owned(),
-                Some(other) => other.to_owned(),
-                None => String::new(),
-            },
+            JobState::Queued | JobState::Running | JobState::Cancelled => match self.job.waiting {
+                Some(Waiting::NoLiveWorker) => "no worker for this model is alive",
+                Some(Waiting::Paused) => "the model is paused",
+                Some(Waiting::Backoff) => "waits for its next try",
+                Some(Waiting::Limit) => "the model's limit is reached",
+                None => "",
+            }
+            .to_owned(),
         }
     }
 }
 
 /// The worker's own summary, else the labels seen, else the fields.
-fn summary(result: &ResultView) -> String {
+fn summary(result: &ResultOut) -> String {
     if let Some(said) = result.summary.as_deref().filter(|said| !said.trim().is_empty()) {
         return said.to_owned();
     }
@@ -76,11 +72,20 @@ mod tests {
 
     #[test]
     fn a_result_without_a_summary_is_summed_up() {
-        let of = |value: Value| summary(&serde_json::from_value(value).unwrap());
-        let cats = json!({"items": [{"type": "box", "label": "cat"}, {"type": "box", "label": "cat"},
-            {"type": "hash", "value": "00"}], "fields": {"n": 2}});
-        assert_eq!(of(cats), "cat ×2, n=2");
-        assert_eq!(of(json!({})), "nothing found");
-        assert_eq!(of(json!({"summary": "3 people", "fields": {"n": 2}})), "3 people");
+        let of = |items: Value, fields: Value, said: Option<&str>| {
+            summary(&ResultOut {
+                version: "1".to_owned(),
+                job: uuid::Uuid::nil(),
+                finished_at: chrono::DateTime::UNIX_EPOCH,
+                items: serde_json::from_value(items).unwrap(),
+                fields: serde_json::from_value(fields).unwrap(),
+                summary: said.map(str::to_owned),
+            })
+        };
+        let cats =
+            json!([{"type": "box", "label": "cat"}, {"type": "box", "label": "cat"}, {"type": "hash", "value": "00"}]);
+        assert_eq!(of(cats, json!({"n": 2}), None), "cat ×2, n=2");
+        assert_eq!(of(json!([]), json!({}), None), "nothing found");
+        assert_eq!(of(json!([]), json!({"n": 2}), Some("3 people")), "3 people");
     }
 }

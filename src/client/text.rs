@@ -1,61 +1,46 @@
-//! Small helpers for text on terminals: cleaning, cutting, sizes, printing.
+//! Small helpers for text on terminals: cleaning, cutting, printing.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 /// Replaces what could steer a terminal or reorder a line (control and bidirectional characters).
 ///
 /// File names and workers' texts are written by strangers.
-pub(super) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     text.chars().map(|c| if is_unsafe(c) { '\u{fffd}' } else { c }).collect()
 }
 
-pub(super) fn is_unsafe(c: char) -> bool {
+/// Whether a character could make text show something else than what is there.
+pub fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// One line of at most `max` characters: runs of white space become one blank, the rest is cut.
-pub(super) fn one_line(text: &str, max: usize) -> String {
+/// One line of at most `max` columns: runs of white space become one blank, the rest is cut.
+pub fn one_line(text: &str, max: usize) -> String {
     let line = clean(&text.split_whitespace().collect::<Vec<_>>().join(" "));
-    if line.chars().count() <= max {
-        return line;
-    }
-    let mut cut: String = line.chars().take(max.saturating_sub(1)).collect();
-    cut.push('…');
-    cut
+    console::truncate_str(&line, max, "…").into_owned()
 }
 
-/// Cuts the middle out of a path, whose two ends say most.
-pub(super) fn middle_cut(text: &str, max: usize) -> String {
-    let chars: Vec<char> = clean(text).chars().collect();
-    if chars.len() <= max {
-        return chars.into_iter().collect();
+/// Cuts the middle out of a path, whose two ends say most, to `max` columns.
+pub fn middle_cut(text: &str, max: usize) -> String {
+    let text = clean(text);
+    if console::measure_text_width(&text) <= max {
+        return text;
     }
-    let head = max.saturating_sub(1) / 3;
-    let tail = max.saturating_sub(1) - head;
-    let start: String = chars.iter().take(head).collect();
-    let end: String = chars.iter().skip(chars.len() - tail).collect();
-    format!("{start}…{end}")
-}
-
-/// Bytes for people, in binary units.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
+    let head = console::truncate_str(&text, max.saturating_sub(1) / 3 + 1, "…").into_owned();
+    let mut tail = text.as_str();
+    while console::measure_text_width(&head) + console::measure_text_width(tail) > max {
+        tail = tail.get(tail.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default();
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    head + tail
 }
 
 /// `1 file`, `2 files`.
-pub(super) fn count(n: usize, noun: &str) -> String {
+pub fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 /// Writes one line to stderr; a closed stderr is no reason to stop.
-pub(super) fn say(line: &str) {
+pub fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
@@ -63,17 +48,12 @@ pub(super) fn say(line: &str) {
 ///
 /// # Errors
 /// Any other failure to write, such as a full disk.
-pub(super) fn print(text: &str) -> io::Result<()> {
+pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
-}
-
-/// Whether stdout may carry colours: a terminal, and `NO_COLOR` unset.
-pub(super) fn colours() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 #[cfg(test)]
@@ -87,14 +67,10 @@ mod tests {
     }
 
     #[test]
-    fn cutting_counts_characters_not_bytes() {
+    fn cutting_counts_columns() {
         assert_eq!(one_line("äöüß", 3), "äö…");
+        assert_eq!(one_line("写真の題", 5), "写真…");
         assert_eq!(middle_cut("holiday/2026/beach-0042.jpg", 14), "holi…-0042.jpg");
         assert_eq!(middle_cut("short.jpg", 14), "short.jpg");
-    }
-
-    #[test]
-    fn sizes_are_binary() {
-        assert_eq!([size(0), size(1023), size(1536), size(5 << 30)], ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
     }
 }

@@ -11,12 +11,14 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
-use super::http::{Api, ApiError, Problem, Repeat, answer, decode};
+use super::error::ApiError;
+use super::http::{Api, Repeat, answer, decode};
 use super::progress::Stage;
 use super::submit::Options;
 use super::verdict::{Uploaded, judge};
 use super::walk::{self, LocalFile};
-use super::wire::SubmitAnswer;
+use crate::api::problem::Problem;
+use crate::api::submit::Submitted;
 
 /// A transfer in which nothing moves for this long is given up; after the last byte it is the time
 /// that the server has to answer.
@@ -63,7 +65,7 @@ impl Sender<'_> {
             return Ok(all);
         }
         match self.request(&positions).await {
-            Err(ApiError::Problem(problem)) if problem.status == 413 && positions.len() > 1 => {
+            Err(ApiError::Refused { problem, .. }) if problem.status == 413 && positions.len() > 1 => {
                 for position in positions {
                     let one = self.request(&[position]).await;
                     all = all.join(judge(&[position], one)?);
@@ -91,7 +93,7 @@ impl Sender<'_> {
         (good, bad)
     }
 
-    async fn request(&self, positions: &[usize]) -> Result<SubmitAnswer, ApiError> {
+    async fn request(&self, positions: &[usize]) -> Result<Submitted, ApiError> {
         // The submission's id makes a repeated request harmless.
         self.api
             .retrying(Repeat::Harmless, async || {

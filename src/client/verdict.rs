@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::error::ApiError;
-use super::problem::Problem;
-use super::wire::{AcceptedImage, SubmitAnswer};
+use crate::api::problem::Problem;
+use crate::api::submit::{Submitted, SubmittedImage};
 
 /// What the server answered to all requests together, by position among the files.
 #[derive(Default)]
 pub(super) struct Uploaded {
-    pub(super) taken: Vec<(usize, AcceptedImage)>,
+    pub(super) taken: Vec<(usize, SubmittedImage)>,
     pub(super) rejected: Vec<(usize, Problem)>,
     /// Models without a live worker: their jobs wait.
     pub(super) idle: BTreeSet<String>,
@@ -27,24 +27,23 @@ impl Uploaded {
 
 /// Turns the answer to one request into positions; a refusal that is about the files alone
 /// rejects them and lets the rest of the folder go on.
-pub(super) fn judge(positions: &[usize], answer: Result<SubmitAnswer, ApiError>) -> Result<Uploaded, ApiError> {
+pub(super) fn judge(positions: &[usize], answer: Result<Submitted, ApiError>) -> Result<Uploaded, ApiError> {
     let place = |index: usize| positions.get(index).copied();
     match answer {
-        Ok(answer) => Ok(Uploaded {
-            taken: answer.images.into_iter().filter_map(|i| Some((place(i.index)?, i))).collect(),
-            rejected: answer.rejected.into_iter().filter_map(|r| Some((place(r.index)?, r.problem))).collect(),
-            idle: answer
-                .models
-                .into_iter()
-                .filter_map(|(model, load)| (load.workers == Some(0)).then_some(model))
-                .collect(),
-        }),
-        Err(ApiError::Problem(problem)) => match file_faults(&problem, positions.len()) {
+        Ok(answer) => {
+            let idle = answer.models.into_iter().filter(|(_, load)| load.workers == 0);
+            Ok(Uploaded {
+                taken: answer.images.into_iter().filter_map(|i| Some((place(i.index)?, i))).collect(),
+                rejected: answer.rejected.into_iter().filter_map(|r| Some((place(r.index)?, r.problem))).collect(),
+                idle: idle.map(|(model, _)| model).collect(),
+            })
+        }
+        Err(ApiError::Refused { problem, retry_after }) => match file_faults(&problem, positions.len()) {
             Some(faults) => {
                 let rejected = positions.iter().copied().zip(faults).collect();
                 Ok(Uploaded { rejected, ..Uploaded::default() })
             }
-            None => Err(ApiError::Problem(problem)),
+            None => Err(ApiError::Refused { problem, retry_after }),
         },
         Err(error) => Err(error),
     }
@@ -58,54 +57,55 @@ fn file_faults(problem: &Problem, n: usize) -> Option<Vec<Problem>> {
     if problem.status != 422 {
         return None;
     }
-    let listed = |index| problem.rejected.iter().find(|file| file.index == index);
-    let pointed = |index| {
-        let pointer = format!("/images/{index}");
-        problem.errors.iter().find(|fault| fault.pointer.as_deref() == Some(&pointer))
-    };
     let fault = |index| {
-        listed(index).map(|file| file.problem.clone()).or_else(|| {
-            let fault = pointed(index)?;
-            let (code, detail) = (fault.code.clone(), fault.detail.clone());
-            let request_id = problem.request_id.clone();
-            Some(Problem { status: 422, code, detail, request_id, ..Problem::default() })
-        })
+        let pointer = format!("/images/{index}");
+        let fault = problem.errors.iter().find(|fault| fault.pointer == pointer)?;
+        let (code, detail) = (fault.code.clone(), fault.detail.clone());
+        let (title, mend) = (String::new().into(), String::new());
+        Some(Problem { code, detail, title, mend, errors: Vec::new(), ..problem.clone() })
     };
     (0..n).map(fault).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn refused(body: &str) -> Result<SubmitAnswer, ApiError> {
-        Err(serde_json::from_str::<Problem>(body).unwrap().into())
+    fn refused(status: u16, errors: &[(&str, &str, &str)]) -> Result<Submitted, ApiError> {
+        let field = |(pointer, code, detail): &(&str, &str, &str)| json!({"in": "form", "pointer": pointer, "code": code, "detail": detail});
+        let problem = json!({"type": "", "title": "", "status": status, "code": "", "detail": "", "mend": "",
+            "errors": errors.iter().map(field).collect::<Vec<_>>(), "request_id": null});
+        let problem = serde_json::from_value(problem).unwrap();
+        Err(ApiError::Refused { problem: Box::new(problem), retry_after: None })
     }
 
     #[test]
     fn a_refusal_about_every_file_rejects_the_files() {
-        let body = r#"{"status":422,"errors":[{"pointer":"/images/0","code":"not_an_image"},
-            {"pointer":"/images/1","code":"empty_file","detail":"No bytes."}]}"#;
-        let judged = judge(&[4, 7], refused(body)).unwrap();
+        let faults = [("/images/0", "not_an_image", ""), ("/images/1", "empty_file", "No bytes.")];
+        let judged = judge(&[4, 7], refused(422, &faults)).unwrap();
         assert_eq!(judged.rejected[1].0, 7);
-        assert_eq!(judged.rejected[1].1.detail.as_deref(), Some("No bytes."));
-        let body = r#"{"status":422,"rejected":[{"index":0,"problem":{"code":"not_an_image"}}]}"#;
-        assert_eq!(judge(&[9], refused(body)).unwrap().rejected[0].0, 9);
+        assert_eq!(judged.rejected[1].1.detail, "No bytes.");
     }
 
     #[test]
     fn a_refusal_about_the_request_is_an_error() {
-        let model = r#"{"status":422,"errors":[{"pointer":"/models/0","code":"unknown_model"}]}"#;
-        assert!(judge(&[0], refused(model)).is_err());
-        assert!(judge(&[0, 1], refused(r#"{"status":413}"#)).is_err());
-        assert!(judge(&[0], refused(r#"{"status":413}"#)).is_ok());
+        assert!(judge(&[0], refused(422, &[("/models/0", "unknown_model", "")])).is_err());
+        assert!(judge(&[0, 1], refused(413, &[])).is_err());
+        assert!(judge(&[0], refused(413, &[])).is_ok());
     }
 
     #[test]
     fn answers_are_mapped_back_to_the_files() {
-        let body = r#"{"images":[{"index":1,"md5":"m","jobs":[]}],"models":{"a":{"workers":0},"b":{"workers":2}},
-            "rejected":[{"index":0,"name":"x","problem":{"code":"not_an_image","status":422}}]}"#;
-        let judged = judge(&[16, 17], Ok(serde_json::from_str(body).unwrap())).unwrap();
+        let image = json!({"index": 1, "name": "y", "md5": "m", "sha256": "s", "bytes": 1, "new": true, "warnings": [],
+            "jobs": [], "later": 1});
+        let problem = json!({"type": "", "title": "", "status": 422, "code": "not_an_image", "detail": "", "mend": "",
+            "errors": [], "request_id": null});
+        let answer = json!({"submission": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "images": [image],
+            "rejected": [{"index": 0, "name": "x", "problem": problem}],
+            "models": {"a": {"workers": 0, "queued": 0}, "b": {"workers": 2, "queued": 0}}});
+        let judged = judge(&[16, 17], Ok(serde_json::from_value(answer).unwrap())).unwrap();
         assert_eq!((judged.taken[0].0, judged.rejected[0].0), (17, 16));
         assert_eq!(judged.idle.into_iter().collect::<Vec<_>>(), ["a"]);
     }

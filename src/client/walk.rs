@@ -1,11 +1,14 @@
 //! From the paths of a command line to the files to send, and to requests of bounded size.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::exit::Fault;
+use walkdir::{DirEntry, WalkDir};
+
+use super::error::ClientFault;
 
 /// Names in folders end in one of these; a file named explicitly may be called anything.
 const EXTENSIONS: [&str; 13] =
@@ -27,46 +30,33 @@ pub(super) struct LocalFile {
 ///
 /// # Errors
 /// A path does not exist, a folder cannot be read, or there is no photograph at all.
-pub(super) fn collect(paths: &[PathBuf]) -> anyhow::Result<Vec<LocalFile>> {
+pub(super) fn collect(paths: &[PathBuf]) -> Result<Vec<LocalFile>, ClientFault> {
     let mut files = Vec::new();
     let mut seen = HashSet::new();
     for path in paths {
-        let meta = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-        if meta.is_dir() {
-            descend(path, &mut files, &mut seen)?;
-        } else {
-            push(path, meta.len(), &mut files, &mut seen);
+        // Links to folders are not followed: they may lead back here.
+        let walk = WalkDir::new(path).sort_by_file_name().into_iter();
+        for entry in walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
+            let entry = entry.map_err(|error| match error.io_error() {
+                Some(cause) => unreadable(error.path().unwrap_or(path), cause),
+                None => unreadable(path, &error),
+            })?;
+            let named = entry.depth() == 0;
+            match fs::metadata(entry.path()) {
+                Ok(meta) if !meta.is_dir() && (named || (meta.is_file() && is_photograph(entry.path()))) => {
+                    push(entry.path(), meta.len(), &mut files, &mut seen);
+                }
+                Err(error) if named => return Err(unreadable(path, &error)),
+                Ok(_) | Err(_) => {}
+            }
         }
     }
     if files.is_empty() {
         let known = EXTENSIONS.join(", ");
         let mend = format!("name files explicitly, or folders with names in {known}");
-        return Err(Fault::usage(format!("no photograph found: {mend}")));
+        return Err(ClientFault::Usage(format!("no photograph found: {mend}")));
     }
     Ok(files)
-}
-
-fn descend(folder: &Path, files: &mut Vec<LocalFile>, seen: &mut HashSet<PathBuf>) -> anyhow::Result<()> {
-    let mut entries = fs::read_dir(folder)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unreadable(folder, &error))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if is_hidden(&path) {
-            continue;
-        }
-        // Links to folders are not followed: they may lead back here.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            descend(&path, files, seen)?;
-        } else if is_photograph(&path)
-            && let Ok(meta) = fs::metadata(&path)
-            && meta.is_file()
-        {
-            push(&path, meta.len(), files, seen);
-        }
-    }
-    Ok(())
 }
 
 fn push(path: &Path, bytes: u64, files: &mut Vec<LocalFile>, seen: &mut HashSet<PathBuf>) {
@@ -77,12 +67,12 @@ fn push(path: &Path, bytes: u64, files: &mut Vec<LocalFile>, seen: &mut HashSet<
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
-    Fault::usage(format!("cannot read {}: {error}; check the path", path.display()))
+fn unreadable(path: &Path, error: &impl Display) -> ClientFault {
+    ClientFault::Usage(format!("cannot read {}: {error}; check the path", path.display()))
 }
 
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."))
+fn is_hidden(entry: &DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
 fn is_photograph(path: &Path) -> bool {

@@ -1,13 +1,11 @@
 //! Private PostgreSQL and Redis for development, the demo and the tests: real servers on Unix sockets of
 //! their own, which cannot clash with anything that runs, and which end with the process that started them.
 
-pub mod demo;
 pub mod find;
 pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod redis;
-pub mod watch;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};

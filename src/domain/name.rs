@@ -83,33 +83,14 @@ impl Glob {
 
 /// The known name nearest to a misspelt one, if any is near enough to suggest.
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // No name is longer.
+    let wrong: String = wrong.chars().take(64).collect();
     known
         .into_iter()
-        .map(|name| (edit_distance(wrong, name), name))
+        .map(|name| (strsim::osa_distance(&wrong, name), name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
         .min()
         .map(|(_, name)| name)
-}
-
-/// The number of insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
-fn edit_distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut table = vec![vec![0usize; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            table[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let replace = table[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                let mut least = replace.min(table[i - 1][j] + 1).min(table[i][j - 1] + 1);
-                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                    least = least.min(table[i - 2][j - 2] + 1);
-                }
-                least
-            };
-        }
-    }
-    table[a.len()][b.len()]
 }
 
 /// At most 80 characters of a stranger's text, for a message.

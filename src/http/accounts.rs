@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::AppState;
 use super::auth::{AdminUser, AnyUser};
 use super::extract::{self, Json, Path, Query};
-use super::problem::{Answer, Problems, Refusal};
+use super::problem::{Answer, HttpError, Problems};
 use crate::api::accounts::{CreateUser, LoginForm, TokenOut, UpdateUser, UserOut};
 use crate::api::page::{Page, Paging};
 use crate::domain::fault::{Code, Fault};
@@ -46,7 +46,7 @@ async fn log_in(State(state): State<Arc<AppState>>, request: Request) -> Answer<
             StatusCode::UNPROCESSABLE_ENTITY => Code::InvalidField,
             _ => Code::MalformedBody,
         };
-        Refusal::from(Fault::new(code, rejection.body_text()).mend("Send a form with `username` and `password`."))
+        HttpError::from(Fault::new(code, rejection.body_text()).mend("Send a form with `username` and `password`."))
     })?;
     let token = state.accounts.log_in(&form.username, &form.password, &peer).await?;
     let out = TokenOut { access_token: token.text, token_type: "bearer".into(), expires_in: token.expires_in_s };

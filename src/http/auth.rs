@@ -7,7 +7,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use super::AppState;
-use super::problem::Refusal;
+use super::problem::HttpError;
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::service::accounts::User;
@@ -21,9 +21,9 @@ pub enum Caller {
 }
 
 impl FromRequestParts<Arc<AppState>> for Caller {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, HttpError> {
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
         let bearer = header(AUTHORIZATION.as_str())
             .and_then(|value| value.split_once(' '))
@@ -43,9 +43,9 @@ impl FromRequestParts<Arc<AppState>> for Caller {
 pub struct AnyUser(pub User);
 
 impl FromRequestParts<Arc<AppState>> for AnyUser {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, HttpError> {
         match Caller::from_request_parts(parts, state).await? {
             Caller::User(user) => Ok(Self(user)),
             Caller::Key(_) => {
@@ -59,9 +59,9 @@ impl FromRequestParts<Arc<AppState>> for AnyUser {
 pub struct Microservice(pub ApiKey);
 
 impl FromRequestParts<Arc<AppState>> for Microservice {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, HttpError> {
         match Caller::from_request_parts(parts, state).await? {
             Caller::Key(key) => Ok(Self(key)),
             Caller::User(_) => {
@@ -78,9 +78,9 @@ macro_rules! demands {
         pub struct $name(pub User);
 
         impl FromRequestParts<Arc<AppState>> for $name {
-            type Rejection = Refusal;
+            type Rejection = HttpError;
 
-            async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Refusal> {
+            async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, HttpError> {
                 let AnyUser(user) = AnyUser::from_request_parts(parts, state).await?;
                 if $(user.has(Role::$role))||+ {
                     return Ok(Self(user));
@@ -105,9 +105,9 @@ demands! {
 pub struct PredictService(pub ApiKey);
 
 impl FromRequestParts<Arc<AppState>> for PredictService {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, HttpError> {
         let Microservice(key) = Microservice::from_request_parts(parts, state).await?;
         keys::need_service(&key, crate::domain::key::Service::Predict)?;
         Ok(Self(key))

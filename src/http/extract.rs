@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::problem::Refusal;
+use super::problem::HttpError;
 use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, Page, Paging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -24,9 +24,9 @@ pub const WAIT_MAX_S: f64 = 50.0;
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
         let bytes = body(request, state).await?;
         let text = text(&bytes)?;
         let read = read(text)?;
@@ -41,9 +41,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 pub struct Batch<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Batch<T> {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
         let bytes = body(request, state).await?;
         Ok(Self(read(text(&bytes)?)?))
     }
@@ -53,7 +53,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
             Ok(bytes) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
-            Err(error) => Refusal::internal(error.to_string()).into_response(),
+            Err(error) => HttpError::internal(error.to_string()).into_response(),
         }
     }
 }
@@ -65,14 +65,14 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> Refusal {
+fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> HttpError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Fault::new(Code::TooLarge, "The body is over the size limit of this operation.").into();
     }
     Fault::new(Code::BodyCutOff, "The body could not be read to its end.").into()
 }
 
-async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, HttpError> {
     if !is_json(request.headers()) {
         let fault = Fault::new(Code::UnsupportedMediaType, "The body is not declared as JSON.");
         return Err(fault.mend("Send Content-Type: application/json.").into());
@@ -131,9 +131,9 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
         match axum::extract::Query::<T>::from_request_parts(parts, state).await {
             Ok(query) => Ok(Self(query.0)),
             Err(rejection) => {
@@ -151,13 +151,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 pub struct Path<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
-    type Rejection = Refusal;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
         let path = axum::extract::Path::<T>::from_request_parts(parts, state).await.map_err(|rejection| {
             let text = rejection.body_text();
             let why = text.trim_start_matches("Invalid URL: ");
-            Refusal::from(wrong("path", String::new(), &shorten_why(why)))
+            HttpError::from(wrong("path", String::new(), &shorten_why(why)))
         })?;
         Ok(Self(path.0))
     }

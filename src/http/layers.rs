@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::problem::{Cause, REQUEST_ID, Refusal};
+use super::problem::{Cause, HttpError, REQUEST_ID};
 use crate::domain::fault::{Code, Fault};
 use crate::metrics;
 
@@ -46,15 +46,15 @@ pub async fn observe(request: Request, next: Next) -> Response {
 pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text =
         panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
-    Refusal::internal(format!("panic: {}", text.unwrap_or_default())).into_response()
+    HttpError::internal(format!("panic: {}", text.unwrap_or_default())).into_response()
 }
 
 /// Answers for a path that does not exist.
-pub async fn no_route() -> Refusal {
+pub async fn no_route() -> HttpError {
     Fault::new(Code::NotFound, "There is no such path.").mend("GET /docs lists the operations.").into()
 }
 
 /// Answers for a method that a path does not have.
-pub async fn no_method() -> Refusal {
+pub async fn no_method() -> HttpError {
     Fault::new(Code::MethodNotAllowed, "The path exists, but not with this method.").into()
 }

@@ -21,11 +21,11 @@ tokio::task_local! {
 }
 
 /// What every handler may answer instead.
-pub type Answer<T> = Result<T, Refusal>;
+pub type Answer<T> = Result<T, HttpError>;
 
 /// A problem document as an answer, with what goes beside it.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct HttpError {
     problem: Problem,
     retry_after_s: Option<u32>,
     cause: Option<Cause>,
@@ -35,7 +35,7 @@ pub struct Refusal {
 #[derive(Debug, Clone)]
 pub struct Cause(pub Arc<str>);
 
-impl Refusal {
+impl HttpError {
     /// A fault of ours: the client learns that there is one, the log learns which.
     pub fn internal(cause: String) -> Self {
         let fault = Fault::new(Code::Internal, "Something is broken here.");
@@ -64,13 +64,13 @@ impl From<Fault> for Problem {
     }
 }
 
-impl From<Fault> for Refusal {
+impl From<Fault> for HttpError {
     fn from(fault: Fault) -> Self {
         Self { retry_after_s: fault.retry_after_s, problem: fault.into(), cause: None }
     }
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for HttpError {
     fn from(error: Error) -> Self {
         let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
         let cause = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
@@ -85,13 +85,13 @@ impl From<Error> for Refusal {
     }
 }
 
-impl From<sqlx::Error> for Refusal {
+impl From<sqlx::Error> for HttpError {
     fn from(error: sqlx::Error) -> Self {
         Error::from(error).into()
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for HttpError {
     fn into_response(mut self) -> Response {
         self.problem.request_id = REQUEST_ID.try_with(Clone::clone).ok();
         let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::super::problem::Refusal;
+use super::super::problem::HttpError;
 use super::{check_terms, distinct, read_params, split_models};
 use crate::blob::{Staged, Staging};
 use crate::domain::fault::{Code, Fault};
@@ -24,7 +24,7 @@ const TEXTS_MAX: usize = 200;
 const NAME_CHARS_MAX: usize = 255;
 
 /// Reads a whole form.
-pub(super) async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<File>), Refusal> {
+pub(super) async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<File>), HttpError> {
     let mut texts = Texts::default();
     let mut files = Vec::new();
     while let Some(field) = form.next_field().await.map_err(body_fault)? {
@@ -51,7 +51,7 @@ fn file_name(field: &Field<'_>, index: usize) -> Result<String, Fault> {
 }
 
 /// Stages one file; one over its limit is read to its end unstored.
-async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<Staged, Fault>, Refusal> {
+async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<Staged, Fault>, HttpError> {
     let most = ctx.limits.image_bytes_max;
     let mut staging = Some(Staging::begin(&ctx.blobs).await.map_err(crate::service::Error::from)?);
     let mut bytes = 0u64;
@@ -70,7 +70,7 @@ async fn stage(ctx: &Ctx, mut field: Field<'_>) -> Result<Result<Staged, Fault>,
     }
 }
 
-async fn text(mut field: Field<'_>) -> Result<String, Refusal> {
+async fn text(mut field: Field<'_>) -> Result<String, HttpError> {
     let name = field.name().unwrap_or_default().to_owned();
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(body_fault)? {
@@ -155,7 +155,7 @@ impl Texts {
         }
     }
 
-    fn ask(mut self) -> Result<Ask, Refusal> {
+    fn ask(mut self) -> Result<Ask, HttpError> {
         let params = self.take("params").map(|text| read_params(&text, "form")).transpose()?.unwrap_or_default();
         let ask = Ask {
             priority: self.parsed("priority", "a whole number from -100 to 100")?.unwrap_or(0),

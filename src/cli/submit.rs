@@ -7,12 +7,15 @@ use anyhow::Context;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::exit::{Exit, Fault};
-use super::outcome::Outcome;
-use super::progress::Progress;
+use super::exit::Exit;
 use super::session::Connection;
-use super::submit::{Options, submit};
-use super::{report, table, text};
+use super::table;
+use crate::client::error::ClientFault;
+use crate::client::outcome::SubmitReport;
+use crate::client::progress::Progress;
+use crate::client::submit::{Options, submit};
+use crate::client::text;
+use crate::report;
 
 /// Upload photographs, run models on them and show the results
 #[derive(Debug, clap::Args)]
@@ -69,8 +72,8 @@ impl SubmitArgs {
         let api = self.connection.api()?;
         let options = self.options()?;
         let work = submit(&options, &api, Progress::stderr());
-        let outcome = tokio::select! {
-            outcome = work => outcome,
+        let report = tokio::select! {
+            report = work => report,
             _ = tokio::signal::ctrl_c() => {
                 text::say(&format!(
                     "\nInterrupted. What was uploaded goes on as submission {0}.\n\
@@ -80,8 +83,8 @@ impl SubmitArgs {
                 return Ok(Exit::Interrupted);
             }
         };
-        match outcome {
-            Ok(outcome) => self.show(outcome).await,
+        match report {
+            Ok(report) => self.show(report).await,
             // What was refused at once left nothing behind to go on with.
             Err(error) if Exit::of_error(&error) == Exit::Usage => Err(error),
             Err(error) => {
@@ -102,7 +105,8 @@ impl SubmitArgs {
             }
         }
         if models.is_empty() {
-            return Err(Fault::usage("no model named: give --models, e.g. --models face_detect"));
+            let text = "no model named: give --models, e.g. --models face_detect";
+            return Err(ClientFault::Usage(text.to_owned()).into());
         }
         Ok(Options {
             priority: self.priority,
@@ -115,18 +119,18 @@ impl SubmitArgs {
         })
     }
 
-    async fn show(self, outcome: Outcome) -> anyhow::Result<Exit> {
-        let exit = outcome.exit();
+    async fn show(self, report: SubmitReport) -> anyhow::Result<Exit> {
+        let exit = Exit::of_report(&report);
         if self.json {
-            text::print(&format!("{}\n", serde_json::to_string_pretty(&outcome)?))?;
+            text::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
         } else {
-            text::print(&table::of_outcome(&outcome, text::colours()))?;
+            text::print(&table::of_report(&report))?;
         }
-        let submission = outcome.submission.clone();
+        let submission = report.submission;
         if let Some(path) = self.report {
             let shown = path.display().to_string();
             // Rendering reads every photograph: seconds for a large folder.
-            let write = move || std::fs::write(&path, report::render(&outcome));
+            let write = move || anyhow::Ok(std::fs::write(&path, report::render(&report)?)?);
             tokio::task::spawn_blocking(write).await?.with_context(|| format!("writing {shown}"))?;
             text::say(&format!("Report: {shown}"));
         }
@@ -148,12 +152,9 @@ fn params(text: &str) -> Result<Value, String> {
 
 /// Finds out before the work, not after it, that a report cannot be written.
 fn writable(path: &Path) -> anyhow::Result<()> {
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map(drop)
-        .map_err(|error| Fault::usage(format!("cannot write {}: {error}; choose another place", path.display())))
+    std::fs::OpenOptions::new().append(true).create(true).open(path).map(drop).map_err(|error| {
+        ClientFault::Usage(format!("cannot write {}: {error}; choose another place", path.display())).into()
+    })
 }
 
 #[cfg(test)]
@@ -163,14 +164,14 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Line {
+    struct Typed {
         #[command(flatten)]
         args: SubmitArgs,
     }
 
     fn parsed(line: &str) -> Result<Options, String> {
         let words = line.split_whitespace();
-        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
+        let line = Typed::try_parse_from(words).map_err(|error| error.to_string())?;
         line.args.options().map_err(|error| error.to_string())
     }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::exit::Fault;
-use super::http::Api;
+use crate::client::error::ClientFault;
+use crate::client::http::Api;
 
 /// Where a server started without options listens.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
@@ -37,7 +37,8 @@ impl Connection {
         let stored = session.filter(|session| same_server(&session.server, &server));
         let token = given(self.token.as_deref()).map(str::to_owned);
         let Some(token) = token.or(stored.map(|session| session.token)) else {
-            return Err(Fault::sign_in(format!("not signed in at {server}: run `darkroom login --server {server}`")));
+            let text = format!("not signed in at {server}: run `darkroom login --server {server}`");
+            return Err(ClientFault::SignIn(text).into());
         };
         Api::new(&server, Some(token))
     }
@@ -69,9 +70,9 @@ fn same_server(a: &str, b: &str) -> bool {
 
 /// What `login` leaves behind for the other subcommands.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Session {
-    pub(super) server: String,
-    pub(super) token: String,
+pub struct Session {
+    pub server: String,
+    pub token: String,
 }
 
 impl Session {
@@ -95,9 +96,10 @@ impl Session {
     ///
     /// # Errors
     /// There is no home directory, or it cannot be written.
-    pub(super) fn store(&self) -> anyhow::Result<PathBuf> {
-        let path = path()
-            .ok_or_else(|| Fault::usage("no place for the session: set HOME or XDG_CONFIG_HOME, or use --token"))?;
+    pub fn store(&self) -> anyhow::Result<PathBuf> {
+        let path = path().ok_or_else(|| {
+            ClientFault::Usage("no place for the session: set HOME or XDG_CONFIG_HOME, or use --token".to_owned())
+        })?;
         self.write(&path)
             .with_context(|| format!("writing {}: make it writable, or use DARKROOM_TOKEN", path.display()))?;
         Ok(path)

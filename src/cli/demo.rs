@@ -13,17 +13,19 @@ use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 
-use super::process::Server;
-use super::{FOLDER, Postgres, Redis, data_folder, python};
+use super::exit::Exit;
+use super::table;
 use crate::app::{self, App};
 use crate::client::http::Api;
-use crate::client::outcome::Outcome;
+use crate::client::outcome::SubmitReport;
 use crate::client::progress::Progress;
 use crate::client::submit::{Options, submit};
-use crate::client::{Exit, report, table};
 use crate::config::{Secret, Serve};
+use crate::dev::process::Server;
+use crate::dev::{FOLDER, Postgres, Redis, data_folder, private_file, private_folder, python};
 use crate::domain::account::Role;
 use crate::domain::key::Service;
+use crate::report;
 use crate::service::Ctx;
 use crate::service::accounts::{hash_password, made_up_password};
 use crate::service::keys::fresh_key;
@@ -46,7 +48,7 @@ pub async fn run() -> anyhow::Result<Exit> {
         bail!("{PHOTOS} is not here; run the demo from the folder of the repository");
     }
     let start = Instant::now();
-    super::private_folder(Path::new(FOLDER))?;
+    private_folder(Path::new(FOLDER))?;
     let folder = data_folder()?.join("demo");
     say(start, "starting a PostgreSQL and a Redis of its own");
     let postgres = Postgres::start(&folder.join("postgres"), &[], false).await?;
@@ -128,16 +130,15 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
     wait_for_workers(ctx, start).await?;
     say(start, "submitting the photographs");
     let nobody = Api::new(base, None)?;
-    let form = [("username", INVESTIGATOR), ("password", password.as_str())];
-    let token: Token = nobody.post_form(&["auth", "login"], &form).await?;
-    let api = Api::new(base, Some(token.access_token.clone()))?;
+    let token = nobody.log_in(INVESTIGATOR, &password).await?;
+    let api = Api::new(base, Some(token.access_token))?;
     let mut options = Options::new(vec![PathBuf::from(PHOTOS)], MODELS.map(str::to_owned).to_vec());
     options.rerun = true;
     let outcome = submit(&options, &api, Progress::stderr()).await?;
     let outcome = Arc::new(outcome);
-    println!("{}", table::of_outcome(&outcome, false));
+    println!("{}", table::of_report(&outcome));
     let for_report = Arc::clone(&outcome);
-    let html = tokio::task::spawn_blocking(move || report::render(&for_report)).await?;
+    let html = tokio::task::spawn_blocking(move || report::render(&for_report)).await??;
     let report = Path::new(FOLDER).join("report.html");
     std::fs::write(&report, html)?;
     let environment = Path::new(FOLDER).join("postman_environment.json");
@@ -149,14 +150,12 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
     for miss in &faces {
         println!("NOT FOUND: {miss}");
     }
-    let good =
-        all_now && computed_now && faces.is_empty() && outcome.exit() == Exit::Success && !outcome.photos.is_empty();
+    let good = all_now
+        && computed_now
+        && faces.is_empty()
+        && Exit::of_report(&outcome) == Exit::Success
+        && !outcome.photos.is_empty();
     Ok((if good { Exit::Success } else { Exit::SomeFailed }, workers))
-}
-
-#[derive(Deserialize)]
-struct Token {
-    access_token: String,
 }
 
 /// Makes an account for this run, or gives the one of an earlier run a new password.
@@ -190,7 +189,7 @@ async fn worker(ctx: &Ctx, base: &str, python: &Path, model: &str) -> anyhow::Re
     };
     ctx.db.run(async |db| keys::create(db, &new, None).await).await?;
     let key_file = Path::new(FOLDER).join(format!("{model}.key"));
-    super::private_file(&key_file, &key.reveal())?;
+    private_file(&key_file, &key.reveal())?;
     let key_file = key_file.canonicalize()?;
     let settings = [format!("DARKROOM_URL={base}"), format!("DARKROOM_API_KEY_FILE={}", key_file.display())];
     let mut command = vec!["env".to_owned()];
@@ -222,7 +221,7 @@ struct Expected {
 }
 
 /// The marked faces that the detector did not find (IoU ≥ 0.5), as sentences.
-async fn check_faces(ctx: &Ctx, outcome: &Outcome) -> anyhow::Result<Vec<String>> {
+async fn check_faces(ctx: &Ctx, outcome: &SubmitReport) -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(Path::new(PHOTOS).join("expected.json"))?;
     let expected: HashMap<String, Expected> = serde_json::from_str(&text).context("expected.json")?;
     let mut missed = Vec::new();
@@ -282,7 +281,7 @@ fn farewell(
     admin_password: &str,
     report: &Path,
     environment: &Path,
-    outcome: &Outcome,
+    outcome: &SubmitReport,
 ) -> String {
     let md5 = outcome.photos.first().map_or("", |photo| photo.md5.as_str());
     let report = report.canonicalize().unwrap_or_else(|_| report.to_path_buf());

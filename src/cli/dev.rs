@@ -5,9 +5,11 @@ use std::process::{Child, Command};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use walkdir::WalkDir;
 
-use super::{FOLDER, Postgres, Redis, data_folder};
+use super::exit::Exit;
 use crate::app::stop_signal;
+use crate::dev::{FOLDER, Postgres, Redis, data_folder, process};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -15,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const WATCHED: [&str; 4] = ["src", "migrations", "Cargo.toml", "Cargo.lock"];
 
 /// Runs until SIGINT or SIGTERM. With `DATABASE_URL` or `REDIS_URL` set, those are used.
-pub async fn run() -> anyhow::Result<()> {
+pub async fn run() -> anyhow::Result<Exit> {
     let folder = data_folder()?.join("dev");
     let given = |name: &str| std::env::var(name).ok().filter(|url| !url.is_empty());
     let (mut postgres, mut redis) = (None, None);
@@ -54,7 +56,7 @@ pub async fn run() -> anyhow::Result<()> {
         }
     }
     end(&mut server);
-    Ok(())
+    Ok(Exit::Success)
 }
 
 /// Builds, migrates and starts the new server; one that does not build leaves the old one running.
@@ -76,17 +78,13 @@ fn restart(server: &mut Option<Child>, program: &Path, settings: &[(&str, String
 fn end(server: &mut Option<Child>) {
     if let Some(mut child) = server.take() {
         // Asked to stop first, so that it lets go of its requests.
-        let _ = super::process::signal(&child.id().to_string(), "TERM");
+        let _ = process::signal(&child.id().to_string(), "TERM");
         let _ = child.wait();
     }
 }
 
 fn newest_change() -> SystemTime {
-    WATCHED.iter().map(|path| newest_below(Path::new(path))).max().unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-fn newest_below(path: &Path) -> SystemTime {
-    let own = path.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let below = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| newest_below(&entry.path())).max();
-    own.max(below.unwrap_or(SystemTime::UNIX_EPOCH))
+    let files = WATCHED.iter().flat_map(WalkDir::new).flatten();
+    let changed = files.filter_map(|file| file.metadata().ok()?.modified().ok());
+    changed.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Context;
 use clap::Args;
 
-use crate::client::Exit;
+use super::exit::Exit;
 use crate::config::{Database, read_secret};
 
 #[derive(Args)]

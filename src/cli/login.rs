@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
-use serde::Deserialize;
-use serde_json::Value;
 
-use super::exit::{Exit, Fault};
-use super::http::{Api, REQUEST_TIMEOUT};
+use super::exit::Exit;
 use super::session::{Connection, Session};
-use super::text;
+use crate::api::accounts::UserOut;
+use crate::client::error::ClientFault;
+use crate::client::http::{Api, REQUEST_TIMEOUT};
+use crate::client::text;
 
 /// Sign in and remember the token
 #[derive(Debug, clap::Args)]
@@ -30,12 +30,6 @@ pub struct LoginArgs {
     server: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    expires_in: Option<f64>,
-}
-
 impl LoginArgs {
     /// Signs in, stores the token and prints who one is.
     ///
@@ -46,23 +40,21 @@ impl LoginArgs {
         let anonymous = Api::new(&server, None)?;
         let user = self.user_name().await?;
         let password = self.password(&user).await?;
-        let form = [("grant_type", "password"), ("username", &user), ("password", &password)];
-        let answer: TokenAnswer = match anonymous.post_form(&["auth", "login"], &form).await {
+        let answer = match anonymous.log_in(&user, &password).await {
             // "Sign in again" would be strange advice here.
             Err(error) if matches!(error.status(), Some(400 | 401)) => {
                 let text = format!("{server} refuses this name and password for `{user}`");
-                return Err(Fault::sign_in(format!("{text}: try again, or ask an administrator")));
+                return Err(ClientFault::SignIn(format!("{text}: try again, or ask an administrator")).into());
             }
             other => other?,
         };
         let token = answer.access_token;
         let api = Api::new(&server, Some(token.clone()))?;
-        let profile: Value = api.get(&["auth", "profile"], &[], REQUEST_TIMEOUT).await?;
+        let profile: UserOut = api.get(&["auth", "profile"], &[], REQUEST_TIMEOUT).await?;
         let path = Session { server, token }.store()?;
-        text::print(&format!("{}\n", greeting(&profile, &user, api.server())))?;
-        let hours =
-            answer.expires_in.map_or_else(String::new, |seconds| format!(", valid for {:.1} h", seconds / 3_600.0));
-        text::say(&format!("Token kept in {}{hours}.", path.display()));
+        text::print(&format!("{}\n", greeting(&profile, api.server())))?;
+        let hours = answer.expires_in as f64 / 3_600.0;
+        text::say(&format!("Token kept in {}, valid for {hours:.1} h.", path.display()));
         Ok(Exit::Success)
     }
 
@@ -71,7 +63,7 @@ impl LoginArgs {
             return Ok(user.to_owned());
         }
         if self.password_stdin || !io::stdin().is_terminal() {
-            return Err(Fault::usage("no account named: give --user NAME"));
+            return Err(ClientFault::Usage("no account named: give --user NAME".to_owned()).into());
         }
         ask("User: ", true).await
     }
@@ -80,7 +72,7 @@ impl LoginArgs {
         if let Some(path) = &self.password_file {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("reading {}", path.display()))
-                .map_err(|error| Fault::usage(format!("{error:#}")))?;
+                .map_err(|error| ClientFault::Usage(format!("{error:#}")))?;
             return Ok(text.lines().next().unwrap_or_default().to_owned());
         }
         if self.password_stdin {
@@ -88,7 +80,7 @@ impl LoginArgs {
         }
         if !io::stdin().is_terminal() {
             let mend = "give --password-file FILE, or --password-stdin";
-            return Err(Fault::usage(format!("no terminal to ask for the password on: {mend}")));
+            return Err(ClientFault::Usage(format!("no terminal to ask for the password on: {mend}")).into());
         }
         let password = ask(&format!("Password of {}: ", text::clean(user)), false).await;
         text::say("");
@@ -116,7 +108,7 @@ async fn read_line() -> anyhow::Result<String> {
     });
     let line = tokio::select! {
         line = receive => line.context("standard input ended")??,
-        _ = tokio::signal::ctrl_c() => return Err(Fault::usage("interrupted")),
+        _ = tokio::signal::ctrl_c() => return Err(ClientFault::Usage("interrupted".to_owned()).into()),
     };
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
@@ -143,26 +135,8 @@ fn stty(setting: &str) {
 }
 
 /// `Signed in at … as alice (admin, investigator).`
-fn greeting(profile: &Value, user: &str, server: &str) -> String {
-    let name = ["name", "user", "username"].into_iter().find_map(|key| profile.get(key)?.as_str()).unwrap_or(user);
-    let roles: Vec<&str> = profile
-        .get("roles")
-        .and_then(Value::as_array)
-        .map(|roles| roles.iter().filter_map(Value::as_str).collect())
-        .unwrap_or_default();
+fn greeting(profile: &UserOut, server: &str) -> String {
+    let roles: Vec<&str> = profile.roles.iter().map(|role| role.as_str()).collect();
     let roles = if roles.is_empty() { "no roles".to_owned() } else { roles.join(", ") };
-    format!("Signed in at {server} as {} ({}).", text::clean(name), text::clean(&roles))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_greeting_names_the_roles() {
-        let profile = serde_json::json!({"name": "ann", "roles": ["admin", "researcher"]});
-        let said = greeting(&profile, "x", "http://h");
-        assert_eq!(said, "Signed in at http://h as ann (admin, researcher).");
-        assert!(greeting(&Value::Null, "bob", "http://h").contains("as bob (no roles)"));
-    }
+    format!("Signed in at {server} as {} ({roles}).", text::clean(&profile.name))
 }

@@ -1,10 +1,10 @@
-//! Exit codes of the client's subcommands, and which error ends in which.
+//! Exit codes of the subcommands, and which error ends in which.
 
-use std::fmt;
 use std::process::ExitCode;
 
-use super::http::ApiError;
-use super::text;
+use crate::client::error::{ApiError, ClientFault};
+use crate::client::outcome::SubmitReport;
+use crate::client::text;
 
 /// How a subcommand ended; scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +36,26 @@ impl Exit {
         }
     }
 
+    /// The code for what came of a submission: a time-out weighs more than a failure.
+    pub const fn of_report(report: &SubmitReport) -> Self {
+        let bad = report.counts.failed + report.counts.cancelled + report.counts.rejected;
+        match (report.timed_out, bad) {
+            (true, _) => Self::TimedOut,
+            (false, 0) => Self::Success,
+            (false, _) => Self::SomeFailed,
+        }
+    }
+
     /// The code for an error, judged by the first cause in its chain that is ours.
     pub fn of_error(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
             if let Some(api) = cause.downcast_ref::<ApiError>() {
                 return Self::of_api(api);
             }
-            if let Some(fault) = cause.downcast_ref::<Fault>() {
-                return fault.exit;
+            match cause.downcast_ref::<ClientFault>() {
+                Some(ClientFault::Usage(_)) => return Self::Usage,
+                Some(ClientFault::SignIn(_)) => return Self::Unreachable,
+                None => {}
             }
         }
         Self::SomeFailed
@@ -67,33 +79,6 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error of the client's own making, with the exit code that it leads to.
-#[derive(Debug)]
-pub(super) struct Fault {
-    exit: Exit,
-    text: String,
-}
-
-impl Fault {
-    /// The command line asks for something that cannot be done.
-    pub(super) fn usage(text: impl Into<String>) -> anyhow::Error {
-        Self { exit: Exit::Usage, text: text.into() }.into()
-    }
-
-    /// There is no credential, or none that fits.
-    pub(super) fn sign_in(text: impl Into<String>) -> anyhow::Error {
-        Self { exit: Exit::Unreachable, text: text.into() }.into()
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for Fault {}
-
 /// Prints the error of a failed subcommand on stderr and gives the exit to leave with.
 pub fn conclude(result: anyhow::Result<Exit>) -> Exit {
     match result {
@@ -108,19 +93,26 @@ pub fn conclude(result: anyhow::Result<Exit>) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::http::Problem;
+    use std::collections::HashMap;
+
     use super::*;
+    use crate::api::problem::Problem;
 
     fn of_status(status: u16) -> u8 {
-        let problem = Problem { status, ..Problem::default() };
-        Exit::of_error(&anyhow::Error::from(ApiError::from(problem)).context("signing in")).code()
+        let problem = serde_json::json!({"type": "", "title": "", "status": status, "code": "", "detail": "", "mend": "",
+            "errors": [], "request_id": null});
+        let problem: Problem = serde_json::from_value(problem).unwrap();
+        let error = ApiError::Refused { problem: Box::new(problem), retry_after: None };
+        Exit::of_error(&anyhow::Error::from(error).context("signing in")).code()
     }
 
     #[test]
     fn errors_end_in_the_documented_codes() {
-        assert_eq!([of_status(401), of_status(403), of_status(503)], [3, 3, 3]);
-        assert_eq!([of_status(400), of_status(404), of_status(422)], [2, 2, 2]);
-        assert_eq!(Exit::of_error(&Fault::usage("no files")).code(), 2);
+        let expected = HashMap::from([(401, 3), (403, 3), (503, 3), (400, 2), (404, 2), (422, 2)]);
+        for (status, code) in expected {
+            assert_eq!(of_status(status), code, "{status}");
+        }
+        assert_eq!(Exit::of_error(&ClientFault::Usage("no files".to_owned()).into()).code(), 2);
         assert_eq!(Exit::of_error(&anyhow::anyhow!("disk")).code(), 1);
     }
 }

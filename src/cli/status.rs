@@ -5,17 +5,21 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use console::Style;
 use md5::{Digest, Md5};
-use serde_json::json;
 use uuid::Uuid;
 
-use super::exit::{Exit, Fault};
-use super::http::{Api, REQUEST_TIMEOUT};
-use super::outcome::PhotoJob;
+use super::exit::Exit;
 use super::session::Connection;
 use super::table::{self, Row};
-use super::wire::{LookupItem, SubmissionAnswer};
-use super::{submit, text};
+use crate::api::status::Statuses;
+use crate::api::submissions::{SubmissionImage, SubmissionOut};
+use crate::client::error::ClientFault;
+use crate::client::http::{Api, REQUEST_TIMEOUT};
+use crate::client::outcome::LookedUp;
+use crate::client::submit::look_up;
+use crate::client::text;
+use crate::domain::job::JobState;
 
 /// Show what happened to images
 #[derive(Debug, clap::Args)]
@@ -40,7 +44,7 @@ impl StatusArgs {
     /// Looks the images up and prints one row per model.
     ///
     /// # Errors
-    /// A target that is neither hash, file nor submission; see also [`super::http::ApiError`].
+    /// A target that is neither hash, file nor submission; see also [`crate::client::error::ApiError`].
     pub async fn run(self) -> anyhow::Result<Exit> {
         let api = self.connection.api()?;
         let mut targets = Vec::new();
@@ -48,13 +52,13 @@ impl StatusArgs {
             targets.extend(resolve(&api, target).await?);
         }
         let md5s: Vec<&str> = targets.iter().map(|target| target.md5.as_str()).collect();
-        let items = submit::look_up(&api, &md5s, true).await?;
-        let exit = exit(&items);
-        if self.json {
-            text::print(&format!("{}\n", serde_json::to_string_pretty(&json!({"items": items}))?))?;
-        } else {
-            text::print(&rows(&targets, &items))?;
-        }
+        let statuses = Statuses { items: look_up(&api, &md5s).await? };
+        let json =
+            if self.json { Some(serde_json::to_string_pretty(&serde_json::to_value(&statuses)?)?) } else { None };
+        let found = statuses.items.into_iter().map(LookedUp::try_from).collect::<Result<Vec<_>, _>>()?;
+        let exit = exit(&found);
+        let shown = json.map_or_else(|| rows(&targets, &found), |json| json + "\n");
+        text::print(&shown)?;
         Ok(exit)
     }
 }
@@ -71,7 +75,7 @@ async fn resolve(api: &Api, target: &str) -> anyhow::Result<Vec<Target>> {
     let hashed = tokio::task::spawn_blocking(move || md5_of(Path::new(&path))).await?;
     let md5 = hashed.map_err(|error| {
         let mend = "give 32 hex digits, a file, or a submission's id";
-        Fault::usage(format!("cannot read `{}`: {error}; {mend}", text::clean(target)))
+        ClientFault::Usage(format!("cannot read `{}`: {error}; {mend}", text::clean(target)))
     })?;
     Ok(vec![Target { md5, name: target.to_owned() }])
 }
@@ -79,8 +83,8 @@ async fn resolve(api: &Api, target: &str) -> anyhow::Result<Vec<Target>> {
 async fn of_submission(api: &Api, id: &str) -> anyhow::Result<Vec<Target>> {
     let query = [("wait_s", "0".to_owned())];
     let timeout = REQUEST_TIMEOUT + Duration::from_secs(10);
-    let answer: SubmissionAnswer = api.get(&["submissions", id], &query, timeout).await?;
-    let target = |image: super::wire::SubmissionImage| {
+    let answer: SubmissionOut = api.get(&["submissions", id], &query, timeout).await?;
+    let target = |image: SubmissionImage| {
         let name = image.name.unwrap_or_else(|| image.md5.clone());
         Target { md5: image.md5, name }
     };
@@ -104,33 +108,33 @@ fn md5_of(path: &Path) -> io::Result<String> {
     }
 }
 
-fn rows(targets: &[Target], items: &[LookupItem]) -> String {
+fn rows(targets: &[Target], found: &[LookedUp]) -> String {
     let mut rows = Vec::new();
     for target in targets {
-        let Some(item) = items.iter().find(|item| item.md5.eq_ignore_ascii_case(&target.md5)) else {
+        let Some(item) = found.iter().find(|item| item.md5.eq_ignore_ascii_case(&target.md5)) else {
             continue;
         };
-        let jobs = PhotoJob::of_lookup(item);
+        let jobs = item.jobs();
         if jobs.is_empty() {
             let why = item.problem.as_ref().map_or_else(|| "no job yet".to_owned(), |p| p.sentence());
+            let state = if item.problem.is_some() { "unknown" } else { "-" };
             rows.push(Row {
-                file: text::middle_cut(&target.name, 44),
+                file: text::middle_cut(&target.name, table::NAME_MAX),
                 model: "-".to_owned(),
-                state: if item.problem.is_some() { "unknown" } else { "-" }.to_owned(),
+                state: (state.to_owned(), Style::new().yellow()),
                 summary: text::one_line(&why, 120),
             });
         }
         rows.extend(jobs.iter().map(|job| Row::of_job(&target.name, job)));
     }
-    table::render(&rows, text::colours())
+    table::of_rows(&rows)
 }
 
 /// Success also while jobs are still under way: nothing has failed yet.
-fn exit(items: &[LookupItem]) -> Exit {
-    let bad = |item: &LookupItem| {
-        item.problem.is_some() || item.jobs.values().any(|job| matches!(job.state.as_str(), "failed" | "cancelled"))
-    };
-    if items.iter().any(bad) { Exit::SomeFailed } else { Exit::Success }
+fn exit(found: &[LookedUp]) -> Exit {
+    let failed =
+        |item: &LookedUp| item.jobs.values().any(|job| matches!(job.state, JobState::Failed | JobState::Cancelled));
+    if found.iter().any(|item| item.problem.is_some() || failed(item)) { Exit::SomeFailed } else { Exit::Success }
 }
 
 #[cfg(test)]
@@ -143,16 +147,5 @@ mod tests {
         std::fs::write(&path, b"abc").unwrap();
         assert_eq!(md5_of(&path).unwrap(), "900150983cd24fb0d6963f7d28e17f72");
         std::fs::remove_file(path).unwrap();
-    }
-
-    #[test]
-    fn unknown_images_and_failed_jobs_count_as_failures() {
-        let item = |text: &str| serde_json::from_str::<LookupItem>(text).unwrap();
-        let running = item(r#"{"md5":"a","jobs":{"m":{"state":"running"}}}"#);
-        let failed = item(r#"{"md5":"b","jobs":{"m":{"state":"failed"}}}"#);
-        let absent = item(r#"{"md5":"c","problem":{"status":404}}"#);
-        assert_eq!(exit(std::slice::from_ref(&running)), Exit::Success);
-        assert_eq!(exit(&[running, failed]), Exit::SomeFailed);
-        assert_eq!(exit(&[absent]), Exit::SomeFailed);
     }
 }

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use serde::Serialize;
 use serde_json::Value;
 
-use super::outcome::Photo;
-use super::report_text::{esc, prose, score};
-use super::text;
+use super::card::member;
+use crate::client::outcome::Photo;
+use crate::client::text;
 
 /// Colours of the style sheet, classes `c0`, `c1`, …
 const COLOURS: usize = 8;
 /// With more marks than this their labels would hide the photograph; they show on hovering.
 const TAGS_MAX: usize = 14;
-/// Longest label at a mark, in characters.
+/// Longest label at a mark, in columns.
 pub(super) const LABEL_MAX: usize = 28;
 
 /// One colour per label, the same all over the page.
@@ -28,64 +29,29 @@ impl Palette {
 }
 
 /// A shape in the 1000 × 1000 units of the overlay, and what is said of it.
-struct Mark {
+#[derive(Serialize)]
+pub(super) struct Mark {
+    class: String,
     shape: String,
-    label: String,
-    /// What has the same colour: equal labels, and all recognised text.
-    family: String,
-    score: Option<f64>,
-    /// Left, top and right edge in fractions.
-    edges: [f64; 3],
     dots: bool,
+    said: String,
+    /// Where the label stands, if it does; where there is no room outside the photograph it lies inside.
+    place: Option<String>,
+    inside: bool,
 }
 
-/// The overlay of a photograph; empty if there is nothing to mark.
-pub(super) fn overlay(photo: &Photo, palette: &mut Palette) -> String {
+/// The marks of a photograph, in the order of its results.
+pub(super) fn marks(photo: &Photo, palette: &mut Palette) -> Vec<Mark> {
     let items = photo.jobs.iter().filter_map(|job| job.result.as_ref()).flat_map(|r| &r.items);
-    let marks: Vec<Mark> = items.filter_map(mark).collect();
-    if marks.is_empty() {
-        return String::new();
+    let mut marks: Vec<Mark> = items.filter_map(|item| mark(item, palette)).collect();
+    if marks.len() > TAGS_MAX {
+        marks.iter_mut().for_each(|mark| mark.place = None);
     }
-    let mut svg = String::new();
-    let mut tags = String::new();
-    for mark in &marks {
-        let class = palette.class(&mark.family);
-        let said = said(mark);
-        let kind = if mark.dots { " dots" } else { "" };
-        // Twice: a dark line beneath keeps the coloured one visible on any photograph.
-        let _ = write!(
-            svg,
-            "<g class=\"{class}{kind}\"><title>{said}</title><path class=\"under\" d=\"{0}\"/>\
-             <path class=\"over\" d=\"{0}\"/></g>",
-            mark.shape
-        );
-        if marks.len() <= TAGS_MAX && !mark.label.is_empty() && !mark.dots {
-            tags.push_str(&tag(mark, &class, &said));
-        }
-    }
-    format!("<svg class=\"marks\" viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\">{svg}</svg>{tags}")
+    marks
 }
 
-fn said(mark: &Mark) -> String {
-    match mark.score.filter(|_| mark.family != "text") {
-        Some(value) => format!("{} {}", esc(&mark.label), score(value)),
-        None => esc(&mark.label),
-    }
-}
-
-/// The label of a mark; where there is no room outside the photograph it lies inside.
-fn tag(mark: &Mark, class: &str, said: &str) -> String {
-    let [left, top, right] = mark.edges;
-    let inside = if top < 0.07 { " in" } else { "" };
-    let side =
-        if left > 0.6 { format!("right:{:.2}%", (1.0 - right) * 100.0) } else { format!("left:{:.2}%", left * 100.0) };
-    format!("<span class=\"tag {class}{inside}\" style=\"{side};top:{:.2}%\">{said}</span>", top * 100.0)
-}
-
-fn mark(item: &Value) -> Option<Mark> {
-    let member = |key: &str| item.get(key).and_then(Value::as_str);
-    let kind = member("type")?;
-    let label = member("label").or_else(|| member("text")).unwrap_or_default();
+fn mark(item: &Value, palette: &mut Palette) -> Option<Mark> {
+    let kind = member(item, "type")?;
     let corners = match kind {
         "box" | "face" => box_corners(item.get("box")?)?,
         "text" => match item.get("polygon") {
@@ -96,11 +62,23 @@ fn mark(item: &Value) -> Option<Mark> {
         _ => return None,
     };
     let dots = kind == "points";
-    let edge = |pick: fn(&(f64, f64)) -> f64, fold: fn(f64, f64) -> f64| corners.iter().map(pick).reduce(fold);
-    let edges = [edge(|point| point.0, f64::min)?, edge(|point| point.1, f64::min)?, edge(|point| point.0, f64::max)?];
-    let family = text::one_line(if kind == "text" { kind } else { label }, LABEL_MAX);
-    let label = text::one_line(label, LABEL_MAX);
-    Some(Mark { shape: path(&corners, dots), label, family, score: item_score(item), edges, dots })
+    let label = text::one_line(member(item, "label").or(member(item, "text")).unwrap_or_default(), LABEL_MAX);
+    // What has the same colour: equal labels, and all recognised text.
+    let class = palette.class(if kind == "text" { kind } else { &label });
+    let score = item_score(item).filter(|_| kind != "text" && label != "text");
+    let left = corners.iter().map(|point| point.0).fold(1.0, f64::min);
+    let right = corners.iter().map(|point| point.0).fold(0.0, f64::max);
+    let top = corners.iter().map(|point| point.1).fold(1.0, f64::min);
+    let side = if left > 0.6 { ("right", 1.0 - right) } else { ("left", left) };
+    let place = format!("{}:{:.2}%;top:{:.2}%", side.0, side.1 * 100.0, top * 100.0);
+    Some(Mark {
+        class,
+        shape: path(&corners, dots),
+        dots,
+        place: (!label.is_empty() && !dots).then_some(place),
+        said: score.map_or_else(|| label.clone(), |score| format!("{label} {score:.2}")),
+        inside: top < 0.07,
+    })
 }
 
 fn path(corners: &[(f64, f64)], dots: bool) -> String {
@@ -141,21 +119,6 @@ pub(super) fn item_score(item: &Value) -> Option<f64> {
     item.get("score").and_then(Value::as_f64).filter(|score| score.is_finite())
 }
 
-/// What an item says in the list below the photograph: (name, text) of those that are not tallied.
-pub(super) fn spoken(item: &Value) -> Option<(&'static str, String)> {
-    let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
-    let joined = |a: &str, b: &str| prose(&[a, b].join(" "));
-    match text("type") {
-        "embedding" => {
-            let dim = item.get("dim").and_then(Value::as_u64).unwrap_or_default();
-            Some(("embedding", joined(text("space"), &format!("({dim} values)"))))
-        }
-        "hash" => Some(("hash", joined(text("algo"), text("value")))),
-        "file" => Some(("file", joined(text("name"), text("media_type")))),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -165,9 +128,9 @@ mod tests {
     #[test]
     fn boxes_become_closed_paths_within_the_photograph() {
         let item = json!({"type": "box", "box": [0.25, -0.1, 0.5, 1.2], "label": "cat", "score": 0.9});
-        let mark = mark(&item).unwrap();
+        let mark = mark(&item, &mut Palette::default()).unwrap();
         assert_eq!(mark.shape, "M250.0 0.0L500.0 0.0L500.0 1000.0L250.0 1000.0Z");
-        assert_eq!(said(&mark), "cat 0.90");
+        assert_eq!((mark.said.as_str(), mark.place.as_deref()), ("cat 0.90", Some("left:25.00%;top:0.00%")));
     }
 
     #[test]
@@ -180,7 +143,7 @@ mod tests {
             json!({"label": "no type"}),
             json!(7),
         ] {
-            assert!(mark(&item).is_none(), "{item}");
+            assert!(mark(&item, &mut Palette::default()).is_none(), "{item}");
         }
     }
 

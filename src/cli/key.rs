@@ -1,0 +1,183 @@
+//! `darkroom key`: API keys for microservices.
+
+use chrono::{DateTime, Utc};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::exit::Exit;
+use super::session::Connection;
+use super::table;
+use crate::api::keys::{CreateKey, CreatedKey, Key};
+use crate::api::page::Page;
+use crate::client::http::{REQUEST_TIMEOUT, Repeat};
+use crate::client::text;
+use crate::domain::key::Service;
+
+/// Pages of keys asked for at most; the server chooses the size of a page.
+const PAGES_MAX: usize = 1_000;
+
+/// Make, list and disable API keys
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key and print it, this once, on stdout
+    Create(CreateArgs),
+    /// List the keys that one may see
+    List(ListArgs),
+    /// Disable a key for good
+    Disable(DisableArgs),
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    /// What the microservice does
+    #[arg(long, value_parser = PossibleValuesParser::new(["predict", "train"]).try_map(service))]
+    service: Service,
+    /// Models (of a train key: datasets) that it may work for, with globs, e.g. 'face_*,ocr'
+    #[arg(long, required = true, value_delimiter = ',', value_name = "NAMES")]
+    models: Vec<String>,
+    /// What the key is for, for people
+    #[arg(long, value_name = "TEXT")]
+    detail: Option<String>,
+    /// When it stops working, e.g. 2027-01-31T00:00:00Z [default: never]
+    #[arg(long, value_name = "RFC3339", value_parser = DateTime::parse_from_rfc3339)]
+    expires_at: Option<DateTime<chrono::FixedOffset>>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+struct DisableArgs {
+    /// The key's id, as listed
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl KeyArgs {
+    /// Runs the chosen operation.
+    ///
+    /// # Errors
+    /// See [`crate::client::error::ApiError`]; roles decide who may make a key for what.
+    pub async fn run(self) -> anyhow::Result<Exit> {
+        match self.command {
+            KeyCommand::Create(args) => create(args).await,
+            KeyCommand::List(args) => list(args).await,
+            KeyCommand::Disable(args) => {
+                args.connection.api()?.delete(&["auth", "key", &args.id]).await?;
+                text::say(&format!("Key {} is disabled.", text::clean(&args.id)));
+                Ok(Exit::Success)
+            }
+        }
+    }
+}
+
+fn service(text: String) -> Result<Service, String> {
+    Service::parse(&text).ok_or(text)
+}
+
+async fn create(args: CreateArgs) -> anyhow::Result<Exit> {
+    let body = CreateKey {
+        service: args.service,
+        models: args.models.iter().map(|model| model.trim().to_owned()).collect(),
+        owner: None,
+        detail: args.detail,
+        expires_at: args.expires_at.map(|at| at.with_timezone(&Utc)),
+    };
+    let api = args.connection.api()?;
+    // Sent twice it would make two keys, one of which nobody knows.
+    let made: CreatedKey = api.post(&["auth", "key"], &body, Repeat::Never).await?;
+    // The key alone on stdout, so that `KEY=$(darkroom key create …)` works.
+    text::print(&format!("{}\n", made.key))?;
+    text::say(&format!("Key {} is shown this once only: keep it now.", made.about.id));
+    Ok(Exit::Success)
+}
+
+async fn list(args: ListArgs) -> anyhow::Result<Exit> {
+    let api = args.connection.api()?;
+    let mut keys = Page::<Key> { items: Vec::new(), next_cursor: None };
+    for _ in 0..PAGES_MAX {
+        let query: Vec<_> = keys.next_cursor.take().into_iter().map(|cursor| ("cursor", cursor)).collect();
+        let page: Page<Key> = api.get(&["auth", "key"], &query, REQUEST_TIMEOUT).await?;
+        keys.items.extend(page.items);
+        keys.next_cursor = page.next_cursor;
+        if keys.next_cursor.is_none() {
+            break;
+        }
+    }
+    let shown =
+        if args.json { serde_json::to_string_pretty(&json!({"items": keys.items}))? } else { shown(&keys.items) };
+    text::print(&format!("{}\n", shown.trim_end()))?;
+    Ok(Exit::Success)
+}
+
+fn shown(keys: &[Key]) -> String {
+    if keys.is_empty() {
+        return "No keys yet: darkroom key create --service predict --models 'face_*'".to_owned();
+    }
+    let mut lines = vec![["ID", "SERVICE", "MODELS", "OWNER", "STATE", "LAST USED", "DETAIL"].map(str::to_owned)];
+    lines.extend(keys.iter().map(|key| row(key, Utc::now())));
+    table::aligned(&lines, |_, _, cell| cell)
+}
+
+fn row(key: &Key, now: DateTime<Utc>) -> [String; 7] {
+    let state = match (key.disabled_at, key.expires_at) {
+        (Some(_), _) => "disabled".to_owned(),
+        (None, Some(at)) if at <= now => "expired".to_owned(),
+        (None, Some(at)) => format!("until {}", at.format("%Y-%m-%d")),
+        (None, None) => "active".to_owned(),
+    };
+    [
+        text::one_line(&key.id, 40),
+        key.service.as_str().to_owned(),
+        text::one_line(&key.models.join(","), 40),
+        text::one_line(key.owner.as_deref().unwrap_or_default(), 24),
+        state,
+        key.last_used_at.map_or_else(|| "never".to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string()),
+        text::one_line(key.detail.as_deref().unwrap_or_default(), 50),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_show_whether_they_still_work() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let state = |expires_at: Option<&str>, disabled_at: Option<&str>| {
+            let key = Key {
+                id: "a1b2c3d4e5f6".to_owned(),
+                service: Service::Predict,
+                models: vec!["face_*".to_owned()],
+                owner: None,
+                detail: None,
+                created_at: at("2026-11-01T00:00:00Z"),
+                expires_at: expires_at.map(at),
+                disabled_at: disabled_at.map(at),
+                last_used_at: None,
+            };
+            row(&key, at("2026-11-22T12:00:00Z"))[4].clone()
+        };
+        assert_eq!(state(None, None), "active");
+        assert_eq!(state(Some("2026-11-22T11:00:00Z"), None), "expired");
+        assert_eq!(state(Some("2027-01-31T00:00:00Z"), None), "until 2027-01-31");
+        assert_eq!(state(None, Some("2026-11-01T00:00:00Z")), "disabled");
+    }
+}
