@@ -89,7 +89,7 @@ fn next_claim(worker: Uuid, next: &NextClaim) -> Result<Claim, Fault> {
 async fn claim_after(state: &AppState, key: &ApiKey, ask: &Claim) -> ClaimOut {
     let answer = state.claims.claim(key, ask).await.unwrap_or_else(|error| {
         tracing::warn!(%error, worker = %ask.worker, "the claim after a completion failed");
-        work::Answer::default()
+        work::ClaimAnswer::default()
     });
     claim_out(ask.claim_id, answer, state.ctx.limits.lease_s)
 }
@@ -110,7 +110,7 @@ async fn release_jobs(
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed: None }))
 }
 
-fn claim_out(claim_id: Uuid, answer: work::Answer, lease_s: f64) -> ClaimOut {
+fn claim_out(claim_id: Uuid, answer: work::ClaimAnswer, lease_s: f64) -> ClaimOut {
     let job = |c: Claimed| ClaimedJob {
         id: c.moved.status.id,
         lease_no: c.moved.lease_no,

@@ -1,8 +1,10 @@
 //! What everybody is told after a COMMIT: the queues, the mirror, the waiting. Never before, and a failure
 //! here fails nobody's request.
 
-use super::Ctx;
+use uuid::Uuid;
+
 use super::waiters::Wake;
+use super::{Ctx, Result, queues};
 use crate::domain::job::{JobState, Success};
 use crate::index::queue::{Hint, Popped};
 use crate::index::status::Change;
@@ -56,10 +58,26 @@ pub async fn cancelled(ctx: &Ctx, changes: &[Moved]) {
     }
 }
 
-/// Puts hints back that were popped in vain.
-pub async fn put_back(ctx: &Ctx, entries: Vec<QueueEntry>) {
+/// Puts those of the jobs that were popped in vain back that still belong into their queues. Nobody is woken, who could not
+/// use them either.
+pub async fn put_back(ctx: &Ctx, popped: &[Uuid]) -> Result<()> {
+    let entries = queues::still_ready(ctx, popped).await?;
     let hints: Vec<Hint> = entries.into_iter().map(|e| Hint { id: e.id, model: e.model, rank: e.rank }).collect();
     ctx.index.push(&hints).await;
+    Ok(())
+}
+
+/// The same in a task of its own.
+pub fn put_back_soon(ctx: &Arc<Ctx>, popped: Vec<Uuid>) {
+    if popped.is_empty() {
+        return;
+    }
+    let ctx = Arc::clone(ctx);
+    tokio::spawn(async move {
+        if let Err(error) = put_back(&ctx, &popped).await {
+            tracing::debug!(%error, "jobs that were popped in vain wait for the sweep");
+        }
+    });
 }
 
 /// Pushes jobs whose time has come and wakes those who wait for them.

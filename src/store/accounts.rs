@@ -82,7 +82,7 @@ pub async fn create(
 
 /// What may change of an account; what is absent stays.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct AccountChange {
     pub email: Option<Option<String>>,
     pub password_hash: Option<String>,
     pub roles: Option<Vec<Role>>,
@@ -90,7 +90,12 @@ pub struct Change {
 }
 
 /// Changes an account. A new password or disabling withdraws the tokens given out before.
-pub async fn update(db: &mut PgConnection, id: Uuid, change: &Change, by: Option<Uuid>) -> sqlx::Result<Account> {
+pub async fn update(
+    db: &mut PgConnection,
+    id: Uuid,
+    change: &AccountChange,
+    by: Option<Uuid>,
+) -> sqlx::Result<Account> {
     const SQL: &str = concat!(
         "WITH made AS (
            UPDATE account SET

@@ -148,7 +148,7 @@ pub async fn owner(db: &mut PgConnection, name: &str) -> sqlx::Result<Option<Opt
 
 /// What may change of a model; what is absent stays.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct ModelChange {
     pub paused: Option<bool>,
     pub max_running: Option<Option<i32>>,
     pub max_attempts: Option<i16>,
@@ -160,7 +160,7 @@ pub struct Change {
 }
 
 /// Changes a model and writes down what changed.
-pub async fn update(db: &mut PgConnection, name: &str, change: &Change, by: Uuid) -> sqlx::Result<()> {
+pub async fn update(db: &mut PgConnection, name: &str, change: &ModelChange, by: Uuid) -> sqlx::Result<()> {
     sqlx::query(
         "WITH made AS (
            UPDATE model SET

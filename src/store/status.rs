@@ -12,7 +12,7 @@ use crate::domain::job::{ImageStatus, JobView, ResultView, Success};
 
 /// An image's status and who may see it.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct VisibleStatus {
     pub status: ImageStatus,
     /// Accounts with a title, at most [`TITLES_MAX`] and those who ask, as far as they have one.
     pub accounts: Vec<Uuid>,
@@ -28,8 +28,8 @@ pub async fn load(
     keys: &[ContentMd5],
     asking: &[(ContentMd5, Uuid)],
     results: bool,
-) -> sqlx::Result<HashMap<ContentMd5, Seen>> {
-    let mut by_id: HashMap<i64, (ContentMd5, Seen)> = HashMap::new();
+) -> sqlx::Result<HashMap<ContentMd5, VisibleStatus>> {
+    let mut by_id: HashMap<i64, (ContentMd5, VisibleStatus)> = HashMap::new();
     // LIMIT stands below DISTINCT, or the planner may walk over all titles in order of their accounts.
     let rows = sqlx::query(
         "SELECT i.id, i.md5,
@@ -42,7 +42,7 @@ pub async fn load(
     .fetch_all(&mut *db)
     .await?;
     for row in &rows {
-        let seen = Seen { accounts: row.try_get("accounts")?, ..Seen::default() };
+        let seen = VisibleStatus { accounts: row.try_get("accounts")?, ..VisibleStatus::default() };
         by_id.insert(row.try_get("id")?, (md5(row, "md5")?, seen));
     }
     read_titles(db, asking, &mut by_id).await?;
@@ -54,7 +54,7 @@ pub async fn load(
     Ok(by_id.into_values().collect())
 }
 
-type ById = HashMap<i64, (ContentMd5, Seen)>;
+type ById = HashMap<i64, (ContentMd5, VisibleStatus)>;
 
 /// Adds those who ask to the accounts, as far as they have a title.
 async fn read_titles(db: &mut PgConnection, asking: &[(ContentMd5, Uuid)], by_id: &mut ById) -> sqlx::Result<()> {

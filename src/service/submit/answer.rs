@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::ask::TakenJob;
+use super::ask::AnsweringJob;
 use super::order::{Found, Order};
 use crate::domain::job::JobState;
 use crate::service::Result;
@@ -12,7 +12,7 @@ use crate::store::submit::{self, NewJob, Request, Wanted};
 use crate::store::work::Moved;
 
 /// The jobs of an order, by image.
-pub(super) type JobsByImage = HashMap<i64, Vec<TakenJob>>;
+pub(super) type JobsByImage = HashMap<i64, Vec<AnsweringJob>>;
 
 /// One image × model of an order.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ pub(super) async fn answer_jobs(
         // Sorted, so that the jobs of an image come in order of their models.
         for wanted in wanted {
             if let Some((id, state, outcome)) = answers.get(&wanted) {
-                let taken = TakenJob { id: *id, model: wanted.model, state: *state, outcome };
+                let taken = AnsweringJob { id: *id, model: wanted.model, state: *state, outcome };
                 jobs.entry(wanted.image_id).or_default().push(taken);
             }
         }

@@ -1,6 +1,6 @@
 //! Claims: who finds nothing waits without costing anything.
 
-use super::take::{Claim, Take, Takes};
+use super::take::{Claim, ClaimLine, Take};
 use crate::service::queues::Queues;
 use crate::service::waiters::{Place, Wake};
 use crate::service::workers::{Workers, unknown_worker};
@@ -19,7 +19,7 @@ const LINGER_STEP: Duration = Duration::from_millis(50);
 
 /// What it gets: jobs, perhaps none; `drain` asks it to take no more.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct ClaimAnswer {
     pub drain: bool,
     pub jobs: Vec<Claimed>,
 }
@@ -29,33 +29,33 @@ pub struct Claims {
     ctx: Arc<Ctx>,
     queues: Arc<Queues>,
     workers: Arc<Workers>,
-    takes: Arc<Takes>,
+    line: Arc<ClaimLine>,
 }
 
 impl Claims {
     /// The connections that its line uses at once.
-    pub const CONNECTIONS: u32 = Takes::CONNECTIONS;
+    pub const CONNECTIONS: u32 = ClaimLine::CONNECTIONS;
 
     pub fn new(ctx: &Arc<Ctx>, queues: &Arc<Queues>, workers: &Arc<Workers>) -> Self {
         let (queues, workers) = (Arc::clone(queues), Arc::clone(workers));
-        Self { ctx: Arc::clone(ctx), queues, workers, takes: Arc::new(Takes::new(ctx)) }
+        Self { ctx: Arc::clone(ctx), queues, workers, line: Arc::new(ClaimLine::new(ctx)) }
     }
 
     /// Answers a claim, waiting for work if it must.
-    pub async fn claim(&self, key: &ApiKey, ask: &Claim) -> Result<Answer> {
+    pub async fn claim(&self, key: &ApiKey, ask: &Claim) -> Result<ClaimAnswer> {
         // What is done and over is boxed: ten thousand of these wait at once, and none should hold room for it meanwhile.
-        let first = Box::pin(self.takes.first_look(key, ask)).await?;
+        let first = Box::pin(self.line.first_look(key, ask)).await?;
         let mut standing = first.standing.ok_or_else(unknown_worker)?;
         if !first.jobs.is_empty() {
-            return Ok(Answer { drain: false, jobs: first.jobs });
+            return Ok(ClaimAnswer { drain: false, jobs: first.jobs });
         }
         Box::pin(self.workers.reserve(ask.worker, &standing)).await?;
         if standing.replay {
-            let jobs = Box::pin(self.takes.carry_out(Take::Replay, ask.clone(), &standing)).await?;
-            return Ok(Answer { drain: standing.draining, jobs });
+            let jobs = Box::pin(self.line.carry_out(Take::Replay, ask.clone(), &standing)).await?;
+            return Ok(ClaimAnswer { drain: standing.draining, jobs });
         }
         if first.looked && ask.wait.is_zero() {
-            return Ok(Answer::default());
+            return Ok(ClaimAnswer::default());
         }
         let _session = self.ctx.waiters.hold_session(ask.worker);
         let until = Instant::now() + ask.wait;
@@ -66,7 +66,7 @@ impl Claims {
                 take.put_back(&self.ctx);
                 // Answered late, so that a worker which does not listen does not spin.
                 wait(&self.ctx, None, None, until).await;
-                return Ok(Answer { drain: true, jobs: Vec::new() });
+                return Ok(ClaimAnswer { drain: true, jobs: Vec::new() });
             }
             let place = self.ctx.waiters.line_up(&standing.model);
             if shut {
@@ -74,14 +74,14 @@ impl Claims {
             } else {
                 let jobs = Box::pin(self.take_in_turn(ask, &standing, take, until)).await?;
                 if !jobs.is_empty() {
-                    return Ok(Answer { drain: false, jobs });
+                    return Ok(ClaimAnswer { drain: false, jobs });
                 }
             }
             // One that may be given nothing leaves the line to those that may.
             let (place, pause) =
                 if standing.turn == Turn::Open { (Some(place), None) } else { (None, Some(TURN_STEP)) };
             let Some(woken) = wait(&self.ctx, place, pause, until).await else {
-                return Ok(Answer::default());
+                return Ok(ClaimAnswer::default());
             };
             (standing, take) = match woken {
                 Wake::Hinted(id) => (standing, Take::Hinted(vec![id])),
@@ -94,16 +94,16 @@ impl Claims {
         }
     }
 
-    /// Takes what this session may be given now.
+    /// ClaimLine what this session may be given now.
     async fn take_in_turn(&self, ask: &Claim, standing: &Standing, take: Take, until: Instant) -> Result<Vec<Claimed>> {
         match standing.turn {
             Turn::Open => {
                 linger(&self.ctx, ask, &standing.model, until).await;
-                self.takes.carry_out(take, ask.clone(), standing).await
+                self.line.carry_out(take, ask.clone(), standing).await
             }
-            Turn::Suspect => match self.takes.carry_out(Take::Suspect, ask.clone(), standing).await? {
+            Turn::Suspect => match self.line.carry_out(Take::Suspect, ask.clone(), standing).await? {
                 // Another session was faster.
-                none if none.is_empty() => self.takes.carry_out(take, ask.clone(), standing).await,
+                none if none.is_empty() => self.line.carry_out(take, ask.clone(), standing).await,
                 suspect => {
                     take.put_back(&self.ctx);
                     Ok(suspect)

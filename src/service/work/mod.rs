@@ -4,9 +4,10 @@ mod claim;
 mod complete;
 mod release;
 mod take;
+mod together;
 mod verdict;
 
-pub use claim::{Answer, Claims};
+pub use claim::{ClaimAnswer, Claims};
 pub use complete::{Completions, Item};
 pub use release::release;
 pub use take::Claim;

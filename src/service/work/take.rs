@@ -1,24 +1,27 @@
-//! Taking jobs: hints are popped, and one statement decides for many claims at once.
+//! Taking jobs for one claim: hints are popped, and PostgreSQL decides.
 
-use crate::index::queue::Popped;
-use crate::metrics;
-use crate::service::batch::{Answers, Batcher, Capacity};
-use crate::service::{Ctx, Error, Result, announce, queues};
-use crate::store::db::within;
-use crate::store::keys::ApiKey;
-use crate::store::work::{self, ClaimKey, Claimed, Moved};
-use crate::store::workers::{self, Holder, Standing, Touch, Turn};
-use futures_util::future::join_all;
-use sqlx::PgConnection;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
 use tokio::sync::oneshot;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::together::{ClaimShare, First, Granted, take_all};
+use crate::index::queue::Popped;
+use crate::metrics;
+use crate::service::batch::{Batcher, Capacity};
+use crate::service::{Ctx, Error, Result, announce};
+use crate::store::db::within;
+use crate::store::keys::ApiKey;
+use crate::store::work::{self, ClaimKey, Claimed, Moved};
+use crate::store::workers::Standing;
+
+/// How often a pop that brought only stale hints is tried again before the claim waits.
+const STALE_POPS_MAX: usize = 4;
 /// The line of claims. A claim is not repeatable: what it took under a lost answer would hang.
 const LINE: Capacity = Capacity::USUAL;
+
 /// What a worker asks for.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -44,12 +47,6 @@ impl Claim {
     }
 }
 
-/// How often a pop that brought only stale hints is tried again before the claim waits.
-const STALE_POPS_MAX: usize = 4;
-
-/// The most jobs popped for one batch of claims.
-const POPPED_AT_ONCE: usize = 1_000;
-
 /// From where jobs are taken.
 #[derive(Debug, Clone)]
 pub(super) enum Take {
@@ -61,64 +58,29 @@ pub(super) enum Take {
 }
 
 impl Take {
-    /// Puts back into the queue what was given to a claim that cannot use it; nobody is woken, who could not either.
-    pub(super) fn put_back(&self, ctx: &Arc<Ctx>) {
-        let Self::Hinted(given) = self else { return };
-        if given.is_empty() {
-            return;
+    /// Puts what was given to a claim that cannot use it back into its queue.
+    pub(super) fn put_back(self, ctx: &Arc<Ctx>) {
+        if let Self::Hinted(given) = self {
+            announce::put_back_soon(ctx, given);
         }
-        let (ctx, given) = (Arc::clone(ctx), given.clone());
-        tokio::spawn(async move {
-            match queues::still_ready(&ctx, &given).await {
-                Ok(ready) => announce::put_back(&ctx, ready).await,
-                Err(error) => tracing::debug!(%error, "jobs that were given in vain wait for the sweep"),
-            }
-        });
     }
 }
 
-/// One claim's share of a batch.
-#[derive(Debug, Clone)]
-pub struct Taking {
-    key: ClaimKey,
-    /// Jobs that were popped for it, or given to it.
-    hints: Vec<Uuid>,
-    /// With the first look of a claim: nothing is known of its session yet.
-    first: Option<First>,
-}
-
-#[derive(Debug, Clone)]
-struct First {
-    key: String,
-    /// Pops at most so many for it.
-    max: usize,
-}
-
-/// What it comes to.
-#[derive(Debug, Default)]
-pub struct Taken {
-    /// What the session may do; nothing when it is not alive, or this was no first look.
-    pub(super) standing: Option<Standing>,
-    pub(super) jobs: Vec<Claimed>,
-    /// Its queue was looked into, and it was given what there was.
-    pub(super) looked: bool,
-}
-
 /// Jobs for claims.
-pub struct Takes {
+pub struct ClaimLine {
     ctx: Arc<Ctx>,
-    line: Arc<Batcher<Taking, Taken>>,
+    line: Arc<Batcher<ClaimShare, Granted>>,
 }
 
-impl Takes {
+impl ClaimLine {
     /// The connections that its line uses at once.
     pub const CONNECTIONS: u32 = LINE.at_once;
 
     pub(super) fn new(ctx: &Arc<Ctx>) -> Self {
         let (taking, losing) = (Arc::clone(ctx), Arc::clone(ctx));
-        let lost = move |taking: Taking, taken: Taken| {
+        let lost = move |taking: ClaimShare, taken: Granted| {
             let ctx = Arc::clone(&losing);
-            tokio::spawn(async move { give_back(&ctx, taking.key.session, &taken.jobs).await }.in_current_span());
+            tokio::spawn(async move { release_unheard(&ctx, taking.key.session, &taken.jobs).await }.in_current_span());
         };
         Self {
             ctx: Arc::clone(ctx),
@@ -126,7 +88,7 @@ impl Takes {
         }
     }
 
-    /// Takes jobs in a task of its own: a client that hangs up meanwhile does not cut a claim in half, and what it
+    /// ClaimLine jobs in a task of its own: a client that hangs up meanwhile does not cut a claim in half, and what it
     /// would have got goes back at no cost.
     pub(super) async fn carry_out(
         self: &Arc<Self>,
@@ -140,7 +102,7 @@ impl Takes {
         let task = async move {
             let taken = within(own.take_jobs(take, &ask, &model, limited)).await;
             if let Err(Ok(jobs)) = sender.send(taken) {
-                give_back(&own.ctx, worker, &jobs).await;
+                release_unheard(&own.ctx, worker, &jobs).await;
             }
         };
         tokio::spawn(task.in_current_span());
@@ -179,11 +141,12 @@ impl Takes {
             if hints.is_empty() {
                 return Ok(Vec::new());
             }
-            let taken = self.take_together(Taking { key: ask.key(), hints: hints.clone(), first: None }).await?.jobs;
+            let taken =
+                self.take_together(ClaimShare { key: ask.key(), hints: hints.clone(), first: None }).await?.jobs;
             hints.retain(|id| !taken.iter().any(|j| j.moved.status.id == *id));
             if !hints.is_empty() {
                 // Without a wake-up, which would come back to this very claim: the probe is the back-stop.
-                announce::put_back(&self.ctx, queues::still_ready(&self.ctx, &hints).await?).await;
+                announce::put_back(&self.ctx, &hints).await?;
                 hints.clear();
             }
             if !taken.is_empty() {
@@ -193,91 +156,21 @@ impl Takes {
         Ok(Vec::new())
     }
 
-    /// Keeps the session alive, reads what it may do, and takes what there is for it if nothing speaks against it: all of it
+    /// Keeps the session alive, reads what it may do, and line what there is for it if nothing speaks against it: all of it
     /// together with other claims that come at the same time.
-    pub(super) async fn first_look(&self, key: &ApiKey, ask: &Claim) -> Result<Taken> {
+    pub(super) async fn first_look(&self, key: &ApiKey, ask: &Claim) -> Result<Granted> {
         let max = if ask.lingers() { 0 } else { ask.max };
         let first = First { key: key.id.clone(), max };
-        self.take_together(Taking { key: ask.key(), hints: Vec::new(), first: Some(first) }).await
+        self.take_together(ClaimShare { key: ask.key(), hints: Vec::new(), first: Some(first) }).await
     }
 
-    /// Takes jobs together with other claims that come at the same time.
-    async fn take_together(&self, taking: Taking) -> Result<Taken> {
+    /// ClaimLine jobs together with other claims that come at the same time.
+    async fn take_together(&self, taking: ClaimShare) -> Result<Granted> {
         let weight = taking.hints.len().max(1);
         // A claim that is sent again while it is carried out finds afterwards what it got.
         let keys = vec![taking.key.claim.as_u64_pair().1];
         self.line.call_apart(taking, weight, keys).await
     }
-}
-
-async fn take_all(ctx: Arc<Ctx>, mut takings: Vec<Taking>) -> Result<Answers<Taken>> {
-    let (mut all, taken) = ctx
-        .hot
-        .run(async |db| {
-            let mut all = first_standings(db, &takings, ctx.limits.lease_s).await?;
-            pop_for_all(&ctx, &mut takings, &mut all).await;
-            let hints: Vec<(ClaimKey, Uuid)> =
-                takings.iter().flat_map(|t| t.hints.iter().map(|job| (t.key, *job))).collect();
-            let taken = if hints.is_empty() { Vec::new() } else { work::claim_hinted(db, &hints).await? };
-            Ok::<_, Error>((all, taken))
-        })
-        .await?;
-    let moved: Vec<Moved> = taken.iter().map(|j| j.moved.clone()).collect();
-    let mut by_claim: HashMap<ClaimKey, Vec<Claimed>> = HashMap::new();
-    for job in taken {
-        by_claim.entry(job.by).or_default().push(job);
-    }
-    let mut in_vain = Vec::new();
-    for (taking, taken) in takings.into_iter().zip(&mut all) {
-        taken.jobs = by_claim.remove(&taking.key).unwrap_or_default();
-        if taking.first.is_some() && taken.jobs.len() < taking.hints.len() {
-            taken.looked = false;
-            let is_left = |id: &Uuid| !taken.jobs.iter().any(|j| j.moved.status.id == *id);
-            in_vain.extend(taking.hints.into_iter().filter(is_left));
-        }
-    }
-    Take::Hinted(in_vain).put_back(&ctx);
-    Ok(Answers { each: all, then: announce::soon(&ctx, moved) })
-}
-
-/// Touches the sessions whose claims are looked at for the first time.
-async fn first_standings(db: &mut PgConnection, takings: &[Taking], lease_s: f64) -> Result<Vec<Taken>> {
-    let touch = |taking: &Taking| {
-        let holder = Holder { session: taking.key.session, key: taking.first.as_ref()?.key.clone() };
-        Some(Touch { holder, claim: Some(taking.key.claim) })
-    };
-    let touches: Vec<Touch> = takings.iter().filter_map(touch).collect();
-    let standings = if touches.is_empty() { Vec::new() } else { workers::touch(db, &touches, lease_s).await? };
-    let mut standings = standings.into_iter();
-    let standing = |taking: &Taking| taking.first.as_ref().and_then(|_| standings.next().flatten());
-    Ok(takings.iter().map(standing).map(|standing| Taken { standing, ..Taken::default() }).collect())
-}
-
-/// Pops for the claims that are looked at for the first time, one pop for each model; who came first is served first.
-async fn pop_for_all(ctx: &Ctx, takings: &mut [Taking], all: &mut [Taken]) {
-    let mut wanted: HashMap<String, Vec<(&mut Taking, &mut Taken, usize)>> = HashMap::new();
-    let mut room = POPPED_AT_ONCE;
-    for (taking, taken) in takings.iter_mut().zip(all) {
-        let Some(standing) = &taken.standing else { continue };
-        let bars = standing.paused || standing.limited || standing.draining || standing.replay;
-        let max = taking.first.as_ref().map_or(0, |first| first.max);
-        if bars || standing.turn != Turn::Open || max == 0 || max > room {
-            continue;
-        }
-        room -= max;
-        wanted.entry(standing.model.clone()).or_default().push((taking, taken, max));
-    }
-    let pops = wanted.into_iter().map(async |(model, claims)| {
-        let count = claims.iter().map(|(_, _, max)| max).sum();
-        if let Popped::Hints(hints) = ctx.index.pop(&model, count).await {
-            let mut hints = hints.into_iter();
-            for (taking, taken, max) in claims {
-                taken.looked = true;
-                taking.hints.extend(hints.by_ref().take(max));
-            }
-        }
-    });
-    join_all(pops).await;
 }
 
 async fn take_ranked(ctx: &Ctx, ask: &Claim, model: &str) -> Result<Vec<Claimed>> {
@@ -324,7 +217,7 @@ async fn forget_hints(ctx: &Ctx, model: &str, taken: &[Claimed]) {
     ctx.index.remove(model, &ids).await;
 }
 
-async fn give_back(ctx: &Ctx, worker: Uuid, claimed: &[Claimed]) {
+async fn release_unheard(ctx: &Ctx, worker: Uuid, claimed: &[Claimed]) {
     let items: Vec<(Uuid, i64)> = claimed.iter().map(|j| (j.moved.status.id, j.moved.lease_no)).collect();
     if items.is_empty() {
         return;
