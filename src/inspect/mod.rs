@@ -34,7 +34,7 @@ pub fn inspect<R: Read + Seek>(source: &mut R, len: u64, bounds: &Bounds) -> io:
     let mut window = Window::open(source, len, bounds.max_frames)?;
     match walk(&mut window, bounds) {
         Ok(structure) => Ok(Ok(structure)),
-        Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Stop::Refused(flaw)) => Ok(Err(flaw)),
         Err(Stop::Cut) => Ok(Err(Flaw::Malformed("the file breaks off before its dimensions"))),
         Err(Stop::Io(error)) => Err(error),
     }

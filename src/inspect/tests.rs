@@ -69,9 +69,9 @@ fn a_cut_anywhere_is_never_exact() {
             match look(&file[..cut]) {
                 Ok(Structure { ending: Exact, .. }) => panic!("{format:?} cut to {cut}"),
                 Ok(found) => assert_eq!(found.format, format),
-                Err(refusal) => assert!(
-                    matches!(refusal, Flaw::Empty | Flaw::NotAnImage | Flaw::Malformed(_)),
-                    "{format:?} cut to {cut}: {refusal:?}"
+                Err(flaw) => assert!(
+                    matches!(flaw, Flaw::Empty | Flaw::NotAnImage | Flaw::Malformed(_)),
+                    "{format:?} cut to {cut}: {flaw:?}"
                 ),
             }
         }

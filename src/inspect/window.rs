@@ -29,8 +29,8 @@ pub(super) enum Stop {
 pub(super) type Step<T> = Result<T, Stop>;
 
 impl From<Flaw> for Stop {
-    fn from(refusal: Flaw) -> Self {
-        Self::Refused(refusal)
+    fn from(flaw: Flaw) -> Self {
+        Self::Refused(flaw)
     }
 }
 
@@ -203,8 +203,8 @@ impl<'a, R: Read + Seek> Window<'a, R> {
     }
 
     fn spend(&mut self, bytes: usize) -> Step<()> {
-        let refusal = Flaw::Malformed("its parts point at one another without end");
-        self.budget = self.budget.checked_sub(bytes as u64).ok_or(refusal)?;
+        let flaw = Flaw::Malformed("its parts point at one another without end");
+        self.budget = self.budget.checked_sub(bytes as u64).ok_or(flaw)?;
         Ok(())
     }
 }

@@ -36,8 +36,7 @@ pub async fn rescue(ctx: &Ctx) -> Result<()> {
             // Whoever lived when this tick began: it may itself have stood still since, and beats with it.
             workers::give_up(tx, stamp.at, ROWS_MAX).await?;
             let locked = work::lock_orphans(tx, ROWS_MAX).await?;
-            let moved = work::rescue(tx, rand::random(), &locked).await?;
-            Ok::<_, crate::service::Error>(moved)
+            work::rescue(tx, rand::random(), &locked).await
         })
         .await?;
     metrics::rescued(&moved);

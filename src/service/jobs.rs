@@ -76,8 +76,7 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
             } else {
                 submissions::withdraw(tx, &[id], user.account.id, None).await?
             };
-            let moved = work::cancel(tx, &unwanted, Some(user.account.id)).await?;
-            Ok::<_, Error>(moved)
+            work::cancel(tx, &unwanted, Some(user.account.id)).await
         })
         .await?;
     announce::cancelled(ctx, &moved).await;

@@ -84,8 +84,7 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<usize> {
         .write(async |tx| {
             let live = submissions::lock_jobs(tx, id).await?;
             let unwanted = submissions::withdraw(tx, &live, submission.account_id, Some(id)).await?;
-            let moved = work::cancel(tx, &unwanted, Some(user.account.id)).await?;
-            Ok::<_, Error>(moved)
+            work::cancel(tx, &unwanted, Some(user.account.id)).await
         })
         .await?;
     announce::cancelled(ctx, &moved).await;

@@ -29,8 +29,8 @@ pub(super) async fn judge(ctx: &Ctx, files: Vec<File>) -> Result<(Vec<Good>, Vec
         };
         match staged.inspect(ctx.limits.bounds).await? {
             Ok(structure) => good.push(Good { index, name, staged, structure }),
-            Err(refusal) => {
-                let fault = refused(ctx, refusal).at("file", format!("/images/{index}"));
+            Err(flaw) => {
+                let fault = refused(ctx, flaw).at("file", format!("/images/{index}"));
                 rejected.push(RefusedImage { index, name, fault });
             }
         }
@@ -38,9 +38,9 @@ pub(super) async fn judge(ctx: &Ctx, files: Vec<File>) -> Result<(Vec<Good>, Vec
     Ok((good, rejected))
 }
 
-pub(super) fn refused(ctx: &Ctx, refusal: Flaw) -> Fault {
+pub(super) fn refused(ctx: &Ctx, flaw: Flaw) -> Fault {
     let bounds = ctx.limits.bounds;
-    match refusal {
+    match flaw {
         Flaw::Empty => Fault::new(Code::EmptyFile, "The file has no bytes."),
         Flaw::NotAnImage => Fault::new(Code::NotAnImage, "The file has the signature of no image format."),
         Flaw::Malformed(why) => Fault::new(Code::MalformedImage, format!("The file's structure is broken: {why}.")),

@@ -94,7 +94,7 @@ impl Claims {
         }
     }
 
-    /// ClaimLine what this session may be given now.
+    /// Takes what this session may be given now.
     async fn take_in_turn(&self, ask: &Claim, standing: &Standing, take: Take, until: Instant) -> Result<Vec<Claimed>> {
         match standing.turn {
             Turn::Open => {

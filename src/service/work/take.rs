@@ -66,7 +66,7 @@ impl Take {
     }
 }
 
-/// Jobs for claims.
+/// The line in which claims take jobs.
 pub struct ClaimLine {
     ctx: Arc<Ctx>,
     line: Arc<Batcher<ClaimShare, Granted>>,
@@ -78,17 +78,19 @@ impl ClaimLine {
 
     pub(super) fn new(ctx: &Arc<Ctx>) -> Self {
         let (taking, losing) = (Arc::clone(ctx), Arc::clone(ctx));
-        let lost = move |taking: ClaimShare, taken: Granted| {
+        let lost = move |share: ClaimShare, granted: Granted| {
             let ctx = Arc::clone(&losing);
-            tokio::spawn(async move { release_unheard(&ctx, taking.key.session, &taken.jobs).await }.in_current_span());
+            tokio::spawn(
+                async move { release_unheard(&ctx, share.key.session, &granted.jobs).await }.in_current_span(),
+            );
         };
         Self {
             ctx: Arc::clone(ctx),
-            line: Batcher::new(LINE, move |takings| take_all(Arc::clone(&taking), takings), lost),
+            line: Batcher::new(LINE, move |shares| take_all(Arc::clone(&taking), shares), lost),
         }
     }
 
-    /// ClaimLine jobs in a task of its own: a client that hangs up meanwhile does not cut a claim in half, and what it
+    /// Takes jobs in a task of its own: a client that hangs up meanwhile does not cut a claim in half, and what it
     /// would have got goes back at no cost.
     pub(super) async fn carry_out(
         self: &Arc<Self>,
@@ -156,7 +158,7 @@ impl ClaimLine {
         Ok(Vec::new())
     }
 
-    /// Keeps the session alive, reads what it may do, and line what there is for it if nothing speaks against it: all of it
+    /// Keeps the session alive, reads what it may do, and takes what there is for it if nothing speaks against it: all of it
     /// together with other claims that come at the same time.
     pub(super) async fn first_look(&self, key: &ApiKey, ask: &Claim) -> Result<Granted> {
         let max = if ask.lingers() { 0 } else { ask.max };
@@ -164,12 +166,12 @@ impl ClaimLine {
         self.take_together(ClaimShare { key: ask.key(), hints: Vec::new(), first: Some(first) }).await
     }
 
-    /// ClaimLine jobs together with other claims that come at the same time.
-    async fn take_together(&self, taking: ClaimShare) -> Result<Granted> {
-        let weight = taking.hints.len().max(1);
+    /// Takes jobs together with other claims that come at the same time.
+    async fn take_together(&self, share: ClaimShare) -> Result<Granted> {
+        let weight = share.hints.len().max(1);
         // A claim that is sent again while it is carried out finds afterwards what it got.
-        let keys = vec![taking.key.claim.as_u64_pair().1];
-        self.line.call_apart(taking, weight, keys).await
+        let keys = vec![share.key.claim.as_u64_pair().1];
+        self.line.call_apart(share, weight, keys).await
     }
 }
 
@@ -217,12 +219,13 @@ async fn forget_hints(ctx: &Ctx, model: &str, taken: &[Claimed]) {
     ctx.index.remove(model, &ids).await;
 }
 
+/// Releases what was taken for a claimer that hung up meanwhile.
 async fn release_unheard(ctx: &Ctx, worker: Uuid, claimed: &[Claimed]) {
     let items: Vec<(Uuid, i64)> = claimed.iter().map(|j| (j.moved.status.id, j.moved.lease_no)).collect();
     if items.is_empty() {
         return;
     }
-    let released = ctx.db.run(async |db| Ok::<_, Error>(work::release(db, worker, &items).await?)).await;
+    let released = ctx.db.run(async |db| work::release(db, worker, &items).await).await;
     match released {
         Ok(moved) => announce::moved(ctx, &moved).await,
         // Its next beat does not list them, and one lease later they are released.
