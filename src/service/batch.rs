@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
@@ -104,7 +104,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Batcher<I, O> {
     pub async fn call_apart(self: &Arc<Self>, item: I, weight: usize, keys: Vec<u64>) -> Result<O> {
         let (answer, answered) = oneshot::channel();
         let lead = {
-            let mut line = self.lock();
+            let mut line = self.line.lock();
             if line.weight >= self.capacity.waiting {
                 let fault = Fault::new(Code::TooManyRequests, "More calls wait than can be served.").retry_after(1);
                 return Err(fault.into());
@@ -120,10 +120,6 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Batcher<I, O> {
             tokio::spawn(lane.drive().in_current_span());
         }
         within(async { answered.await.unwrap_or_else(|_| Err(Error::Internal("a batch was dropped".into()))) }).await
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Line<I, O>> {
-        self.line.lock()
     }
 }
 
@@ -143,7 +139,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
     /// The next calls in line, as many as fit; when there is none the lane closes, under the same lock, so that the
     /// next call opens another.
     fn next(&mut self) -> Option<Vec<Call<I, O>>> {
-        let mut line = self.batcher.lock();
+        let mut line = self.batcher.line.lock();
         let mut weight = 0;
         let mut keys: HashSet<u64> = HashSet::new();
         let mut batch = Vec::new();
@@ -170,7 +166,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Drop for Lane<I, O> {
     fn drop(&mut self) {
         if self.open {
             // Cut short by a panic: who waits is told rather than left waiting.
-            let mut line = self.batcher.lock();
+            let mut line = self.batcher.line.lock();
             line.under_way -= 1;
             line.waiting.clear();
             line.weight = 0;

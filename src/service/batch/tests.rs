@@ -44,10 +44,10 @@ impl Bench {
         let mut calls = Vec::new();
         for number in numbers {
             calls.push(self.call(*number));
-            while self.batcher.lock().waiting.len() + 1 < calls.len() || self.batcher.lock().under_way == 0 {
+            while self.batcher.line.lock().waiting.len() + 1 < calls.len() || self.batcher.line.lock().under_way == 0 {
                 tokio::task::yield_now().await;
             }
-            while calls.len() == 1 && !self.batcher.lock().waiting.is_empty() {
+            while calls.len() == 1 && !self.batcher.line.lock().waiting.is_empty() {
                 tokio::task::yield_now().await;
             }
         }
@@ -91,7 +91,7 @@ async fn what_arrives_meanwhile_goes_together_and_a_batch_has_a_limit() {
     bench.gate.add_permits(9);
     assert_eq!(answers(calls).await, [2, 4, 6, 8, 10, 12].map(Some));
     assert_eq!(bench.batches(), [vec![1], vec![2, 3, 4, 5], vec![6]]);
-    assert_eq!(bench.batcher.lock().under_way, 0);
+    assert_eq!(bench.batcher.line.lock().under_way, 0);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn calls_that_share_a_key_never_go_together() {
     let mut calls = Vec::new();
     for (number, key) in [(2, 7), (3, 8), (4, 7), (5, 9)] {
         calls.push(bench.call_apart(number, vec![key]));
-        while bench.batcher.lock().waiting.len() < calls.len() {
+        while bench.batcher.line.lock().waiting.len() < calls.len() {
             tokio::task::yield_now().await;
         }
     }
@@ -176,7 +176,7 @@ async fn two_batches_may_be_under_way() {
     let bench = Bench::new(2);
     let calls = bench.calls(&[1]).await;
     let second = bench.call(2);
-    while bench.batcher.lock().under_way < 2 || !bench.batcher.lock().waiting.is_empty() {
+    while bench.batcher.line.lock().under_way < 2 || !bench.batcher.line.lock().waiting.is_empty() {
         tokio::task::yield_now().await;
     }
     bench.gate.add_permits(9);
