@@ -21,7 +21,7 @@ use crate::service::catalog::Catalog;
 use crate::service::clock::DbClock;
 use crate::service::keys::{Keys, fresh_key};
 use crate::service::queues::Queues;
-use crate::service::status::Statuses;
+use crate::service::status::Lookups;
 use crate::service::submit::Submit;
 use crate::service::waiters::Waiters;
 use crate::service::work::{Claims, Completions};
@@ -37,7 +37,7 @@ const TOKEN_KEY_BYTES_MIN: usize = 32;
 
 /// The connections of the lines of what goes together: as many as their batches run at once.
 const HOT_CONNECTIONS: u32 = Submit::CONNECTIONS
-    + Statuses::CONNECTIONS
+    + Lookups::CONNECTIONS
     + Claims::CONNECTIONS
     + Completions::CONNECTIONS
     + Workers::CONNECTIONS
@@ -70,7 +70,7 @@ impl App {
         let workers = Arc::new(Workers::new(&ctx, &queues));
         let state = AppState {
             submit: Submit::new(&ctx, &queues),
-            statuses: Statuses::new(&ctx),
+            lookups: Lookups::new(&ctx),
             claims: Claims::new(&ctx, &queues, &workers),
             completions: Completions::new(&ctx, &workers),
             workers,

@@ -142,26 +142,25 @@ fn owner(modules: &BTreeMap<Vec<String>, Module>, path: &[String], depth: usize)
 impl Module {
     fn read(own: &[String], text: &str) -> Self {
         let (mut imports, mut passes_on) = (Vec::new(), Vec::new());
-        let code: String =
-            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-        let mut rest = code.as_str();
-        while let Some(at) = rest.find("use ") {
-            let before = &rest[..at];
-            let starts = before.is_empty() || before.ends_with(['\n', ' ', ')']);
-            rest = &rest[at + 4..];
-            let Some(end) = rest.find(';') else { break };
-            if !starts {
-                continue;
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+        while let Some(line) = lines.next() {
+            match line.split_once("use ").filter(|(before, _)| before.is_empty() || before.starts_with("pub")) {
+                Some((visibility, tree)) => {
+                    let mut tree = tree.to_owned();
+                    while !tree.ends_with(';') {
+                        tree.push_str(lines.next().expect("the end of a use"));
+                    }
+                    let mut named = Vec::new();
+                    spread("", tree.trim_end_matches(';'), &mut named);
+                    let into = if visibility.is_empty() { &mut imports } else { &mut passes_on };
+                    into.extend(named.iter().filter_map(|path| absolute(own, path)));
+                }
+                None => {
+                    let paths = line.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | ':')));
+                    let paths = paths.filter(|path| path.contains("::"));
+                    imports.extend(paths.filter_map(|path| absolute(own, path.trim_end_matches(':'))));
+                }
             }
-            let line = before.rsplit('\n').next().unwrap_or_default();
-            let mut named = Vec::new();
-            spread("", &rest[..end].split_whitespace().collect::<Vec<_>>().join(" "), &mut named);
-            let paths = named.iter().filter_map(|path| absolute(own, path));
-            if line.trim_start().starts_with("pub") { passes_on.extend(paths) } else { imports.extend(paths) }
-        }
-        for part in code.split("crate::").skip(1) {
-            let path: String = part.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect();
-            imports.extend(absolute(own, &format!("crate::{}", path.trim_end_matches(':'))));
         }
         Self { imports, passes_on }
     }

@@ -157,8 +157,8 @@ async fn a_job_that_outlives_every_partition_still_ends() {
 async fn a_busy_partition_stays_until_the_next_tick() {
     let app = thirty_days().await;
     app.alter(LONG_AGO).await;
-    let mut reader = app.ctx.db.pool().acquire().await.expect("a connection");
-    let mut reader = sqlx::Connection::begin(&mut *reader).await.expect("a transaction");
+    let mut connection = app.ctx.db.pool().acquire().await.expect("a connection");
+    let mut reader = sqlx::Connection::begin(&mut *connection).await.expect("a transaction");
     sqlx::query("SELECT count(*) FROM job_archive").execute(&mut *reader).await.expect("a long reader");
     let gone = maintenance::remove_old(&app.ctx).await.expect("a tick");
     assert!(gone.iter().all(|o| o.kind != Kind::Jobs || o.count == 0));

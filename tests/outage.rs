@@ -227,6 +227,17 @@ async fn an_epoch_begun_by_another_replica_is_taken_up() {
 }
 
 #[tokio::test]
+async fn a_use_of_the_database_that_is_cut_short_keeps_no_connection() {
+    let app = TestApp::with(|s| s.db_connections = 2).await;
+    for _ in 0..2 {
+        let stuck = app.ctx.db.read(async |db| sqlx::query("SELECT pg_sleep(9)").execute(db).await);
+        assert!(tokio::time::timeout(Duration::from_millis(100), stuck).await.is_err(), "cut short");
+    }
+    let next = app.ctx.db.read(async |db| sqlx::query("SELECT 1").execute(db).await);
+    tokio::time::timeout(Duration::from_secs(2), next).await.expect("a free connection").expect("an answer");
+}
+
+#[tokio::test]
 async fn another_redis_begins_another_epoch() {
     let first = private_redis("first-redis").await;
     let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(first.url())).await;

@@ -223,9 +223,7 @@ async fn a_completion_of_two_claims_is_counted_by_both() {
     submit(&app, 4).await;
     let claims = [Uuid::new_v4(), Uuid::new_v4()];
     let (first, second) = (worker.claim_as(claims[0], 2, 0.0).await, worker.claim_as(claims[1], 2, 0.0).await);
-    let item = |job: &Value, outcome: &str| {
-        json!({"id": job["id"], "lease_no": job["lease_no"], "outcome": outcome, "result": {"fields": {}}})
-    };
+    let item = |job: &Value, outcome: &str| json!({"id": job["id"], "lease_no": job["lease_no"], "outcome": outcome, "result": {"fields": {}}});
     let items = [item(&first[0], "succeeded"), item(&second[0], "succeeded")];
     worker.key.post("/jobs/complete", json!({"worker": worker.id, "items": items})).await.ok(200);
     let open = "SELECT count(*) FROM claim WHERE open = 1 AND cardinality(jobs) = 2";

@@ -30,7 +30,7 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// What can go wrong with the storage.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum BlobError {
     #[error("the image store has no room")]
     Full(#[source] std::io::Error),
     #[error("the image store cannot be used")]
@@ -41,7 +41,7 @@ pub enum Error {
     Slow,
 }
 
-impl From<std::io::Error> for Error {
+impl From<std::io::Error> for BlobError {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full(error),
@@ -50,7 +50,7 @@ impl From<std::io::Error> for Error {
     }
 }
 
-impl Error {
+impl BlobError {
     /// Whether any cause down the chain is a full disk.
     pub fn is_full(&self) -> bool {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
@@ -77,7 +77,7 @@ pub struct Blobs {
 
 impl Blobs {
     /// Opens the store under a folder, making it if need be. Spool files that a dead process left long ago are removed.
-    pub fn open(folder: &Path, call_wait: Duration) -> Result<Self, Error> {
+    pub fn open(folder: &Path, call_wait: Duration) -> Result<Self, BlobError> {
         let (root, staging) = (folder.join(KEPT), folder.join(STAGING));
         std::fs::create_dir_all(&root)?;
         std::fs::create_dir_all(&staging)?;
@@ -93,7 +93,7 @@ impl Blobs {
 
     /// Makes a staged file durable at `{sha256}/{blob}`: when this returns, file and folders are on stable storage. Its
     /// bytes were written when they came and are not written again: the file is renamed.
-    pub async fn keep(&self, staged: &Staged, blob: Uuid) -> Result<(), Error> {
+    pub async fn keep(&self, staged: &Staged, blob: Uuid) -> Result<(), BlobError> {
         let file = staged.file.reopen()?;
         self.blocking(move || Ok(file.sync_all()?)).await?;
         let name = staged.file.path().file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -102,9 +102,9 @@ impl Blobs {
     }
 
     /// Removes a blob that no row names; a missing one is as good as removed.
-    pub async fn remove(&self, sha256: &[u8], blob: Uuid) -> Result<(), Error> {
+    pub async fn remove(&self, sha256: &[u8], blob: Uuid) -> Result<(), BlobError> {
         match self.waited(self.store.delete(&blob_path(sha256, blob))).await {
-            Err(Error::Store(object_store::Error::NotFound { .. })) => Ok(()),
+            Err(BlobError::Store(object_store::Error::NotFound { .. })) => Ok(()),
             other => other,
         }
     }
@@ -115,14 +115,14 @@ impl Blobs {
         sha256: &[u8],
         blob: Uuid,
         range: Option<Range<u64>>,
-    ) -> Result<impl Stream<Item = Result<Bytes, object_store::Error>> + Send + use<>, Error> {
+    ) -> Result<impl Stream<Item = Result<Bytes, object_store::Error>> + Send + use<>, BlobError> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let found = self.waited(self.store.get_opts(&blob_path(sha256, blob), options)).await?;
         Ok(found.into_stream())
     }
 
     /// The storage's own clock less an age: files are as old as it says, and this machine's clock may be wrong.
-    pub async fn horizon(&self, age: Duration) -> Result<SystemTime, Error> {
+    pub async fn horizon(&self, age: Duration) -> Result<SystemTime, BlobError> {
         let staging = self.staging.clone();
         self.blocking(move || Ok(storage_now(&staging)? - age)).await
     }
@@ -131,7 +131,7 @@ impl Blobs {
     pub fn older_than(
         &self,
         horizon: SystemTime,
-    ) -> impl Stream<Item = Result<Vec<(Vec<u8>, Uuid)>, Error>> + Send + '_ {
+    ) -> impl Stream<Item = Result<Vec<(Vec<u8>, Uuid)>, BlobError>> + Send + '_ {
         let horizon = chrono::DateTime::<chrono::Utc>::from(horizon);
         self.store.list(Some(&BlobPath::from(KEPT))).chunks(LISTED_AT_ONCE).map(move |page| {
             let page: Vec<_> = page.into_iter().collect::<Result<_, _>>()?;
@@ -139,32 +139,32 @@ impl Blobs {
         })
     }
 
-    async fn waited<T>(&self, call: impl Future<Output = Result<T, object_store::Error>>) -> Result<T, Error> {
+    async fn waited<T>(&self, call: impl Future<Output = Result<T, object_store::Error>>) -> Result<T, BlobError> {
         match tokio::time::timeout(self.call_wait, call).await {
             Ok(done) => Ok(done?),
-            Err(_) => Err(Error::Slow),
+            Err(_) => Err(BlobError::Slow),
         }
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
+        work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+    ) -> Result<T, BlobError> {
         match tokio::time::timeout(self.call_wait, tokio::task::spawn_blocking(work)).await {
-            Ok(done) => done.map_err(|e| Error::Io(std::io::Error::other(e)))?,
-            Err(_) => Err(Error::Slow),
+            Ok(done) => done.map_err(|e| BlobError::Io(std::io::Error::other(e)))?,
+            Err(_) => Err(BlobError::Slow),
         }
     }
 }
 
 /// What time it is for a folder: that of a file made there now.
-fn storage_now(folder: &Path) -> Result<SystemTime, Error> {
+fn storage_now(folder: &Path) -> Result<SystemTime, BlobError> {
     let probe = NamedTempFile::with_prefix_in("clock-", folder)?;
     Ok(probe.as_file().metadata()?.modified()?)
 }
 
 /// Removes the files of a folder that are not younger than an instant.
-fn remove_leftovers(folder: &Path, horizon: SystemTime) -> Result<(), Error> {
+fn remove_leftovers(folder: &Path, horizon: SystemTime) -> Result<(), BlobError> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let age = entry.metadata().and_then(|about| about.modified());

@@ -7,9 +7,9 @@ use md5::{Digest, Md5};
 use sha2::Sha256;
 use tempfile::NamedTempFile;
 
-use super::{Blobs, CHUNK_BYTES, Error};
+use super::{BlobError, Blobs, CHUNK_BYTES};
 use crate::domain::image::ContentMd5;
-use crate::inspect::{self, Bounds, Refusal, Structure};
+use crate::inspect::{self, Bounds, Flaw, Structure};
 
 /// A file that is being staged. Hashing and writing happen off the async threads, a chunk at a time.
 pub struct Staging {
@@ -29,7 +29,7 @@ struct Work {
 
 impl Staging {
     /// Begins to stage one file.
-    pub async fn begin(blobs: &Blobs) -> Result<Self, Error> {
+    pub async fn begin(blobs: &Blobs) -> Result<Self, BlobError> {
         let folder = blobs.staging.clone();
         let file = blobs.blocking(move || Ok(NamedTempFile::with_prefix_in("upload-", folder)?)).await?;
         let work = Work { file, md5: Md5::new(), sha256: Sha256::new(), bytes: 0 };
@@ -37,16 +37,16 @@ impl Staging {
     }
 
     /// Takes the next bytes.
-    pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError> {
         self.waiting += chunk.len();
         self.chunks.push(chunk);
         if self.waiting >= CHUNK_BYTES { self.flush().await } else { Ok(()) }
     }
 
-    async fn flush(&mut self) -> Result<(), Error> {
+    async fn flush(&mut self) -> Result<(), BlobError> {
         let chunks = std::mem::take(&mut self.chunks);
         self.waiting = 0;
-        let Some(mut work) = self.work.take() else { return Err(Error::Slow) };
+        let Some(mut work) = self.work.take() else { return Err(BlobError::Slow) };
         let work = self
             .blobs
             .blocking(move || {
@@ -64,9 +64,9 @@ impl Staging {
     }
 
     /// Ends staging.
-    pub async fn finish(mut self) -> Result<Staged, Error> {
+    pub async fn finish(mut self) -> Result<Staged, BlobError> {
         self.flush().await?;
-        let Some(work) = self.work else { return Err(Error::Slow) };
+        let Some(work) = self.work else { return Err(BlobError::Slow) };
         Ok(Staged {
             blobs: self.blobs,
             file: work.file,
@@ -88,7 +88,7 @@ pub struct Staged {
 
 impl Staged {
     /// Reads the structure of the image, never its pixels.
-    pub async fn inspect(&self, bounds: Bounds) -> Result<Result<Structure, Refusal>, Error> {
+    pub async fn inspect(&self, bounds: Bounds) -> Result<Result<Structure, Flaw>, BlobError> {
         let (mut file, bytes) = (self.file.reopen()?, self.bytes);
         self.blobs
             .blocking(move || {

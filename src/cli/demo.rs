@@ -29,7 +29,7 @@ use crate::report;
 use crate::service::Ctx;
 use crate::service::accounts::{hash_password, made_up_password};
 use crate::service::keys::fresh_key;
-use crate::store::accounts::{self, Change};
+use crate::store::accounts::{self, AccountChange};
 use crate::store::keys::{self, NewKey};
 use crate::store::{migrate, models, status};
 
@@ -162,8 +162,12 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
 async fn account(ctx: &Ctx, name: &str, roles: &[Role]) -> anyhow::Result<String> {
     let password = made_up_password();
     let hash = hash_password(&password)?;
-    let change =
-        Change { password_hash: Some(hash.clone()), roles: Some(roles.to_vec()), disabled: Some(false), email: None };
+    let change = AccountChange {
+        password_hash: Some(hash.clone()),
+        roles: Some(roles.to_vec()),
+        disabled: Some(false),
+        email: None,
+    };
     ctx.db
         .write(async |tx| match accounts::find_by_name(tx, name).await? {
             None => accounts::create(tx, name, None, &hash, roles, None).await,

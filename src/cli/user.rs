@@ -12,7 +12,7 @@ use crate::domain::account::Role;
 use crate::domain::name::Name;
 use crate::service::accounts::{check_password, hash_password, made_up_password};
 use crate::store;
-use crate::store::accounts::Change;
+use crate::store::accounts::AccountChange;
 
 #[derive(Args)]
 pub struct UserArgs {
@@ -98,7 +98,7 @@ impl UserArgs {
                 let Some((account, _)) = store::accounts::find_by_name(&mut db, &name).await? else {
                     bail!("there is no account {name:?}");
                 };
-                let change = Change { password_hash: Some(hash), ..Change::default() };
+                let change = AccountChange { password_hash: Some(hash), ..AccountChange::default() };
                 store::accounts::update(&mut db, account.id, &change, None).await?;
                 tell(&name, &text, made_up);
             }

@@ -122,7 +122,7 @@ async fn update_user(
 ) -> Answer<Json<UserOut>> {
     check_email(change.email.as_ref().and_then(|e| e.as_deref()))?;
     check_text(&name)?;
-    let wish = accounts::Wish {
+    let wish = accounts::AccountWish {
         email: change.email,
         password: change.password,
         roles: change.roles,

@@ -50,8 +50,13 @@ async fn create_key(
     if new.detail.as_ref().is_some_and(|d| d.chars().count() > 500) {
         return Err(Fault::invalid("body", "/detail", "A detail has at most 500 characters.").into());
     }
-    let wish =
-        keys::Wish { service: new.service, models, owner: new.owner, detail: new.detail, expires_at: new.expires_at };
+    let wish = keys::KeyWish {
+        service: new.service,
+        models,
+        owner: new.owner,
+        detail: new.detail,
+        expires_at: new.expires_at,
+    };
     let (key, text) = state.keys.create(&user, &wish).await?;
     let out = CreatedKey { key: text.reveal(), about: key.into() };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(out)))

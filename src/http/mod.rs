@@ -35,7 +35,7 @@ use crate::service::Ctx;
 use crate::service::accounts::Accounts;
 use crate::service::keys::Keys;
 use crate::service::queues::Queues;
-use crate::service::status::Statuses;
+use crate::service::status::Lookups;
 use crate::service::submit::Submit;
 use crate::service::work::{Claims, Completions};
 use crate::service::workers::Workers;
@@ -47,7 +47,7 @@ const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub struct AppState {
     pub ctx: Arc<Ctx>,
     pub submit: Submit,
-    pub statuses: Statuses,
+    pub lookups: Lookups,
     pub claims: Claims,
     pub completions: Completions,
     pub workers: Arc<Workers>,

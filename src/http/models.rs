@@ -14,7 +14,7 @@ use crate::api::models::{ModelOut, ModelsQuery, RetryPolicy, UpdateModel};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::service::{Ctx, Error, models as model_service};
-use crate::store::models::{self, Change, Model};
+use crate::store::models::{self, Model, ModelChange};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new().routes(routes!(list_models)).routes(routes!(get_model, update_model))
@@ -74,14 +74,14 @@ async fn update_model(
     Ok(Json(find(&state.ctx, &name).await?.into()))
 }
 
-fn read(body: UpdateModel) -> Result<Change, Fault> {
+fn read(body: UpdateModel) -> Result<ModelChange, Fault> {
     check("max_running", body.max_running.flatten().map(f64::from), 1.0, 100_000.0)?;
     check("max_attempts", body.max_attempts.map(f64::from), 1.0, 100.0)?;
     check("backoff_base_s", body.backoff_base_s.map(f64::from), 0.0, 3600.0)?;
     check("backoff_cap_s", body.backoff_cap_s.map(f64::from), 0.0, 86_400.0)?;
     check("retry_budget_s", body.retry_budget_s.flatten().map(f64::from), 1.0, 2_592_000.0)?;
     check("deadline_s", body.deadline_s.map(f64::from), 1.0, 86_400.0)?;
-    Ok(Change {
+    Ok(ModelChange {
         paused: body.paused,
         max_running: body.max_running,
         max_attempts: body.max_attempts,

@@ -42,7 +42,7 @@ async fn get_prediction(
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let wait = extract::wait(query.wait_s, "query")?;
     let models: Option<Vec<String>> = query.models.as_deref().map(|m| split_models(m).collect());
-    let status = state.statuses.wait_for(&user, md5, models.as_deref(), wait).await?;
+    let status = state.lookups.wait_for(&user, md5, models.as_deref(), wait).await?;
     let view = View::now(&state.queues, models.as_deref(), true).await;
     status::check_models(view.gates.as_ref(), &status, models.as_deref().unwrap_or_default())
         .map_err(|fault| fault.within("query"))?;
@@ -69,7 +69,7 @@ async fn list_statuses(
     let mut distinct: Vec<ContentMd5> = parsed.iter().filter_map(|p| p.as_ref().ok()).copied().collect();
     distinct.sort();
     distinct.dedup();
-    let found = state.statuses.find(&user, &distinct, results).await?;
+    let found = state.lookups.find(&user, &distinct, results).await?;
     let view = View::now(&state.queues, None, results).await;
     let items = ask.images.iter().zip(parsed).map(|(sent, md5)| view.item(sent, md5, &found)).collect();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(Statuses { items })))

@@ -17,7 +17,7 @@ use crate::api::work::{
     NextClaim, ReleaseRequest,
 };
 use crate::domain::fault::Fault;
-use crate::service::work::{self, Claim, Done, Given, Item};
+use crate::service::work::{self, Claim, Done, GivenJob, Item};
 use crate::store::keys::ApiKey;
 
 /// The largest completion, in bytes: many results at once.
@@ -88,7 +88,7 @@ fn next_claim(worker: Uuid, next: &NextClaim) -> Result<Claim, Fault> {
 async fn claim_after(state: &AppState, key: &ApiKey, ask: &Claim) -> ClaimOut {
     let answer = state.claims.claim(key, ask).await.unwrap_or_else(|error| {
         tracing::warn!(%error, worker = %ask.worker, "the claim after a completion failed");
-        work::Answer::default()
+        work::ClaimAnswer::default()
     });
     claim_out(ask.claim_id, answer, state.ctx.limits.lease_s)
 }
@@ -109,8 +109,8 @@ async fn release_jobs(
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed: None }))
 }
 
-fn claim_out(claim_id: Uuid, answer: work::Answer, lease_s: f64) -> ClaimOut {
-    let job = |Given { job, model, max_attempts, params, image }: Given| ClaimedJob {
+fn claim_out(claim_id: Uuid, answer: work::ClaimAnswer, lease_s: f64) -> ClaimOut {
+    let job = |GivenJob { job, model, max_attempts, params, image }: GivenJob| ClaimedJob {
         id: job.id,
         lease_no: job.lease_no.into(),
         attempt: job.attempt,

@@ -4,7 +4,7 @@
 use std::io::{Read, Seek};
 
 use super::window::{Step, Window, cut_is_truncated};
-use super::{Bounds, Ending, Format, Refusal, Structure};
+use super::{Bounds, Ending, Flaw, Format, Structure};
 
 const CORE_HEADER: u32 = 12;
 const OS2_HEADER: u32 = 64;
@@ -59,7 +59,7 @@ fn dimensions<R: Read + Seek>(window: &mut Window<'_, R>, header_bytes: u32) -> 
     }
     let width = i32::from_le_bytes(window.bytes()?);
     let height = i32::from_le_bytes(window.bytes()?);
-    let width = u32::try_from(width).map_err(|_| Refusal::Malformed("a BMP of negative width"))?;
+    let width = u32::try_from(width).map_err(|_| Flaw::Malformed("a BMP of negative width"))?;
     Ok((width, height.unsigned_abs()))
 }
 

@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Format, Refusal, Structure};
+use super::{Bounds, Ending, Flaw, Format, Structure};
 
 const SIGNATURE_BYTES: u64 = 6;
 const IMAGE: u8 = 0x2C;
@@ -39,7 +39,7 @@ fn blocks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, images: &
                 sub_blocks(window)?;
             }
             TRAILER if *images > 0 => return Ok(window.ending()),
-            TRAILER => return Err(Refusal::Malformed("a GIF without an image").into()),
+            TRAILER => return Err(Flaw::Malformed("a GIF without an image").into()),
             _ => return Err(Stop::Cut),
         }
     }

@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Format, Refusal, Structure};
+use super::{Bounds, Ending, Flaw, Format, Structure};
 
 const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
@@ -32,7 +32,7 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
 fn frame_header<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<Frame> {
     loop {
         match next_marker(window)? {
-            SOS | EOI => return Err(Refusal::Malformed("a JPEG without a frame header").into()),
+            SOS | EOI => return Err(Flaw::Malformed("a JPEG without a frame header").into()),
             marker if is_frame(marker) => return frame(window),
             marker if stands_alone(marker) => {}
             _ => segment(window)?,
@@ -46,7 +46,7 @@ fn scans<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<En
     loop {
         match next_marker(window)? {
             EOI if scanned => return Ok(window.ending()),
-            EOI => return Err(Refusal::Malformed("a JPEG without a scan").into()),
+            EOI => return Err(Flaw::Malformed("a JPEG without a scan").into()),
             // A hierarchical JPEG has several frames, and the later ones can be larger.
             marker if is_frame(marker) => {
                 let frame = frame(window)?;

@@ -19,7 +19,7 @@ mod window;
 
 use std::io::{self, Read, Seek};
 
-pub use structure::{Bounds, Ending, Format, Refusal, Structure};
+pub use structure::{Bounds, Ending, Flaw, Format, Structure};
 use window::{Step, Stop, Window};
 
 /// Reads the structure of the image in the first `len` bytes of `source`, from its start.
@@ -27,15 +27,15 @@ use window::{Step, Stop, Window};
 /// Reads at most 4 × `len` bytes plus 32 KiB for each frame allowed, frames being no more than one
 /// in 8 bytes. Leaves the position anywhere. Call it where blocking is allowed. A source that holds
 /// fewer than `len` bytes is a truncated file.
-pub fn inspect<R: Read + Seek>(source: &mut R, len: u64, bounds: &Bounds) -> io::Result<Result<Structure, Refusal>> {
+pub fn inspect<R: Read + Seek>(source: &mut R, len: u64, bounds: &Bounds) -> io::Result<Result<Structure, Flaw>> {
     if len == 0 {
-        return Ok(Err(Refusal::Empty));
+        return Ok(Err(Flaw::Empty));
     }
     let mut window = Window::open(source, len, bounds.max_frames)?;
     match walk(&mut window, bounds) {
         Ok(structure) => Ok(Ok(structure)),
-        Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
-        Err(Stop::Cut) => Ok(Err(Refusal::Malformed("the file breaks off before its dimensions"))),
+        Err(Stop::Refused(flaw)) => Ok(Err(flaw)),
+        Err(Stop::Cut) => Ok(Err(Flaw::Malformed("the file breaks off before its dimensions"))),
         Err(Stop::Io(error)) => Err(error),
     }
 }
@@ -62,6 +62,6 @@ fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Str
     } else if bmp::has_signature(head) {
         bmp::walk(window, bounds)
     } else {
-        Err(Refusal::NotAnImage.into())
+        Err(Flaw::NotAnImage.into())
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Format, Refusal, Structure};
+use super::{Bounds, Ending, Flaw, Format, Structure};
 
 const SIGNATURE_BYTES: u64 = 8;
 const CRC_BYTES: u64 = 4;
@@ -17,7 +17,7 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
     window.skip(SIGNATURE_BYTES)?;
     let (length, kind) = chunk(window)?;
     if (length, &kind) != (13, b"IHDR") {
-        return Err(Refusal::Malformed("a PNG that does not begin with IHDR").into());
+        return Err(Flaw::Malformed("a PNG that does not begin with IHDR").into());
     }
     let width = u32::from_be_bytes(window.bytes()?);
     let height = u32::from_be_bytes(window.bytes()?);
@@ -39,7 +39,7 @@ fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, frames: &
         match &kind {
             b"IEND" => {
                 window.jump(end)?;
-                let missing = Refusal::Malformed("a PNG without IDAT");
+                let missing = Flaw::Malformed("a PNG without IDAT");
                 return if pixels { Ok(window.ending()) } else { Err(missing.into()) };
             }
             b"IDAT" => pixels = true,

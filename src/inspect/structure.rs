@@ -78,7 +78,7 @@ pub enum Ending {
 
 /// Why an image is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Flaw {
     /// The file has no bytes.
     Empty,
     /// No signature of an accepted format.
@@ -95,20 +95,20 @@ pub enum Refusal {
 
 impl Bounds {
     /// Accepts the dimensions of a frame.
-    pub(super) fn admit(&self, width: u32, height: u32) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, width: u32, height: u32) -> Result<(), Flaw> {
         if width == 0 || height == 0 {
-            Err(Refusal::Malformed("a dimension is zero"))
+            Err(Flaw::Malformed("a dimension is zero"))
         } else if u64::from(width) * u64::from(height) > self.max_pixels {
-            Err(Refusal::TooManyPixels { width, height })
+            Err(Flaw::TooManyPixels { width, height })
         } else if width.max(height) > self.max_side {
-            Err(Refusal::SideTooLong { width, height })
+            Err(Flaw::SideTooLong { width, height })
         } else {
             Ok(())
         }
     }
 
     /// Accepts a number of frames.
-    pub(super) fn admit_frames(&self, frames: u32) -> Result<(), Refusal> {
-        if frames > self.max_frames { Err(Refusal::TooManyFrames(frames)) } else { Ok(()) }
+    pub(super) fn admit_frames(&self, frames: u32) -> Result<(), Flaw> {
+        if frames > self.max_frames { Err(Flaw::TooManyFrames(frames)) } else { Ok(()) }
     }
 }

@@ -11,16 +11,16 @@ use build::*;
 
 const BOUNDS: Bounds = Bounds { max_pixels: 50_000_000, max_frames: 20, max_side: 20_000 };
 
-fn look(file: &[u8]) -> Result<Structure, Refusal> {
+fn look(file: &[u8]) -> Result<Structure, Flaw> {
     look_within(file, &BOUNDS)
 }
 
-fn look_within(file: &[u8], bounds: &Bounds) -> Result<Structure, Refusal> {
+fn look_within(file: &[u8], bounds: &Bounds) -> Result<Structure, Flaw> {
     inspect(&mut Cursor::new(file), file.len() as u64, bounds).expect("memory does not fail")
 }
 
 /// What a file of one frame, 3 × 2, should be found to be.
-fn small(format: Format, ending: Ending) -> Result<Structure, Refusal> {
+fn small(format: Format, ending: Ending) -> Result<Structure, Flaw> {
     Ok(Structure { format, width: 3, height: 2, frames: 1, ending })
 }
 
@@ -69,9 +69,9 @@ fn a_cut_anywhere_is_never_exact() {
             match look(&file[..cut]) {
                 Ok(Structure { ending: Exact, .. }) => panic!("{format:?} cut to {cut}"),
                 Ok(found) => assert_eq!(found.format, format),
-                Err(refusal) => assert!(
-                    matches!(refusal, Refusal::Empty | Refusal::NotAnImage | Refusal::Malformed(_)),
-                    "{format:?} cut to {cut}: {refusal:?}"
+                Err(flaw) => assert!(
+                    matches!(flaw, Flaw::Empty | Flaw::NotAnImage | Flaw::Malformed(_)),
+                    "{format:?} cut to {cut}: {flaw:?}"
                 ),
             }
         }
@@ -91,16 +91,16 @@ fn bytes_after_the_structure_are_counted() {
 
 #[test]
 fn other_files_are_no_images() {
-    assert_eq!(look(b""), Err(Refusal::Empty));
+    assert_eq!(look(b""), Err(Flaw::Empty));
     let film = ftyp(b"isom", &[b"mp41", b"avc1"]);
     for other in [b"B".as_slice(), b"BMW is a maker of cars.", b"%PDF-1.7", b"RIFF1234WAVE", &film] {
-        assert_eq!(look(other), Err(Refusal::NotAnImage), "{other:?}");
+        assert_eq!(look(other), Err(Flaw::NotAnImage), "{other:?}");
     }
 }
 
 #[test]
 fn a_zero_dimension_is_malformed() {
-    let zero = Err(Refusal::Malformed("a dimension is zero"));
+    let zero = Err(Flaw::Malformed("a dimension is zero"));
     let tiff = Tiff { big_endian: false, big: false };
     assert_eq!(look(&jpeg(3, 0)), zero);
     assert_eq!(look(&png(0, 2, &[])), zero);
@@ -113,7 +113,7 @@ fn a_zero_dimension_is_malformed() {
 
 #[test]
 fn a_bomb_is_refused_by_its_header() {
-    let bomb = |width, height| Err(Refusal::TooManyPixels { width, height });
+    let bomb = |width, height| Err(Flaw::TooManyPixels { width, height });
     let tiff = Tiff { big_endian: true, big: true };
     let png = png(100_000, 100_000, &[]);
     assert_eq!(look(&png), bomb(100_000, 100_000));
@@ -131,12 +131,12 @@ fn a_bomb_is_refused_by_its_header() {
 fn bounds_are_inclusive() {
     let bounds = Bounds { max_pixels: 600, max_frames: 1, max_side: 100 };
     assert!(look_within(&png(6, 100, &[]), &bounds).is_ok());
-    let pixels = Err(Refusal::TooManyPixels { width: 7, height: 100 });
+    let pixels = Err(Flaw::TooManyPixels { width: 7, height: 100 });
     assert_eq!(look_within(&png(7, 100, &[]), &bounds), pixels);
-    let side = Err(Refusal::SideTooLong { width: 5, height: 101 });
+    let side = Err(Flaw::SideTooLong { width: 5, height: 101 });
     assert_eq!(look_within(&png(5, 101, &[]), &bounds), side);
     assert!(look_within(&gif(3, 2, &[(3, 2)]), &bounds).is_ok());
-    let frames = Err(Refusal::TooManyFrames(2));
+    let frames = Err(Flaw::TooManyFrames(2));
     assert_eq!(look_within(&gif(3, 2, &[(3, 2); 3]), &bounds), frames);
 }
 

@@ -6,9 +6,9 @@ mod layout;
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Format, Refusal, Structure};
+use super::{Bounds, Ending, Flaw, Format, Structure};
 use directory::Directory;
-use layout::Layout;
+use layout::ByteLayout;
 
 /// Walks the chain of image file directories. Each is a frame, also one of reduced resolution;
 /// those that only a tag points at (SubIFDs, EXIF) are not. The dimensions are the first one's.
@@ -18,17 +18,17 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
     let (layout, first) = header(window)?;
     let mut pages = Pages::default();
     let ending = cut_is_truncated(pages.follow(window, bounds, layout, first))?;
-    let (width, height) = pages.first.ok_or(Refusal::Malformed("a TIFF without a page"))?;
+    let (width, height) = pages.first.ok_or(Flaw::Malformed("a TIFF without a page"))?;
     Ok(Structure { format: Format::Tiff, width, height, frames: pages.count, ending })
 }
 
 /// The byte order, the version and the offset of the first directory.
-fn header<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(Layout, u64)> {
+fn header<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(ByteLayout, u64)> {
     let order: [u8; 2] = window.bytes()?;
-    let mut layout = Layout { big_endian: &order == b"MM", big: false };
+    let mut layout = ByteLayout { big_endian: &order == b"MM", big: false };
     layout.big = layout.number(window, 2)? == 43;
     if layout.big && (layout.number(window, 2)?, layout.number(window, 2)?) != (8, 0) {
-        return Err(Refusal::Malformed("a BigTIFF whose offsets do not have 8 bytes").into());
+        return Err(Flaw::Malformed("a BigTIFF whose offsets do not have 8 bytes").into());
     }
     Ok((layout, layout.offset(window)?))
 }
@@ -46,7 +46,7 @@ impl Pages {
         &mut self,
         window: &mut Window<'_, R>,
         bounds: &Bounds,
-        layout: Layout,
+        layout: ByteLayout,
         mut at: u64,
     ) -> Step<Ending> {
         let mut guard = LoopGuard { seen: 0, steps: 0, limit: 1 };
@@ -81,7 +81,7 @@ struct LoopGuard {
 impl LoopGuard {
     fn pass(&mut self, at: u64) -> Step<()> {
         if at == self.seen {
-            return Err(Refusal::Malformed("a TIFF whose directories form a loop").into());
+            return Err(Flaw::Malformed("a TIFF whose directories form a loop").into());
         }
         self.steps += 1;
         if self.steps == self.limit {

@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Format, Refusal, Structure};
+use super::{Bounds, Ending, Flaw, Format, Structure};
 
 /// The RIFF size counts what follows itself.
 const RIFF_HEADER_BYTES: u64 = 8;
@@ -26,7 +26,7 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
         b"VP8X" => canvas(window)?,
         b"VP8 " => lossy(window)?,
         b"VP8L" => lossless(window)?,
-        _ => return Err(Refusal::Malformed("a WebP without an image chunk").into()),
+        _ => return Err(Flaw::Malformed("a WebP without an image chunk").into()),
     };
     bounds.admit(width, height)?;
     bounds.admit_frames(1)?;
@@ -63,7 +63,7 @@ fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, end: u64,
     }
     window.jump(end)?;
     if !still {
-        return Err(Refusal::Malformed("a WebP without an image chunk").into());
+        return Err(Flaw::Malformed("a WebP without an image chunk").into());
     }
     Ok(window.ending())
 }
@@ -96,7 +96,7 @@ fn dimensions_24_bit<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(u32, u
 fn lossy<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(u32, u32)> {
     let [_, _, _, s1, s2, s3, w1, w2, h1, h2] = window.bytes()?;
     if [s1, s2, s3] != [0x9D, 0x01, 0x2A] {
-        return Err(Refusal::Malformed("a WebP without a key frame").into());
+        return Err(Flaw::Malformed("a WebP without a key frame").into());
     }
     let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3FFF);
     Ok((side(w1, w2), side(h1, h2)))
@@ -106,7 +106,7 @@ fn lossy<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(u32, u32)> {
 fn lossless<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(u32, u32)> {
     let [signature, b1, b2, b3, b4] = window.bytes()?;
     if signature != 0x2F {
-        return Err(Refusal::Malformed("a WebP whose lossless image has no signature").into());
+        return Err(Flaw::Malformed("a WebP whose lossless image has no signature").into());
     }
     let bits = u32::from_le_bytes([b1, b2, b3, b4]);
     Ok(((bits & 0x3FFF) + 1, ((bits >> 14) & 0x3FFF) + 1))

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
-use super::{Ending, Refusal};
+use super::{Ending, Flaw};
 
 /// The most bytes held.
 const WINDOW: usize = 64 * 1024;
@@ -20,7 +20,7 @@ pub(super) enum Stop {
     /// The source failed.
     Io(io::Error),
     /// The image is not accepted.
-    Refused(Refusal),
+    Refused(Flaw),
     /// The file ends before its structure does, or the structure makes no sense from here on.
     Cut,
 }
@@ -28,9 +28,9 @@ pub(super) enum Stop {
 /// The result of a step of a walk.
 pub(super) type Step<T> = Result<T, Stop>;
 
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl From<Flaw> for Stop {
+    fn from(flaw: Flaw) -> Self {
+        Self::Refused(flaw)
     }
 }
 
@@ -203,8 +203,8 @@ impl<'a, R: Read + Seek> Window<'a, R> {
     }
 
     fn spend(&mut self, bytes: usize) -> Step<()> {
-        let refusal = Refusal::Malformed("its parts point at one another without end");
-        self.budget = self.budget.checked_sub(bytes as u64).ok_or(refusal)?;
+        let flaw = Flaw::Malformed("its parts point at one another without end");
+        self.budget = self.budget.checked_sub(bytes as u64).ok_or(flaw)?;
         Ok(())
     }
 }

@@ -51,7 +51,7 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
     loops.spawn(redis::listen(Arc::clone(ctx)));
     loops.spawn(waiting::probe_loop(Arc::clone(ctx)));
     loops.spawn(waiting::prolong_loop(Arc::clone(ctx)));
-    loops.spawn(waiting::return_loop(Arc::clone(ctx)));
+    loops.spawn(waiting::put_back_loop(Arc::clone(ctx)));
     loops
 }
 

@@ -91,8 +91,7 @@ async fn remove_results(ctx: &Ctx, keep: Days) -> Result<i64> {
                 if !ticks::try_tick(tx, "retention").await? {
                     return Ok(Vec::new());
                 }
-                let images = retention::remove_results(tx, keep, ROWS_MAX).await?;
-                Ok::<_, Error>(images)
+                retention::remove_results(tx, keep, ROWS_MAX).await
             })
             .await?;
         if images.is_empty() {

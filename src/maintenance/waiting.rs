@@ -63,12 +63,12 @@ pub(super) async fn prolong_loop(ctx: Arc<Ctx>) {
 }
 
 /// Puts back into their queues what was popped for waiters who had gone, and wakes others for it.
-pub(super) async fn return_loop(ctx: Arc<Ctx>) {
+pub(super) async fn put_back_loop(ctx: Arc<Ctx>) {
     loop {
-        let given_back = ctx.waiters.given_back().await;
-        match queues::still_ready(&ctx, &given_back).await {
+        let unused = ctx.waiters.unused().await;
+        match queues::still_ready(&ctx, &unused).await {
             Ok(ready) => announce::ready(&ctx, ready).await,
-            Err(error) => tracing::debug!(error = %chain(&error), "jobs that were given back wait for the sweep"),
+            Err(error) => tracing::debug!(error = %chain(&error), "jobs that nobody used wait for the sweep"),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::waiters::Wake;
-use super::{Ctx, catalog};
+use super::{Ctx, Result, catalog, queues};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
 use crate::index::queue::{Hint, Popped};
@@ -103,10 +103,25 @@ pub async fn cancelled(ctx: &Ctx, changes: &[Moved]) {
     }
 }
 
-/// Puts hints back that were popped in vain.
-pub async fn put_back(ctx: &Ctx, entries: Vec<QueueEntry>) {
-    let hints = hints(ctx, &entries).await;
+/// Puts those of the jobs that were popped in vain back that still belong into their queues. Nobody is woken, who could not
+/// use them either.
+pub async fn put_back(ctx: &Ctx, popped: &[Uuid]) -> Result<()> {
+    let hints = hints(ctx, &queues::still_ready(ctx, popped).await?).await;
     ctx.index.push(&hints).await;
+    Ok(())
+}
+
+/// The same in a task of its own.
+pub fn put_back_soon(ctx: &Arc<Ctx>, popped: Vec<Uuid>) {
+    if popped.is_empty() {
+        return;
+    }
+    let ctx = Arc::clone(ctx);
+    tokio::spawn(async move {
+        if let Err(error) = put_back(&ctx, &popped).await {
+            tracing::debug!(%error, "jobs that were popped in vain wait for the sweep");
+        }
+    });
 }
 
 /// Pushes jobs whose time has come and wakes those who wait for them.

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How long what is known of an account or key is trusted without asking: revocation takes no longer.
 pub const STANDING_FRESH: Duration = Duration::from_secs(2);
@@ -35,7 +36,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     where
         F: Future<Output = super::Result<V>>,
     {
-        let known = self.lock().get(key).cloned();
+        let known = self.entries.lock().get(key).cloned();
         match known {
             Some((value, at)) if at.elapsed() < self.fresh || (self.is_paused() && at.elapsed() < self.stale) => {
                 Ok(value)
@@ -61,7 +62,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
                 Ok(value)
             }
             Ok(Err(super::Error::Unavailable(_))) | Err(_) if at.elapsed() < self.stale => {
-                *self.paused_until.lock().unwrap_or_else(|e| e.into_inner()) = Some(Instant::now() + REFRESH_PAUSE);
+                *self.paused_until.lock() = Some(Instant::now() + REFRESH_PAUSE);
                 Ok(value)
             }
             Ok(Err(error)) => Err(error),
@@ -71,11 +72,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
 
     /// Forgets an answer that this process has just made wrong.
     pub fn forget(&self, key: &K) {
-        self.lock().remove(key);
+        self.entries.lock().remove(key);
     }
 
     fn put(&self, key: K, value: V) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         if entries.len() >= ENTRIES_MAX {
             entries.clear();
         }
@@ -83,10 +84,6 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     }
 
     fn is_paused(&self) -> bool {
-        self.paused_until.lock().unwrap_or_else(|e| e.into_inner()).is_some_and(|until| Instant::now() < until)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, (V, Instant)>> {
-        self.entries.lock().unwrap_or_else(|e| e.into_inner())
+        self.paused_until.lock().is_some_and(|until| Instant::now() < until)
     }
 }

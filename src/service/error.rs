@@ -73,8 +73,8 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-impl From<blob::Error> for Error {
-    fn from(error: blob::Error) -> Self {
+impl From<blob::BlobError> for Error {
+    fn from(error: blob::BlobError) -> Self {
         if error.is_full() {
             Self::Fault(Fault::new(Code::StorageFull, "The image store has no room for these bytes."))
         } else {

@@ -100,14 +100,14 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
         let detail = format!("The job is {}.", job.status.state.as_str());
         return Err(Fault::new(Code::NotEnded, detail).into());
     }
-    let made = again(ctx, user, &[job]).await?;
+    let made = try_again(ctx, user, &[job]).await?;
     announce::moved(ctx, &made).await;
     let made = made.first().ok_or_else(|| Error::from(sqlx::Error::RowNotFound))?;
     Ok(made.id)
 }
 
 /// Makes new jobs for ended ones of different keys, in one transaction, in their order.
-async fn again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>> {
+async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>> {
     let md5s: Vec<ContentMd5> = jobs.iter().map(|job| job.md5).collect();
     ctx.index.mark_statuses(&md5s).await;
     let keys: BTreeMap<Wanted, &JobRecord> = jobs.iter().map(|job| (job.wanted, job)).collect();
@@ -162,7 +162,7 @@ pub async fn redrive(ctx: &Ctx, user: &User, filter: &Filter, act: bool) -> Resu
     let mut made = Vec::new();
     if act {
         for jobs in found.chunks(REDRIVE_AT_ONCE) {
-            let moved = again(ctx, user, jobs).await?;
+            let moved = try_again(ctx, user, jobs).await?;
             announce::moved(ctx, &moved).await;
             made.extend(moved.iter().map(|job| job.id));
         }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 /// What a new key is to be.
 #[derive(Debug)]
-pub struct Wish {
+pub struct KeyWish {
     pub service: Service,
     pub models: Vec<Glob>,
     /// Another account's name, for administrators.
@@ -38,7 +38,7 @@ impl Keys {
     }
 
     /// Makes a key. Its text is in the answer and nowhere else.
-    pub async fn create(&self, user: &User, wish: &Wish) -> Result<(ApiKey, KeyText)> {
+    pub async fn create(&self, user: &User, wish: &KeyWish) -> Result<(ApiKey, KeyText)> {
         let text = fresh_key();
         let models: Vec<String> = wish.models.iter().map(|glob| glob.as_str().to_owned()).collect();
         let key = self

@@ -7,7 +7,7 @@ use super::waiters::Wake;
 use super::{Ctx, Result, announce};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
-use crate::store::models::{self, Change, Model};
+use crate::store::models::{self, Model, ModelChange};
 
 /// How many queued jobs of a retired model are cancelled in one transaction.
 const CANCEL_AT_ONCE: i64 = 500;
@@ -15,7 +15,7 @@ const CANCEL_AT_ONCE: i64 = 500;
 const WAKE_MAX: usize = 1000;
 
 /// Changes a model. Retiring cancels its queued jobs; resuming wakes its workers.
-pub async fn update(ctx: &Ctx, queues: &Queues, user: &User, model: &Model, change: &Change) -> Result<()> {
+pub async fn update(ctx: &Ctx, queues: &Queues, user: &User, model: &Model, change: &ModelChange) -> Result<()> {
     let owns = user.has(Role::Researcher) && model.owner == Some(user.account.id);
     if !user.is_admin() && !owns {
         let detail = format!("{:?} belongs to somebody else.", model.name);

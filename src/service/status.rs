@@ -15,7 +15,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, Overall};
 use crate::index::status::Fill;
-use crate::store::status::{self, Seen};
+use crate::store::status::{self, VisibleStatus};
 
 /// How often a waiting look-up looks again though nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -23,23 +23,23 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const LINE: Capacity = Capacity { at_once: 2, repeatable: true, ..Capacity::USUAL };
 
 /// The images of a call that are stored, visible to its caller or not.
-pub type Loaded = Vec<(ContentMd5, Arc<Seen>)>;
+pub type Visible = Vec<(ContentMd5, Arc<VisibleStatus>)>;
 
 /// What one call asks of PostgreSQL.
 #[derive(Debug, Clone)]
-pub struct Load {
+pub struct Lookup {
     account: Uuid,
     images: Vec<ContentMd5>,
     results: bool,
 }
 
 /// What is known of images.
-pub struct Statuses {
+pub struct Lookups {
     ctx: Arc<Ctx>,
-    reads: Arc<Batcher<Load, Loaded>>,
+    reads: Arc<Batcher<Lookup, Visible>>,
 }
 
-impl Statuses {
+impl Lookups {
     /// The connections that its line uses at once.
     pub const CONNECTIONS: u32 = LINE.at_once;
 
@@ -84,9 +84,9 @@ impl Statuses {
         missing: Vec<ContentMd5>,
         results: bool,
     ) -> Result<HashMap<ContentMd5, ImageStatus>> {
-        let (weight, load) = (missing.len(), Load { account: user.account.id, images: missing, results });
+        let (weight, load) = (missing.len(), Lookup { account: user.account.id, images: missing, results });
         let loaded = self.reads.call(load, weight).await?;
-        let visible = |seen: &Arc<Seen>| user.is_admin() || seen.accounts.contains(&user.account.id);
+        let visible = |seen: &Arc<VisibleStatus>| user.is_admin() || seen.accounts.contains(&user.account.id);
         Ok(loaded.into_iter().filter(|(_, seen)| visible(seen)).map(|(md5, seen)| (md5, seen.status.clone())).collect())
     }
 
@@ -120,7 +120,7 @@ impl Statuses {
     }
 }
 
-async fn load_together(ctx: Arc<Ctx>, loads: Vec<Load>) -> Result<Answers<Loaded>> {
+async fn load_together(ctx: Arc<Ctx>, loads: Vec<Lookup>) -> Result<Answers<Visible>> {
     let images: BTreeSet<ContentMd5> = loads.iter().flat_map(|load| load.images.iter().copied()).collect();
     let images: Vec<ContentMd5> = images.into_iter().collect();
     let asking: BTreeSet<(ContentMd5, Uuid)> =
@@ -130,8 +130,9 @@ async fn load_together(ctx: Arc<Ctx>, loads: Vec<Load>) -> Result<Answers<Loaded
     // Before the read. Without the results it would be half of a status.
     let refill = ctx.index.begin_refill(if results { &images } else { &[] }).await;
     let loaded = ctx.hot.run(async |db| status::load(db, &images, &asking, results).await).await?;
-    let loaded: HashMap<ContentMd5, Arc<Seen>> = loaded.into_iter().map(|(md5, seen)| (md5, Arc::new(seen))).collect();
-    let of = |load: &Load| load.images.iter().filter_map(|md5| Some((*md5, Arc::clone(loaded.get(md5)?)))).collect();
+    let loaded: HashMap<ContentMd5, Arc<VisibleStatus>> =
+        loaded.into_iter().map(|(md5, seen)| (md5, Arc::new(seen))).collect();
+    let of = |load: &Lookup| load.images.iter().filter_map(|md5| Some((*md5, Arc::clone(loaded.get(md5)?)))).collect();
     let each = loads.iter().map(of).collect();
     let fill = async move {
         let fills: Vec<Fill<'_>> = loaded.iter().map(|(md5, seen)| fill(*md5, seen)).collect();
@@ -140,7 +141,7 @@ async fn load_together(ctx: Arc<Ctx>, loads: Vec<Load>) -> Result<Answers<Loaded
     Ok(Answers { each, then: Some(Box::pin(fill)) })
 }
 
-fn fill(md5: ContentMd5, seen: &Seen) -> Fill<'_> {
+fn fill(md5: ContentMd5, seen: &VisibleStatus) -> Fill<'_> {
     Fill { md5, status: &seen.status, accounts: &seen.accounts, finished: overall(&seen.status, None).done() }
 }
 

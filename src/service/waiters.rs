@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,7 +22,7 @@ pub enum Wake {
 }
 
 /// Those who wait for jobs of one model, first come first, each with its ticket and since when.
-type Line = VecDeque<(u64, Instant, oneshot::Sender<Wake>)>;
+type Places = VecDeque<(u64, Instant, oneshot::Sender<Wake>)>;
 
 /// Who waits for jobs of one model.
 #[derive(Debug, Clone, Copy)]
@@ -33,14 +34,14 @@ pub struct Waited {
 
 /// Who waits in this process, for jobs of a model or for news of an image.
 pub struct Waiters {
-    models: Mutex<HashMap<String, Line>>,
+    models: Mutex<HashMap<String, Places>>,
     images: Mutex<HashMap<ContentMd5, Arc<Watch>>>,
     next: std::sync::atomic::AtomicU64,
     /// Moves whenever any job ends.
     ended: watch::Sender<u64>,
     /// Jobs that were popped for a waiter who could not use them.
     unused: Mutex<Vec<Uuid>>,
-    returned: Notify,
+    unused_news: Notify,
     /// Sessions whose claims wait here, with how many claims each.
     sessions: Mutex<HashMap<Uuid, usize>>,
 }
@@ -53,7 +54,7 @@ impl Waiters {
             next: Default::default(),
             ended: watch::Sender::new(0),
             unused: Mutex::default(),
-            returned: Notify::new(),
+            unused_news: Notify::new(),
             sessions: Mutex::default(),
         })
     }
@@ -62,7 +63,7 @@ impl Waiters {
     pub fn line_up(self: &Arc<Self>, model: &str) -> Place {
         let ticket = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        lock(&self.models).entry(model.to_owned()).or_default().push_back((ticket, Instant::now(), sender));
+        self.models.lock().entry(model.to_owned()).or_default().push_back((ticket, Instant::now(), sender));
         Place { waiters: Arc::clone(self), model: model.to_owned(), ticket, receiver: Some(receiver) }
     }
 
@@ -73,7 +74,7 @@ impl Waiters {
 
     /// Wakes the first in line, one for each job; answers how many were there to be woken.
     pub fn wake_each(&self, model: &str, whys: impl IntoIterator<Item = Wake>) -> usize {
-        let mut models = lock(&self.models);
+        let mut models = self.models.lock();
         let Some(line) = models.get_mut(model) else { return 0 };
         let mut woken = 0;
         for why in whys {
@@ -96,24 +97,24 @@ impl Waiters {
         if self.wake_model(model, 1, why) == 0
             && let Wake::Hinted(job) = why
         {
-            self.give_back(job);
+            self.put_back(job);
         }
     }
 
-    /// Takes back a job that was given to a waiter who cannot use it: it belongs into the queue.
-    pub fn give_back(&self, job: Uuid) {
-        lock(&self.unused).push(job);
-        self.returned.notify_one();
+    /// Notes a job that was given to a waiter who cannot use it: it belongs into the queue.
+    fn put_back(&self, job: Uuid) {
+        self.unused.lock().push(job);
+        self.unused_news.notify_one();
     }
 
-    /// Waits for jobs that were given back, and takes them all.
-    pub async fn given_back(&self) -> Vec<Uuid> {
+    /// Waits for jobs that are to be put back into their queues, and takes them all.
+    pub async fn unused(&self) -> Vec<Uuid> {
         loop {
-            let jobs = std::mem::take(&mut *lock(&self.unused));
+            let jobs = std::mem::take(&mut *self.unused.lock());
             if !jobs.is_empty() {
                 return jobs;
             }
-            self.returned.notified().await;
+            self.unused_news.notified().await;
         }
     }
 
@@ -124,25 +125,25 @@ impl Waiters {
 
     /// How many wait for jobs of a model.
     pub fn waiting_for(&self, model: &str) -> usize {
-        lock(&self.models).get(model).map_or(0, VecDeque::len)
+        self.models.lock().get(model).map_or(0, VecDeque::len)
     }
 
     /// The models that anybody waits for.
     pub fn waited_for(&self) -> Vec<(String, Waited)> {
-        let waited = |line: &Line| Some(Waited { count: line.len(), since: line.front()?.1 });
-        lock(&self.models).iter().filter_map(|(model, line)| Some((model.clone(), waited(line)?))).collect()
+        let waited = |line: &Places| Some(Waited { count: line.len(), since: line.front()?.1 });
+        self.models.lock().iter().filter_map(|(model, line)| Some((model.clone(), waited(line)?))).collect()
     }
 
     /// Joins those who wait for news of an image.
     pub fn watch_image(self: &Arc<Self>, md5: ContentMd5) -> Watching {
-        let watch = Arc::clone(lock(&self.images).entry(md5).or_default());
+        let watch = Arc::clone(self.images.lock().entry(md5).or_default());
         Watching { waiters: Arc::clone(self), md5, watch }
     }
 
     /// Wakes everybody who waits for jobs on these images to end.
     pub fn jobs_ended(&self, images: impl IntoIterator<Item = ContentMd5>) {
         let mut any = false;
-        let waiting = lock(&self.images);
+        let waiting = self.images.lock();
         for md5 in images {
             any = true;
             if let Some(watch) = waiting.get(&md5) {
@@ -157,13 +158,13 @@ impl Waiters {
 
     /// Notes that a session waits here, until the guard is dropped: it is kept alive meanwhile.
     pub fn hold_session(self: &Arc<Self>, session: Uuid) -> WaitingSession {
-        *lock(&self.sessions).entry(session).or_default() += 1;
+        *self.sessions.lock().entry(session).or_default() += 1;
         WaitingSession { waiters: Arc::clone(self), session }
     }
 
     /// The sessions that wait here now.
     pub fn sessions(&self) -> Vec<Uuid> {
-        lock(&self.sessions).keys().copied().collect()
+        self.sessions.lock().keys().copied().collect()
     }
 
     /// Follows the ending of jobs, any of them.
@@ -193,7 +194,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(mut receiver) = self.receiver.take() else { return };
-        let mut models = lock(&self.waiters.models);
+        let mut models = self.waiters.models.lock();
         if let Some(line) = models.get_mut(&self.model) {
             line.retain(|(ticket, ..)| *ticket != self.ticket);
             if line.is_empty() {
@@ -224,7 +225,7 @@ impl Deref for Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        let mut images = lock(&self.waiters.images);
+        let mut images = self.waiters.images.lock();
         // The map's and this one.
         if Arc::strong_count(&self.watch) == 2 {
             images.remove(&self.md5);
@@ -240,7 +241,7 @@ pub struct WaitingSession {
 
 impl Drop for WaitingSession {
     fn drop(&mut self) {
-        let mut sessions = lock(&self.waiters.sessions);
+        let mut sessions = self.waiters.sessions.lock();
         if let Some(count) = sessions.get_mut(&self.session) {
             *count -= 1;
             if *count == 0 {
@@ -248,10 +249,6 @@ impl Drop for WaitingSession {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 #[cfg(test)]
@@ -269,6 +266,6 @@ mod tests {
         let only = waiters.line_up("ocr");
         assert_eq!(waiters.wake_each("ocr", [Wake::Hinted(job), Wake::Probed]), 1, "nobody is there for the second");
         drop(only);
-        assert_eq!(waiters.given_back().await, [job]);
+        assert_eq!(waiters.unused().await, [job]);
     }
 }

@@ -47,7 +47,7 @@ pub struct Held {
 
 /// What a worker is told by its beat.
 #[derive(Debug)]
-pub struct Beaten {
+pub struct BeatAnswer {
     /// Listed jobs that it does not hold (any more).
     pub stop: Vec<Uuid>,
     /// It is to take no more.
@@ -141,7 +141,7 @@ impl Workers {
 
     /// One beat: keeps the session alive, and answers which of the listed jobs it does not hold (any more). What it
     /// holds by our books but did not list, one lease after its claim, goes back at no cost.
-    pub async fn beat(&self, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Held]) -> Result<Beaten> {
+    pub async fn beat(&self, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Held]) -> Result<BeatAnswer> {
         let holds: Value = listed
             .iter()
             .map(|h| json!({ "id": h.id, "lease_no": h.lease_no, "progress": h.progress, "note": h.note }))
@@ -159,7 +159,7 @@ impl Workers {
                 .await?;
             announce::moved(&self.ctx, &moved).await;
         }
-        Ok(Beaten { stop, drain: alive.draining })
+        Ok(BeatAnswer { stop, drain: alive.draining })
     }
 
     /// Ends a session by its own wish: what it still holds goes back at no cost.

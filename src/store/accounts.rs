@@ -81,7 +81,7 @@ pub async fn create(
 
 /// What may change of an account; what is absent stays.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct AccountChange {
     pub email: Option<Option<String>>,
     pub password_hash: Option<String>,
     pub roles: Option<Vec<Role>>,
@@ -89,7 +89,12 @@ pub struct Change {
 }
 
 /// Changes an account. A new password or disabling withdraws the tokens given out before.
-pub async fn update(db: &mut PgConnection, id: Uuid, change: &Change, by: Option<Uuid>) -> sqlx::Result<Account> {
+pub async fn update(
+    db: &mut PgConnection,
+    id: Uuid,
+    change: &AccountChange,
+    by: Option<Uuid>,
+) -> sqlx::Result<Account> {
     sqlx::query_as(include_str!("sql/accounts/update.sql"))
         .bind(id)
         .bind(change.email.is_some())

@@ -156,7 +156,7 @@ pub async fn owner(db: &mut PgConnection, name: &str) -> sqlx::Result<Option<Opt
 
 /// What may change of a model; what is absent stays.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct ModelChange {
     pub paused: Option<bool>,
     pub max_running: Option<Option<i32>>,
     pub max_attempts: Option<i16>,
@@ -168,7 +168,7 @@ pub struct Change {
 }
 
 /// Changes a model and writes down what changed.
-pub async fn update(db: &mut PgConnection, id: i32, change: &Change, by: Uuid) -> sqlx::Result<()> {
+pub async fn update(db: &mut PgConnection, id: i32, change: &ModelChange, by: Uuid) -> sqlx::Result<()> {
     sqlx::query(include_str!("sql/models/update.sql"))
         .bind(id)
         .bind(change.paused)

@@ -12,7 +12,7 @@ use crate::domain::job::{ImageStatus, JobError, JobState, JobStatus, JobView, Re
 
 /// An image's status and who may see it.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct VisibleStatus {
     pub status: ImageStatus,
     /// Accounts with a title, at most [`TITLES_MAX`] and those who ask, as far as they have one.
     pub accounts: Vec<Uuid>,
@@ -28,7 +28,7 @@ pub async fn load(
     keys: &[ContentMd5],
     asking: &[(ContentMd5, Uuid)],
     results: bool,
-) -> sqlx::Result<HashMap<ContentMd5, Seen>> {
+) -> sqlx::Result<HashMap<ContentMd5, VisibleStatus>> {
     let mut by_id = read_images(db, keys).await?;
     read_titles(db, asking, &mut by_id).await?;
     let ids: Vec<i64> = by_id.keys().copied().collect();
@@ -39,7 +39,7 @@ pub async fn load(
     Ok(by_id.into_values().collect())
 }
 
-type ById = HashMap<i64, (ContentMd5, Seen)>;
+type ById = HashMap<i64, (ContentMd5, VisibleStatus)>;
 
 async fn read_images(db: &mut PgConnection, keys: &[ContentMd5]) -> sqlx::Result<ById> {
     #[derive(FromRow)]
@@ -60,7 +60,7 @@ async fn read_images(db: &mut PgConnection, keys: &[ContentMd5]) -> sqlx::Result
     .bind(TITLES_MAX)
     .fetch_all(db)
     .await?;
-    let seen = |row: Row| (row.id, (row.md5, Seen { accounts: row.accounts, ..Seen::default() }));
+    let seen = |row: Row| (row.id, (row.md5, VisibleStatus { accounts: row.accounts, ..VisibleStatus::default() }));
     Ok(rows.into_iter().map(seen).collect())
 }
 

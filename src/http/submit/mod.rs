@@ -139,9 +139,9 @@ fn check_terms(ask: &Ask) -> Result<(), Fault> {
     Ok(())
 }
 
-impl From<submit::Answer> for Submitted {
-    fn from(answer: submit::Answer) -> Self {
-        let image = |t: submit::Taken| SubmittedImage {
+impl From<submit::Receipt> for Submitted {
+    fn from(answer: submit::Receipt) -> Self {
+        let image = |t: submit::TakenImage| SubmittedImage {
             index: t.index,
             name: t.name,
             md5: t.md5.to_string(),
@@ -155,8 +155,9 @@ impl From<submit::Answer> for Submitted {
                 .map(|j| SubmittedJob { id: j.id, model: j.model, state: j.state, outcome: j.outcome.into() })
                 .collect(),
         };
-        let rejected = |r: submit::Rejected| RejectedImage { index: r.index, name: r.name, problem: r.fault.into() };
-        let load = |(model, l): (String, submit::Load)| (model, ModelLoad { workers: l.workers, queued: l.queued });
+        let rejected =
+            |r: submit::RefusedImage| RejectedImage { index: r.index, name: r.name, problem: r.fault.into() };
+        let load = |(model, l): (String, submit::Workload)| (model, ModelLoad { workers: l.workers, queued: l.queued });
         Self {
             submission: answer.submission,
             images: answer.images.into_iter().map(image).collect(),

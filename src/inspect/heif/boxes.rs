@@ -5,17 +5,17 @@ use std::io::{Read, Seek};
 use super::super::window::{Step, Window};
 
 /// The type of a box, of printable characters.
-pub(super) type Kind = [u8; 4];
+pub(super) type BoxKind = [u8; 4];
 
 /// What the parent of an outermost box is called here; not the type of any box.
-pub(super) const FILE: &Kind = &[0; 4];
+pub(super) const FILE: &BoxKind = &[0; 4];
 
 /// The bytes of the shortest header.
 pub(super) const HEAD_BYTES: u64 = 8;
 
 /// The header of a box.
 pub(super) struct BoxHead {
-    pub kind: Kind,
+    pub kind: BoxKind,
     /// The position after the box, perhaps beyond the file.
     pub end: u64,
 }
@@ -24,7 +24,7 @@ pub(super) struct BoxHead {
 pub(super) fn head<R: Read + Seek>(window: &mut Window<'_, R>, limit: u64) -> Step<Option<BoxHead>> {
     let start = window.at();
     let size = u64::from(u32::from_be_bytes(window.bytes()?));
-    let kind: Kind = window.bytes()?;
+    let kind: BoxKind = window.bytes()?;
     if !kind.iter().all(|&b| b == b' ' || b.is_ascii_graphic()) {
         return Ok(None);
     }
@@ -39,7 +39,7 @@ pub(super) fn head<R: Read + Seek>(window: &mut Window<'_, R>, limit: u64) -> St
 
 /// Whether a box is walked into: `meta` to the item properties, `moov` to the sample tables. Every
 /// path is of this shape, so none is deeper than five boxes.
-pub(super) fn is_opened(parent: &Kind, kind: &Kind) -> bool {
+pub(super) fn is_opened(parent: &BoxKind, kind: &BoxKind) -> bool {
     matches!(
         (parent, kind),
         (FILE, b"meta" | b"moov")
@@ -54,6 +54,6 @@ pub(super) fn is_opened(parent: &Kind, kind: &Kind) -> bool {
 
 /// Whether the type is one that outermost boxes have: so that a box which runs past the end of the
 /// file is a box cut off, rather than bytes appended that happen to look like a header.
-pub(super) fn is_outermost(kind: &Kind) -> bool {
+pub(super) fn is_outermost(kind: &BoxKind) -> bool {
     matches!(kind, b"mdat" | b"meta" | b"moov" | b"moof" | b"free" | b"skip" | b"uuid" | b"mpvd" | b"mfra")
 }

@@ -3,8 +3,8 @@
 use std::io::{Read, Seek};
 
 use super::super::window::{Step, Stop, Window};
-use super::super::{Bounds, Ending, Refusal};
-use super::boxes::{self, BoxHead, FILE, HEAD_BYTES, Kind};
+use super::super::{Bounds, Ending, Flaw};
+use super::boxes::{self, BoxHead, BoxKind, FILE, HEAD_BYTES};
 
 /// The boxes that are looked at; a photograph in tiles has some hundreds.
 const MAX_BOXES: u32 = 65_536;
@@ -59,7 +59,7 @@ impl Contents {
 
     /// Walks the boxes to the end of the file.
     pub(super) fn walk<R: Read + Seek>(&mut self, window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Ending> {
-        let mut open: Vec<(Kind, u64)> = Vec::new();
+        let mut open: Vec<(BoxKind, u64)> = Vec::new();
         for _ in 0..MAX_BOXES {
             while let Some((_, end)) = open.pop_if(|(_, end)| end.saturating_sub(window.at()) < HEAD_BYTES) {
                 window.jump(end)?;
@@ -85,7 +85,7 @@ impl Contents {
                 window.jump(head.end)?;
             }
         }
-        Err(Refusal::Malformed("a HEIF of too many boxes").into())
+        Err(Flaw::Malformed("a HEIF of too many boxes").into())
     }
 
     /// Notes what a box says, and moves to the first child of one that is walked into.
@@ -93,7 +93,7 @@ impl Contents {
         &mut self,
         window: &mut Window<'_, R>,
         bounds: &Bounds,
-        parent: &Kind,
+        parent: &BoxKind,
         head: &BoxHead,
     ) -> Step<()> {
         if parent == b"ipco" {

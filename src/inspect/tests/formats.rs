@@ -21,11 +21,11 @@ fn sequence(samples: u32) -> Vec<u8> {
     join(&[&ftyp(b"avis", &[b"avif", b"msf1"]), &film, &bmff(b"mdat", &[b"data"])])
 }
 
-fn frames(file: &[u8]) -> Result<u32, Refusal> {
+fn frames(file: &[u8]) -> Result<u32, Flaw> {
     look(file).map(|found| found.frames)
 }
 
-fn size(file: &[u8]) -> Result<(u32, u32), Refusal> {
+fn size(file: &[u8]) -> Result<(u32, u32), Flaw> {
     look(file).map(|found| (found.width, found.height))
 }
 
@@ -45,7 +45,7 @@ fn frames_are_counted_and_bounded() {
         assert_eq!(frames(&png(3, 2, &png_animation(n, 3, 2))), Ok(n));
         assert_eq!(frames(&sequence(n)), Ok(n));
     }
-    let too_many = Err(Refusal::TooManyFrames(21));
+    let too_many = Err(Flaw::TooManyFrames(21));
     assert_eq!(frames(&gif(3, 2, &[(3, 2); 40])), too_many);
     assert_eq!(frames(&pages(40)), too_many);
     assert_eq!(frames(&animation(40)), too_many);
@@ -55,7 +55,7 @@ fn frames_are_counted_and_bounded() {
 
 #[test]
 fn a_frame_larger_than_its_canvas_counts_for_the_bounds() {
-    let bomb = Err(Refusal::TooManyPixels { width: 60_000, height: 60_000 });
+    let bomb = Err(Flaw::TooManyPixels { width: 60_000, height: 60_000 });
     assert_eq!(size(&gif(3, 2, &[(1, 1), (60_000, 60_000)])), bomb);
     assert_eq!(size(&png(3, 2, &png_animation(2, 60_000, 60_000))), bomb);
     assert_eq!(size(&webp(&[&vp8x(3, 2), &anmf(60_000, 60_000)])), bomb);
@@ -66,19 +66,19 @@ fn a_frame_larger_than_its_canvas_counts_for_the_bounds() {
 #[test]
 fn a_structure_that_ends_without_a_picture_is_malformed() {
     let no_scan = join(&[&[0xFF, 0xD8], &jpeg_frame(3, 2), &[0xFF, 0xD9]]);
-    assert_eq!(size(&no_scan), Err(Refusal::Malformed("a JPEG without a scan")));
+    assert_eq!(size(&no_scan), Err(Flaw::Malformed("a JPEG without a scan")));
     let header = png(3, 2, &[])[..33].to_vec();
     let no_data = join(&[&header, &png_chunk(b"IEND", &[])]);
-    assert_eq!(size(&no_data), Err(Refusal::Malformed("a PNG without IDAT")));
-    assert_eq!(size(&gif(3, 2, &[])), Err(Refusal::Malformed("a GIF without an image")));
-    let no_image = Err(Refusal::Malformed("a WebP without an image chunk"));
+    assert_eq!(size(&no_data), Err(Flaw::Malformed("a PNG without IDAT")));
+    assert_eq!(size(&gif(3, 2, &[])), Err(Flaw::Malformed("a GIF without an image")));
+    let no_image = Err(Flaw::Malformed("a WebP without an image chunk"));
     assert_eq!(size(&webp(&[&vp8x(3, 2)])), no_image);
     assert_eq!(size(&webp(&[&riff_chunk(b"EXIF", &[0; 20])])), no_image);
     assert_eq!(size(&TIFF.pages(&[], 0)[..4]), Err(CUT));
-    assert_eq!(size(b"II*\0\0\0\0\0"), Err(Refusal::Malformed("a TIFF without a page")));
+    assert_eq!(size(b"II*\0\0\0\0\0"), Err(Flaw::Malformed("a TIFF without a page")));
 }
 
-const CUT: Refusal = Refusal::Malformed("the file breaks off before its dimensions");
+const CUT: Flaw = Flaw::Malformed("the file breaks off before its dimensions");
 
 #[test]
 fn a_jpeg_ends_at_the_first_end_of_image() {
@@ -100,7 +100,7 @@ fn a_long_jpeg_is_read_through_the_window() {
 fn a_png_begins_with_its_header() {
     let file = png(3, 2, &[]);
     let late = join(&[&file[..8], &png_chunk(b"tEXt", b"first"), &file[8..]]);
-    assert_eq!(size(&late), Err(Refusal::Malformed("a PNG that does not begin with IHDR")));
+    assert_eq!(size(&late), Err(Flaw::Malformed("a PNG that does not begin with IHDR")));
     assert_eq!(size(&file[..20]), Err(CUT));
     // A chunk whose size lies.
     let lies = join(&[&file[..33], &[0x7F, 0xFF, 0xFF, 0xFF], b"IDAT", &[0; 50]]);
@@ -116,7 +116,7 @@ fn a_bitmap_ends_with_its_pixels_or_later() {
     assert_eq!(ending(&file), Truncated);
     file.extend([0; 122]);
     assert_eq!(ending(&file), Exact);
-    let negative = Refusal::Malformed("a BMP of negative width");
+    let negative = Flaw::Malformed("a BMP of negative width");
     assert_eq!(size(&bmp(-3, 2)), Err(negative));
 }
 
@@ -136,7 +136,7 @@ fn a_tiff_reaches_to_its_farthest_part() {
 
 #[test]
 fn a_tiff_whose_directories_form_a_loop_is_refused() {
-    let looped = Err(Refusal::Malformed("a TIFF whose directories form a loop"));
+    let looped = Err(Flaw::Malformed("a TIFF whose directories form a loop"));
     assert_eq!(size(&TIFF.pages(&[(3, 2)], 8)), looped);
     assert_eq!(size(&TIFF.pages(&[(3, 2); 5], 8)), looped);
 }
@@ -154,7 +154,7 @@ fn the_work_on_tables_that_overlap_is_bounded() {
         }
     }
     file.extend(vec![0; 2_000_000]);
-    let endless = Refusal::Malformed("its parts point at one another without end");
+    let endless = Flaw::Malformed("its parts point at one another without end");
     let many = Bounds { max_frames: 2000, ..BOUNDS };
     assert_eq!(look_within(&file, &many), Err(endless));
 }

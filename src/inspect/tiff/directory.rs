@@ -2,9 +2,9 @@
 
 use std::io::{Read, Seek};
 
-use super::super::structure::Refusal;
+use super::super::structure::Flaw;
 use super::super::window::{Step, Window};
-use super::layout::Layout;
+use super::layout::ByteLayout;
 
 const IMAGE_WIDTH: u16 = 256;
 const IMAGE_LENGTH: u16 = 257;
@@ -35,7 +35,12 @@ struct Table {
 
 impl Directory {
     /// Reads the entries at an offset; returns the offset of the next directory.
-    pub(super) fn read<R: Read + Seek>(&mut self, window: &mut Window<'_, R>, layout: Layout, at: u64) -> Step<u64> {
+    pub(super) fn read<R: Read + Seek>(
+        &mut self,
+        window: &mut Window<'_, R>,
+        layout: ByteLayout,
+        at: u64,
+    ) -> Step<u64> {
         window.jump(at)?;
         let entries = layout.number(window, if layout.big { 8 } else { 2 })?;
         for _ in 0..entries {
@@ -45,7 +50,7 @@ impl Directory {
     }
 
     /// Reads an entry: tag, type, count, then the values, or their offset if they do not fit.
-    fn entry<R: Read + Seek>(&mut self, window: &mut Window<'_, R>, layout: Layout) -> Step<()> {
+    fn entry<R: Read + Seek>(&mut self, window: &mut Window<'_, R>, layout: ByteLayout) -> Step<()> {
         let tag = layout.number(window, 2)?;
         let bytes = type_bytes(layout.number(window, 2)?);
         let count = layout.offset(window)?;
@@ -73,15 +78,15 @@ impl Directory {
     }
 
     /// The dimensions, which a directory must have and which BigTIFF could make too long.
-    pub(super) fn dimensions(&self) -> Result<(u32, u32), Refusal> {
-        let missing = Refusal::Malformed("a TIFF directory without dimensions");
+    pub(super) fn dimensions(&self) -> Result<(u32, u32), Flaw> {
+        let missing = Flaw::Malformed("a TIFF directory without dimensions");
         let (width, height) = self.width.zip(self.height).ok_or(missing)?;
-        let too_long = |_| Refusal::Malformed("a TIFF whose dimensions do not fit 32 bits");
+        let too_long = |_| Flaw::Malformed("a TIFF whose dimensions do not fit 32 bits");
         Ok((u32::try_from(width).map_err(too_long)?, u32::try_from(height).map_err(too_long)?))
     }
 
     /// Whether all values, strips and tiles lie within the file.
-    pub(super) fn is_within<R: Read + Seek>(&self, window: &mut Window<'_, R>, layout: Layout) -> Step<bool> {
+    pub(super) fn is_within<R: Read + Seek>(&self, window: &mut Window<'_, R>, layout: ByteLayout) -> Step<bool> {
         // From here on tables are known to be within the file, which bounds their counts.
         if self.end > window.len() {
             return Ok(false);
@@ -116,7 +121,7 @@ impl Table {
     fn load<R: Read + Seek>(
         self,
         window: &mut Window<'_, R>,
-        layout: Layout,
+        layout: ByteLayout,
         index: u64,
         numbers: &mut [u64; BATCH],
     ) -> Step<()> {

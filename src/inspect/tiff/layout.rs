@@ -6,13 +6,13 @@ use super::super::window::{Step, Window};
 
 /// The byte order and the width of offsets, which hold for the whole file.
 #[derive(Clone, Copy)]
-pub(super) struct Layout {
+pub(super) struct ByteLayout {
     pub(super) big_endian: bool,
     /// BigTIFF.
     pub(super) big: bool,
 }
 
-impl Layout {
+impl ByteLayout {
     pub(super) fn offset_bytes(self) -> u64 {
         if self.big { 8 } else { 4 }
     }

@@ -18,7 +18,7 @@ use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::name::Name;
 use crate::store;
-use crate::store::accounts::{self, Account, Change};
+use crate::store::accounts::{self, Account, AccountChange};
 
 pub use self::login::Token;
 pub use self::password::{check_password, hash_password, made_up_password};
@@ -30,7 +30,7 @@ const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
 
 /// What is to change; what is absent stays.
 #[derive(Debug, Default)]
-pub struct Wish {
+pub struct AccountWish {
     pub email: Option<Option<String>>,
     pub password: Option<String>,
     pub roles: Option<Vec<Role>>,
@@ -88,7 +88,7 @@ impl Accounts {
     }
 
     /// Changes an account: an administrator anything of anybody; others their own e-mail and password.
-    pub async fn update(&self, by: &User, name: &str, wish: Wish) -> Result<Account> {
+    pub async fn update(&self, by: &User, name: &str, wish: AccountWish) -> Result<Account> {
         let own = by.account.name == name;
         if !by.is_admin() && !own {
             return Err(Fault::not_found("account").into());
@@ -103,7 +103,7 @@ impl Accounts {
             }
             None => None,
         };
-        let change = Change {
+        let change = AccountChange {
             email: wish.email,
             password_hash,
             roles: wish.roles.as_deref().map(distinct),

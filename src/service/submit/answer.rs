@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::ask::TakenJob;
+use super::ask::AnsweringJob;
 use super::order::{Found, Order};
 use crate::domain::job::JobState;
 use crate::service::Result;
@@ -14,7 +14,7 @@ use crate::store::submit::{self, Attached, Made, Wanted, Wish};
 use crate::store::work::Moved;
 
 /// The jobs of an order, by image.
-pub(super) type JobsByImage = HashMap<i64, Vec<TakenJob>>;
+pub(super) type JobsByImage = HashMap<i64, Vec<AnsweringJob>>;
 
 /// The numbers of params, by their hashes.
 pub(super) type ParamsIds = HashMap<[u8; 32], i64>;
@@ -157,7 +157,7 @@ fn by_image(orders: usize, mut pairs: Vec<Pair<'_>>) -> Vec<JobsByImage> {
     let mut jobs = vec![JobsByImage::new(); orders];
     for pair in pairs {
         let Some(Answer { job, state, outcome }) = pair.answer else { continue };
-        let taken = TakenJob { id: job, model: pair.model.to_owned(), state, outcome };
+        let taken = AnsweringJob { id: job, model: pair.model.to_owned(), state, outcome };
         jobs[pair.order].entry(pair.wish.wanted.image_id).or_default().push(taken);
     }
     jobs

@@ -35,16 +35,16 @@ pub struct File {
 
 /// What a submission is answered with.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Receipt {
     pub submission: Uuid,
-    pub images: Vec<Taken>,
-    pub rejected: Vec<Rejected>,
-    pub models: BTreeMap<String, Load>,
+    pub images: Vec<TakenImage>,
+    pub rejected: Vec<RefusedImage>,
+    pub models: BTreeMap<String, Workload>,
 }
 
 /// An image that was taken.
 #[derive(Debug)]
-pub struct Taken {
+pub struct TakenImage {
     pub index: usize,
     pub name: Option<String>,
     pub md5: ContentMd5,
@@ -52,12 +52,12 @@ pub struct Taken {
     pub bytes: u64,
     pub new: bool,
     pub warnings: Vec<String>,
-    pub jobs: Vec<TakenJob>,
+    pub jobs: Vec<AnsweringJob>,
 }
 
 /// The job that answers one image and model.
 #[derive(Debug, Clone)]
-pub struct TakenJob {
+pub struct AnsweringJob {
     pub id: Uuid,
     pub model: String,
     pub state: JobState,
@@ -67,7 +67,7 @@ pub struct TakenJob {
 
 /// An image that was not taken.
 #[derive(Debug)]
-pub struct Rejected {
+pub struct RefusedImage {
     pub index: usize,
     pub name: String,
     pub fault: Fault,
@@ -75,7 +75,7 @@ pub struct Rejected {
 
 /// What a model has to do.
 #[derive(Debug, Clone, Copy)]
-pub struct Load {
+pub struct Workload {
     pub workers: i64,
     pub queued: i64,
 }

@@ -14,15 +14,15 @@ use crate::store::images::NewImage;
 /// How many blobs one request makes durable at once.
 const KEEP_AT_ONCE: usize = 4;
 
-pub(super) type Blobs = HashMap<ContentMd5, ([u8; 32], Uuid)>;
+pub(super) type KeptBlobs = HashMap<ContentMd5, ([u8; 32], Uuid)>;
 
 /// Makes the bytes durable, each distinct image once, at a path of its own.
-pub(super) async fn keep(ctx: &Ctx, good: &[Good]) -> Result<Blobs> {
+pub(super) async fn keep(ctx: &Ctx, good: &[Good]) -> Result<KeptBlobs> {
     let mut seen = HashSet::new();
     let distinct = good.iter().filter(|f| seen.insert(f.staged.md5));
     let keeping: Vec<_> = distinct.map(|f| keep_one(ctx, f)).collect();
     let kept: Vec<_> = futures_util::stream::iter(keeping).buffer_unordered(KEEP_AT_ONCE).collect().await;
-    let mut blobs = Blobs::new();
+    let mut blobs = KeptBlobs::new();
     let mut failed = None;
     for (md5, blob, error) in kept {
         blobs.insert(md5, blob);
@@ -52,7 +52,7 @@ pub(super) async fn drop_blobs(ctx: &Ctx, blobs: &[([u8; 32], Uuid)]) {
 }
 
 /// The rows of good files and the names they came with.
-pub(super) fn uploads(good: &[Good], blobs: &Blobs) -> Vec<Upload> {
+pub(super) fn uploads(good: &[Good], blobs: &KeptBlobs) -> Vec<Upload> {
     let side = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
     let upload = |f: &Good| {
         let (sha256, blob) = blobs.get(&f.staged.md5)?;

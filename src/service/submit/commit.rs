@@ -1,7 +1,7 @@
 //! The transaction of submissions: several requests that come at the same time go in one.
 
 use super::answer::answer_jobs;
-use super::ask::TakenJob;
+use super::ask::AnsweringJob;
 use super::order::{Committed, Fate, Found, Images, Order, Upload};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -161,7 +161,7 @@ fn is_refused(order: &Order, found: &[Found]) -> bool {
     good == 0 || (order.strict && (order.refused > 0 || good < found.len()))
 }
 
-fn fates(found: Vec<Found>, jobs: &HashMap<i64, Vec<TakenJob>>) -> Vec<Fate> {
+fn fates(found: Vec<Found>, jobs: &HashMap<i64, Vec<AnsweringJob>>) -> Vec<Fate> {
     let of = |image: i64| jobs.get(&image).cloned().unwrap_or_default();
     let fate = |image| match image {
         Found::Known(image) => {

@@ -26,7 +26,7 @@ use crate::domain::image::ContentMd5;
 use crate::metrics;
 use crate::store::images;
 
-pub use self::ask::{Answer, Ask, File, Load, Rejected, Taken, TakenJob};
+pub use self::ask::{AnsweringJob, Ask, File, Receipt, RefusedImage, TakenImage, Workload};
 
 /// The lines of submissions: large by themselves.
 const LINE: Capacity = Capacity { at_once: 2, ..Capacity::USUAL };
@@ -53,7 +53,7 @@ impl Submit {
     }
 
     /// Submits uploaded files.
-    pub async fn upload(&self, user: &User, ask: &Ask, files: Vec<File>) -> Result<Answer> {
+    pub async fn upload(&self, user: &User, ask: &Ask, files: Vec<File>) -> Result<Receipt> {
         if files.is_empty() {
             return Err(Fault::new(Code::NoImage, "No file was sent.").on("/images").into());
         }
@@ -84,7 +84,7 @@ impl Submit {
                 }
                 Fate::Collided(image) => {
                     tell_collision(&self.ctx, user, image).await;
-                    rejected.push(Rejected { index: f.index, name: f.name, fault: collision(f.staged.md5) });
+                    rejected.push(RefusedImage { index: f.index, name: f.name, fault: collision(f.staged.md5) });
                 }
                 Fate::Known(..) | Fate::Missing => {
                     return Err(Error::Internal("an upload was taken for stored".into()));
@@ -98,11 +98,11 @@ impl Submit {
             return Err(refusal(images.len(), &rejected).into());
         };
         metrics::uploaded(images.len(), images.iter().map(|i| i.bytes).sum());
-        Ok(Answer { submission, images, rejected, models: plan.loads.clone() })
+        Ok(Receipt { submission, images, rejected, models: plan.loads.clone() })
     }
 
     /// Runs models on images that are stored and visible to the user.
-    pub async fn rerun(&self, user: &User, ask: &Ask, hashes: &[ContentMd5]) -> Result<Answer> {
+    pub async fn rerun(&self, user: &User, ask: &Ask, hashes: &[ContentMd5]) -> Result<Receipt> {
         if hashes.is_empty() {
             return Err(Fault::new(Code::NoImage, "No image was named.").on("/images").into());
         }
@@ -112,7 +112,7 @@ impl Submit {
         let (mut images, mut rejected) = (Vec::new(), Vec::new());
         for ((index, md5), fate) in hashes.iter().enumerate().zip(committed.images) {
             match fate {
-                Fate::Known(record, jobs) => images.push(Taken {
+                Fate::Known(record, jobs) => images.push(TakenImage {
                     index,
                     name: record.name,
                     md5: record.md5,
@@ -122,11 +122,11 @@ impl Submit {
                     warnings: record.warnings,
                     jobs,
                 }),
-                _ => rejected.push(Rejected { index, name: md5.to_string(), fault: Fault::not_found("image") }),
+                _ => rejected.push(RefusedImage { index, name: md5.to_string(), fault: Fault::not_found("image") }),
             }
         }
         match committed.submission {
-            Some(submission) => Ok(Answer { submission, images, rejected, models: plan.loads.clone() }),
+            Some(submission) => Ok(Receipt { submission, images, rejected, models: plan.loads.clone() }),
             None => Err(refusal(images.len(), &rejected).into()),
         }
     }
@@ -155,8 +155,8 @@ fn order(user: &User, ask: &Ask, plan: &Arc<Plan>, refused: usize, images: Image
     }
 }
 
-fn taken(f: Good, new: bool, jobs: Vec<TakenJob>) -> Taken {
-    Taken {
+fn taken(f: Good, new: bool, jobs: Vec<AnsweringJob>) -> TakenImage {
+    TakenImage {
         index: f.index,
         md5: f.staged.md5,
         sha256: f.staged.sha256.to_vec(),

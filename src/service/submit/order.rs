@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::ask::TakenJob;
+use super::ask::AnsweringJob;
 use super::plan::Plan;
 use crate::domain::image::ContentMd5;
 use crate::store::images::{ImageRecord, NewImage, StoredImage};
@@ -51,9 +51,9 @@ pub struct Committed {
 /// What became of an image.
 pub(super) enum Fate {
     /// It was stored before.
-    Known(ImageRecord, Vec<TakenJob>),
+    Known(ImageRecord, Vec<AnsweringJob>),
     /// It was uploaded; its row is that of this blob.
-    Stored { blob: Uuid, jobs: Vec<TakenJob> },
+    Stored { blob: Uuid, jobs: Vec<AnsweringJob> },
     /// The caller has no title to such an image.
     Missing,
     /// The image of this id has the same MD5 and other bytes.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::{Ask, Load};
+use super::ask::{Ask, Workload};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::name::{Name, nearest, shorten};
 use crate::domain::params::Params;
@@ -19,7 +19,7 @@ const SUGGEST_FROM: usize = 1000;
 /// Names, params and terms, verified.
 pub(super) struct Plan {
     pub(super) models: Vec<PlannedModel>,
-    pub(super) loads: BTreeMap<String, Load>,
+    pub(super) loads: BTreeMap<String, Workload>,
     pub(super) terms: Terms,
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn plan(ctx: &Ctx, queues: &Queues, ask: &Ask, images: usize) -
     };
     let mut models = known.iter().map(model).collect::<Result<Vec<_>>>()?;
     models.sort_by(|a, b| a.name.cmp(&b.name));
-    let load = |((name, gate), queued): ((String, Gate), i64)| (name, Load { workers: gate.workers, queued });
+    let load = |((name, gate), queued): ((String, Gate), i64)| (name, Workload { workers: gate.workers, queued });
     let loads = known.into_iter().zip(depths).map(load).collect();
     if let Some(stray) = ask.params.keys().find(|name| !ask.models.contains(name)) {
         let detail = format!("params are given for {:?}, which is not among the models.", shorten(stray));

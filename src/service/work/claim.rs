@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::take::{Claim, Take, Takes};
+use super::take::{Claim, ClaimLine, Take};
 use crate::service::queues::Queues;
 use crate::service::waiters::{Place, Wake};
 use crate::service::workers::{Workers, unknown_worker};
@@ -24,14 +24,14 @@ const LINGER_STEP: Duration = Duration::from_millis(50);
 
 /// What it gets: jobs, perhaps none; `drain` asks it to take no more.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct ClaimAnswer {
     pub drain: bool,
-    pub jobs: Vec<Given>,
+    pub jobs: Vec<GivenJob>,
 }
 
 /// A claimed job with all that its worker needs.
 #[derive(Debug)]
-pub struct Given {
+pub struct GivenJob {
     pub job: Claimed,
     pub model: Arc<str>,
     pub max_attempts: i16,
@@ -45,29 +45,29 @@ pub struct Claims {
     ctx: Arc<Ctx>,
     queues: Arc<Queues>,
     workers: Arc<Workers>,
-    takes: Takes,
+    line: ClaimLine,
 }
 
 impl Claims {
     /// The connections that its line uses at once.
-    pub const CONNECTIONS: u32 = Takes::CONNECTIONS;
+    pub const CONNECTIONS: u32 = ClaimLine::CONNECTIONS;
 
     pub fn new(ctx: &Arc<Ctx>, queues: &Arc<Queues>, workers: &Arc<Workers>) -> Self {
         let (queues, workers) = (Arc::clone(queues), Arc::clone(workers));
-        Self { ctx: Arc::clone(ctx), queues, workers, takes: Takes::new(ctx) }
+        Self { ctx: Arc::clone(ctx), queues, workers, line: ClaimLine::new(ctx) }
     }
 
     /// Answers a claim, waiting for work if it must.
-    pub async fn claim(&self, key: &ApiKey, ask: &Claim) -> Result<Answer> {
+    pub async fn claim(&self, key: &ApiKey, ask: &Claim) -> Result<ClaimAnswer> {
         let (drain, jobs) = self.wait_for_jobs(key, ask).await?;
         if jobs.is_empty() {
-            return Ok(Answer { drain, jobs: Vec::new() });
+            return Ok(ClaimAnswer { drain, jobs: Vec::new() });
         }
-        Ok(Answer { drain, jobs: Box::pin(self.give(jobs)).await? })
+        Ok(ClaimAnswer { drain, jobs: Box::pin(self.give(jobs)).await? })
     }
 
     /// Puts with jobs what their numbers stand for.
-    async fn give(&self, jobs: Vec<Claimed>) -> Result<Vec<Given>> {
+    async fn give(&self, jobs: Vec<Claimed>) -> Result<Vec<GivenJob>> {
         let images = catalog::images(&self.ctx, jobs.iter().map(|job| job.image_id)).await?;
         let params = catalog::params(&self.ctx, jobs.iter().map(|job| job.params_id)).await?;
         let names = catalog::names(&self.ctx, jobs.iter().map(|job| job.queue_id)).await?;
@@ -76,7 +76,7 @@ impl Claims {
             let model = Arc::clone(names.get(&job.queue_id)?);
             let max_attempts = gates.get(&*model).map_or(job.attempt, |gate| gate.max_attempts);
             let (params, image) = (params.get(&job.params_id)?, images.get(&job.image_id)?);
-            Some(Given { job, model, max_attempts, params: Arc::clone(params), image: Arc::clone(image) })
+            Some(GivenJob { job, model, max_attempts, params: Arc::clone(params), image: Arc::clone(image) })
         };
         jobs.into_iter()
             .map(|job| given(job).ok_or_else(|| Error::Internal("a live job's image or params are gone".into())))
@@ -85,14 +85,14 @@ impl Claims {
 
     async fn wait_for_jobs(&self, key: &ApiKey, ask: &Claim) -> Result<(bool, Vec<Claimed>)> {
         // What is done and over is boxed: ten thousand of these wait at once, and none should hold room for it meanwhile.
-        let first = Box::pin(self.takes.first_look(key, ask)).await?;
+        let first = Box::pin(self.line.first_look(key, ask)).await?;
         let mut standing = first.standing.ok_or_else(unknown_worker)?;
         if !first.jobs.is_empty() {
             return Ok((false, first.jobs));
         }
         Box::pin(self.workers.reserve(ask.worker, &standing)).await?;
         if standing.replay {
-            return Ok((standing.draining, Box::pin(self.takes.look_again(Take::Replay, ask, &standing)).await?));
+            return Ok((standing.draining, Box::pin(self.line.look_again(Take::Replay, ask, &standing)).await?));
         }
         if first.looked && ask.wait.is_zero() {
             return Ok((false, Vec::new()));
@@ -134,7 +134,7 @@ impl Claims {
         }
     }
 
-    /// Takes what this session may be given now.
+    /// ClaimLine what this session may be given now.
     async fn take_in_turn(
         &self,
         ask: &Claim,
@@ -145,11 +145,11 @@ impl Claims {
         match standing.turn {
             Turn::Open => {
                 linger(&self.ctx, ask, &standing.model, until).await;
-                self.takes.look_again(take, ask, standing).await
+                self.line.look_again(take, ask, standing).await
             }
-            Turn::Suspect => match self.takes.look_again(Take::Suspect, ask, standing).await? {
+            Turn::Suspect => match self.line.look_again(Take::Suspect, ask, standing).await? {
                 // Another session was faster.
-                none if none.is_empty() => self.takes.look_again(take, ask, standing).await,
+                none if none.is_empty() => self.line.look_again(take, ask, standing).await,
                 suspect => {
                     take.put_back(&self.ctx);
                     Ok(suspect)

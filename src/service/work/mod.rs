@@ -4,9 +4,10 @@ mod claim;
 mod complete;
 mod release;
 mod take;
+mod together;
 mod verdict;
 
-pub use claim::{Answer, Claims, Given};
+pub use claim::{ClaimAnswer, Claims, GivenJob};
 pub use complete::{Completions, Item};
 pub use release::release;
 pub use take::Claim;
