@@ -49,6 +49,18 @@ WHERE s.end_reason = 'lost' AND NOT EXISTS (
   SELECT FROM hit AS h WHERE h.part = s.host AND extract(epoch FROM s.registered_at) < h.from_at + 0.05
     AND extract(epoch FROM s.ended_at) BETWEEN h.from_at AND h.to_at)
 
+-- name: waited
+-- A job that might be claimed for over two seconds on end while a session waited for it, one replica having told the
+-- one and being asked by the other, and the service being up.
+SELECT format('%s of %s waited %s s beside a session at %s from %s', d.job, w.model, round(upper(met) - lower(met), 2),
+              w.base, to_char(to_timestamp(lower(met)), 'HH24:MI:SS.MS'))
+FROM waiting AS w JOIN due AS d ON d.model = w.model AND d.span && w.span CROSS JOIN LATERAL (SELECT d.span * w.span) AS m (met)
+WHERE upper(met) - lower(met) > 2
+
+-- name: judged
+-- The seconds during which the rule could be judged.
+SELECT coalesce(sum(upper(span) - lower(span)), 0)::text FROM waiting
+
 -- name: numbers
 -- Accepted, finished, deliveries of a job beyond its first, requests sent again, items refused as stale, and claim
 -- latencies in ms.
