@@ -14,7 +14,7 @@ use crate::cast::api::Body;
 use crate::site::{REPLICAS, Site};
 
 const QUERIES: &str = include_str!("verdict.sql");
-const WAITS: &str = include_str!("waits.sql");
+const BOOKS: &str = include_str!("books.sql");
 /// The most offenders that are printed of each kind.
 const SHOWN_MAX: usize = 10;
 /// How many images one request asks for.
@@ -95,10 +95,8 @@ async fn load(db: &mut PgConnection, site: &Site) -> anyhow::Result<()> {
             .execute(&mut *db)
             .await?;
     }
-    sqlx::raw_sql("CREATE INDEX ON ledger (job, what); ANALYZE ledger; ANALYZE job_event; ANALYZE job_archive")
-        .execute(&mut *db)
-        .await?;
-    sqlx::raw_sql(WAITS).execute(db).await?;
+    sqlx::raw_sql("CREATE INDEX ON ledger (job, what); ANALYZE ledger; ANALYZE").execute(&mut *db).await?;
+    sqlx::raw_sql(BOOKS).execute(db).await?;
     Ok(())
 }
 
