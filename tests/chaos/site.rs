@@ -25,7 +25,8 @@ pub const PROXIED: usize = 1;
 /// The part that a hit names when it takes the whole service away.
 pub const SERVICE: &str = "service";
 
-/// The part that a hit names when a worker stands still and nobody is to notice: its waiting claim may not have been sent.
+/// The part that a hit names when a worker, or the machine, stands still and nobody is to notice: what a session asks for may
+/// not have been sent.
 pub const STOPPED: &str = "stopped";
 
 /// A run of this length is a whole one, with the harder conditions.

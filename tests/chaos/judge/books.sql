@@ -28,8 +28,8 @@ SELECT s.job, j.model, numrange(s.from_at, s.to_at) AS span
 FROM spans AS s JOIN jobs AS j ON j.id = s.job WHERE s.to_at - s.from_at > 2;
 
 -- Sessions that waited for over two seconds on end at one replica, less the times when the service was away or had been
--- back for less than five seconds (its connections come back meanwhile), when a worker stood still (its claim may not
--- have been sent), and when a suspect of the model waited (for it one session is kept free).
+-- back for less than five seconds (its connections come back meanwhile), when a worker or the machine stood still (a claim may
+-- not have been sent), and when a suspect of the model waited (for it one session is kept free).
 CREATE TEMP TABLE waiting AS
 WITH asked AS (
   SELECT outcome AS model, state AS base, range_agg(numrange((at - number)::numeric, at::numeric)) AS spans
