@@ -10,13 +10,17 @@ use tokio::task::JoinSet;
 
 use crate::faults::{self, Tally};
 use crate::judge::{report, verdict, watch};
-use crate::site::{Settings, Site};
-use crate::start;
+use crate::site::{STOPPED, Settings, Site};
+use crate::{now_s, start};
 
 /// How often there is a line of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How long everything accepted may take to end once nothing is injured any more.
 const DRAIN_WAIT: Duration = Duration::from_secs(120);
+
+/// How often it is looked whether this process is given the processor, and how late that may be.
+const TICK: Duration = Duration::from_millis(50);
+const STALL: Duration = Duration::from_millis(400);
 
 /// Answers whether all was well.
 pub async fn main() -> anyhow::Result<bool> {
@@ -51,6 +55,7 @@ async fn run(site: &Arc<Site>) -> anyhow::Result<bool> {
     tokio::select! {
         () = injured => {}
         never = progress(site, start, &tally) => never?,
+        () = note_stalls(site) => {}
     }
     let produced = start.elapsed();
     for producer in &site.producers {
@@ -99,6 +104,17 @@ async fn progress(site: &Site, start: Instant, tally: &Mutex<Tally>) -> anyhow::
                 (ended + open) as f64 / elapsed
             ),
             None => println!("{elapsed:6.1} s  PostgreSQL is away  faults {reached:4}  last: {last}"),
+        }
+    }
+}
+
+/// Notes, without end, when the machine had no processor for this very process: no wait is judged then.
+async fn note_stalls(site: &Site) {
+    loop {
+        let (asleep, from) = (Instant::now(), now_s());
+        tokio::time::sleep(TICK).await;
+        if asleep.elapsed() > TICK + STALL {
+            site.hit("a stall of the machine", STOPPED, from, now_s());
         }
     }
 }

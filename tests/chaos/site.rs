@@ -25,6 +25,10 @@ pub const PROXIED: usize = 1;
 /// The part that a hit names when it takes the whole service away.
 pub const SERVICE: &str = "service";
 
+/// The part that a hit names when a worker, or the machine, stands still and nobody is to notice: what a session asks for may
+/// not have been sent.
+pub const STOPPED: &str = "stopped";
+
 /// A run of this length is a whole one, with the harder conditions.
 const WHOLE_RUN: Duration = Duration::from_secs(900);
 

@@ -1,7 +1,7 @@
 //! An ordinary client: several addresses, and the same body again when an answer was lost or says later.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use reqwest::{Client, Method, RequestBuilder};
@@ -91,17 +91,29 @@ impl Api {
 
     /// Asks until there is an answer that is not "later", at another address each time it is not.
     pub async fn until_answered(&self, method: Method, path: &str, body: &Body, wait: Duration) -> (u16, Value) {
+        self.until_answered_by(method, path, body, wait).await.0
+    }
+
+    /// The same, with the address that answered and how long it took.
+    pub async fn until_answered_by(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Body,
+        wait: Duration,
+    ) -> ((u16, Value), &str, Duration) {
         if rand::random_bool(WANDERS) {
             self.at.fetch_add(1, Ordering::Relaxed);
         }
         loop {
-            match self.once(method.clone(), path, body, wait).await {
+            let (at, asked) = (self.at.load(Ordering::Relaxed), Instant::now());
+            match self.ask(at, method.clone(), path, body, wait).await {
                 Ok((status, _)) if matches!(status, 429 | 500 | 502 | 503 | 507) => {
                     if status == 500 {
                         eprintln!("500 from {path}");
                     }
                 }
-                Ok(answer) => return answer,
+                Ok(answer) => return (answer, &self.bases[at % self.bases.len()], asked.elapsed()),
                 Err(_) => {}
             }
             self.retried.fetch_add(1, Ordering::Relaxed);

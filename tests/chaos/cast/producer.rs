@@ -14,7 +14,7 @@ use super::api::{Api, Body, photo_form};
 use super::part::Role;
 use crate::judge::ledger::{Fact, Ledger};
 use crate::kit::images::{md5_of, photo};
-use crate::setting;
+use crate::{now_s, setting};
 
 /// Images of one upload.
 const UPLOADED: usize = 12;
@@ -26,6 +26,10 @@ const FRESH: usize = 150;
 const LOOKED_UP: usize = 100;
 /// The most jobs that it lets wait.
 const OPEN_MAX: i64 = 3_000;
+/// All producers are quiet for so many seconds in so many, and then make up for it: meanwhile workers wait, and a job that
+/// was forgotten shows.
+const QUIET_S: f64 = 5.0;
+const QUIET_EVERY_S: f64 = 20.0;
 /// How long it waits for an answer before it sends the request again.
 const WAIT: Duration = Duration::from_secs(12);
 
@@ -45,7 +49,8 @@ pub async fn main() -> anyhow::Result<()> {
     let mut producer = Producer { api: role.api, ledger: role.ledger, models, known: Vec::new(), dice };
     let (start, mut made) = (Instant::now(), 0);
     loop {
-        if made as f64 > per_s * start.elapsed().as_secs_f64() || producer.open_jobs().await > OPEN_MAX {
+        let is_quiet = now_s() % QUIET_EVERY_S < QUIET_S;
+        if is_quiet || made as f64 > per_s * start.elapsed().as_secs_f64() || producer.open_jobs().await > OPEN_MAX {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         }

@@ -4,7 +4,7 @@ mod misbehave;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -20,6 +20,8 @@ use crate::{clock, now_s, setting};
 
 /// How long it waits for an answer that does not itself wait.
 const WAIT: Duration = Duration::from_secs(6);
+/// How long it waits for jobs, when it does, in seconds.
+const CLAIM_WAIT_S: f64 = 8.0;
 /// A claimed job: its id and `lease_no`.
 type Lease = (String, i64);
 
@@ -144,7 +146,7 @@ impl Worker {
                 return Ok(());
             }
             if jobs.is_empty() {
-                let wait_s = if self.dice.random_bool(0.4) { 0.0 } else { 2.0 };
+                let wait_s = if self.dice.random_bool(0.4) { 0.0 } else { CLAIM_WAIT_S };
                 let max = self.dice.random_range(20..=100);
                 match self.claim(Uuid::new_v4(), max, wait_s).await? {
                     Ok(claimed) => jobs = claimed,
@@ -164,19 +166,26 @@ impl Worker {
     async fn claim(&mut self, claim_id: Uuid, max: usize, wait_s: f64) -> anyhow::Result<Result<Vec<Lease>, Gone>> {
         let session = lock(&self.now).id;
         let body = json!({ "worker": session, "claim_id": claim_id, "max": max, "wait_s": wait_s });
-        let start = Instant::now();
         let wait = WAIT + Duration::from_secs_f64(wait_s);
-        let (status, answer) = self.api.post("/jobs/claim", body, wait).await;
+        let asked = self.api.until_answered_by(Method::POST, "/jobs/claim", &Body::Json(body), wait).await;
+        let ((status, answer), by, took) = asked;
         if status == 410 {
             return Ok(Err(Gone));
         }
         anyhow::ensure!(status == 200, "claim answered {status}: {answer}");
-        let claimed = self.take_up(session, &answer);
+        let took_s = took.as_secs_f64();
         // A waiting claim measures the producers, not the service.
-        if wait_s == 0.0 {
-            let number = Some(start.elapsed().as_secs_f64() * 1e3);
-            self.ledger.note(&Fact { what: "latency", number, ..Fact::default() });
-        }
+        self.ledger.note(&match wait_s {
+            0.0 => Fact { what: "latency", number: Some(took_s * 1e3), ..Fact::default() },
+            _ => Fact {
+                what: "waited",
+                outcome: Some(&self.model),
+                state: Some(by),
+                number: Some(took_s),
+                ..Fact::default()
+            },
+        });
+        let claimed = self.take_up(session, &answer);
         self.ledger.retried(self.api.take_retried());
         self.ledger.commit()?;
         Ok(Ok(claimed))

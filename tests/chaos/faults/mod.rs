@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::cast::part::Part;
 use crate::cast::servers::{Cache, Database};
-use crate::site::{PROXIED, SERVICE, Site};
+use crate::site::{PROXIED, SERVICE, STOPPED, Site};
 use crate::{clock, now_s};
 
 /// Between two faults, in milliseconds: never as long as five seconds.
@@ -234,7 +234,11 @@ async fn carry_out(site: &Site, kind: Kind, mut hold: Hold, mut dice: StdRng) ->
         Kind::KillRedis => redis::fall(hold.cache()?, seconds(0.0, 2.0)).await?,
         Kind::StopReplica => stop(&site.replicas[hold.replica()?].part, seconds(0.3 * lease, 1.2 * lease)).await,
         // Short enough to go unnoticed: its session must live.
-        Kind::StopWorker => stop(&site.workers[hold.worker()?].part, seconds(0.1 * lease, 0.35 * lease)).await,
+        Kind::StopWorker => {
+            let from = now_s();
+            stop(&site.workers[hold.worker()?].part, seconds(0.1 * lease, 0.35 * lease)).await;
+            site.hit(name, STOPPED, from, now_s());
+        }
         Kind::StopProducer => stop(hold.producer(site)?, seconds(0.5, 3.0)).await,
         Kind::StopPostgres => postgres::stand_still(hold.database()?, seconds(0.3, 2.0)).await?,
         Kind::StopRedis => redis::stand_still(site, name, hold.cache()?, seconds(1.0, 3.0)).await?,

@@ -20,18 +20,19 @@ pub struct Ledger {
 /// One fact; what does not apply is left out.
 #[derive(Default)]
 pub struct Fact<'a> {
-    /// `accepted`, `claimed`, `item`, `latency`, `retried` or `changed`.
+    /// `accepted`, `claimed`, `waited`, `item`, `latency`, `retried` or `changed`.
     pub what: &'a str,
     pub job: Option<&'a str>,
     pub lease_no: Option<i64>,
     pub session: Option<Uuid>,
-    /// What the process had asked for.
+    /// What the process had asked for: of an item its outcome, of a wait the model.
     pub outcome: Option<&'a str>,
     pub status: Option<i64>,
+    /// What it was told; of a wait, by which address.
     pub state: Option<&'a str>,
     pub repeat: Option<bool>,
     pub nonce: Option<&'a str>,
-    /// Milliseconds, or a count.
+    /// Milliseconds of a latency, seconds of a wait, or a count.
     pub number: Option<f64>,
 }
 

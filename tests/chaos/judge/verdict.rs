@@ -14,6 +14,7 @@ use crate::cast::api::Body;
 use crate::site::{REPLICAS, Site};
 
 const QUERIES: &str = include_str!("verdict.sql");
+const BOOKS: &str = include_str!("books.sql");
 /// The most offenders that are printed of each kind.
 const SHOWN_MAX: usize = 10;
 /// How many images one request asks for.
@@ -27,6 +28,8 @@ const WAIT: Duration = Duration::from_secs(30);
 pub struct Verdict {
     pub accepted: u64,
     pub finished: u64,
+    /// For how long, in seconds, anybody waited for jobs so that the rule of two seconds could be judged.
+    pub judged_s: f64,
     /// Re-deliveries, requests sent again, and the claim latencies: as text.
     pub numbers: Vec<String>,
     pub offenders: BTreeMap<&'static str, usize>,
@@ -43,7 +46,7 @@ pub async fn judge(site: &Site) -> anyhow::Result<Verdict> {
     let mut db = PgConnection::connect(&site.url).await?;
     load(&mut db, site).await?;
     let mut verdict = Verdict::default();
-    for name in ["lost", "doubled", "stale", "refused", "changed", "miscounted", "mistaken"] {
+    for name in ["lost", "doubled", "stale", "refused", "changed", "miscounted", "mistaken", "waited"] {
         let found = ask(&mut db, name).await?;
         tell(&mut verdict, name, &found);
     }
@@ -52,6 +55,7 @@ pub async fn judge(site: &Site) -> anyhow::Result<Verdict> {
     let mut differences = site.contradictions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     differences.extend(differences_of_mirror(site, &ask(&mut db, "truth").await?).await?);
     tell(&mut verdict, "mirror", &differences);
+    verdict.judged_s = ask(&mut db, "judged").await?.remove(0).parse()?;
     verdict.numbers = ask(&mut db, "numbers").await?.remove(0).split(' ').map(str::to_owned).collect();
     verdict.accepted = verdict.numbers[0].parse()?;
     verdict.finished = verdict.numbers[1].parse()?;
@@ -91,9 +95,8 @@ async fn load(db: &mut PgConnection, site: &Site) -> anyhow::Result<()> {
             .execute(&mut *db)
             .await?;
     }
-    sqlx::raw_sql("CREATE INDEX ON ledger (job, what); ANALYZE ledger; ANALYZE job_event; ANALYZE job_archive")
-        .execute(db)
-        .await?;
+    sqlx::raw_sql("CREATE INDEX ON ledger (job, what); ANALYZE ledger; ANALYZE").execute(&mut *db).await?;
+    sqlx::raw_sql(BOOKS).execute(db).await?;
     Ok(())
 }
 
