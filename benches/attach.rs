@@ -51,6 +51,9 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
         turn_of(site, rerun, &[at_rerun], load, load.of_images(&known, true), &mut sides[2]).await?;
         turn(site, beside, &[at_beside], load, &mut sides[3]).await?;
     }
+    let attached: i64 = sqlx::query_scalar(include_str!("sql/attached.sql")).fetch_one(&attach.pool).await?;
+    let asked_twice = load.jobs() * site.turns();
+    anyhow::ensure!(attached == i64::try_from(asked_twice)?, "{attached} of {asked_twice} jobs were attached to");
     anyhow::ensure!(held.try_join_next().is_none(), "a session beside was given up");
     drop(held);
     let names = [

@@ -44,7 +44,7 @@ impl std::fmt::Display for Costs {
         let Self { postgres_us, server_us, redis_us, client_us, wal_bytes, idle_percent } = self;
         write!(
             f,
-            "µs per job: PostgreSQL {postgres_us:.1}, server {server_us:.1}, Redis {redis_us:.1}, client {client_us:.1}; \
+            "µs of each: PostgreSQL {postgres_us:.1}, server {server_us:.1}, Redis {redis_us:.1}, client {client_us:.1}; \
              {wal_bytes:.0} B of WAL; {idle_percent:.0} % idle"
         )
     }

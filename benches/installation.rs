@@ -1,8 +1,6 @@
 //! An installation to measure: a migrated database with accounts, keys and stored images written straight into it,
 //! and servers as processes of their own.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,6 +16,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
+use crate::kit::process::Process;
 use crate::ledger::Ledger;
 use crate::site::Site;
 use crate::wire::Wire;
@@ -99,29 +98,19 @@ impl Installation {
     /// Starts a server and waits until it says that it is ready and reaches Redis.
     pub async fn serve(&self, site: &Site) -> anyhow::Result<Server> {
         let started = Instant::now();
-        std::fs::write(site.folder().join("token-key"), TOKEN_KEY)?;
-        let mut log = std::fs::File::create(site.folder().join(format!("{}.log", self.name)))?;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_darkroom"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "info"])
-            .env("DATABASE_URL", &self.url)
-            .env("REDIS_URL", site.redis_url())
-            .env("DARKROOM_NAMESPACE", &self.name)
-            .env("DARKROOM_DATA", site.folder().join(format!("data-{}", self.name)))
-            .env("DARKROOM_TOKEN_KEY_FILE", site.folder().join("token-key"))
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut lines = BufReader::new(child.stderr.take().context("no log")?).lines();
-        let address = lines.find_map(|line| {
-            let line = line.ok()?;
-            let at = line.find("http://")?;
-            line[at + "http://".len()..].split("/docs").next().map(str::to_owned)
-        });
-        // Its log is read to the end, or it would block on a full pipe.
-        std::thread::spawn(move || {
-            use std::io::Write;
-            lines.map_while(Result::ok).for_each(|line| drop(writeln!(log, "{line}")));
-        });
-        let mut server = Server { child, address: address.context("the server did not start")?, start_s: 0.0 };
+        let folder = site.folder();
+        std::fs::write(folder.join("token-key"), TOKEN_KEY)?;
+        let path = |name: String| folder.join(name).to_string_lossy().into_owned();
+        let environment = [
+            ("DATABASE_URL", self.url.as_str()),
+            ("REDIS_URL", &site.redis_url()),
+            ("DARKROOM_NAMESPACE", &self.name),
+            ("DARKROOM_DATA", &path(format!("data-{}", self.name))),
+            ("DARKROOM_TOKEN_KEY_FILE", &path("token-key".to_owned())),
+        ];
+        let process = Process::start(&environment, std::fs::File::create(path(format!("{}.log", self.name)))?)?;
+        let address = process.base.trim_start_matches("http://").to_owned();
+        let mut server = Server { process, address, start_s: 0.0 };
         server.wait(started, |_| true).await.context("the server does not get ready")?;
         server.start_s = started.elapsed().as_secs_f64();
         let reaches_redis = |ready: &serde_json::Value| ready["redis"] == "ok";
@@ -156,7 +145,7 @@ pub fn md5(image: i64) -> String {
 
 /// A running server, killed when dropped.
 pub struct Server {
-    child: Child,
+    process: Process,
     pub address: String,
     /// From its start until it said that it was ready, in seconds.
     pub start_s: f64,
@@ -179,19 +168,11 @@ impl Server {
 
     /// Resident memory, in MiB.
     pub fn resident_mib(&self) -> anyhow::Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).context("no VmRSS")?;
-        Ok(line.split_whitespace().nth(1).context("no number")?.parse::<f64>()? / 1024.0)
+        let (_, now) = self.process.resident()?;
+        Ok(now as f64 / (1024.0 * 1024.0))
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.pid
     }
 }

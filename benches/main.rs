@@ -30,6 +30,13 @@ mod upload;
 mod waiters;
 mod wakeup;
 mod wire;
+/// What of the tests' kit the benchmark needs.
+#[path = "../tests/kit"]
+mod kit {
+    pub mod form;
+    pub mod process;
+    pub mod scratch;
+}
 
 use std::time::{Duration, Instant};
 

@@ -24,7 +24,7 @@ const PEERS: [Peer; 2] = [
     },
 ];
 /// They take long enough with these.
-const PEERS_JOBS: usize = 2_000;
+const PEERS_JOBS: usize = 1_000;
 const OCYPOD_JOBS: usize = 8_000;
 
 pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {

@@ -80,12 +80,15 @@ impl Peers {
         let database = format!("peer_{}_{}", peer.adapter.replace('.', "_"), side.rates.len());
         let url = site.empty_database(&database).await?;
         self.forget().await?;
-        let mut adapter = Adapter::start(self, peer, &url, jobs).await.with_context(|| peer.name.to_owned())?;
+        let mut adapter = Adapter::start(self, peer, &url, jobs)?;
         let parties = Parties { servers: Vec::new(), client: adapter.child.id(), redis: self.redis_pid()? };
-        let work = async { adapter.work().await.with_context(|| peer.name.to_owned()) };
-        side.turn(site, parties, &database, work).await?;
+        let ended = async {
+            adapter.get_ready().await?;
+            side.turn(site, parties, &database, adapter.work()).await
+        };
+        let ended = ended.await.with_context(|| peer.name.to_owned());
         adapter.end().await;
-        Ok(())
+        ended
     }
 
     /// Removes the databases of a side's turns. Not between turns: PostgreSQL makes a checkpoint for it, and every
@@ -105,7 +108,7 @@ struct Adapter {
 }
 
 impl Adapter {
-    async fn start(peers: &Peers, peer: &Peer, url: &str, jobs: usize) -> anyhow::Result<Self> {
+    fn start(peers: &Peers, peer: &Peer, url: &str, jobs: usize) -> anyhow::Result<Self> {
         let program = if peer.adapter.ends_with(".py") { "venv/bin/python" } else { "node" };
         let mut child =
             Command::new(if program == "node" { PathBuf::from(program) } else { peers.folder.join(program) })
@@ -119,10 +122,13 @@ impl Adapter {
                 .kill_on_drop(true)
                 .spawn()?;
         let said = BufReader::new(child.stdout.take().context("no output")?).lines();
-        let mut adapter = Self { child, said };
-        let ready = adapter.line().await?;
-        ensure!(ready == "ready", "it said {ready:?} in place of ready");
-        Ok(adapter)
+        Ok(Self { child, said })
+    }
+
+    async fn get_ready(&mut self) -> anyhow::Result<()> {
+        let said = self.line().await?;
+        ensure!(said == "ready", "it said {said:?} in place of ready");
+        Ok(())
     }
 
     async fn work(&mut self) -> anyhow::Result<Done> {

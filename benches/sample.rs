@@ -46,7 +46,7 @@ impl Side {
         let before = Used::now(site, &parties).await?;
         let done = work.await?;
         let costs = Used::now(site, &parties).await?.since(&before, done.jobs);
-        println!("    {}: {:.0} jobs/s ({costs})", self.name, done.rate());
+        println!("    {}: {:.0} a second ({costs})", self.name, done.rate());
         if profile::is_wanted() {
             profile::print(site, database, done.jobs).await?;
         }

@@ -1,21 +1,20 @@
 //! Where it is measured: one private PostgreSQL and one private Redis, reached over the loopback network by everyone,
 //! ours and peers alike.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use darkroom::dev::{Postgres, Redis, process};
+use darkroom::dev::{Postgres, Redis};
 use sqlx::{AssertSqlSafe, PgPool};
-use tempfile::TempDir;
 
+use crate::kit::scratch;
 use crate::profile;
 
 /// Turns of each side.
 const TURNS: usize = 5;
 const TURNS_SHORT: usize = 2;
 /// By how much a smoke run is smaller.
-const SHORTER: usize = 8;
+const SHORTER: usize = 16;
 /// As an installation would set PostgreSQL for two cores and some memory; its durability is as it comes.
 const SETTINGS: [&str; 3] = ["shared_buffers=1GB", "max_wal_size=16GB", "checkpoint_timeout=30min"];
 
@@ -30,26 +29,33 @@ pub struct Site {
     pub admin: PgPool,
     short: bool,
     /// Last, so that nothing writes to it any more when it is removed.
-    folder: TempDir,
+    folder: Folder,
+}
+
+/// Removed when dropped.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed now goes at the next run.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Site {
     pub async fn start() -> anyhow::Result<Self> {
-        let base = if process::is_root() { PathBuf::from("/var/tmp") } else { std::env::temp_dir() };
-        // PostgreSQL runs as another user, who must get through.
-        let permissions = std::fs::Permissions::from_mode(0o755);
-        let folder = tempfile::Builder::new().prefix("darkroom-bench-").permissions(permissions).tempdir_in(base)?;
+        let folder = Folder(scratch::make("bench")?);
         // An address of this run's own, so that its port is free.
         let host = format!("127.{}.{}.{}", rand::random::<u8>(), rand::random::<u8>(), rand::random_range(2..250u8));
-        let access = folder.path().join("pg_hba.conf");
+        let access = folder.0.join("pg_hba.conf");
         std::fs::write(&access, "local all all trust\nhost all all 127.0.0.0/8 trust\n")?;
         let network = [format!("listen_addresses={host}"), format!("hba_file={}", access.display())];
         let mut settings: Vec<&str> = SETTINGS.into_iter().chain(network.iter().map(String::as_str)).collect();
         if profile::is_wanted() {
             settings.extend(profile::SETTINGS);
         }
-        let postgres = Postgres::start(&folder.path().join("postgres"), &settings, true).await?;
-        let redis = Redis::start(&folder.path().join("redis"), true).await?;
+        let postgres = Postgres::start(&folder.0.join("postgres"), &settings, true).await?;
+        let redis = Redis::start(&folder.0.join("redis"), true).await?;
         let redis_at = open_to_network(&redis).await?;
         let admin = PgPool::connect(&postgres.url("postgres")).await?;
         let short = std::env::var("SHORT").is_ok_and(|value| value == "1");
@@ -57,7 +63,7 @@ impl Site {
     }
 
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder.0
     }
 
     /// Whether this is a smoke run, whose figures mean nothing.

@@ -1,7 +1,7 @@
 //! How fast photographs come in, beside hashing, writing and syncing the same bytes in a loop.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -11,6 +11,7 @@ use sha2::Sha256;
 
 use crate::costs::Parties;
 use crate::installation::{Installation, Server};
+use crate::kit::form::{CONTENT_TYPE, Form};
 use crate::report::{Outcome, Row};
 use crate::sample::{Done, Side};
 use crate::site::Site;
@@ -22,7 +23,6 @@ const CONNECTIONS: usize = 4;
 const THREADS: usize = 2;
 /// Photographs of one turn.
 const PHOTOS: usize = 64;
-const BOUNDARY: &str = "a-boundary-that-no-photograph-holds";
 const AT_LEAST: f64 = 0.85;
 
 pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
@@ -71,20 +71,11 @@ impl Photo {
     }
 
     fn forms(&mut self, count: usize) -> Vec<Bytes> {
-        (0..count).map(|_| form(self.next())).collect()
+        (0..count).map(|_| Form::default().text("models", "faces").file("a.jpg", self.next()).finish().into()).collect()
     }
 }
 
-fn form(photo: &[u8]) -> Bytes {
-    let head = format!(
-        "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"models\"\r\n\r\nfaces\r\n\
-         --{BOUNDARY}\r\ncontent-disposition: form-data; name=\"images\"; filename=\"a.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n"
-    );
-    [head.as_bytes(), photo, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat().into()
-}
-
 async fn upload(on: &Installation, server: &Server, forms: Vec<Bytes>) -> anyhow::Result<Done> {
-    let kind = &format!("multipart/form-data; boundary={BOUNDARY}");
     let mut wires = Vec::new();
     for _ in 0..CONNECTIONS {
         wires.push(Wire::open(&server.address).await?);
@@ -93,7 +84,7 @@ async fn upload(on: &Installation, server: &Server, forms: Vec<Bytes>) -> anyhow
     try_join_all(wires.into_iter().zip(forms.chunks(forms.len().div_ceil(CONNECTIONS))).map(
         |(mut wire, forms)| async move {
             for form in forms {
-                wire.insist("/predict", &on.user, kind, form.clone()).await?;
+                wire.insist("/predict", &on.user, CONTENT_TYPE, form.clone()).await?;
             }
             anyhow::Ok(())
         },
@@ -121,7 +112,7 @@ fn bare_loop(site: &Site, photos: &[Vec<u8>]) -> anyhow::Result<Done> {
         let threads: Vec<_> = shares.map(|(thread, photos)| scope.spawn(move || store(photos, thread))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
     })?;
-    let took: Duration = started.elapsed();
+    let took = started.elapsed();
     std::fs::remove_dir_all(folder)?;
     Ok(Done { jobs: photos.len(), took })
 }

@@ -17,8 +17,8 @@ use crate::wire::Wire;
 const WAITERS: usize = 10_000;
 /// How many connections are opened at once.
 const OPENED_AT_ONCE: usize = 100;
-/// How long the waiting is watched, within one wait of [`WAIT_S`].
-const WATCH: Duration = Duration::from_secs(25);
+/// Seconds for which the waiting is watched, within one wait of [`WAIT_S`].
+const WATCH_S: usize = 25;
 const WAIT_S: u32 = 50;
 /// How long it takes until nobody else can have been woken by one job.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
     let waiting_since = on.ledger.wait("faces");
     let mut waiting = claim_all(&on, sessions).await;
     let (before, started) = (cpu_s(server.pid())?, Instant::now());
-    tokio::time::sleep(WATCH).await;
+    tokio::time::sleep(Duration::from_secs(site.scaled(WATCH_S) as u64)).await;
     let core_percent = (cpu_s(server.pid())? - before) / started.elapsed().as_secs_f64() * 100.0;
     let resident = server.resident_mib()?;
 
