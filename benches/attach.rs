@@ -42,7 +42,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
     let mut held = hold(beside, at_beside, site.scaled(RUNNING)).await?;
 
     let mut sides = ["ours, new jobs", "always attaching", "always rerunning", "10,000 running beside"].map(Side::new);
-    for _ in 0..site.turns() {
+    for _ in site.turns() {
         turn(site, plain, &[at_plain], load, &mut sides[0]).await?;
         // The workers are one turn behind: what is asked for again is queued until the next turn.
         let bodies = load.of_new_images(attach).await?;
@@ -52,7 +52,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
         turn(site, beside, &[at_beside], load, &mut sides[3]).await?;
     }
     let attached: i64 = sqlx::query_scalar(include_str!("sql/attached.sql")).fetch_one(&attach.pool).await?;
-    let asked_twice = load.jobs() * site.turns();
+    let asked_twice = load.jobs() * sides[1].rates.len();
     anyhow::ensure!(attached == i64::try_from(asked_twice)?, "{attached} of {asked_twice} jobs were attached to");
     anyhow::ensure!(held.try_join_next().is_none(), "a session beside was given up");
     drop(held);

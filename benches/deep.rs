@@ -29,7 +29,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
     println!("    {queued} and {SHALLOW} jobs are queued");
 
     let (mut long, mut short) = (Side::new("long queue and history"), Side::new("short"));
-    for _ in 0..site.turns() {
+    for _ in site.turns() {
         turn(site, &deep, &[&at_deep], load, &mut long).await?;
         turn(site, &shallow, &[&at_shallow], load, &mut short).await?;
     }

@@ -21,7 +21,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
     sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ").execute(&mut *holder).await?;
     sqlx::query("SELECT count(*), pg_current_xact_id() FROM job").execute(&mut *holder).await?;
     let (mut beside, mut without) = (Side::new("beside an open snapshot"), Side::new("without"));
-    for _ in 0..site.turns() {
+    for _ in site.turns() {
         turn(site, &held, &[&at_held], load, &mut beside).await?;
         turn(site, &free, &[&at_free], load, &mut without).await?;
     }

@@ -14,7 +14,7 @@ const START_S_AT_MOST: f64 = 1.0;
 pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
     let on = Installation::new(site, "idle").await?;
     let (mut start_s, mut resident_mib) = (Vec::new(), Vec::new());
-    for _ in 0..site.turns() {
+    for _ in site.turns() {
         let server = on.serve(site).await?;
         tokio::time::sleep(REST).await;
         start_s.push(server.start_s);

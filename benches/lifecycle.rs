@@ -54,7 +54,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
 
     let (mut ours, mut limit) = (Side::new("ours"), Side::new(raw::NAME));
     let mut theirs = PEERS.map(|(peer, target)| (Side::new(peer.name), peer, target));
-    for _ in 0..site.turns() {
+    for _ in site.turns() {
         turn(site, &on, &[&server], load, &mut ours).await?;
         limit.turn(site, Parties::ours(site, &[])?, &plain.name, raw::run(&plain, load.jobs())).await?;
         for (side, peer, _) in &mut theirs {

@@ -38,7 +38,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
     let nothing = || ("/health/live".to_owned(), None);
     let (mut ours, mut bare) = (Side::new("look-ups"), Side::new("GET /health/live"));
     let (mut our_p99_ms, mut bare_p99_ms) = (Vec::new(), Vec::new());
-    for _ in 0..site.turns() {
+    for _ in site.turns() {
         let parties = Parties::ours(site, &[&server])?;
         ours.turn(site, parties, &on.name, sample(&server, random, &mut our_p99_ms)).await?;
         let parties = Parties::ours(site, &[&server])?;

@@ -40,7 +40,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
 
     let (mut ours, mut ocypods) = (Side::new("ours, one by one"), Side::new(ocypod::NAME));
     let mut theirs = PEERS.map(|peer| (Side::new(peer.name), peer));
-    for _ in 0..site.turns() {
+    for _ in site.turns() {
         turn(site, &on, &[&server], load, &mut ours).await?;
         for (side, peer) in &mut theirs {
             peers.turn(site, peer, side, site.scaled(PEERS_JOBS)).await?;

@@ -47,15 +47,18 @@ fn page(report: &Report, machine: &str) -> anyhow::Result<String> {
         writeln!(text, "| {work} | {what} | {value} {unit} | {beside} | {ratio} | {target} | {verdict} |")?;
     }
     writeln!(text, "\n## What a job costs\n\nMicroseconds of processor, and bytes of WAL.\n")?;
-    writeln!(text, "| work | side | PostgreSQL | server | Redis | client | WAL | processors idle |")?;
-    writeln!(text, "|---|---|---|---|---|---|---|---|")?;
+    writeln!(text, "| work | side | turns | PostgreSQL | server | Redis | client | WAL | processors idle |")?;
+    writeln!(text, "|---|---|---|---|---|---|---|---|---|")?;
     for (_, work) in WORKS {
         for cost in report.costs.iter().filter(|cost| cost.work == work) {
             let c = &cost.costs;
             let [postgres, server, redis, client] =
                 [c.postgres_us, c.server_us, c.redis_us, c.client_us].map(|us| format!("{us:.1}"));
-            let (side, wal, idle) = (&cost.side, number(c.wal_bytes), c.idle_percent);
-            writeln!(text, "| {work} | {side} | {postgres} | {server} | {redis} | {client} | {wal} | {idle:.0} % |")?;
+            let (side, turns, wal, idle) = (&cost.side, cost.turns, number(c.wal_bytes), c.idle_percent);
+            writeln!(
+                text,
+                "| {work} | {side} | {turns} | {postgres} | {server} | {redis} | {client} | {wal} | {idle:.0} % |"
+            )?;
         }
     }
     writeln!(text, "\n## What the others leave out\n")?;

@@ -16,7 +16,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
     let load = Load { submissions: site.scaled(LOAD.submissions), ..LOAD };
     warm_up(&on, &[&first, &second], load).await?;
     let (mut two, mut one) = (Side::new("two replicas"), Side::new("one"));
-    for _ in 0..site.turns() {
+    for _ in site.turns() {
         turn(site, &on, &[&first, &second], load, &mut two).await?;
         turn(site, &on, &[&first], load, &mut one).await?;
     }

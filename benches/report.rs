@@ -121,6 +121,7 @@ pub struct Cost {
     #[serde(default)]
     pub work: String,
     pub side: String,
+    pub turns: usize,
     pub costs: Costs,
 }
 
@@ -133,7 +134,12 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn new(rows: Vec<Row>, sides: &[&Side]) -> Self {
-        let cost = |side: &&Side| Cost { work: String::new(), side: side.name.clone(), costs: side.cost() };
+        let cost = |side: &&Side| Cost {
+            work: String::new(),
+            side: side.name.clone(),
+            turns: side.rates.len(),
+            costs: side.cost(),
+        };
         Self { rows, costs: sides.iter().filter(|side| !side.costs.is_empty()).map(cost).collect() }
     }
 }

@@ -33,7 +33,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
 
     let (mut ours, mut batches) = (Side::new("ours, one by one"), Side::new("ours, in batches"));
     let mut graphile = Side::new(GRAPHILE.name);
-    for _ in 0..site.turns() {
+    for _ in site.turns() {
         turn(site, &on, &[&server], load, &mut ours).await?;
         turn(site, &on, &[&server], batch_load, &mut batches).await?;
         peers.turn(site, &GRAPHILE, &mut graphile, site.scaled(GRAPHILE_JOBS)).await?;

@@ -2,6 +2,7 @@
 //! ours and peers alike.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use darkroom::dev::{Postgres, Redis};
@@ -13,6 +14,8 @@ use crate::profile;
 /// Turns of each side.
 const TURNS: usize = 5;
 const TURNS_SHORT: usize = 2;
+/// After this no turn begins, if there were enough.
+const TURNS_WAIT: Duration = Duration::from_secs(90);
 /// By how much a smoke run is smaller.
 const SHORTER: usize = 16;
 /// As an installation would set PostgreSQL for two cores and some memory; its durability is as it comes.
@@ -71,8 +74,16 @@ impl Site {
         self.short
     }
 
-    pub fn turns(&self) -> usize {
-        if self.short { TURNS_SHORT } else { TURNS }
+    /// The turns of a work; fewer when the machine is so slow that they would take too long.
+    pub fn turns(&self) -> impl Iterator<Item = usize> {
+        let (turns, started) = (if self.short { TURNS_SHORT } else { TURNS }, Instant::now());
+        (0..turns).take_while(move |turn| {
+            let is_enough = *turn >= TURNS_SHORT && started.elapsed() > TURNS_WAIT;
+            if is_enough {
+                println!("    no more than {turn} turns: this machine is slow");
+            }
+            !is_enough
+        })
     }
 
     /// So many, or in a smoke run fewer.

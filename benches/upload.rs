@@ -31,7 +31,7 @@ pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
     let (mut photo, photos) = (Photo::new(), site.scaled(PHOTOS));
     upload(&on, &server, photo.forms(CONNECTIONS * 2)).await?;
     let (mut ours, mut bare) = (Side::new("ours"), Side::new("MD5, SHA-256, write and fsync by two threads"));
-    for _ in 0..site.turns() {
+    for _ in site.turns() {
         let forms = photo.forms(photos);
         ours.turn(site, Parties::ours(site, &[&server])?, &on.name, upload(&on, &server, forms)).await?;
         let photos: Vec<Vec<u8>> = (0..photos).map(|_| photo.next().to_vec()).collect();
