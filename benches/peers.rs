@@ -54,7 +54,7 @@ impl Peers {
             let pip = ["install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"];
             run("venv/bin/pip", &pip, &folder).await?;
         } else {
-            run("npm", &["install", "--no-audit", "--no-fund", "--loglevel=error"], &folder).await?;
+            run("npm", &["install", "--no-audit", "--no-fund", "--silent"], &folder).await?;
         }
         let redis = Redis::start(&site.folder().join("redis-of-peers"), true).await?;
         let redis_at = open_to_network(&redis).await?;

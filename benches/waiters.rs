@@ -15,8 +15,10 @@ use crate::site::Site;
 use crate::wire::Wire;
 
 const WAITERS: usize = 10_000;
-/// How many connections are opened at once.
+/// How many claims are sent at once.
 const OPENED_AT_ONCE: usize = 100;
+/// How many workers register at once: all lock the row of their model.
+const REGISTERED_AT_ONCE: usize = 20;
 /// Seconds for which the waiting is watched, within one wait of [`WAIT_S`].
 const WATCH_S: usize = 20;
 const WAIT_S: u32 = 50;
@@ -29,31 +31,31 @@ const CORE_PERCENT_AT_MOST: f64 = 2.0;
 
 pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
     rlimit::increase_nofile_limit(OPEN_FILES)?;
-    let on = Installation::new(site, "waiters").await?;
     let count = site.scaled(WAITERS);
+    let (fresh, used) = (Installation::new(site, "waiters").await?, Installation::new(site, "waiters_used").await?);
     let (resident, core_percent, woken) = {
-        let server = on.serve(site).await?;
-        let sessions: Vec<Uuid> = register_all(&on, &server, count).await?.into_iter().map(|(_, id)| id).collect();
-        let mut fresh = Vec::with_capacity(count);
-        for session in sessions {
-            fresh.push((Wire::open(&server.address).await?, session));
+        let server = fresh.serve(site).await?;
+        let mut waiters = register_all(&fresh, &server, count).await?;
+        for (wire, _) in &mut waiters {
+            *wire = Wire::open(&server.address).await?;
         }
-        watch(site, &on, &server, fresh).await?
+        watch(site, &fresh, &server, waiters).await?
     };
-    let used_before = {
-        let server = on.serve(site).await?;
-        let sessions = register_all(&on, &server, count).await?;
-        watch(site, &on, &server, sessions).await?.0
+    let used_resident = {
+        let server = used.serve(site).await?;
+        let waiters = register_all(&used, &server, count).await?;
+        watch(site, &used, &server, waiters).await?.0
     };
     let row = |what: &str, unit, value| Row::new(&format!("{count} waiting claims: {what}"), unit, value);
     let rows = vec![
         row("resident memory of the server", "MiB", resident).at_most(MEMORY_MIB_AT_MOST),
         row("processor", "% of a core", core_percent).at_most(CORE_PERCENT_AT_MOST),
         row("answered for one job", "claims", f64::from(woken)).at_most(1.0),
-        row("resident memory, on connections that were used to register", "MiB", used_before),
-        on.ledger.verdict(&on).await?,
+        row("resident memory, on connections that were used to register", "MiB", used_resident),
+        fresh.ledger.verdict(&fresh).await?,
     ];
-    on.remove(site).await?;
+    fresh.remove(site).await?;
+    used.remove(site).await?;
     Ok(Outcome::new(rows, &[]))
 }
 
@@ -92,7 +94,7 @@ async fn watch(
 async fn register_all(on: &Installation, server: &Server, count: usize) -> anyhow::Result<Vec<(Wire, Uuid)>> {
     let mut sessions = Vec::with_capacity(count);
     while sessions.len() < count {
-        let some = (0..OPENED_AT_ONCE.min(count - sessions.len())).map(|_| async {
+        let some = (0..REGISTERED_AT_ONCE.min(count - sessions.len())).map(|_| async {
             let mut wire = Wire::open(&server.address).await?;
             let session = register(&mut wire, &on.key, "faces").await?;
             anyhow::Ok((wire, session))

@@ -16,7 +16,7 @@ OTHERS = ["celery", "unacked", "unacked_index", "unacked_mutex"]
 if __name__ == "__main__":
     connection = Redis.from_url(REDIS)
     celery = ["-m", "celery", "--quiet", "-A", "celery_workers", "worker", "-l", "ERROR", "-c", str(WORKERS)]
-    workers = subprocess.Popen([sys.executable, "-W", "ignore", *celery, "--without-gossip", "--without-mingle"], stdout=sys.stderr)
+    workers = subprocess.Popen([sys.executable, "-W", "ignore", *celery, "--without-gossip", "--without-mingle"], stdout=subprocess.DEVNULL)
 
     def done():
         """Keys that are results, and a few that never change."""

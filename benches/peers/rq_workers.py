@@ -21,7 +21,7 @@ def enqueue(images):
 
 
 rq = ["-m", "rq.cli", "worker-pool", "--quiet", "-l", "ERROR", "-n", str(WORKERS), "-u", REDIS]
-workers = subprocess.Popen([sys.executable, *rq, "-w", "rq.worker.SimpleWorker", "predict"], stdout=sys.stderr)
+workers = subprocess.Popen([sys.executable, *rq, "-w", "rq.worker.SimpleWorker", "predict"], stdout=subprocess.DEVNULL)
 try:
     measure(enqueue, lambda: connection.zcard(finished))
 finally:
