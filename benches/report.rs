@@ -154,14 +154,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// What lies in the file; a smoke run has one of its own, and begins anew.
-    pub fn open(short: bool) -> anyhow::Result<Self> {
-        let mut report = Self { short, ..Self::default() };
-        let path = report.path();
-        if !short && path.exists() {
-            report = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+    /// What lies in the file, if this version wrote it; a smoke run has a file of its own, and begins anew.
+    pub fn open(short: bool) -> Self {
+        let new = Self { short, ..Self::default() };
+        match std::fs::read_to_string(new.path()) {
+            Ok(text) if !short => serde_json::from_str(&text).unwrap_or(new),
+            _ => new,
         }
-        Ok(report)
     }
 
     pub fn path(&self) -> PathBuf {
