@@ -23,10 +23,10 @@ LEASE_S ?= 6
 chaos:
 	DURATION=$(DURATION) LEASE_S=$(LEASE_S) cargo test --test chaos
 
-# Measures everything in turns (ONLY=a,c some of it; PROFILE=1 shows the costliest statements), and writes target/bench/latest.json.
-# ONLY=readme puts what was last measured into the README.
+# Measures everything in turns (ONLY=lifecycle,lookup some of it; PROFILE=1 shows the costliest statements), and writes
+# target/bench/latest.json; ONLY=page writes docs/benchmarks.md from it. SHORT=1 only shows that everything runs.
 bench:
-	cargo bench --bench load -- $(ONLY)
+	cargo bench --bench load $(if $(SHORT),--profile dev) -- $(ONLY)
 
 # Removes one safeguard after another in a copy, and names the tests that notice; the committed state is tried.
 safeguards:

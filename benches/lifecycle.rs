@@ -1,167 +1,139 @@
-//! The whole life of jobs over HTTP: stored images are submitted to every model, workers claim and complete.
+//! Whole lives of jobs in batches, beside other queues and beside plain SQL.
 
-use std::time::{Duration, Instant};
+use crate::costs::{Costs, Parties};
+use crate::crew::{Crew, Load};
+use crate::installation::{Installation, Server};
+use crate::peers::{Peer, Peers};
+use crate::raw;
+use crate::report::{Outcome, Row};
+use crate::sample::Side;
+use crate::site::Site;
 
-use axum::http::HeaderValue;
-use futures_util::future::try_join_all;
-use serde::Deserialize;
-use serde_json::json;
-use uuid::Uuid;
+/// Sixteen connections; claims and completions of a hundred.
+pub const LOAD: Load = Load { submitters: 4, workers: 12, submissions: 32, images: 250, claim: 100 };
+pub const WHAT: &str = "lives of jobs over HTTP, claimed and completed by 100, 16 connections";
 
-use crate::site::{Installation, MODELS, Server, md5};
-use crate::wire::Wire;
+/// Each with the ratio that is asked of ours.
+const PEERS: [(Peer, f64); 3] = [
+    (
+        Peer {
+            adapter: "graphile_batches.mjs",
+            name: "Graphile Worker in batch mode",
+            leaves_out: "an HTTP service, users and keys, results, an audit, a status by image, fencing; a finished job is deleted",
+        },
+        1.0,
+    ),
+    (
+        Peer {
+            adapter: "pg_boss.mjs",
+            name: "pg-boss in batches of 1,000",
+            leaves_out: "an HTTP service, users and keys, an audit, a status by image, fencing",
+        },
+        1.8,
+    ),
+    (
+        Peer {
+            adapter: "bullmq.mjs",
+            name: "BullMQ on a Redis without persistence",
+            leaves_out: "durability, an HTTP service, users and keys, results, an audit, a status by image; a finished job is removed",
+        },
+        1.6,
+    ),
+];
+const RAW_AT_LEAST: f64 = 0.5;
+const HOT_AT_LEAST: f64 = 0.95;
 
-/// What a model says of an image: the same for every job, here and in raw SQL.
-pub const DOCUMENT: &str =
-    r#"{"items":[{"type":"box","box":[0.35,0.14,0.53,0.33],"label":"face"}],"fields":{"faces":1},"summary":"1 face"}"#;
-/// A worker whose jobs are taken by another waits for the next submission, not for ever.
-const CLAIM_WAIT_S: u32 = 20;
+pub async fn measure(site: &Site) -> anyhow::Result<Outcome> {
+    let on = Installation::new(site, "lifecycle").await?;
+    let plain = Installation::new(site, "lifecycle_raw").await?;
+    let server = on.serve(site).await?;
+    let peers = Peers::fetch(site, false).await?;
+    let load = Load { submissions: site.scaled(LOAD.submissions), ..LOAD };
+    warm_up(&on, &[&server], load).await?;
+    raw::run(&plain, load.jobs() / 4).await?;
 
-/// How the work is cut.
-#[derive(Clone, Copy)]
-pub struct Load {
-    /// Clients; each submits, claims and completes on a connection of its own. A multiple of the models.
-    pub clients: usize,
-    /// Images in one submission, each for every model.
-    pub images: usize,
-    /// Jobs in one claim and completion.
-    pub claim: usize,
-    /// Submissions of each client.
-    pub rounds: usize,
-}
-
-impl Load {
-    pub const fn jobs(&self) -> usize {
-        self.clients * self.rounds * self.images * MODELS.len()
-    }
-}
-
-/// Runs a load against these servers of one installation, clients in turn on each; answers jobs per second.
-pub async fn run(on: &Installation, servers: &[&Server], load: Load) -> anyhow::Result<f64> {
-    let images = on.add_images((load.clients * load.rounds * load.images) as i64).await?;
-    let mut clients = Vec::new();
-    for (number, ids) in images.collect::<Vec<_>>().chunks(load.rounds * load.images).enumerate() {
-        let server = servers[number % servers.len()];
-        let submissions = ids.chunks(load.images).map(submission).collect();
-        // Clients of one model are spread over the servers.
-        let model = MODELS[(number / servers.len()) % MODELS.len()];
-        clients.push(Client::connect(on, server, model, submissions).await?);
-    }
-    let started = Instant::now();
-    try_join_all(clients.into_iter().map(|client| tokio::spawn(client.work(load))))
-        .await?
-        .into_iter()
-        .collect::<anyhow::Result<()>>()?;
-    Ok(load.jobs() as f64 / started.elapsed().as_secs_f64())
-}
-
-fn submission(images: &[i64]) -> String {
-    json!({ "images": images.iter().map(|i| md5(*i)).collect::<Vec<_>>(), "models": MODELS }).to_string()
-}
-
-/// Registers a worker of a model; answers its session.
-pub async fn register(wire: &mut Wire, key: &HeaderValue, model: &str) -> anyhow::Result<Uuid> {
-    let body = json!({ "service": "predict", "model": model, "version": "v1", "instance": Uuid::new_v4() });
-    let answer = wire.post("/workers/register", key, body.to_string()).await?;
-    Ok(serde_json::from_slice::<serde_json::Value>(&answer)?["worker"].as_str().unwrap_or_default().parse()?)
-}
-
-struct Client {
-    wire: Wire,
-    user: HeaderValue,
-    key: HeaderValue,
-    worker: Uuid,
-    submissions: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Claimed {
-    jobs: Vec<Job>,
-}
-
-#[derive(Deserialize)]
-struct Job {
-    id: Uuid,
-    lease_no: i64,
-}
-
-#[derive(Deserialize)]
-struct Completed {
-    items: Vec<Item>,
-    claimed: Option<Claimed>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    status: u16,
-}
-
-impl Client {
-    async fn connect(
-        on: &Installation,
-        server: &Server,
-        model: &str,
-        submissions: Vec<String>,
-    ) -> anyhow::Result<Self> {
-        let mut wire = Wire::open(&server.address).await?;
-        let worker = register(&mut wire, &on.key, model).await?;
-        Ok(Self { wire, user: on.user.clone(), key: on.key.clone(), worker, submissions })
-    }
-
-    async fn work(mut self, load: Load) -> anyhow::Result<()> {
-        let share = load.images * MODELS.len();
-        for submission in std::mem::take(&mut self.submissions) {
-            self.wire.post("/predict", &self.user, submission).await?;
-            let mut held = self.claim(load.claim.min(share)).await?;
-            let mut left = share - held.len();
-            while !held.is_empty() {
-                held = self.complete(held, load.claim.min(left)).await?;
-                if held.is_empty() && left > 0 {
-                    held = self.claim(load.claim.min(left)).await?;
-                }
-                left -= held.len();
-            }
-            anyhow::ensure!(left == 0, "{left} jobs never came");
-        }
-        // A session left behind would count as a live worker for as long as its lease.
-        let path = format!("/workers/{}", self.worker);
-        self.wire.call(axum::http::Method::DELETE, &path, Some(&self.key), None, Default::default()).await?;
-        Ok(())
-    }
-
-    async fn claim(&mut self, max: usize) -> anyhow::Result<Vec<Job>> {
-        let until = Instant::now() + Duration::from_secs(CLAIM_WAIT_S.into());
-        loop {
-            let body = format!(
-                r#"{{"worker":"{}","claim_id":"{}","max":{max},"wait_s":{CLAIM_WAIT_S}}}"#,
-                self.worker,
-                Uuid::new_v4()
-            );
-            let answer = self.wire.post("/jobs/claim", &self.key, body).await?;
-            let jobs = serde_json::from_slice::<Claimed>(&answer)?.jobs;
-            if !jobs.is_empty() || Instant::now() > until {
-                return Ok(jobs);
-            }
+    let (mut ours, mut limit) = (Side::new("ours"), Side::new(raw::NAME));
+    let mut theirs = PEERS.map(|(peer, target)| (Side::new(peer.name), peer, target));
+    for _ in site.turns() {
+        turn(site, &on, &[&server], load, &mut ours).await?;
+        limit.turn(site, Parties::ours(site, &[])?, &plain.name, raw::run(&plain, load.jobs())).await?;
+        for (side, peer, _) in &mut theirs {
+            peers.turn(site, peer, side, load.jobs()).await?;
         }
     }
+    let mut rows: Vec<Row> = theirs
+        .iter()
+        .map(|(side, peer, target)| {
+            Row::rate(WHAT, &ours).against(peer.name, side.rate()).leaving_out(peer.leaves_out).at_least(*target)
+        })
+        .collect();
+    let raw = Row::rate(WHAT, &ours).against(raw::NAME, limit.rate()).leaving_out(raw::LEAVES_OUT);
+    rows.push(raw.at_least(RAW_AT_LEAST));
+    rows.extend(costs(&ours.cost()));
+    let hot: f64 = sqlx::query_scalar(include_str!("sql/hot.sql")).fetch_one(&on.pool).await?;
+    rows.push(Row::new("updates of live jobs that touch no index", "of all", hot).at_least(HOT_AT_LEAST));
+    rows.push(on.ledger.verdict(&on).await?);
 
-    /// Completes what is held and claims at most `next` more.
-    async fn complete(&mut self, held: Vec<Job>, next: usize) -> anyhow::Result<Vec<Job>> {
-        let items: Vec<String> = held
-            .iter()
-            .map(|job| {
-                let (id, lease_no) = (job.id, job.lease_no);
-                format!(r#"{{"id":"{id}","lease_no":{lease_no},"outcome":"succeeded","duration_s":0.1,"result":{DOCUMENT}}}"#)
-            })
-            .collect();
-        let claim = match next {
-            0 => "null".to_owned(),
-            _ => format!(r#"{{"claim_id":"{}","max":{next}}}"#, Uuid::new_v4()),
-        };
-        let body = format!(r#"{{"worker":"{}","items":[{}],"claim":{claim}}}"#, self.worker, items.join(","));
-        let answer = self.wire.post("/jobs/complete", &self.key, body).await?;
-        let done: Completed = serde_json::from_slice(&answer)?;
-        anyhow::ensure!(done.items.iter().all(|item| item.status == 200), "a completion was refused");
-        Ok(done.claimed.map_or_else(Vec::new, |claimed| claimed.jobs))
+    let mut sides = vec![&ours, &limit];
+    sides.extend(theirs.iter().map(|(side, ..)| side));
+    let outcome = Outcome::new(rows, &sides);
+    for (side, peer, _) in &theirs {
+        peers.clear(site, peer, side).await?;
     }
+    drop(server);
+    on.remove(site).await?;
+    plain.remove(site).await?;
+    Ok(outcome)
+}
+
+/// What a job may cost.
+fn costs(costs: &Costs) -> Vec<Row> {
+    [
+        ("processor time of PostgreSQL per job", "µs", costs.postgres_us, 28.0),
+        ("processor time of the server per job", "µs", costs.server_us, 13.0),
+        ("processor time of Redis per job", "µs", costs.redis_us, 4.0),
+        ("WAL per job", "B", costs.wal_bytes, 1_700.0),
+        ("processors left idle", "%", costs.idle_percent, 10.0),
+    ]
+    .map(|(what, unit, value, most)| Row::new(what, unit, value).at_most(most))
+    .to_vec()
+}
+
+/// A turn of ours: new images, and a crew of its own.
+pub async fn turn(
+    site: &Site,
+    on: &Installation,
+    servers: &[&Server],
+    load: Load,
+    side: &mut Side,
+) -> anyhow::Result<()> {
+    let bodies = load.of_new_images(on).await?;
+    turn_of(site, on, servers, load, bodies, side).await
+}
+
+/// A turn of ours with these submissions.
+pub async fn turn_of(
+    site: &Site,
+    on: &Installation,
+    servers: &[&Server],
+    load: Load,
+    bodies: Vec<String>,
+    side: &mut Side,
+) -> anyhow::Result<()> {
+    let mut crew = Crew::assemble(on, servers, load).await?;
+    side.turn(site, Parties::ours(site, servers)?, &on.name, crew.run(bodies, load.jobs())).await?;
+    crew.leave().await
+}
+
+/// A quarter of the load, as nobody's turn.
+pub async fn warm_up(on: &Installation, servers: &[&Server], load: Load) -> anyhow::Result<()> {
+    let load = Load { submissions: load.submissions.div_ceil(4), ..load };
+    unmeasured(on, servers, load, load.of_new_images(on).await?).await
+}
+
+/// As nobody's turn.
+pub async fn unmeasured(on: &Installation, servers: &[&Server], load: Load, bodies: Vec<String>) -> anyhow::Result<()> {
+    let mut crew = Crew::assemble(on, servers, load).await?;
+    crew.run(bodies, load.jobs()).await?;
+    crew.leave().await
 }

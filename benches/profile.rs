@@ -1,14 +1,14 @@
-//! Where PostgreSQL spends its time and WAL, statement by statement: `PROFILE=1 make bench ONLY=a`.
+//! Where PostgreSQL spends its time and WAL, statement by statement: `PROFILE=1 make bench ONLY=lifecycle`.
 
-use sqlx::{PgPool, Row};
+use sqlx::Row;
 
-use crate::site::{Installation, Site};
+use crate::site::Site;
 
 /// How many statements are shown, and how much of each.
 const SHOWN: i64 = 14;
 const SHOWN_CHARS: usize = 110;
 
-/// What the server is started with, besides, when statements are to be counted.
+/// What PostgreSQL is started with, besides, when statements are to be counted.
 pub const SETTINGS: [&str; 2] = ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_planning=on"];
 
 pub fn is_wanted() -> bool {
@@ -17,25 +17,23 @@ pub fn is_wanted() -> bool {
 
 /// Begins to count afresh.
 pub async fn begin(site: &Site) -> anyhow::Result<()> {
-    let pool = PgPool::connect(&site.postgres.url("postgres")).await?;
-    sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(&pool).await?;
-    sqlx::query("SELECT pg_stat_statements_reset()").execute(&pool).await?;
+    sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(&site.admin).await?;
+    sqlx::query("SELECT pg_stat_statements_reset()").execute(&site.admin).await?;
     Ok(())
 }
 
-/// Prints the costliest statements of an installation since.
-pub async fn print(site: &Site, on: &Installation, jobs: usize) -> anyhow::Result<()> {
-    let pool = PgPool::connect(&site.postgres.url("postgres")).await?;
+/// Prints the costliest statements of a database since.
+pub async fn print(site: &Site, database: &str, jobs: usize) -> anyhow::Result<()> {
     let rows = sqlx::query(
         "SELECT s.query, s.calls, s.total_exec_time, s.total_plan_time, s.wal_bytes::float8 AS wal
          FROM pg_stat_statements AS s JOIN pg_database AS d ON d.oid = s.dbid
          WHERE d.datname = $1 ORDER BY s.total_exec_time + s.total_plan_time DESC LIMIT $2",
     )
-    .bind(&on.name)
+    .bind(database)
     .bind(SHOWN)
-    .fetch_all(&pool)
+    .fetch_all(&site.admin)
     .await?;
-    println!("    per job: µs executing, µs planning, bytes of WAL; calls; statement");
+    println!("      per job: µs executing, µs planning, bytes of WAL; calls; statement");
     for row in rows {
         let per_job = |column: &str, scale: f64| row.try_get::<f64, _>(column).map(|v| v * scale / jobs as f64);
         let query: String = row.try_get("query")?;

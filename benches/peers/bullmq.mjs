@@ -1,5 +1,4 @@
-// BullMQ on a Redis that keeps nothing: what it does not lose with Redis it loses with the machine.
-// Leaves out: durability, HTTP, users and keys, an audit, a status by image; a finished job is removed.
+// BullMQ, many jobs at once in one process; a finished job is removed.
 
 import { Queue, Worker } from "bullmq";
 import Redis from "ioredis";

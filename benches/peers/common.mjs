@@ -1,20 +1,20 @@
-// What every adapter shares: how much is asked for, and how the answer is printed.
+// What every adapter shares: how much is asked for, and the turn: warm up, say ready, wait for a line, work, say how long it took.
 
-export const jobs = Number(process.env.JOBS);
+import { once } from "node:events";
+
+const JOBS = Number(process.env.JOBS);
+const WARM_UP = 2000;
 export const postgres = process.env.PEER_POSTGRES;
 export const redis = process.env.PEER_REDIS;
-export const ENQUEUE_BATCH = 1000;
-const WARM_UP = 4000;
 
 // The same that a job says in Darkroom: an image and what became of it.
-export const payload = (n) => ({ image: n, params: {} });
 export const document = {
   items: [{ type: "box", box: [0.35, 0.14, 0.53, 0.33], label: "face" }],
   fields: { faces: 1 },
   summary: "1 face",
 };
 
-// Enqueues in batches while workers run, and waits for the end of the last job.
+// Counts jobs that are done.
 export function counter() {
   let left = 0;
   let tell = () => {};
@@ -30,15 +30,21 @@ export function counter() {
   };
 }
 
-export async function measure(enqueue, count) {
-  for (const [name, total] of [["warm-up", WARM_UP], ["run", jobs]]) {
-    const ended = count.expect(total);
-    const start = process.hrtime.bigint();
-    for (let first = 0; first < total; first += ENQUEUE_BATCH) {
-      await enqueue(Array.from({ length: Math.min(ENQUEUE_BATCH, total - first) }, (_, n) => payload(first + n)));
-    }
-    await ended;
-    const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-    if (name === "run") console.log(JSON.stringify({ rate: total / seconds }));
+// Enqueues in batches while workers run, and waits for the end of the last job; answers seconds.
+async function work(enqueue, count, jobs, batch) {
+  const ended = count.expect(jobs);
+  const start = process.hrtime.bigint();
+  for (let first = 0; first < jobs; first += batch) {
+    await enqueue(Array.from({ length: Math.min(batch, jobs - first) }, (_, n) => ({ image: first + n, params: {} })));
   }
+  await ended;
+  return Number(process.hrtime.bigint() - start) / 1e9;
+}
+
+export async function measure(enqueue, count, batch = 1000) {
+  await work(enqueue, count, Math.min(WARM_UP, JOBS), batch);
+  console.log("ready");
+  await once(process.stdin, "data");
+  const seconds = await work(enqueue, count, JOBS, batch);
+  console.log(JSON.stringify({ jobs: JOBS, seconds }));
 }

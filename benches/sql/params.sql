@@ -1,0 +1,2 @@
+-- The params of outcomes.sql: none.
+INSERT INTO params (hash, body) VALUES (sha256('{}'), '{}')
