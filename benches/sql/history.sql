@@ -1,8 +1,8 @@
 -- A function of the benchmark's own: a partition of the archive and one of the events for a day that lies so many days
--- back, each with so many rows of ended jobs.
+-- before this month, each with so many rows of ended jobs.
 CREATE FUNCTION bench_history(days_back integer, rows integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-  first timestamptz := (((clock_timestamp() AT TIME ZONE 'UTC')::date - days_back)::timestamp) AT TIME ZONE 'UTC';
+  first timestamptz := (date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') - days_back * interval '1 day') AT TIME ZONE 'UTC';
   after timestamptz := first + interval '1 day';
   suffix text := to_char(first AT TIME ZONE 'UTC', 'YYYYMMDD');
 BEGIN
@@ -13,10 +13,10 @@ BEGIN
     SELECT (substr(uuid_v7_floor(at)::text, 1, 19) || substr(gen_random_uuid()::text, 20))::uuid AS id, n, at
     FROM generate_series(1, rows) AS n, LATERAL (SELECT first + n * interval '20 s' AS at) AS t
   ), archived AS (
-    INSERT INTO job_archive (id, image_id, model, params_hash, state, priority, run_at, finish_by, attempt, deaths, lease_no,
-           version, started_at, event_id, created_at, finished_at)
-    SELECT id, n, 'faces', sha256('{}'), 'succeeded', 0, at, at, 1, 0, 1, 'v1', at, n, at, at FROM ended
+    INSERT INTO job_archive (id, image_id, params_id, run_at, finish_by, started_at, finished_at, queue_id, lease_no, version, version_id,
+           state, priority, attempt, deaths, submission_id, account_id)
+    SELECT id, n, 1, at, at, at, at, 1, 1, 3, 1, 'succeeded', 0, 1, 0, id, id FROM ended
   )
-  INSERT INTO job_event (at, code, job_id, model) SELECT at, 'succeeded', id, 'faces' FROM ended;
+  INSERT INTO job_event (at, code, job_id, queue_id, version) SELECT at, 'attached', id, 1, 1 FROM ended;
 END
 $$

@@ -4,21 +4,16 @@ WITH gone AS (
   DELETE FROM job
   USING unnest($2::uuid[], $3::bigint[], $4::text[]) AS t (id, lease_no, document)
   WHERE job.id = t.id
-  RETURNING job.*, t.document::jsonb AS document, nextval('job_event_id') AS new_event, clock_timestamp() AS at
+  RETURNING job.*, t.document::jsonb AS document, clock_timestamp() AS at
+), counted AS (
+  UPDATE claim AS c SET open = c.open - n.jobs
+  FROM (SELECT claim_id, count(*) AS jobs FROM gone GROUP BY claim_id) AS n WHERE c.session_id = $1 AND c.claim_id = n.claim_id
 ), archived AS (
-  INSERT INTO job_archive (id, image_id, model, params_hash, state, priority, run_at, finish_by, attempt, deaths,
-         lease_no, session_id, version, duration_s, started_at, event_id, created_at, finished_at)
-  SELECT id, image_id, model, params_hash, 'succeeded', priority, run_at, finish_by, attempt, deaths,
-         lease_no, $1, 'v1', 0.1, started_at, new_event, created_at, at
-  FROM gone
-), kept AS (
-  INSERT INTO result (image_id, model, params_hash, version, job_id, document, finished_at)
-  SELECT image_id, model, params_hash, 'v1', id, document, at FROM gone
-), shown AS (
-  INSERT INTO image_model (image_id, model, job_id, state, attempt, event_id, created_at, started_at, finished_at,
-         success_job, success_params_hash, success_version)
-  SELECT image_id, model, id, 'succeeded', attempt, new_event, created_at, started_at, at, id, params_hash, 'v1'
+  INSERT INTO job_archive (id, image_id, params_id, run_at, finish_by, started_at, finished_at, queue_id, lease_no, version, version_id,
+         state, duration_s, priority, attempt, deaths, submission_id, account_id, session_id)
+  SELECT id, image_id, params_id, run_at, finish_by, started_at, at, queue_id, lease_no, version + 1, 1,
+         'succeeded', 0.1, priority, attempt, deaths, submission_id, account_id, $1
   FROM gone
 )
-INSERT INTO job_event (id, at, code, job_id, model, session_id, lease_no, attempt)
-SELECT new_event, at, 'succeeded', id, model, $1, lease_no, attempt FROM gone
+INSERT INTO outcome (image_id, params_id, started_at, finished_at, queue_id, version_id, job_version, state, attempt, job_id, document)
+SELECT image_id, params_id, started_at, at, queue_id, 1, version + 1, 'succeeded', attempt, id, document FROM gone
