@@ -1,5 +1,5 @@
-//! The audit's views tell one small history, told here in full, as they did when every transition had a row of its own:
-//! `audit_views.json` holds their columns and answers as they were then.
+//! The audit's views tell one small history in full, every transition and act of it: `audit_views.json` holds their columns
+//! and what they answer.
 
 use std::collections::HashMap;
 
@@ -221,7 +221,7 @@ async fn views(s: &mut Story) -> Value {
 }
 
 #[tokio::test]
-async fn the_audit_views_tell_the_same_as_when_every_transition_had_a_row() {
+async fn the_audit_views_tell_a_small_history_in_full() {
     let mut story = tell().await;
     let views = views(&mut story).await;
     let told: Value = serde_json::from_str(&std::fs::read_to_string(TOLD).expect(TOLD)).expect("JSON");

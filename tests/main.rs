@@ -19,7 +19,7 @@ mod kit {
 mod access; // who may call what
 mod architecture; // which floor imports which
 mod audit; // what an auditor finds in SQL
-mod audit_views; // one history, as the views have always told it
+mod audit_views; // one small history, as the views tell it
 mod bad_input; // each fault gets its problem and leaves nothing behind
 mod clients; // too slow, or there when the service stops
 mod commands; // the commands that talk to a server
