@@ -249,7 +249,7 @@ CREATE TABLE job_archive (
   queue_id      integer     NOT NULL,
   lease_no      integer     NOT NULL,
   version       integer     NOT NULL,
-  -- The version of the model that made the result; 0 when there is none.
+  -- The version of the model whose worker ended it; 0 when the service or a person did.
   version_id    integer     NOT NULL,
   state         job_state   NOT NULL CONSTRAINT job_archive_ended CHECK (state IN ('succeeded', 'failed', 'cancelled')),
   reason        fail_reason CONSTRAINT job_archive_reason CHECK ((state = 'failed') = (reason IS NOT NULL)),

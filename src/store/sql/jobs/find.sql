@@ -25,7 +25,7 @@ FROM (
 JOIN image AS i ON i.id = j.image_id
 JOIN params AS p ON p.id = j.params_id
 JOIN queue AS q ON q.id = j.queue_id
--- An ended job without a success has version 0, which is none.
+-- A job that the service or a person ended has version 0, which is none.
 LEFT JOIN model_version AS v ON v.id = j.version_id
 LEFT JOIN LATERAL (SELECT t.error_type, t.error_message FROM attempt AS t
                    WHERE t.job_id = j.id AND j.state = 'failed' ORDER BY t.lease_no DESC LIMIT 1) AS e ON true

@@ -14,7 +14,7 @@ WITH item AS (
   RETURNING j.*, t.state::job_state AS next, t.reason::fail_reason AS reason, t.by_worker, t.version_id, t.document, t.duration_s, t.outcome,
             t.error_type, t.error_message, t.traceback, t.attempts, t.deaths AS next_deaths
 ), ended AS MATERIALIZED (
-  SELECT g.*, s.key_id FROM gone AS g LEFT JOIN worker_session AS s ON s.id = g.session_id
+  SELECT g.*, s.key_id, s.version_id AS served FROM gone AS g LEFT JOIN worker_session AS s ON s.id = g.session_id
 ), counted AS (
   UPDATE claim AS c SET open = c.open - n.jobs
   FROM (SELECT session_id, claim_id, count(*) AS jobs FROM ended WHERE session_id IS NOT NULL
@@ -27,7 +27,7 @@ WITH item AS (
 ), archived AS (
   INSERT INTO job_archive (id, image_id, params_id, run_at, finish_by, started_at, finished_at, queue_id, lease_no, version, version_id,
                            state, reason, duration_s, priority, attempt, deaths, submission_id, account_id, retry_of, session_id, key_id)
-  SELECT id, image_id, params_id, run_at, finish_by, started_at, $15, queue_id, lease_no, version + 1, version_id,
+  SELECT id, image_id, params_id, run_at, finish_by, started_at, $15, queue_id, lease_no, version + 1, CASE WHEN by_worker THEN served ELSE 0 END,
          next, reason, duration_s, priority, attempts, next_deaths, submission_id, account_id, retry_of,
          CASE WHEN by_worker THEN session_id END, CASE WHEN by_worker THEN key_id END
   FROM ended
