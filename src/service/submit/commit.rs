@@ -6,7 +6,7 @@ use super::order::{Committed, Fate, Found, Images, Order, Upload};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::batch::Answers;
-use crate::service::{Ctx, Error, Result, announce, catalog};
+use crate::service::{Ctx, Error, Result, announce};
 use crate::store::images::{self, ImageRecord, KnownImage, NewImage, StoredImage};
 use crate::store::submissions;
 use std::collections::{BTreeMap, HashMap};
@@ -30,7 +30,7 @@ pub(super) async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result
     ctx.index.mark_statuses(&images_of(&orders)).await;
     let params = orders.iter().flat_map(|order| &order.plan.models);
     let params = params.map(|model| (model.params.hash, model.params.text())).collect();
-    let params = catalog::params_ids(&ctx, &params).await?;
+    let params = ctx.catalog.params_ids(&ctx.db, &params).await?;
     let written = ctx
         .hot
         .write(async |tx| {

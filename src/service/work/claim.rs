@@ -10,7 +10,7 @@ use super::take::{Claim, ClaimLine, Take};
 use crate::service::queues::Queues;
 use crate::service::waiters::{Place, Wake};
 use crate::service::workers::{Workers, unknown_worker};
-use crate::service::{Ctx, Error, Result, catalog};
+use crate::service::{Ctx, Error, Result};
 use crate::store::images::KnownImage;
 use crate::store::keys::ApiKey;
 use crate::store::work::{Claimed, Holder};
@@ -68,9 +68,9 @@ impl Claims {
 
     /// Puts with jobs what their numbers stand for.
     async fn give(&self, jobs: Vec<Claimed>) -> Result<Vec<GivenJob>> {
-        let images = catalog::images(&self.ctx, jobs.iter().map(|job| job.image_id)).await?;
-        let params = catalog::params(&self.ctx, jobs.iter().map(|job| job.params_id)).await?;
-        let names = catalog::names(&self.ctx, jobs.iter().map(|job| job.queue_id)).await?;
+        let images = self.ctx.catalog.images(&self.ctx.db, jobs.iter().map(|job| job.image_id)).await?;
+        let params = self.ctx.catalog.params(&self.ctx.db, jobs.iter().map(|job| job.params_id)).await?;
+        let names = self.ctx.catalog.names(&self.ctx.db, jobs.iter().map(|job| job.queue_id)).await?;
         let gates = self.queues.gates().await?;
         let given = |job: Claimed| {
             let model = Arc::clone(names.get(&job.queue_id)?);
