@@ -351,7 +351,7 @@ async fn what_a_worker_does_not_hold_is_told_item_by_item() {
     worker.succeed(&ended).await;
     let unknown = json!({"id": Uuid::new_v4(), "lease_no": 1});
     let invented = json!({"id": own["id"], "lease_no": 77});
-    let before = app.count("SELECT sum(event_id)::bigint FROM job").await;
+    let before = app.count("SELECT sum(version)::bigint FROM job").await;
     let lease = |job: &Value| json!({"id": job["id"], "lease_no": job["lease_no"]});
     let listed = [lease(&own), lease(&own), lease(&others), lease(&ended), unknown.clone(), invented.clone()];
     let path = format!("/workers/{}/heartbeat", worker.id);
@@ -381,7 +381,7 @@ async fn what_a_worker_does_not_hold_is_told_item_by_item() {
     }
     let stolen = rival.claim_as(claim, 1, 0.0).await;
     assert!(stolen.is_empty(), "another session's claim_id is a claim of one's own");
-    let after = app.count("SELECT sum(event_id)::bigint FROM job").await;
+    let after = app.count("SELECT sum(version)::bigint FROM job").await;
     assert_eq!(before, after, "nobody's job was touched");
     assert_eq!(rival.succeed(&others).await["status"], 200);
     assert_eq!(worker.succeed(&own).await["status"], 200);
