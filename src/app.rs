@@ -64,7 +64,7 @@ impl App {
             .with_context(|| format!("cannot use the folder {}", config.data.display()))?;
         let replica = Uuid::new_v4();
         let (stop, stopping) = watch::channel(false);
-        let (waiters, catalog, clock) = (Waiters::new(), Catalog::default(), DbClock::default());
+        let (waiters, catalog, clock) = (Waiters::new(), Catalog::new(&db), DbClock::default());
         let ctx = Arc::new(Ctx { db, hot, index, blobs, waiters, replica, limits, catalog, clock, stopping });
         let queues = Arc::new(Queues::new(&ctx));
         let workers = Arc::new(Workers::new(&ctx, &queues));

@@ -72,7 +72,7 @@ impl Sweep {
         };
         let page = ctx.db.read(async |db| queues::sweep_page(db, pass.after, STEP_ROWS).await).await?;
         set_right(ctx, &page).await?;
-        let names = ctx.catalog.names(&ctx.db, page.iter().map(|job| job.entry.queue_id)).await?;
+        let names = ctx.catalog.names(page.iter().map(|job| job.entry.queue_id)).await?;
         let hint = |job: &Swept| {
             let model = names.get(&job.entry.queue_id)?.to_string();
             Some(Hint { id: job.entry.id, model, rank: job.entry.rank })

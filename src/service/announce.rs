@@ -52,8 +52,8 @@ struct Told {
 /// up for what is not told.
 async fn told(ctx: &Ctx, moved: &[Moved]) -> Option<Told> {
     let read = async {
-        let names = ctx.catalog.names(&ctx.db, moved.iter().map(|m| m.queue_id)).await?;
-        let images = ctx.catalog.images(&ctx.db, moved.iter().map(|m| m.image_id)).await?;
+        let names = ctx.catalog.names(moved.iter().map(|m| m.queue_id)).await?;
+        let images = ctx.catalog.images(moved.iter().map(|m| m.image_id)).await?;
         Ok::<_, super::Error>(Told { names, images })
     };
     read.await
@@ -140,7 +140,7 @@ pub async fn ready(ctx: &Ctx, entries: Vec<QueueEntry>) {
 
 /// Nothing when PostgreSQL went away: the sweep pushes them.
 async fn hints(ctx: &Ctx, entries: &[QueueEntry]) -> Vec<Hint> {
-    let names = ctx.catalog.names(&ctx.db, entries.iter().map(|entry| entry.queue_id)).await.unwrap_or_default();
+    let names = ctx.catalog.names(entries.iter().map(|entry| entry.queue_id)).await.unwrap_or_default();
     let hint = |entry: &QueueEntry| {
         Some(Hint { id: entry.id, model: names.get(&entry.queue_id)?.to_string(), rank: entry.rank })
     };

@@ -9,7 +9,6 @@ use quick_cache::sync::Cache;
 use serde_json::value::RawValue;
 
 use super::Result;
-use crate::store::db::Db;
 use crate::store::images::{self, KnownImage};
 use crate::store::{Db, models, queues};
 

@@ -15,7 +15,7 @@ use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
 use crate::store::jobs::{self, Filter, JobRecord};
 use crate::store::submissions::{self, Request};
-use crate::store::submit::{self, Terms, Wanted, Wish};
+use crate::store::submit::{self, MadeOrFound, Terms, Wanted, Wish};
 use crate::store::work::Moved;
 
 /// The most jobs that one redrive makes.
@@ -113,7 +113,7 @@ async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Mov
     let keys: BTreeMap<Wanted, &JobRecord> = jobs.iter().map(|job| (job.wanted, job)).collect();
     let mut tries = 0;
     let mut made = loop {
-        match ctx.db.write(async |tx| make_again(tx, user.account.id, &keys).await).await {
+        match ctx.db.write(async |tx| make_again(tx, user.account.id, &keys, tries > 0).await).await {
             Err(error) if error.is_crossed() && tries < CROSSED_MAX => tries += 1,
             made => break made?,
         }
@@ -125,6 +125,7 @@ async fn make_again(
     tx: &mut PgConnection,
     account: Uuid,
     keys: &BTreeMap<Wanted, &JobRecord>,
+    careful: bool,
 ) -> Result<HashMap<Wanted, Moved>> {
     let opened = submissions::open(tx, &[(None, account)]).await?;
     let (submission, _) = opened.first().copied().ok_or(sqlx::Error::RowNotFound)?;
@@ -137,6 +138,13 @@ async fn make_again(
     };
     let mut wishes: Vec<Wish> = keys.iter().map(wish).collect();
     let mut made = HashMap::new();
+    if careful {
+        for MadeOrFound { job, .. } in submit::insert_or_attach(tx, &wishes).await? {
+            let wanted = wishes[job.place].wanted;
+            made.insert(wanted, attached(&wanted, &job));
+        }
+        return Ok(made);
+    }
     let mut requests = Vec::new();
     for live in submit::attach(tx, &wishes).await? {
         let wanted = wishes[live.place].wanted;

@@ -48,21 +48,29 @@ pub struct Attached {
     pub suspect: bool,
 }
 
+#[derive(FromRow)]
+struct AttachedRow {
+    place: i64,
+    id: Uuid,
+    #[sqlx(try_from = "String")]
+    state: JobState,
+    version: i32,
+    rank: i64,
+    due: bool,
+    suspect: bool,
+}
+
+impl From<AttachedRow> for Attached {
+    fn from(row: AttachedRow) -> Self {
+        let AttachedRow { id, state, version, rank, due, suspect, .. } = row;
+        Self { place: place(row.place), id, state, version, rank, due, suspect }
+    }
+}
+
 /// Attaches to the live jobs among the wishes, which are free of repeats, and locks them: attaching only makes a job sooner,
 /// more urgent and longer-lived. A job that waits out a back-off, after a failure or a death, keeps it.
 pub async fn attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<Attached>> {
-    #[derive(FromRow)]
-    struct Row {
-        place: i64,
-        id: Uuid,
-        #[sqlx(try_from = "String")]
-        state: JobState,
-        version: i32,
-        rank: i64,
-        due: bool,
-        suspect: bool,
-    }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/submit/attach.sql"))
+    let rows: Vec<AttachedRow> = sqlx::query_as(include_str!("sql/submit/attach.sql"))
         .bind(wishes.iter().map(|wish| wish.wanted.image_id).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.wanted.queue_id).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.wanted.params_id).collect::<Vec<_>>())
@@ -74,16 +82,7 @@ pub async fn attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<
         .bind(wishes.len() as i64)
         .fetch_all(db)
         .await?;
-    let attached = |row: Row| Attached {
-        place: place(row.place),
-        id: row.id,
-        state: row.state,
-        version: row.version,
-        rank: row.rank,
-        due: row.due,
-        suspect: row.suspect,
-    };
-    Ok(rows.into_iter().map(attached).collect())
+    Ok(rows.into_iter().map(Attached::from).collect())
 }
 
 /// Those of the wanted, by their places, that a cached success answers: of a version that a live worker serves or, none
@@ -126,6 +125,38 @@ pub async fn insert(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<
         .bind(wishes.len() as i64)
         .fetch_all(db)
         .await
+}
+
+/// A job that was made or attached to; see [`insert_or_attach`].
+#[derive(Debug, Clone)]
+pub struct MadeOrFound {
+    pub job: Attached,
+    pub created: bool,
+}
+
+/// The careful way, after [`insert`] met another submission: makes a job for every wish or attaches to the one that is live by
+/// now, and writes the requests that wait for them.
+pub async fn insert_or_attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<MadeOrFound>> {
+    #[derive(FromRow)]
+    struct Row {
+        #[sqlx(flatten)]
+        job: AttachedRow,
+        created: bool,
+    }
+    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/submit/insert_or_attach.sql"))
+        .bind(wishes.iter().map(|wish| wish.wanted.image_id).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.wanted.queue_id).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.wanted.params_id).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.terms.priority).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.terms.run_at).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.terms.finish_within_s).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.submission).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.account).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.retry_of).collect::<Vec<_>>())
+        .bind(wishes.len() as i64)
+        .fetch_all(db)
+        .await?;
+    Ok(rows.into_iter().map(|row| MadeOrFound { job: row.job.into(), created: row.created }).collect())
 }
 
 /// An index from 0 of a place that the database counts from 1.

@@ -10,7 +10,7 @@ use super::order::{Found, Order};
 use crate::domain::job::JobState;
 use crate::service::Result;
 use crate::store::submissions::{self, Request};
-use crate::store::submit::{self, Attached, Made, Wanted, Wish};
+use crate::store::submit::{self, Attached, Made, MadeOrFound, Wanted, Wish};
 use crate::store::work::Moved;
 
 /// The jobs of an order, by image.
@@ -40,13 +40,14 @@ struct Answer {
 }
 
 /// Answers every image × model of every order: with the submission's own earlier job, a cached success, a live job, or a new
-/// one. No two orders share an image.
+/// one. No two orders share an image. `careful` is the way after another submission made one of them at the same time.
 pub(super) async fn answer_jobs(
     db: &mut PgConnection,
     orders: &[Order],
     submissions: &[Uuid],
     found: &[Vec<Found>],
     params: &ParamsIds,
+    careful: bool,
 ) -> Result<(Vec<JobsByImage>, Vec<Moved>)> {
     let mut pairs = pairs(orders, submissions, found, params);
     answer_before(db, orders, &mut pairs).await?;
@@ -58,7 +59,7 @@ pub(super) async fn answer_jobs(
     let requests: Vec<Request> =
         pairs.iter().filter(|p| asked.binary_search(&p.wish.wanted).is_ok()).filter_map(request).collect();
     submissions::add_requests(db, &requests).await?;
-    moved.extend(insert(db, &mut pairs).await?);
+    moved.extend(if careful { insert_or_attach(db, &mut pairs).await? } else { insert(db, &mut pairs).await? });
     Ok((by_image(orders.len(), pairs), moved))
 }
 
@@ -139,6 +140,22 @@ async fn insert(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<Vec<Mov
         pair.answer = Some(Answer { job: job.id, state: JobState::Queued, outcome: "created" });
     }
     Ok(wishes.iter().zip(&made).map(|(wish, job)| new_job(&wish.wanted, job)).collect())
+}
+
+/// With new jobs, or with those that others made meanwhile.
+async fn insert_or_attach(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<Vec<Moved>> {
+    let mut open = open(pairs, |_| true);
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wishes: Vec<Wish> = open.iter().map(|pair| pair.wish).collect();
+    let mut moved = Vec::new();
+    for MadeOrFound { job, created } in submit::insert_or_attach(db, &wishes).await? {
+        let outcome = if created { "created" } else { "attached" };
+        open[job.place].answer = Some(Answer { job: job.id, state: job.state, outcome });
+        moved.push(attached(&wishes[job.place].wanted, &job));
+    }
+    Ok(moved)
 }
 
 fn open<'p, 'o>(pairs: &'p mut [Pair<'o>], among: impl Fn(&Pair<'o>) -> bool) -> Vec<&'p mut Pair<'o>> {

@@ -1,6 +1,6 @@
 //! The transaction of submissions: several requests that come at the same time go in one.
 
-use super::answer::answer_jobs;
+use super::answer::{JobsByImage, ParamsIds, answer_jobs};
 use super::ask::AnsweringJob;
 use super::order::{Committed, Fate, Found, Images, Order, Upload};
 use crate::domain::fault::{Code, Fault};
@@ -9,6 +9,7 @@ use crate::service::batch::Answers;
 use crate::service::{Ctx, Error, Result, announce};
 use crate::store::images::{self, ImageRecord, KnownImage, NewImage, StoredImage};
 use crate::store::submissions;
+use crate::store::work::Moved;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -30,24 +31,13 @@ pub(super) async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result
     ctx.index.mark_statuses(&images_of(&orders)).await;
     let params = orders.iter().flat_map(|order| &order.plan.models);
     let params = params.map(|model| (model.params.hash, model.params.text())).collect();
-    let params = ctx.catalog.params_ids(&ctx.db, &params).await?;
-    let written = ctx
-        .hot
-        .write(async |tx| {
-            let ids = open(tx, &orders).await?;
-            let mut found = find_images(tx, &orders).await?;
-            if orders.iter().zip(&found).any(|(order, images)| is_refused(order, images)) {
-                return Err(match found.pop() {
-                    Some(images) if found.is_empty() => Undone::Refused(images),
-                    _ => Undone::Failed(Error::Internal("an order is refused: each goes alone".into())),
-                });
-            }
-            let (jobs, moved) = answer_jobs(tx, &orders, &ids, &found, &params).await?;
-            Ok((ids, found, jobs, moved))
-        })
-        .await;
+    let params = ctx.catalog.params_ids(&params).await?;
+    let mut written = write(&ctx, &orders, &params, false).await;
+    if matches!(&written, Err(Undone::Failed(error)) if error.is_crossed()) {
+        written = write(&ctx, &orders, &params, true).await;
+    }
     match written {
-        Ok((ids, found, jobs, moved)) => {
+        Ok(Written { ids, found, jobs, moved }) => {
             ctx.catalog.learn(learnt(&orders, &found));
             let done = ids.iter().zip(found).zip(&jobs);
             let done =
@@ -59,6 +49,33 @@ pub(super) async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result
         }
         Err(Undone::Failed(error)) => Err(error),
     }
+}
+
+/// What a transaction wrote.
+struct Written {
+    /// The submissions, in the order of the orders.
+    ids: Vec<Uuid>,
+    found: Vec<Vec<Found>>,
+    jobs: Vec<JobsByImage>,
+    moved: Vec<Moved>,
+}
+
+/// One transaction; `careful` after another one crossed it.
+async fn write(ctx: &Ctx, orders: &[Order], params: &ParamsIds, careful: bool) -> std::result::Result<Written, Undone> {
+    ctx.hot
+        .write(async |tx| {
+            let ids = open(tx, orders).await?;
+            let mut found = find_images(tx, orders).await?;
+            if orders.iter().zip(&found).any(|(order, images)| is_refused(order, images)) {
+                return Err(match found.pop() {
+                    Some(images) if found.is_empty() => Undone::Refused(images),
+                    _ => Undone::Failed(Error::Internal("an order is refused: each goes alone".into())),
+                });
+            }
+            let (jobs, moved) = answer_jobs(tx, orders, &ids, &found, params, careful).await?;
+            Ok(Written { ids, found, jobs, moved })
+        })
+        .await
 }
 
 /// The images of these orders, each once.

@@ -68,9 +68,9 @@ impl Claims {
 
     /// Puts with jobs what their numbers stand for.
     async fn give(&self, jobs: Vec<Claimed>) -> Result<Vec<GivenJob>> {
-        let images = self.ctx.catalog.images(&self.ctx.db, jobs.iter().map(|job| job.image_id)).await?;
-        let params = self.ctx.catalog.params(&self.ctx.db, jobs.iter().map(|job| job.params_id)).await?;
-        let names = self.ctx.catalog.names(&self.ctx.db, jobs.iter().map(|job| job.queue_id)).await?;
+        let images = self.ctx.catalog.images(jobs.iter().map(|job| job.image_id)).await?;
+        let params = self.ctx.catalog.params(jobs.iter().map(|job| job.params_id)).await?;
+        let names = self.ctx.catalog.names(jobs.iter().map(|job| job.queue_id)).await?;
         let gates = self.queues.gates().await?;
         let given = |job: Claimed| {
             let model = Arc::clone(names.get(&job.queue_id)?);
