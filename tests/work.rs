@@ -150,7 +150,8 @@ async fn a_claim_sent_again_gets_new_leases_of_the_same_jobs() {
     assert_eq!(ids(&first), ids(&second));
     assert!(second.iter().all(|j| j["lease_no"] == 2 && j["attempt"] == 1));
     assert_eq!(worker.succeed(&first[0]).await["problem"]["code"], "stale_lease");
-    assert_eq!(worker.succeed(&second[0]).await["status"], 200);
+    let done = worker.succeed(&second[0]).await;
+    assert_eq!((&done["status"], &done["repeat"]), (&json!(200), &json!(false)), "the stale lease ended nothing");
     let rest = worker.claim_as(claim, 2, 0.0).await;
     assert_eq!(rest.len(), 1, "what it still holds, and nothing new");
     worker.succeed(&rest[0]).await;
@@ -177,8 +178,10 @@ async fn only_the_holder_of_the_lease_ends_a_job() {
             (&json!(409), &json!("stale_lease"), &Value::Null),
             "{who}"
         );
+        assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'running'").await, 1, "{who} ended it");
     }
-    assert_eq!(worker.succeed(&job).await["status"], 200);
+    let done = worker.succeed(&job).await;
+    assert_eq!((&done["status"], &done["repeat"]), (&json!(200), &json!(false)));
 }
 
 #[tokio::test]
