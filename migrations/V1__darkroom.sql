@@ -117,8 +117,9 @@ CREATE TABLE worker_session (
   -- What its last beat listed: [{"id", "lease_no", "progress", "note"}].
   holds          jsonb       NOT NULL DEFAULT '[]',
   draining       boolean     NOT NULL DEFAULT false,
-  -- The suspect that it runs; it gets nothing else meanwhile.
+  -- The suspect that it last ran alone, and under which lease; it gets nothing else meanwhile.
   solo_job       uuid,
+  solo_lease     integer,
   -- Until then it is given nothing before it is empty, so that a waiting suspect finds a session.
   reserved_until timestamptz,
   registered_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -126,7 +127,8 @@ CREATE TABLE worker_session (
   alive_until    timestamptz NOT NULL,
   ended_at       timestamptz,
   end_reason     text        CONSTRAINT worker_session_end_known CHECK (end_reason IN ('left', 'lost')),
-  CONSTRAINT worker_session_end_whole CHECK ((ended_at IS NULL) = (end_reason IS NULL))
+  CONSTRAINT worker_session_end_whole CHECK ((ended_at IS NULL) = (end_reason IS NULL)),
+  CONSTRAINT worker_session_solo_whole CHECK ((solo_job IS NULL) = (solo_lease IS NULL))
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX worker_session_live ON worker_session (key_id, instance, queue_id) WHERE ended_at IS NULL;
 CREATE INDEX worker_session_by_queue ON worker_session (queue_id) WHERE ended_at IS NULL;
@@ -414,14 +416,15 @@ CREATE VIEW audit_events AS
     SELECT uuid_v7_at(id), 'created', id, submission_id, account_id, NULL, NULL, NULL, queue_id, NULL, NULL, 1, NULL FROM job_archive
     UNION ALL
     -- A lease began with a claim, unless it was handed out again; what it led to says when it began.
-    SELECT c.started_at, 'claimed', c.job_id, NULL, NULL, NULL, s.key_id, c.session_id, c.queue_id, c.lease_no, c.attempt, c.version, NULL
+    SELECT c.started_at, 'claimed', c.job_id, NULL, NULL, NULL, coalesce(c.key_id, s.key_id), c.session_id, c.queue_id, c.lease_no, c.attempt, c.version, NULL
     FROM (
-      SELECT id AS job_id, session_id, queue_id, started_at, lease_no, attempt, version FROM job WHERE state = 'running'
+      SELECT id AS job_id, session_id, queue_id, started_at, lease_no, attempt, version, NULL AS key_id FROM job WHERE state = 'running'
       UNION ALL
-      SELECT id, session_id, queue_id, started_at, lease_no, attempt, version - 1 FROM job_archive WHERE state = 'succeeded'
+      SELECT id, session_id, queue_id, started_at, lease_no, attempt, version - 1, key_id FROM job_archive WHERE state = 'succeeded'
       UNION ALL
-      SELECT t.job_id, t.session_id, s.queue_id, t.started_at, t.lease_no, t.attempt, t.version - 1
-      FROM attempt AS t LEFT JOIN worker_session AS s ON s.id = t.session_id
+      -- A try's session may be forgotten before the job that it was of.
+      SELECT t.job_id, t.session_id, coalesce(j.queue_id, a.queue_id), t.started_at, t.lease_no, t.attempt, t.version - 1, NULL
+      FROM attempt AS t LEFT JOIN job AS j ON j.id = t.job_id LEFT JOIN job_archive AS a ON a.id = t.job_id
     ) AS c
     LEFT JOIN worker_session AS s ON s.id = c.session_id
     WHERE NOT EXISTS (SELECT FROM job_event AS r WHERE r.job_id = c.job_id AND r.code = 'reclaimed' AND r.lease_no = c.lease_no)

@@ -184,6 +184,65 @@ async fn a_replay_that_races_a_release_leaves_one_holder() {
     assert_eq!(app.count(ended).await, 8 - app.count("SELECT count(*) FROM job").await, "each ended once");
 }
 
+#[tokio::test]
+async fn a_suspect_taken_while_a_claim_waits_for_its_session_stays_alone() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    submit(&app, 2).await;
+    let mut rival = beside(&app).await;
+    let mut tx = rival.begin().await.expect("a transaction");
+    sqlx::raw_sql(
+        "UPDATE worker_session SET (solo_job, solo_lease) = (SELECT id, 1 FROM job ORDER BY id LIMIT 1);
+         UPDATE job SET state = 'running', suspect = true, lease_no = 1, session_id = (SELECT id FROM worker_session),
+                        claim_id = uuid_v7(), started_at = clock_timestamp() WHERE id = (SELECT solo_job FROM worker_session);
+         INSERT INTO claim (session_id, claim_id, queue_id, at, deadline_at, open, jobs)
+         SELECT session_id, claim_id, queue_id, started_at, started_at + interval '1 h', 1, ARRAY[id] FROM job WHERE suspect",
+    )
+    .execute(&mut *tx)
+    .await
+    .expect("a suspect's claim");
+    let claiming = tokio::spawn(async move { worker.claim(8).await });
+    until_blocked(&app).await;
+    tx.commit().await.expect("a commit");
+    assert!(claiming.await.expect("a claim").is_empty(), "nothing beside a suspect");
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'queued'").await, 1);
+}
+
+#[tokio::test]
+async fn a_job_is_not_tried_again_when_its_image_goes() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let ines = submit(&app, 1).await;
+    let job = worker.claim(1).await.remove(0);
+    worker.complete(&job, json!({"outcome": "rejected"})).await;
+    let path = format!("/jobs/{}/retry", job["id"].as_str().expect("an id"));
+    let mut rival = beside(&app).await;
+    let mut tx = rival.begin().await.expect("a transaction");
+    sqlx::raw_sql("DELETE FROM upload; DELETE FROM request; DELETE FROM outcome; DELETE FROM image")
+        .execute(&mut *tx)
+        .await
+        .expect("a removal");
+    let retrying = tokio::spawn(async move { ines.post(&path, json!(null)).await });
+    until_blocked(&app).await;
+    tx.commit().await.expect("a commit");
+    retrying.await.expect("an answer").problem(404, "not_found");
+    assert_eq!(app.count("SELECT count(*) FROM job").await, 0);
+}
+
+#[tokio::test]
+async fn a_claim_sent_twice_while_it_waits_is_answered_once() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let claim = Uuid::new_v4();
+    let ask = |worker: Worker| tokio::spawn(async move { worker.claim_as(claim, 1, 1.5).await });
+    let (first, second) = (ask(worker.clone()), ask(worker.clone()));
+    until("two waiting claims", async || app.ctx.waiters.waiting_for("ocr") == 2).await;
+    submit(&app, 2).await;
+    let (first, second) = (first.await.expect("jobs"), second.await.expect("jobs"));
+    assert_eq!(first.len() + second.len(), 1, "{first:?} {second:?}");
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'running'").await, 1, "one claim holds one job");
+}
+
 /// Completes what is still held; what the release was faster with is refused.
 async fn finish(worker: &Worker, jobs: &[serde_json::Value]) {
     for job in jobs {

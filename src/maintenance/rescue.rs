@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::service::transition;
 use crate::service::{Ctx, Result, announce};
-use crate::store::work::{Moved, lock_orphans};
+use crate::store::work::{self, Moved, lock_orphans};
 use crate::store::{ticks, workers};
 
 /// The longest between two ticks: a dead worker's job is claimable within lease + this + its back-off.
@@ -63,7 +63,12 @@ async fn take_bite(tx: &mut PgConnection, lease_s: f64, first: bool) -> Result<O
 
 /// Takes these running jobs, whose claims the sweep has not found, as those of dead sessions.
 pub(super) async fn rescue_unclaimed(ctx: &Ctx, jobs: &[Uuid]) -> Result<()> {
-    let moved = ctx.db.write(async |tx| transition::rescue(tx, jobs, rand::random()).await).await?;
+    let taken = ctx.db.write(async |tx| {
+        // Locked by a statement before the one that decides, as a tick does.
+        work::hold_jobs(tx, jobs).await?;
+        transition::rescue(tx, jobs, rand::random()).await
+    });
+    let moved = taken.await?;
     announce::rescued(ctx, &moved).await;
     announce::moved(ctx, &moved).await;
     Ok(())

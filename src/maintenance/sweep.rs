@@ -1,5 +1,6 @@
 //! The sweep: walks the live jobs in order of id, pushes those that belong into a queue, and shortens the life
-//! of their images' mirrored statuses; ends those past their time, and rescues those whose claim is gone. Its cost is constant;
+//! of their images' mirrored statuses; ends those past their time, and rescues those whose claim is gone, which it does also
+//! without Redis. Its cost is constant;
 //! its period grows with the depth.
 
 use std::sync::Arc;
@@ -50,38 +51,29 @@ struct Pass {
     id: Uuid,
     after: Uuid,
     models: Vec<String>,
+    /// The index is filled by it, from its first job on. Without Redis only the jobs are set right.
+    fills: bool,
 }
 
 impl Sweep {
     /// Makes one step; answers whether it ended a pass.
     pub async fn step(&mut self, ctx: &Ctx) -> Result<bool> {
-        if !ctx.index.is_live() {
-            self.pass = None;
-            return Ok(true);
-        }
+        let live = ctx.index.is_live();
         let mut pass = match self.pass.take() {
-            Some(pass) => pass,
-            None => {
-                let models = ctx.db.read(queues::model_names).await?.into_iter().map(|(_, name)| name).collect();
-                let pass = Pass { id: Uuid::new_v4(), after: Uuid::nil(), models };
-                if !ctx.index.begin_sweep(&pass.models, pass.id).await {
-                    return Ok(true);
-                }
-                pass
+            Some(pass) if pass.fills == live => pass,
+            _ => {
+                let models: Vec<String> =
+                    ctx.db.read(queues::model_names).await?.into_iter().map(|(_, name)| name).collect();
+                let id = Uuid::new_v4();
+                let fills = live && ctx.index.begin_sweep(&models, id).await;
+                Pass { id, after: Uuid::nil(), models, fills }
             }
         };
         let page = ctx.db.read(async |db| queues::sweep_page(db, pass.after, STEP_ROWS).await).await?;
         set_right(ctx, &page).await?;
-        let names = ctx.catalog.names(page.iter().map(|job| job.entry.queue_id)).await?;
-        let hint = |job: &Swept| {
-            let model = names.get(&job.entry.queue_id)?.to_string();
-            Some(Hint { id: job.entry.id, model, rank: job.entry.rank })
-        };
-        let hints: Vec<Hint> = page.iter().filter(|job| job.ready).filter_map(hint).collect();
-        let Some(missing) = ctx.index.push(&hints).await else { return Ok(true) };
-        metrics::index_missing(missing);
-        let images: Vec<_> = page.iter().map(|job| job.md5).collect();
-        ctx.index.shorten_statuses(&images).await;
+        if pass.fills {
+            pass.fills = fill(ctx, &page).await?;
+        }
         match page.last() {
             Some(last) if page.len() as i64 == STEP_ROWS => {
                 pass.after = last.entry.id;
@@ -89,11 +81,28 @@ impl Sweep {
                 Ok(false)
             }
             _ => {
-                ctx.index.end_sweep(&pass.models, pass.id).await;
+                if pass.fills {
+                    ctx.index.end_sweep(&pass.models, pass.id).await;
+                }
                 Ok(true)
             }
         }
     }
+}
+
+/// Pushes what belongs into a queue, and shortens the life of mirrored statuses; answers whether Redis took it.
+async fn fill(ctx: &Ctx, page: &[Swept]) -> Result<bool> {
+    let names = ctx.catalog.names(page.iter().map(|job| job.entry.queue_id)).await?;
+    let hint = |job: &Swept| {
+        let model = names.get(&job.entry.queue_id)?.to_string();
+        Some(Hint { id: job.entry.id, model, rank: job.entry.rank })
+    };
+    let hints: Vec<Hint> = page.iter().filter(|job| job.ready).filter_map(hint).collect();
+    let Some(missing) = ctx.index.push(&hints).await else { return Ok(false) };
+    metrics::index_missing(missing);
+    let images: Vec<_> = page.iter().map(|job| job.md5).collect();
+    ctx.index.shorten_statuses(&images).await;
+    Ok(true)
 }
 
 /// Ends queued jobs that are late for their end, and takes running ones whose claim has no row.

@@ -200,7 +200,10 @@ async fn carry_out<I: Clone + Send + 'static, O: Send + 'static>(batcher: &Arc<B
             };
             tokio::spawn(finish.in_current_span());
         }
-        Err(error) if alone || error.is_away() => {
+        Err(error) if alone => {
+            batch.into_iter().zip([error]).for_each(|(call, error)| deliver(call, Err(error), &batcher.lost));
+        }
+        Err(error) if error.is_away() => {
             // Nobody is better served by asking again for each: it would only wait as long again.
             for call in batch {
                 deliver(call, Err(error.alike()), &batcher.lost);

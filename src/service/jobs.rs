@@ -1,6 +1,6 @@
 //! Jobs for people: who may see what, cancel, retry, redrive.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
+use crate::store::images;
 use crate::store::jobs::{self, Filter, JobRecord};
 use crate::store::submissions::{self, Request};
 use crate::store::submit::{self, MadeOrFound, Terms, Wanted, Wish};
@@ -102,11 +103,12 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
     }
     let made = try_again(ctx, user, &[job]).await?;
     announce::moved(ctx, &made).await;
-    let made = made.first().ok_or_else(|| Error::from(sqlx::Error::RowNotFound))?;
+    // Its image was removed meanwhile, and it with that.
+    let made = made.first().ok_or_else(|| Error::from(Fault::not_found("job")))?;
     Ok(made.id)
 }
 
-/// Makes new jobs for ended ones of different keys, in one transaction, in their order.
+/// Makes new jobs for ended ones of different keys, in one transaction, in their order; none where the image is gone.
 async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>> {
     let md5s: Vec<ContentMd5> = jobs.iter().map(|job| job.md5).collect();
     ctx.index.mark_statuses(&md5s).await;
@@ -136,7 +138,9 @@ async fn make_again(
         account,
         retry_of: Some(job.status.id),
     };
-    let mut wishes: Vec<Wish> = keys.iter().map(wish).collect();
+    let images: Vec<i64> = keys.keys().map(|wanted| wanted.image_id).collect();
+    let kept: HashSet<i64> = images::lock_kept(tx, &images).await?.into_iter().collect();
+    let mut wishes: Vec<Wish> = keys.iter().filter(|(wanted, _)| kept.contains(&wanted.image_id)).map(wish).collect();
     let mut made = HashMap::new();
     if careful {
         for MadeOrFound { job, .. } in submit::insert_or_attach(tx, &wishes).await? {

@@ -27,7 +27,7 @@ pub async fn update(ctx: &Ctx, queues: &Queues, user: &User, model: &Model, chan
         // The first of them at once; the due pass goes on with the rest.
         let moved = ctx
             .db
-            .write(async |tx| transition::cancel_retired(tx, CANCEL_AT_ONCE, Some(user.account.id)).await)
+            .write(async |tx| transition::cancel_retired(tx, CANCEL_AT_ONCE, true, Some(user.account.id)).await)
             .await?;
         announce::cancelled(ctx, &moved).await;
         ctx.index.clear_queue(&model.name).await;

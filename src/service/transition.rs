@@ -54,9 +54,14 @@ pub async fn cancel(db: &mut PgConnection, jobs: &[Uuid], by: Option<Uuid>) -> R
     end_all(db, &held, JobState::Cancelled, None, by).await
 }
 
-/// Cancels at most `limit` queued jobs of models that are retired.
-pub async fn cancel_retired(db: &mut PgConnection, limit: i64, by: Option<Uuid>) -> Result<Vec<Moved>> {
-    let held = work::hold_retired(db, limit).await?;
+/// Cancels at most `limit` queued jobs of models that are retired; `scheduled`: also those whose time has not come.
+pub async fn cancel_retired(
+    db: &mut PgConnection,
+    limit: i64,
+    scheduled: bool,
+    by: Option<Uuid>,
+) -> Result<Vec<Moved>> {
+    let held = work::hold_retired(db, limit, scheduled).await?;
     end_all(db, &held, JobState::Cancelled, None, by).await
 }
 
@@ -80,7 +85,7 @@ async fn end_all(
 
 /// Gives held jobs back at no cost; what is not returned was not held.
 pub async fn release(db: &mut PgConnection, leases: &[Lease<'_>]) -> Result<Vec<Moved>> {
-    let held = work::hold_leases(db, leases).await?;
+    let held: Vec<Held> = work::hold_leases(db, leases).await?.into_iter().map(|(_, held)| held).collect();
     give_back(db, &held).await
 }
 

@@ -131,12 +131,14 @@ impl Workers {
         self.touches.call(Touch { holder: holder.clone(), claim }, 1).await
     }
 
-    /// Keeps a session free for a suspect if it is the first to meet one that nobody is free for.
-    pub async fn reserve(&self, worker: Uuid, standing: &Standing) -> Result<()> {
-        if standing.turn != Turn::Reserve {
-            return Ok(());
+    /// Keeps a session free for a suspect if it is the first to meet one that nobody is free for; the others go on.
+    pub async fn reserve(&self, worker: Uuid, standing: &mut Arc<Standing>) -> Result<()> {
+        if standing.turn == Turn::Reserve {
+            let queue = standing.queue_id;
+            let kept = self.ctx.db.write(async |tx| workers::reserve(tx, worker, queue).await).await?;
+            Arc::make_mut(standing).turn = if kept { Turn::Wait } else { Turn::Open };
         }
-        Ok(self.ctx.db.run(async |db| workers::reserve(db, worker).await).await?)
+        Ok(())
     }
 
     /// One beat: keeps the session alive, and answers which of the listed jobs it does not hold (any more). What it

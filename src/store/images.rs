@@ -171,6 +171,14 @@ pub async fn find(db: &mut PgConnection, key: ContentMd5, account: Option<Uuid>)
     sqlx::query_as(include_str!("sql/images/find.sql")).bind(key.0.to_vec()).bind(account).fetch_optional(db).await
 }
 
+/// Locks those of these images that are still kept, and answers them: until the transaction ends they cannot go.
+pub async fn lock_kept(db: &mut PgConnection, images: &[i64]) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar("SELECT i.id FROM image AS i WHERE i.id = ANY($1) ORDER BY i.md5 FOR SHARE OF i")
+        .bind(images)
+        .fetch_all(db)
+        .await
+}
+
 /// Locks and returns, of the images wanted at each place, those that its account has a title to; all of them for an
 /// administrator (no account).
 pub async fn lock_visible(

@@ -137,16 +137,20 @@ pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx:
     Ok(standings)
 }
 
-/// Keeps a session free for a suspect, for as long as one attempt of its model may take.
-pub async fn reserve(db: &mut PgConnection, session: Uuid) -> sqlx::Result<()> {
-    sqlx::query(
+/// Keeps a session free for a suspect, for as long as one attempt of its model may take, unless another of its queue is;
+/// answers whether. A fleet asks at once: the lock of the queue's row is waited for by a statement of its own, so that the
+/// next sees what it waited for.
+pub async fn reserve(db: &mut PgConnection, session: Uuid, queue: i32) -> sqlx::Result<bool> {
+    sqlx::query("SELECT FROM queue WHERE id = $1 FOR NO KEY UPDATE").bind(queue).execute(&mut *db).await?;
+    let done = sqlx::query(
         "UPDATE worker_session AS s SET reserved_until = clock_timestamp() + interval '1 s' * q.deadline_s
-         FROM queue AS q WHERE s.id = $1 AND q.id = s.queue_id AND s.ended_at IS NULL",
+         FROM queue AS q WHERE s.id = $1 AND q.id = s.queue_id AND s.ended_at IS NULL AND NOT EXISTS (
+           SELECT FROM worker_session AS o WHERE o.queue_id = q.id AND o.ended_at IS NULL AND o.reserved_until > clock_timestamp())",
     )
     .bind(session)
     .execute(db)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// Prolongs all these sessions at once: those whose claims wait here.
@@ -253,7 +257,9 @@ pub async fn give_up(db: &mut PgConnection, at: DateTime<Utc>, limit: i64) -> sq
 /// Gives every live session a whole lease again: the service was away, not the workers.
 pub async fn extend_all(db: &mut PgConnection, lease_s: f64) -> sqlx::Result<u64> {
     let done = sqlx::query(
-        "UPDATE worker_session SET alive_until = greatest(alive_until, clock_timestamp() + interval '1 s' * $1) WHERE ended_at IS NULL",
+        "WITH alive AS (SELECT id FROM worker_session WHERE ended_at IS NULL ORDER BY id FOR NO KEY UPDATE)
+         UPDATE worker_session AS s SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $1)
+         FROM alive WHERE s.id = alive.id",
     )
     .bind(lease_s)
     .execute(db)

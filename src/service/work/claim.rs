@@ -10,7 +10,7 @@ use super::take::{Claim, ClaimLine, Take};
 use crate::service::queues::Queues;
 use crate::service::waiters::{Place, Wake};
 use crate::service::workers::{Workers, unknown_worker};
-use crate::service::{Ctx, Error, Result};
+use crate::service::{Ctx, Result};
 use crate::store::images::KnownImage;
 use crate::store::keys::ApiKey;
 use crate::store::work::{Claimed, Holder};
@@ -78,9 +78,16 @@ impl Claims {
             let (params, image) = (params.get(&job.params_id)?, images.get(&job.image_id)?);
             Some(GivenJob { job, model, max_attempts, params: Arc::clone(params), image: Arc::clone(image) })
         };
-        jobs.into_iter()
-            .map(|job| given(job).ok_or_else(|| Error::Internal("a live job's image or params are gone".into())))
-            .collect()
+        let told = |job: Claimed| {
+            let id = job.id;
+            let given = given(job);
+            if given.is_none() {
+                // Its row locks forbid it; the others are not held up by it.
+                tracing::error!(%id, "the image or the params of a live job are gone: it is not given out");
+            }
+            given
+        };
+        Ok(jobs.into_iter().filter_map(told).collect())
     }
 
     async fn wait_for_jobs(&self, key: &ApiKey, ask: &Claim) -> Result<(bool, Vec<Claimed>)> {
@@ -90,7 +97,7 @@ impl Claims {
         if !first.jobs.is_empty() {
             return Ok((false, first.jobs));
         }
-        Box::pin(self.workers.reserve(ask.worker, &standing)).await?;
+        Box::pin(self.workers.reserve(ask.worker, &mut standing)).await?;
         if standing.replay {
             return Ok((standing.draining, Box::pin(self.line.look_again(Take::Replay, ask, &standing)).await?));
         }
@@ -134,7 +141,7 @@ impl Claims {
         }
     }
 
-    /// ClaimLine what this session may be given now.
+    /// Takes what this session may be given now.
     async fn take_in_turn(
         &self,
         ask: &Claim,
@@ -166,8 +173,9 @@ impl Claims {
     async fn stand(&self, key: &ApiKey, ask: &Claim) -> Result<Arc<Standing>> {
         let holder = Holder { session: ask.worker, key: key.id.clone() };
         let standing = self.workers.touch(&holder, Some(ask.claim_id)).await?.ok_or_else(unknown_worker)?;
-        self.workers.reserve(ask.worker, &standing).await?;
-        Ok(Arc::new(standing))
+        let mut standing = Arc::new(standing);
+        self.workers.reserve(ask.worker, &mut standing).await?;
+        Ok(standing)
     }
 }
 

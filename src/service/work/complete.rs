@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::verdict::{Accepted, Done, answer, judge, stale};
+use super::verdict::{Accepted, Done, Ended, answer, judge, stale};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::job::{JobState, Outcome};
 use crate::domain::json::check_text;
@@ -144,41 +144,63 @@ type Sent<'c> = (&'c Holder, &'c Finish);
 async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answers<Vec<Option<Accepted>>>> {
     let mut first = HashSet::new();
     let all = calls.iter().flat_map(|call| call.finishes.iter().map(|finish| (&call.holder, finish)));
-    // Each holder's word counts, so that another's about the same job cannot stand before it.
-    let once: Vec<Sent<'_>> = all.filter(|(holder, finish)| first.insert((*holder, finish.id))).collect();
+    // Each word about each lease counts, so that no other about the same job can stand before it.
+    let once: Vec<Sent<'_>> =
+        all.filter(|(holder, finish)| first.insert((*holder, finish.id, finish.lease_no))).collect();
     let fences: Vec<&[Fence]> = calls.iter().map(|call| &*call.fences).collect();
     let lease_s = ctx.limits.lease_s;
-    let (mut moved, left, overdue) = ctx.hot.run(async |db| succeed(db, &once, lease_s).await).await?;
-    if !left.is_empty() || !overdue.is_empty() {
-        moved.extend(ctx.hot.write(async |tx| settle(tx, &left, overdue, lease_s).await).await?);
-    }
-    let verdicts = ctx.hot.run(async |db| judge(db, &moved, &fences).await).await?;
+    let Succeeded { mut moved, mut ended, left, overdue } =
+        ctx.hot.run(async |db| succeed(db, &once, lease_s).await).await?;
+    let verdicts = async {
+        if !left.is_empty() || !overdue.is_empty() {
+            let settled = ctx.hot.write(async |tx| settle(tx, &left, overdue.clone(), lease_s).await).await?;
+            ended.extend(settled.1);
+            moved.extend(settled.0);
+        }
+        ctx.hot.run(async |db| judge(db, ended.clone(), &fences).await).await
+    };
+    let verdicts = verdicts.await;
+    // What is committed is told, whatever becomes of the rest: carried out again, this would not meet it.
     announce::retried(&ctx, &moved).await;
-    Ok(Answers { each: verdicts, then: announce::soon(&ctx, moved) })
+    let then = announce::soon(&ctx, moved);
+    match verdicts {
+        Ok(each) => Ok(Answers { each, then }),
+        Err(error) => {
+            if let Some(then) = then {
+                then.await;
+            }
+            Err(error)
+        }
+    }
 }
 
-/// Ends what succeeded; answers what that left, and whose sessions nothing was heard of for a while.
-async fn succeed<'c>(
-    db: &mut PgConnection,
-    sent: &[Sent<'c>],
-    lease_s: f64,
-) -> Result<(Vec<Moved>, Vec<Sent<'c>>, HashSet<&'c Holder>)> {
+/// What succeeded at once, and what did not.
+struct Succeeded<'c> {
+    moved: Vec<Moved>,
+    ended: Ended<'c>,
+    left: Vec<Sent<'c>>,
+    /// Those of whom nothing was heard for a while.
+    overdue: HashSet<&'c Holder>,
+}
+
+async fn succeed<'c>(db: &mut PgConnection, sent: &[Sent<'c>], lease_s: f64) -> Result<Succeeded<'c>> {
     let success = |(holder, finish): &Sent<'c>| {
         let document = finish.document.as_deref()?;
         Some(Success { holder, id: finish.id, lease_no: finish.lease_no, document, duration_s: finish.duration_s })
     };
     let mut successes: Vec<Success<'c>> = sent.iter().filter_map(success).collect();
-    if successes.is_empty() {
-        return Ok((Vec::new(), sent.to_vec(), HashSet::new()));
+    let mut done = Succeeded { moved: Vec::new(), ended: Ended::new(), left: Vec::new(), overdue: HashSet::new() };
+    if !successes.is_empty() {
+        for one in work::succeed(db, &mut successes, overdue_s(lease_s)).await? {
+            let holder = successes[one.place].holder;
+            done.ended.insert((holder, one.moved.id, one.moved.lease_no), one.moved.state);
+            done.overdue.extend(one.overdue.then_some(holder));
+            done.moved.push(one.moved);
+        }
     }
-    let succeeded = work::succeed(db, &mut successes, overdue_s(lease_s)).await?;
-    let done: HashSet<(Option<Uuid>, Uuid)> = succeeded.iter().map(|s| (s.moved.session, s.moved.id)).collect();
-    let late: HashSet<Option<Uuid>> = succeeded.iter().filter(|s| s.overdue).map(|s| s.moved.session).collect();
-    let left =
-        sent.iter().filter(|(holder, finish)| !done.contains(&(Some(holder.session), finish.id))).copied().collect();
-    let overdue =
-        sent.iter().map(|(holder, _)| *holder).filter(|holder| late.contains(&Some(holder.session))).collect();
-    Ok((succeeded.into_iter().map(|s| s.moved).collect(), left, overdue))
+    let is_left = |(holder, finish): &&Sent<'c>| !done.ended.contains_key(&(*holder, finish.id, finish.lease_no));
+    done.left = sent.iter().filter(is_left).copied().collect();
+    Ok(done)
 }
 
 /// Carries out what is no plain success: failures, and whatever suspects came to. Sessions are locked before jobs, and a word
@@ -188,17 +210,15 @@ async fn settle<'c>(
     left: &[Sent<'c>],
     mut heard: HashSet<&'c Holder>,
     lease_s: f64,
-) -> Result<Vec<Moved>> {
+) -> Result<(Vec<Moved>, Ended<'c>)> {
     heard.extend(left.iter().map(|(holder, _)| *holder));
     let signs: Vec<Touch> = heard.into_iter().map(|holder| Touch { holder: holder.clone(), claim: None }).collect();
     touch(db, &signs, lease_s).await?;
     let lease = |(holder, finish): &Sent<'c>| Lease { holder, id: finish.id, lease_no: finish.lease_no };
     let held = work::hold_leases(db, &left.iter().map(lease).collect::<Vec<_>>()).await?;
-    let said: HashMap<(Option<Uuid>, Uuid), &Finish> =
-        left.iter().map(|(holder, finish)| ((Some(holder.session), finish.id), *finish)).collect();
     let (mut ruled, mut endings) = (Vec::new(), Vec::new());
-    for held in &held {
-        let Some(finish) = said.get(&(held.session_id, held.id)) else { continue };
+    for (place, held) in &held {
+        let finish = left[*place].1;
         match finish.document.as_deref() {
             Some(document) => endings.push(Ending {
                 by_worker: true,
@@ -211,10 +231,12 @@ async fn settle<'c>(
         }
     }
     let mut moved = transition::carry_out(db, ruled).await?;
-    if let Some(at) = held.iter().map(|held| held.at).max() {
+    if let Some(at) = held.iter().map(|(_, held)| held.at).max() {
         moved.extend(work::end(db, &endings, at, None).await?);
     }
-    Ok(moved)
+    let holders: HashMap<Uuid, &'c Holder> = held.iter().map(|(place, held)| (held.id, left[*place].0)).collect();
+    let ended = moved.iter().map(|job| ((holders[&job.id], job.id, job.lease_no), job.state)).collect();
+    Ok((moved, ended))
 }
 
 fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {

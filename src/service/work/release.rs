@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::verdict::{Done, answer, judge, stale};
+use super::verdict::{Done, Ended, answer, judge, stale};
 use crate::service::workers::{Workers, lease_no as lease};
 use crate::service::{Ctx, Result, announce, transition};
 use crate::store::keys::ApiKey;
@@ -32,8 +32,9 @@ pub async fn release(
         once.map(|(id, lease_no)| Lease { holder: &holder, id: *id, lease_no: lease(*lease_no) }).collect();
     workers.touch(&holder, None).await?;
     let moved = ctx.db.write(async |tx| transition::release(tx, &leases).await).await?;
-    let verdicts = ctx.db.read(async |db| judge(db, &moved, &[&fences]).await).await?;
     announce::moved(ctx, &moved).await;
+    let ended: Ended<'_> = moved.iter().map(|job| ((&holder, job.id, job.lease_no), job.state)).collect();
+    let verdicts = ctx.db.read(async |db| judge(db, ended.clone(), &[&fences]).await).await?;
     let done = items.iter().map(|(id, lease_no)| Done { id: *id, outcome: Err(stale(*id, *lease_no)) }).collect();
     Ok(answer(done, verdicts.into_iter().flatten().collect()))
 }

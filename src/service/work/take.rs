@@ -1,4 +1,4 @@
-//! ClaimShare jobs: hints are popped, and one statement decides for many claims at once.
+//! Claims jobs: hints are popped, and one statement decides for many claims at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::together::{ClaimShare, Granted, Known, TAKEN_AT_ONCE, as_moved, put_back, take_all};
+use super::together::{ClaimShare, Granted, HELD_MAX, Known, TAKEN_AT_ONCE, as_moved, put_back, take_all};
 use crate::service::batch::{Batcher, Capacity};
 use crate::service::{Ctx, Error, Result, announce, transition};
 use crate::store::db::within;
@@ -94,16 +94,24 @@ impl ClaimLine {
         self.take_together(ClaimShare { key: ask.key(), max, known, given: Vec::new(), ranked: false }).await
     }
 
-    /// ClaimLine jobs for a claim that has looked before.
+    /// Takes jobs for a claim that has looked before.
     pub(super) async fn look_again(&self, take: Take, ask: &Claim, standing: &Arc<Standing>) -> Result<Vec<Claimed>> {
+        match self.look(take, ask, standing).await {
+            // The same claim was sent again, and got jobs, while this one waited: they are that one's.
+            Err(error) if error.is_crossed() => Ok(Vec::new()),
+            looked => looked,
+        }
+    }
+
+    async fn look(&self, take: Take, ask: &Claim, standing: &Arc<Standing>) -> Result<Vec<Claimed>> {
         let ctx = &self.ctx;
         let counted = standing.limited || matches!(take, Take::Suspect);
         let (given, ranked) = match take {
             Take::Replay => return apart(ctx, ask, |ctx, ask| async move { take_again(&ctx, &ask).await }).await,
             take if counted => {
                 take.put_back(ctx);
-                let (queue, suspect) = (standing.queue_id, matches!(take, Take::Suspect));
-                let take = move |ctx: Arc<Ctx>, ask| async move { take_counted(&ctx, &ask, queue, suspect).await };
+                let (standing, suspect) = (Arc::clone(standing), matches!(take, Take::Suspect));
+                let take = move |ctx: Arc<Ctx>, ask| async move { take_counted(&ctx, &ask, &standing, suspect).await };
                 return apart(ctx, ask, take).await;
             }
             Take::Hinted(given) => (given, false),
@@ -118,7 +126,7 @@ impl ClaimLine {
         Ok(self.take_together(ClaimShare { key: ask.key(), max: ask.max, known, given, ranked }).await?.jobs)
     }
 
-    /// ClaimLine jobs together with other claims that come at the same time.
+    /// Takes jobs together with other claims that come at the same time.
     async fn take_together(&self, taking: ClaimShare) -> Result<Granted> {
         let weight = taking.max.clamp(1, TAKEN_AT_ONCE);
         // A claim that is sent again while it is carried out finds afterwards what it got.
@@ -156,10 +164,11 @@ async fn take_again(ctx: &Ctx, ask: &Claim) -> Result<Vec<Claimed>> {
 
 /// Under a limit the model's row is locked first and the running jobs are counted in a second statement; by rank from
 /// PostgreSQL, because what a pop brings might be more than there is room for. A suspect is one job more as well.
-async fn take_counted(ctx: &Arc<Ctx>, ask: &Claim, queue: i32, suspect: bool) -> Result<Vec<Claimed>> {
+async fn take_counted(ctx: &Arc<Ctx>, ask: &Claim, standing: &Standing, suspect: bool) -> Result<Vec<Claimed>> {
     let counted = async |tx: &mut PgConnection| {
-        let room = work::room_under_limit(tx, queue).await?.min(ask.max as i64);
-        if room == 0 {
+        let room =
+            work::room_under_limit(tx, standing.queue_id).await?.min(ask.max as i64).min(HELD_MAX - standing.held);
+        if room <= 0 {
             return Ok(Vec::new());
         }
         if !suspect {

@@ -16,7 +16,7 @@ use crate::store::work::{self, Asked, ClaimKey, Claimed, Hinted, Holder, Moved};
 use crate::store::workers::{self, Standing, Touch, Turn};
 
 /// The most jobs that one session holds: as many as its beat may list.
-const HELD_MAX: i64 = 1_000;
+pub(super) const HELD_MAX: i64 = 1_000;
 
 /// The most jobs taken for one batch of claims.
 pub(super) const TAKEN_AT_ONCE: usize = 1_000;
@@ -62,17 +62,25 @@ pub(super) async fn take_all(ctx: Arc<Ctx>, takings: Vec<ClaimShare>) -> Result<
             let mut jobs = if hints.is_empty() { Vec::new() } else { work::claim(db, &hints).await? };
             let asked = round.unserved(&jobs);
             if !asked.is_empty() {
-                let ranked = work::claim_ranked(db, &asked, TAKEN_AT_ONCE as i64, false).await?;
-                forget_hints(&ctx, &round, &ranked);
-                jobs.extend(ranked);
+                match work::claim_ranked(db, &asked, TAKEN_AT_ONCE as i64, false).await {
+                    Ok(ranked) => {
+                        forget_hints(&ctx, &round, &ranked);
+                        jobs.extend(ranked);
+                    }
+                    // What the hints gave is committed, and goes to those who have it; the others look again.
+                    Err(error) if !jobs.is_empty() => tracing::warn!(%error, "a claim by rank failed beside others"),
+                    Err(error) => return Err(error.into()),
+                }
             }
             Ok::<_, Error>(jobs)
         })
         .await;
     let taken: HashSet<Uuid> = done.iter().flatten().map(|job| job.id).collect();
     // Whatever was popped and not taken belongs into its queue, also when this failed.
-    let in_vain = round.hints().into_iter().map(|hint| hint.job).filter(|job| !taken.contains(job)).collect();
-    put_back(&ctx, in_vain);
+    let popped = round.hints().into_iter().map(|hint| hint.job);
+    let given = takings.iter().flat_map(|taking| taking.given.iter().copied());
+    let popped: HashSet<Uuid> = popped.chain(given).collect();
+    put_back(&ctx, popped.difference(&taken).copied().collect());
     let jobs = done?;
     let moved = jobs.iter().map(as_moved).collect();
     Ok(Answers { each: round.answers(jobs), then: announce::soon(&ctx, moved) })
@@ -193,7 +201,7 @@ impl Round {
     }
 }
 
-/// ClaimLine out of the queues what was claimed past them.
+/// Takes out of the queues what was claimed past them.
 fn forget_hints(ctx: &Arc<Ctx>, round: &Round, jobs: &[Claimed]) {
     for share in &round.shares {
         let Some(standing) = &share.standing else { continue };

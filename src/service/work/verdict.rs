@@ -9,7 +9,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::job::JobState;
 use crate::metrics;
 use crate::service::Result;
-use crate::store::work::{self, Fence, Moved};
+use crate::store::work::{self, Fence, Holder};
 
 /// What became of one item.
 #[derive(Debug, Clone)]
@@ -43,21 +43,22 @@ pub(super) fn stale(id: Uuid, lease_no: i64) -> Fault {
     Fault::new(Code::StaleLease, format!("Job {id} is not running under lease {lease_no} of this worker."))
 }
 
-/// Says of every lease named by every call whether it was accepted: once by what was moved just now; all others are looked
+/// The leases that were just ended, by who held them, and the state that each led to.
+pub(super) type Ended<'a> = HashMap<(&'a Holder, Uuid, i32), JobState>;
+
+/// Says of every lease named by every call whether it was accepted: once by what has just ended; all others are looked
 /// up by a second statement, whose fresh snapshot recognises what was accepted before.
 pub(super) async fn judge(
     db: &mut PgConnection,
-    moved: &[Moved],
+    mut ended: Ended<'_>,
     calls: &[&[Fence]],
 ) -> Result<Vec<Vec<Option<Accepted>>>> {
-    let mut accepted: HashMap<(Option<Uuid>, Uuid, i32), JobState> =
-        moved.iter().map(|m| ((m.session, m.id, m.lease_no), m.state)).collect();
     let mut refused: Vec<(usize, usize, &Fence)> = Vec::new();
     let mut verdicts: Vec<Vec<Option<Accepted>>> = Vec::with_capacity(calls.len());
     for (call, fences) in calls.iter().enumerate() {
         let mut verdict = Vec::with_capacity(fences.len());
         for (place, fence) in fences.iter().enumerate() {
-            let state = accepted.remove(&(Some(fence.holder.session), fence.id, fence.lease_no));
+            let state = ended.remove(&(&fence.holder, fence.id, fence.lease_no));
             if state.is_none() {
                 refused.push((call, place, fence));
             }

@@ -35,16 +35,23 @@ pub struct Lease<'a> {
     pub lease_no: i32,
 }
 
-/// Locks those of the named leases that are really held, each once.
-pub async fn hold_leases(db: &mut PgConnection, leases: &[Lease<'_>]) -> sqlx::Result<Vec<Held>> {
-    sqlx::query_as(include_str!("../sql/work/hold_leases.sql"))
+/// Locks those of the named leases that are really held, of which none is named twice; answers each with its place among them.
+pub async fn hold_leases(db: &mut PgConnection, leases: &[Lease<'_>]) -> sqlx::Result<Vec<(usize, Held)>> {
+    #[derive(FromRow)]
+    struct Row {
+        place: i64,
+        #[sqlx(flatten)]
+        held: Held,
+    }
+    let rows: Vec<Row> = sqlx::query_as(include_str!("../sql/work/hold_leases.sql"))
         .bind(leases.iter().map(|lease| lease.id).collect::<Vec<_>>())
         .bind(leases.iter().map(|lease| lease.holder.session).collect::<Vec<_>>())
         .bind(leases.iter().map(|lease| lease.holder.key.as_str()).collect::<Vec<_>>())
         .bind(leases.iter().map(|lease| lease.lease_no).collect::<Vec<_>>())
         .bind(leases.len() as i64)
         .fetch_all(db)
-        .await
+        .await?;
+    Ok(rows.into_iter().map(|row| (usize::try_from(row.place - 1).unwrap_or_default(), row.held)).collect())
 }
 
 /// Locks those of these jobs that live, running ones too.
@@ -57,9 +64,9 @@ pub async fn hold_late(db: &mut PgConnection, seen: &[Uuid], limit: i64) -> sqlx
     sqlx::query_as(include_str!("../sql/work/hold_late.sql")).bind(seen).bind(limit).fetch_all(db).await
 }
 
-/// Locks at most `limit` queued jobs of models that are retired.
-pub async fn hold_retired(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Held>> {
-    sqlx::query_as(include_str!("../sql/work/hold_retired.sql")).bind(limit).fetch_all(db).await
+/// Locks at most `limit` queued jobs of models that are retired; `scheduled`: also those whose time has not come.
+pub async fn hold_retired(db: &mut PgConnection, limit: i64, scheduled: bool) -> sqlx::Result<Vec<Held>> {
+    sqlx::query_as(include_str!("../sql/work/hold_retired.sql")).bind(limit).bind(scheduled).fetch_all(db).await
 }
 
 /// Locks what a live session runs by our books but did not list, one lease after it was handed out.

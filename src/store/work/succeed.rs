@@ -21,6 +21,8 @@ pub struct Success<'a> {
 /// A job that succeeded.
 #[derive(Debug, Clone)]
 pub struct Succeeded {
+    /// Its place among the successes as they are sorted.
+    pub place: usize,
     pub moved: Moved,
     /// Its session is to be prolonged: nothing was heard of it for a while.
     pub overdue: bool,
@@ -28,6 +30,7 @@ pub struct Succeeded {
 
 #[derive(FromRow)]
 struct Row {
+    place: i64,
     id: Uuid,
     image_id: i64,
     queue_id: i32,
@@ -38,7 +41,7 @@ struct Row {
 }
 
 /// Ends the jobs whose leases these sessions hold with their results; passes over suspects, and over what is not held. No
-/// lease is named twice. Sessions that would live less than `overdue_s` seconds are overdue.
+/// lease is named twice. Sorts them by id. Sessions that would live less than `overdue_s` seconds are overdue.
 pub async fn succeed(
     db: &mut PgConnection,
     successes: &mut [Success<'_>],
@@ -74,6 +77,6 @@ impl From<Row> for Succeeded {
             due: false,
             suspect: false,
         };
-        Self { moved, overdue: row.overdue }
+        Self { place: usize::try_from(row.place - 1).unwrap_or_default(), moved, overdue: row.overdue }
     }
 }

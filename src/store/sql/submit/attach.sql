@@ -17,18 +17,20 @@ WITH wanted AS (
   FROM (SELECT clock_timestamp() AS at) AS now, wanted AS w
   JOIN job AS j ON j.image_id = w.image_id AND j.queue_id = w.queue_id AND j.params_id = w.params_id
   ORDER BY j.id FOR NO KEY UPDATE OF j
-), changed AS (
+), asked AS MATERIALIZED (
   -- What asks for nothing more writes nothing; a hundredth of the life that is left is not worth a row.
+  SELECT *, priority > old_priority OR run_at < old_run_at OR finish_by > old_finish_by + (old_finish_by - at) * 0.01 AS raised FROM live
+), changed AS (
   UPDATE job AS j SET priority = l.priority, run_at = l.run_at, finish_by = l.finish_by, due = l.due OR l.run_at <= l.at,
                       version = j.version + 1
-  FROM live AS l
-  WHERE j.id = l.id AND (l.priority > l.old_priority OR l.run_at < l.old_run_at OR l.finish_by > l.old_finish_by + (l.old_finish_by - l.at) * 0.01)
-  RETURNING j.id, j.rank, j.due, j.version
+  FROM asked AS l WHERE j.id = l.id AND l.raised
+  RETURNING l.place, j.id, j.state, j.version, j.rank, j.due, j.suspect, j.queue_id, l.submission_id, l.account_id, l.at
+), attached AS MATERIALIZED (
+  SELECT * FROM changed
+  UNION ALL
+  SELECT place, id, state, version, rank, due, suspect, queue_id, submission_id, account_id, at FROM asked WHERE NOT raised
 ), told AS (
   INSERT INTO job_event (at, code, job_id, version, queue_id, submission_id, account_id)
-  SELECT l.at, 'attached', l.id, coalesce(c.version, l.version), l.queue_id, l.submission_id, l.account_id
-  FROM live AS l LEFT JOIN changed AS c ON c.id = l.id
+  SELECT at, 'attached', id, version, queue_id, submission_id, account_id FROM attached
 )
-SELECT l.place, l.id, l.state::text AS state, coalesce(c.version, l.version) AS version, coalesce(c.rank, l.rank) AS rank,
-       coalesce(c.due, l.due) AS due, l.suspect
-FROM live AS l LEFT JOIN changed AS c ON c.id = l.id
+SELECT place, id, state::text AS state, version, rank, due, suspect FROM attached

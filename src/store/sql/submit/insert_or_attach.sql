@@ -29,8 +29,11 @@ WITH base AS MATERIALIZED (
     finish_by = greatest(j.finish_by, excluded.finish_by), version = j.version + 1
   RETURNING id, image_id, queue_id, params_id, state, version, rank, due, suspect
 ), done AS MATERIALIZED (
-  SELECT f.place, f.submission_id, f.account_id, f.at, p.*, p.id = f.id AS created
-  FROM put AS p JOIN fresh AS f ON f.image_id = p.image_id AND f.queue_id = p.queue_id AND f.params_id = p.params_id
+  -- In the order of what was asked; what has the prefix of these ids was made just now.
+  SELECT w.*, ($7::uuid[])[w.place] AS submission_id, ($8::uuid[])[w.place] AS account_id
+  FROM (SELECT p.*, b.at, starts_with(p.id::text, b.prefix) AS created,
+               row_number() OVER (ORDER BY p.image_id, p.queue_id, p.params_id) AS place
+        FROM put AS p, base AS b) AS w
 ), asked AS (
   INSERT INTO request (submission_id, image_id, params_id, queue_id, job_id)
   SELECT submission_id, image_id, params_id, queue_id, id FROM done

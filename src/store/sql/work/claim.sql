@@ -1,23 +1,29 @@
 -- Claims, for each of several claims, those of its hinted jobs that are still to be had.
 -- $1 jobs, in order of id, with $2 the session and $3 the claim that each is for; $4 their number.
 WITH hint AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (job_id, session_id, claim_id) LIMIT $4
+  -- By session, so that each is joined once, whatever it is given.
+  SELECT session_id, array_agg(job_id) AS jobs, array_agg(claim_id) AS claims
+  FROM (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (job_id, session_id, claim_id) LIMIT $4) AS h
+  GROUP BY session_id
 ), live AS MATERIALIZED (
   -- The sessions' rows are locked, all before any job's, so that no suspect slips in beside a claim. `end_reason` is no part
   -- of an index: a session is found by its id, not among all that live. Nor is
   -- `suspect` asked for in a WHERE: the job that it runs alone is found by its id, not among all suspects.
-  SELECT s.id, s.queue_id, q.deadline_s
-  FROM (SELECT DISTINCT session_id FROM hint) AS h
+  SELECT s.id, s.queue_id, q.deadline_s, h.jobs, h.claims
+  FROM hint AS h
   JOIN worker_session AS s ON s.id = h.session_id
   JOIN queue AS q ON q.id = s.queue_id
   WHERE s.end_reason IS NULL AND NOT q.paused AND q.max_running IS NULL AND q.retired_at IS NULL
-    AND (s.solo_job IS NULL OR NOT coalesce((SELECT j.suspect AND j.session_id = s.id FROM job AS j WHERE j.id = s.solo_job), false))
+    -- What runs alone may have been claimed while this waited for its session: then the job is read as it was, and its lease is
+    -- older than the one that the session's row tells.
+    AND (s.solo_job IS NULL OR NOT coalesce((
+      SELECT (j.suspect AND j.session_id = s.id) OR j.lease_no < s.solo_lease FROM job AS j WHERE j.id = s.solo_job), false))
   ORDER BY s.id FOR SHARE OF s
 ), candidate AS MATERIALIZED (
   -- A hint proposes, this decides; a job that somebody else is busy with stays in line.
-  SELECT j.id, h.session_id, h.claim_id, l.deadline_s, now.at
-  FROM (SELECT clock_timestamp() AS at) AS now, hint AS h
-  JOIN live AS l ON l.id = h.session_id
+  SELECT j.id, l.id AS session_id, h.claim_id, l.deadline_s, now.at
+  FROM (SELECT clock_timestamp() AS at) AS now, live AS l
+  CROSS JOIN unnest(l.jobs, l.claims) AS h (job_id, claim_id)
   JOIN job AS j ON j.id = h.job_id
   WHERE j.state = 'queued' AND j.queue_id = l.queue_id AND NOT j.suspect AND j.run_at <= now.at AND j.finish_by > now.at
   ORDER BY j.id FOR NO KEY UPDATE OF j SKIP LOCKED

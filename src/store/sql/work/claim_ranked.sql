@@ -2,39 +2,42 @@
 -- away or not yet trusted. Jobs of a queue go to its claims in the order of these.
 -- $1 sessions, with $2 the claim and $3 the most jobs of each; $4 their number; $5 the most jobs of all; $6 whether the caller
 -- holds the lock of a limited queue and has counted what may run.
-WITH ask AS MATERIALIZED (
-  SELECT a.session_id, a.claim_id, a.most, a.place
-  FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) WITH ORDINALITY AS a (session_id, claim_id, most, place) LIMIT $4
+WITH ask AS (
+  SELECT session_id, array_agg(claim_id) AS claims, array_agg(most) AS mosts, array_agg(place) AS places
+  FROM (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) WITH ORDINALITY AS a (session_id, claim_id, most, place) LIMIT $4) AS a
+  GROUP BY session_id
 ), live AS MATERIALIZED (
   -- As in claim.sql: all sessions first, so that no suspect slips in beside a claim.
-  SELECT s.id, s.queue_id, q.deadline_s
-  FROM (SELECT DISTINCT session_id FROM ask) AS a
+  SELECT s.id, s.queue_id, q.deadline_s, a.claims, a.mosts, a.places
+  FROM ask AS a
   JOIN worker_session AS s ON s.id = a.session_id
   JOIN queue AS q ON q.id = s.queue_id
   WHERE s.end_reason IS NULL AND NOT q.paused AND q.retired_at IS NULL AND (q.max_running IS NULL OR $6)
-    AND (s.solo_job IS NULL OR NOT coalesce((SELECT j.suspect AND j.session_id = s.id FROM job AS j WHERE j.id = s.solo_job), false))
+    AND (s.solo_job IS NULL OR NOT coalesce((
+      SELECT (j.suspect AND j.session_id = s.id) OR j.lease_no < s.solo_lease FROM job AS j WHERE j.id = s.solo_job), false))
   ORDER BY s.id FOR SHARE OF s
 ), share AS MATERIALIZED (
-  -- The jobs in line numbered from 1, each claim gets those after `given` up to `upto`.
-  SELECT a.session_id, a.claim_id, l.queue_id, l.deadline_s,
-         sum(a.most) OVER before - a.most AS given, sum(a.most) OVER before AS upto
-  FROM ask AS a JOIN live AS l ON l.id = a.session_id
+  -- Of its queue's jobs in line, numbered from 1, each claim gets those after `given` up to `upto`.
+  SELECT l.id AS session_id, a.claim_id, l.queue_id, l.deadline_s,
+         (sum(a.most) OVER before - a.most)::integer AS given, (sum(a.most) OVER before)::integer AS upto
+  FROM live AS l CROSS JOIN unnest(l.claims, l.mosts, l.places) AS a (claim_id, most, place)
   WINDOW before AS (PARTITION BY l.queue_id ORDER BY a.place)
 ), line AS MATERIALIZED (
-  SELECT w.queue_id, f.id, row_number() OVER (PARTITION BY w.queue_id ORDER BY f.rank, f.id) AS place
-  FROM (SELECT queue_id, least(max(upto), $5) AS most FROM share GROUP BY queue_id) AS w
-  CROSS JOIN LATERAL (
+  SELECT w.queue_id, (
+    SELECT array_agg(f.id ORDER BY f.rank, f.id) FROM (
     -- The index shows running jobs too, and those that are late for their end: they are passed over.
     SELECT j.id, j.rank FROM job AS j
     WHERE j.queue_id = w.queue_id AND j.due AND NOT j.suspect AND j.state = 'queued' AND j.finish_by > clock_timestamp()
-    ORDER BY j.rank, j.id LIMIT w.most FOR NO KEY UPDATE OF j SKIP LOCKED
-  ) AS f
+    ORDER BY j.rank, j.id LIMIT w.most FOR NO KEY UPDATE OF j SKIP LOCKED) AS f
+  ) AS jobs
+  FROM (SELECT queue_id, least(max(upto), $5) AS most FROM share GROUP BY queue_id) AS w
 ), taken AS (
   UPDATE job AS j SET state = 'running', lease_no = j.lease_no + 1, attempt = j.attempt + 1, version = j.version + 1,
                       session_id = s.session_id, claim_id = s.claim_id, started_at = now.at, begun_at = coalesce(j.begun_at, now.at)
-  FROM line AS i JOIN share AS s ON s.queue_id = i.queue_id AND i.place > s.given AND i.place <= s.upto,
+  FROM (SELECT unnest(l.jobs[s.given + 1:s.upto]) AS id, s.session_id, s.claim_id, s.deadline_s
+        FROM share AS s JOIN line AS l ON l.queue_id = s.queue_id) AS s,
        (SELECT clock_timestamp() AS at) AS now
-  WHERE j.id = i.id
+  WHERE j.id = s.id
   RETURNING j.id, j.image_id, j.queue_id, j.params_id, j.lease_no, j.attempt, j.version, j.rank, j.session_id, j.claim_id, s.deadline_s, now.at
 ), opened AS (
   -- As in claim.sql.

@@ -2,7 +2,7 @@
 -- that what it holds is read after the lock.
 -- $1 session, $2 claim.
 WITH candidate AS MATERIALIZED (
-  SELECT j.id, q.deadline_s, now.at
+  SELECT j.id, j.lease_no, q.deadline_s, now.at
   FROM (SELECT clock_timestamp() AS at) AS now, worker_session AS s
   JOIN queue AS q ON q.id = s.queue_id
   JOIN job AS j ON j.queue_id = q.id
@@ -11,7 +11,7 @@ WITH candidate AS MATERIALIZED (
     AND NOT EXISTS (SELECT FROM claim AS c WHERE c.session_id = $1 AND c.open > 0)
   ORDER BY j.rank, j.id LIMIT 1 FOR NO KEY UPDATE OF j SKIP LOCKED
 ), alone AS (
-  UPDATE worker_session SET solo_job = c.id, reserved_until = NULL FROM candidate AS c WHERE worker_session.id = $1
+  UPDATE worker_session SET solo_job = c.id, solo_lease = c.lease_no + 1, reserved_until = NULL FROM candidate AS c WHERE worker_session.id = $1
 ), taken AS (
   UPDATE job AS j SET state = 'running', lease_no = j.lease_no + 1, attempt = j.attempt + 1, version = j.version + 1,
                       session_id = $1, claim_id = $2, started_at = c.at, begun_at = coalesce(j.begun_at, c.at)

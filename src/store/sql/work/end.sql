@@ -16,7 +16,7 @@ WITH item AS (
 ), ended AS MATERIALIZED (
   SELECT g.*, s.key_id, s.version_id AS served FROM gone AS g LEFT JOIN worker_session AS s ON s.id = g.session_id
 ), counted AS (
-  UPDATE claim AS c SET open = c.open - n.jobs
+  UPDATE claim AS c SET open = greatest(0, c.open - n.jobs)
   FROM (SELECT session_id, claim_id, count(*) AS jobs FROM ended WHERE session_id IS NOT NULL
         GROUP BY session_id, claim_id ORDER BY session_id, claim_id) AS n
   WHERE c.session_id = n.session_id AND c.claim_id = n.claim_id

@@ -3,8 +3,8 @@
 -- $1 jobs, in order of id, each once, with $2 the session and $3 the key that call, $4 the lease, $5 the result, $6 how long
 -- the model worked in seconds; $7 their number; $8 seconds: sessions that would live less long are overdue for a sign of life.
 WITH item AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::real[])
-    AS t (id, session_id, key_id, lease_no, document, duration_s)
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::real[]) WITH ORDINALITY
+    AS t (id, session_id, key_id, lease_no, document, duration_s, place)
   LIMIT $7
 ), gone AS (
   -- One by one in the order given, each found by its id alone: the order of locks.
@@ -13,11 +13,11 @@ WITH item AS (
     AND s.id = t.session_id AND s.key_id = t.key_id
   RETURNING j.id, j.image_id, j.params_id, j.run_at, j.finish_by, j.started_at, j.queue_id, j.lease_no, j.version + 1 AS version,
             j.priority, j.attempt, j.deaths, j.submission_id, j.account_id, j.retry_of, j.session_id, j.claim_id, s.key_id,
-            s.version_id, s.alive_until, t.document, t.duration_s
+            s.version_id, s.alive_until, t.document, t.duration_s, t.place
 ), ended AS MATERIALIZED (
   SELECT g.*, now.at FROM gone AS g, (SELECT clock_timestamp() AS at) AS now
 ), counted AS (
-  UPDATE claim AS c SET open = c.open - n.jobs
+  UPDATE claim AS c SET open = greatest(0, c.open - n.jobs)
   FROM (SELECT session_id, claim_id, count(*) AS jobs FROM ended GROUP BY session_id, claim_id ORDER BY session_id, claim_id) AS n
   WHERE c.session_id = n.session_id AND c.claim_id = n.claim_id
 ), archived AS (
@@ -37,4 +37,4 @@ WITH item AS (
     finished_at = excluded.finished_at, document = excluded.document
   WHERE excluded.job_id > o.job_id
 )
-SELECT id, image_id, queue_id, lease_no, version, session_id, alive_until < at + interval '1 s' * $8 AS overdue FROM ended
+SELECT place, id, image_id, queue_id, lease_no, version, session_id, alive_until < at + interval '1 s' * $8 AS overdue FROM ended

@@ -29,7 +29,8 @@ SELECT a.place, s.queue_id, q.name AS model, s.batch_max, q.paused, q.max_runnin
            SELECT FROM job AS j WHERE j.queue_id = q.id AND j.suspect AND j.state = 'queued' AND j.run_at <= clock_timestamp()) THEN 'open'
          WHEN NOT EXISTS (SELECT FROM claim AS c WHERE c.session_id = s.id AND c.open > 0) THEN 'suspect'
          WHEN s.reserved_until > clock_timestamp() THEN 'wait'
-         WHEN EXISTS (
+         -- One that takes no more would keep itself free for nothing.
+         WHEN s.draining OR EXISTS (
            SELECT FROM worker_session AS o WHERE o.queue_id = q.id AND o.ended_at IS NULL AND o.reserved_until > clock_timestamp()) THEN 'open'
          ELSE 'reserve'
        END AS turn
