@@ -59,7 +59,7 @@ impl Database {
     }
 }
 
-/// Everything that `serve` may be told. `--help` and the README's table are made from these lines.
+/// Everything that `serve` may be told. `--help` and the table of docs/settings.md are made from these lines.
 #[derive(Args, Clone, Debug)]
 pub struct Serve {
     /// Address to listen on

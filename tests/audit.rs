@@ -7,10 +7,13 @@ use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, TypeI
 use crate::kit::app::{PASSWORD, TestApp, Worker};
 use crate::kit::images::{md5_of, photo};
 
-/// The README's queries, in their order.
+fn page() -> String {
+    std::fs::read_to_string("docs/audit.md").expect("docs/audit.md")
+}
+
+/// The page's queries, in their order.
 fn queries() -> Vec<String> {
-    let readme = std::fs::read_to_string("README.md").expect("README.md");
-    readme.split("```sql\n").skip(1).filter_map(|part| part.split("```").next()).map(str::to_owned).collect()
+    page().split("```sql\n").skip(1).filter_map(|part| part.split("```").next()).map(str::to_owned).collect()
 }
 
 /// A history with a known outcome: two successes, one rejection, one cancellation, one job that waits.
@@ -60,7 +63,7 @@ fn column(rows: &[Vec<Option<String>>], n: usize) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn the_readmes_five_queries_answer_a_known_history() {
+async fn the_pages_five_queries_answer_a_known_history() {
     let app = seeded().await;
     let queries = queries();
     assert_eq!(queries.len(), 5);
@@ -83,6 +86,29 @@ async fn the_readmes_five_queries_answer_a_known_history() {
     );
     assert_eq!(column(&acts, 1), ["-", "root", "-", "rosa", "rosa", "rosa", "root"]);
     assert_eq!(acts[6][6].as_deref(), Some("paused"));
+}
+
+/// The names in the first column of the first table under a heading.
+fn listed(page: &str, heading: &str) -> Vec<String> {
+    let section = page.split(&format!("### `{heading}`\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
+    let rows =
+        section.lines().skip_while(|line| !line.starts_with("|---")).skip(1).take_while(|line| line.starts_with('|'));
+    rows.filter_map(|row| row.split('`').nth(1)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_page_lists_every_column_of_the_views() {
+    let app = TestApp::new().await;
+    for view in ["audit_jobs", "audit_events", "audit_keys"] {
+        let columns: Vec<String> = sqlx::query_scalar(
+            "SELECT column_name::text FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position",
+        )
+        .bind(view)
+        .fetch_all(app.ctx.db.pool())
+        .await
+        .expect("columns");
+        assert_eq!(listed(&page(), view), columns, "docs/audit.md, {view}");
+    }
 }
 
 #[tokio::test]

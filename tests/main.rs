@@ -24,7 +24,7 @@ mod bad_input; // each fault gets its problem and leaves nothing behind
 mod clients; // too slow, or there when the service stops
 mod commands; // the commands that talk to a server
 mod deaths; // workers die, and what they held lives on
-mod documents; // README, OpenAPI and Postman agree with the code
+mod documents; // OpenAPI, Postman and the pages agree with the code
 mod history; // how long what is over is kept
 mod lookup; // what happened to an image
 mod model; // random interleavings against a pure model

@@ -1,101 +1,17 @@
-//! README, OpenAPI and Postman agree with the code.
+//! The Postman collection: a request for every operation, each answered as its script expects.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use axum::body::Body;
 use axum::http::{Method, Request, header};
-use clap::CommandFactory;
 use darkroom::domain::account::Role;
 use serde_json::Value;
 
+use super::{document, fits, operations};
 use crate::kit::app::{PASSWORD, TestApp};
 use crate::kit::client::Answer;
 use crate::kit::form::{self, Form};
-
-fn document() -> Value {
-    serde_json::to_value(darkroom::http::openapi::document()).expect("a document")
-}
-
-fn operations(document: &Value) -> Vec<(String, String, &Value)> {
-    let paths = document["paths"].as_object().expect("paths");
-    let of_path = |(path, item): (&String, &'_ Value)| -> Vec<(String, String)> {
-        item.as_object().expect("a path").keys().map(|method| (method.to_uppercase(), path.clone())).collect()
-    };
-    let keys: Vec<(String, String)> = paths.iter().flat_map(of_path).collect();
-    keys.into_iter().map(|(m, p)| (m.clone(), p.clone(), &document["paths"][&p][m.to_lowercase()])).collect()
-}
-
-#[test]
-fn the_committed_document_is_the_codes() {
-    let committed = std::fs::read_to_string("openapi/openapi.json").expect("openapi/openapi.json");
-    let made = darkroom::app::openapi_bytes().expect("a document");
-    assert!(committed.as_bytes() == &made[..], "openapi/openapi.json is old: run `make openapi`");
-    assert!(committed.contains("\"openapi\": \"3.1.0\""));
-}
-
-#[test]
-fn every_operation_is_described() {
-    let document = document();
-    let mut ids = HashSet::new();
-    for (method, path, operation) in operations(&document) {
-        let what = format!("{method} {path}");
-        assert!(ids.insert(operation["operationId"].as_str().expect("an id").to_owned()), "{what}: operationId twice");
-        for field in ["summary", "description"] {
-            assert!(operation[field].as_str().is_some_and(|text| text.len() > 5), "{what} has no {field}");
-        }
-        assert!(operation["tags"][0].is_string(), "{what} has no tag");
-        for status in ["4XX", "5XX"] {
-            assert!(operation["responses"][status].is_object(), "{what} does not describe {status}");
-        }
-        let success = operation["responses"].as_object().expect("responses").iter().find(|(s, _)| s.starts_with('2'));
-        let (status, response) = success.unwrap_or_else(|| panic!("{what} has no success"));
-        if status != "204" {
-            assert!(has_example(&document, response), "{what}: the answer has no example");
-        }
-        if operation["requestBody"].is_object() {
-            assert!(has_example(&document, &operation["requestBody"]), "{what}: the body has no example");
-        }
-    }
-    assert_eq!(document["servers"][0]["url"], "/");
-    let form = &document["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"];
-    assert_eq!(form["encoding"]["models"], serde_json::json!({"style": "form", "explode": true}));
-}
-
-/// An example somewhere below, or in the schemas that it refers to.
-fn has_example(document: &Value, value: &Value) -> bool {
-    match value {
-        Value::Object(map) => {
-            let referred =
-                map.get("$ref").and_then(Value::as_str).and_then(|r| document.pointer(r.trim_start_matches('#')));
-            map.contains_key("example")
-                || map.contains_key("examples")
-                || referred.is_some_and(|schema| has_example(document, schema))
-                || map.values().any(|v| has_example(document, v))
-        }
-        Value::Array(items) => items.iter().any(|v| has_example(document, v)),
-        _ => false,
-    }
-}
-
-#[test]
-fn the_readme_lists_every_setting_as_it_is() {
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        _serve: darkroom::config::Serve,
-    }
-    let command = Cli::command();
-    let mut table = String::from("| variable | default | meaning |\n|---|---|---|\n");
-    for argument in command.get_arguments().filter(|a| a.get_env().is_some()) {
-        let name = argument.get_env().and_then(|e| e.to_str()).expect("a name");
-        let default = argument.get_default_values().first().and_then(|v| v.to_str()).unwrap_or("");
-        let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        table.push_str(&format!("| `{name}` | {default} | {} |\n", argument.get_help().expect("a help text")));
-    }
-    let readme = std::fs::read_to_string("README.md").expect("README.md");
-    assert!(readme.contains(&table), "the README's table of settings should read:\n{table}");
-}
 
 /// A request of the collection.
 struct Step {
@@ -138,17 +54,6 @@ fn the_collection_has_a_request_for_every_operation_and_no_other() {
     }
     let missing: Vec<_> = known.difference(&seen).collect();
     assert!(missing.is_empty(), "not in the collection: {missing:?}");
-}
-
-fn fits(template: &str, path: &str) -> bool {
-    let (a, b): (Vec<&str>, Vec<&str>) = (template.split('/').collect(), path.split('/').collect());
-    // A literal path wins over a template, as in the router.
-    a.len() == b.len()
-        && a.iter().zip(b).all(|(t, p)| {
-            *t == p
-                || (t.starts_with('{')
-                    && (p.starts_with("{{") || *t == "{code}" || *t == "{md5}" || *t == "{name}" || *t == "{model}"))
-        })
 }
 
 /// Fills `{{name}}` from the variables.
