@@ -1,27 +1,16 @@
-//! What was last measured as a page: `docs/benchmarks.md`.
+//! What was last measured, put into its place in `docs/benchmarks.md`.
 
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use darkroom::dev::{find, process};
 
 use crate::WORKS;
 use crate::report::{Report, Row, number};
 
-const HOW: &str = "\
-`make bench` starts a PostgreSQL and a Redis of its own, measures every work in turns with what it is compared with,
-and fetches the other queues from npm and PyPI; `make bench ONLY=lifecycle,lookup` measures some works, and
-`make bench ONLY=page` writes this page from what was last measured. `PROFILE=1` shows the costliest statements.
-
-Clients, servers, Redis and PostgreSQL share the same cores, so a figure is worth only what its ratio is. Everyone
-reaches PostgreSQL and Redis over the loopback network. PostgreSQL runs with `fsync`, `full_page_writes` and
-`synchronous_commit` on, for every queue alike; Redis keeps nothing on disk, which is how ours is meant to run and the
-fastest for those whose jobs live in it. A figure is the median of five turns, taken A B A B.
-
-In every work with workers the rule of two seconds is judged: from the workers' books and the database, no job that
-could be claimed may have waited longer than that while a session of its model waited.
-";
+const BEGIN: &str = "<!-- measured -->\n";
+const END: &str = "<!-- /measured -->\n";
 
 /// Writes it; every work must have been measured.
 pub fn write() -> anyhow::Result<()> {
@@ -29,13 +18,16 @@ pub fn write() -> anyhow::Result<()> {
     let missing = WORKS.iter().find(|(_, work)| !report.rows.iter().any(|row| row.work == *work));
     ensure!(missing.is_none(), "the work {missing:?} was not measured yet; run `make bench`");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
-    std::fs::write(&path, page(&report, &machine()?)?)?;
+    let page = std::fs::read_to_string(&path)?;
+    let (before, rest) = page.split_once(BEGIN).context("the page has no place for it")?;
+    let (_, after) = rest.split_once(END).context("the page's place has no end")?;
+    std::fs::write(&path, format!("{before}{BEGIN}\n{}\n{END}{after}", measured(&report, &machine()?)?))?;
     println!("written to {}", path.display());
     Ok(())
 }
 
-fn page(report: &Report, machine: &str) -> anyhow::Result<String> {
-    let mut text = format!("# Benchmarks\n\n{HOW}\n{machine}\n\n## Measured\n\n");
+fn measured(report: &Report, machine: &str) -> anyhow::Result<String> {
+    let mut text = format!("{machine}\n\n");
     writeln!(text, "| work | what | ours | beside, in the same run | ratio | target | |")?;
     writeln!(text, "|---|---|---|---|---|---|---|")?;
     for row in rows(report) {
@@ -46,7 +38,7 @@ fn page(report: &Report, machine: &str) -> anyhow::Result<String> {
         let (work, what, value, unit) = (&row.work, &row.what, number(row.value), &row.unit);
         writeln!(text, "| {work} | {what} | {value} {unit} | {beside} | {ratio} | {target} | {verdict} |")?;
     }
-    writeln!(text, "\n## What a job costs\n\nMicroseconds of processor, and bytes of WAL.\n")?;
+    writeln!(text, "\n### What a job costs\n\nMicroseconds of processor, and bytes of WAL.\n")?;
     writeln!(text, "| work | side | turns | PostgreSQL | server | Redis | client | WAL | processors idle |")?;
     writeln!(text, "|---|---|---|---|---|---|---|---|---|")?;
     for (_, work) in WORKS {
@@ -61,7 +53,7 @@ fn page(report: &Report, machine: &str) -> anyhow::Result<String> {
             )?;
         }
     }
-    writeln!(text, "\n## What the others leave out\n")?;
+    writeln!(text, "\n### What the others leave out\n")?;
     let mut told: Vec<&str> = Vec::new();
     for other in rows(report).filter_map(|row| row.against.as_ref()) {
         if let Some(leaves_out) = other.leaves_out.as_ref().filter(|_| !told.contains(&other.what.as_str())) {

@@ -232,3 +232,15 @@ fn the_map_names_every_room() {
         }
     }
 }
+
+#[test]
+fn every_work_of_the_benchmark_is_told_and_no_other() {
+    let main = read("benches/main.rs");
+    let list = main.split("const WORKS").nth(1).and_then(|rest| rest.split("];").next()).expect("the works");
+    let works: BTreeSet<&str> = list.split('"').skip(3).step_by(4).collect();
+    let page = read("docs/benchmarks.md");
+    let table = page.split("| work | the question |\n|---|---|\n").nth(1).and_then(|t| t.split("\n\n").next());
+    let firsts = table.expect("the table of works").lines().map(|row| row.split('|').nth(1).unwrap_or_default());
+    let told: BTreeSet<&str> = firsts.flat_map(|first| first.split('`').skip(1).step_by(2)).collect();
+    assert_eq!(told, works);
+}
