@@ -1,8 +1,10 @@
 //! The result document: what a model said of an image.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::fault::{Code, Fault};
@@ -26,6 +28,9 @@ pub fn normalise(posted: &RawValue, bytes_max: usize) -> Result<String, Fault> {
         Code::MalformedJson => invalid("", fault.detail),
         _ => fault.on(""),
     })?;
+    if serde_json::from_str::<Normal<'_>>(posted).is_ok_and(|normal| normal.holds()) {
+        return Ok(posted.to_owned());
+    }
     let document = shape(posted)?;
     check_size(&document, bytes_max)?;
     Ok(document)
@@ -41,6 +46,64 @@ fn check_size(text: &str, bytes_max: usize) -> Result<(), Fault> {
 
 fn invalid(pointer: impl Into<String>, why: impl Into<String>) -> Fault {
     Fault::new(Code::InvalidResult, why).on(pointer)
+}
+
+/// A whole document with nothing to mend, read once; whatever fails here is looked at again, part by part.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Normal<'a> {
+    items: Vec<Good>,
+    #[serde(borrow)]
+    fields: &'a RawValue,
+    #[serde(borrow)]
+    summary: &'a RawValue,
+}
+
+impl Normal<'_> {
+    fn holds(&self) -> bool {
+        self.items.len() <= ITEMS_MAX && self.fields.get().starts_with('{') && is_summary(self.summary.get())
+    }
+}
+
+/// An item that [`check_item`] lets pass. Reading nothing else is what makes the usual result cheap.
+struct Good;
+
+impl<'de> Deserialize<'de> for Good {
+    fn deserialize<D: Deserializer<'de>>(item: D) -> Result<Self, D::Error> {
+        item.deserialize_map(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Good {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an item")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut item: A) -> Result<Self, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "snake_case")]
+        enum Key {
+            Type,
+            Box,
+            #[serde(other)]
+            Other,
+        }
+        let (mut kind, mut corners) = (None, None);
+        while let Some(key) = item.next_key()? {
+            match key {
+                Key::Type => kind = Some(item.next_value::<&str>()?),
+                Key::Box => corners = Some(item.next_value::<&RawValue>()?),
+                Key::Other => drop(item.next_value::<IgnoredAny>()?),
+            }
+        }
+        match kind {
+            Some("box") if !corners.is_some_and(|corners| is_box(corners.get())) => Err(A::Error::custom("no box")),
+            Some(_) => Ok(self),
+            None => Err(A::Error::missing_field("type")),
+        }
+    }
 }
 
 /// The document's parts, of which one at least is there.
@@ -98,8 +161,7 @@ fn read_document(document: &Document<'_>) -> Result<String, Fault> {
         return Err(invalid("/fields", "/fields is not an object."));
     }
     let summary = document.summary.map_or("null", RawValue::get);
-    let text: Result<Option<Cow<'_, str>>, _> = serde_json::from_str(summary);
-    if !text.is_ok_and(|text| text.is_none_or(|text| text.chars().count() <= SUMMARY_CHARS_MAX)) {
+    if !is_summary(summary) {
         let why = format!("/summary is not a text of at most {SUMMARY_CHARS_MAX} characters.");
         return Err(invalid("/summary", why));
     }
@@ -150,6 +212,11 @@ fn check_item(index: usize, item: &str) -> Result<(), Fault> {
         return Err(invalid(pointer, why));
     }
     Ok(())
+}
+
+fn is_summary(summary: &str) -> bool {
+    serde_json::from_str::<Option<Cow<'_, str>>>(summary)
+        .is_ok_and(|text| text.is_none_or(|text| text.chars().count() <= SUMMARY_CHARS_MAX))
 }
 
 fn is_box(corners: &str) -> bool {
