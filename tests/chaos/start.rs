@@ -37,15 +37,7 @@ pub async fn start(asked: Settings) -> anyhow::Result<Site> {
     let database = Database::start(scratch.join("postgres")).await?;
     let cache = Cache::start(scratch.join("redis")).await?;
     let url = database.url()?;
-    let administer = |args: &[&str]| -> anyhow::Result<String> {
-        let done = std::process::Command::new(DARKROOM).args(args).env("DATABASE_URL", &url).output()?;
-        anyhow::ensure!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
-        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
-    };
-    administer(&["migrate"])?;
-    let password = |text: String| text.lines().nth(1).map(str::to_owned).context("no password");
-    let admin = password(administer(&["user", "create", "root", "--roles", "admin"])?)?;
-    let pia = password(administer(&["user", "create", "pia", "--roles", "investigator"])?)?;
+    let (admin, pia) = install(&url)?;
     let ports = free_ports(REPLICAS)?;
     let doors = Doors {
         postgres: Proxy::start(Upstream::Unix(database.socket())).await?,
@@ -89,6 +81,21 @@ pub async fn start(asked: Settings) -> anyhow::Result<Site> {
         settings: asked,
         scratch,
     })
+}
+
+/// Migrates the database and makes an administrator and an investigator; answers their passwords.
+fn install(url: &str) -> anyhow::Result<(String, String)> {
+    let administer = |args: &[&str]| -> anyhow::Result<String> {
+        let done = std::process::Command::new(DARKROOM).args(args).env("DATABASE_URL", url).output()?;
+        anyhow::ensure!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    };
+    administer(&["migrate"])?;
+    let account = |name: &str, role: &str| -> anyhow::Result<String> {
+        let said = administer(&["user", "create", name, "--roles", role])?;
+        said.lines().nth(1).map(str::to_owned).context("no password")
+    };
+    Ok((account("root", "admin")?, account("pia", "investigator")?))
 }
 
 /// What the processes are started with.
