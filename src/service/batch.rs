@@ -183,9 +183,9 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Drop for Lane<I, O> {
 async fn carry_out<I: Clone + Send + 'static, O: Send + 'static>(batcher: &Arc<Batcher<I, O>>, batch: Vec<Call<I, O>>) {
     let alone = batch.len() == 1;
     let mut done = (batcher.run)(items_of(&batch)).await;
+    let again = |error: &Error| error.is_crossed() || (batcher.capacity.repeatable && error.is_cut_off());
     for _ in 0..CROSSED_MAX {
-        let Err(error) = &done else { break };
-        if !error.is_crossed() && !(batcher.capacity.repeatable && error.is_cut_off()) {
+        if !done.as_ref().is_err_and(again) {
             break;
         }
         done = (batcher.run)(items_of(&batch)).await;
