@@ -134,6 +134,38 @@ async fn what_is_mirrored_of_unfinished_work_lives_fifteen_seconds() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_made_while_a_submission_makes_the_same_is_attached_to() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let ines = submit(&app, 2).await;
+    for job in worker.claim(2).await {
+        worker.succeed(&job).await;
+    }
+    let mut rival = beside(&app).await;
+    let mut tx = rival.begin().await.expect("a transaction");
+    let made: Vec<Uuid> = sqlx::query_scalar(
+        "INSERT INTO job (id, image_id, params_id, run_at, finish_by, queue_id, due, submission_id, account_id)
+         SELECT uuid_v7(), image_id, params_id, clock_timestamp(), clock_timestamp() + interval '1 h', queue_id, true, submission_id, account_id
+         FROM job_archive ORDER BY id LIMIT 1 RETURNING id",
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .expect("a rival's job");
+    let rerun = |md5s: [String; 2]| json!({ "images": md5s, "models": ["ocr"], "rerun": true });
+    let submitting = tokio::spawn({
+        let (ines, body) = (ines.clone(), rerun([1, 2].map(|n| md5_of(&photo(n)))));
+        async move { ines.post("/predict", body).await.ok(202) }
+    });
+    until_blocked(&app).await;
+    tx.commit().await.expect("a commit");
+    let answer = submitting.await.expect("an answer");
+    let jobs = [&answer["images"][0]["jobs"][0], &answer["images"][1]["jobs"][0]];
+    assert_eq!((&jobs[0]["outcome"], &jobs[1]["outcome"]), (&json!("attached"), &json!("created")), "{answer}");
+    assert_eq!(jobs[0]["id"], json!(made[0]), "the rival's job is asked for");
+    assert_eq!(app.count("SELECT count(*) FROM request JOIN job ON job.id = job_id").await, 2);
+}
+
+#[tokio::test]
 async fn a_refill_that_read_before_a_transition_fills_nothing() {
     let app = TestApp::new().await;
     let worker = app.worker("ocr").await;

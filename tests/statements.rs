@@ -9,10 +9,11 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection, Row, SqlSafeStr};
 use crate::kit::app::TestApp;
 
 /// What every submission, claim and completion runs.
-const HOT: [&str; 8] = [
+const HOT: [&str; 9] = [
     "submit/attach",
     "submit/cached",
     "submit/insert",
+    "submit/insert_or_attach",
     "work/claim",
     "work/claim_ranked",
     "work/succeed",
