@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use darkroom::maintenance;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -182,6 +183,27 @@ async fn only_the_holder_of_the_lease_ends_a_job() {
     }
     let done = worker.succeed(&job).await;
     assert_eq!((&done["status"], &done["repeat"]), (&json!(200), &json!(false)));
+}
+
+#[tokio::test]
+async fn a_word_with_another_key_is_not_taken_for_the_holders_beside_it() {
+    let app = TestApp::new().await;
+    let (worker, other) = (app.worker("ocr").await, app.key("predict", &["ocr"]).await);
+    let thief = Worker { key: other, id: worker.id.clone() };
+    submit(&app, 8).await;
+    let jobs = worker.claim(8).await;
+    let said = |who: &Worker, outcome: &'static str| {
+        let who = who.clone();
+        join_all(jobs.clone().into_iter().map(move |job| {
+            let who = who.clone();
+            async move { who.complete(&job, json!({"outcome": outcome, "error": {"type": "X"}})).await }
+        }))
+    };
+    // They come at once, so that several are carried out together.
+    let (stolen, own) = tokio::join!(said(&thief, "rejected"), said(&worker, "retry"));
+    assert!(stolen.iter().all(|item| item["status"] == 409), "{stolen:?}");
+    assert!(own.iter().all(|item| item["status"] == 200 && item["repeat"] == false), "{own:?}");
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'queued'").await, 8);
 }
 
 #[tokio::test]
