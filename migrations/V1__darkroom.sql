@@ -415,21 +415,22 @@ CREATE VIEW audit_events AS
     UNION ALL
     SELECT uuid_v7_at(id), 'created', id, submission_id, account_id, NULL, NULL, NULL, queue_id, NULL, NULL, 1, NULL FROM job_archive
     UNION ALL
-    -- A lease began with a claim, unless it was handed out again; what it led to says when it began.
-    SELECT c.started_at, 'claimed', c.job_id, NULL, NULL, NULL, coalesce(c.key_id, s.key_id), c.session_id, c.queue_id, c.lease_no, c.attempt, c.version, NULL
+    -- A lease began with a claim, unless it was handed out again; what it led to says when it began. Its place among events of the
+    -- same instant is its lease's: the job's version goes on rising while it runs.
+    SELECT c.started_at, 'claimed', c.job_id, NULL, NULL, NULL, coalesce(c.key_id, s.key_id), c.session_id, c.queue_id, c.lease_no, c.attempt, c.lease_no + 1, NULL
     FROM (
-      SELECT id AS job_id, session_id, queue_id, started_at, lease_no, attempt, version, NULL AS key_id FROM job WHERE state = 'running'
+      SELECT id AS job_id, session_id, queue_id, started_at, lease_no, attempt, NULL AS key_id FROM job WHERE state = 'running'
       UNION ALL
-      SELECT id, session_id, queue_id, started_at, lease_no, attempt, version - 1, key_id FROM job_archive WHERE state = 'succeeded'
+      SELECT id, session_id, queue_id, started_at, lease_no, attempt, key_id FROM job_archive WHERE state = 'succeeded'
       UNION ALL
       -- A try's session may be forgotten before the job that it was of.
-      SELECT t.job_id, t.session_id, coalesce(j.queue_id, a.queue_id), t.started_at, t.lease_no, t.attempt, t.version - 1, NULL
+      SELECT t.job_id, t.session_id, coalesce(j.queue_id, a.queue_id), t.started_at, t.lease_no, t.attempt, NULL
       FROM attempt AS t LEFT JOIN job AS j ON j.id = t.job_id LEFT JOIN job_archive AS a ON a.id = t.job_id
     ) AS c
     LEFT JOIN worker_session AS s ON s.id = c.session_id
     WHERE NOT EXISTS (SELECT FROM job_event AS r WHERE r.job_id = c.job_id AND r.code = 'reclaimed' AND r.lease_no = c.lease_no)
     UNION ALL
-    SELECT r.former_at, 'claimed', r.job_id, NULL, NULL, NULL, r.key_id, r.session_id, r.queue_id, r.lease_no - 1, r.attempt, r.version - 1, NULL
+    SELECT r.former_at, 'claimed', r.job_id, NULL, NULL, NULL, r.key_id, r.session_id, r.queue_id, r.lease_no - 1, r.attempt, r.lease_no, NULL
     FROM job_event AS r
     WHERE r.code = 'reclaimed'
       AND NOT EXISTS (SELECT FROM job_event AS b WHERE b.job_id = r.job_id AND b.code = 'reclaimed' AND b.lease_no = r.lease_no - 1)
