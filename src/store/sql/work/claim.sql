@@ -23,7 +23,8 @@ WITH hint AS (
   -- A hint proposes, this decides; a job that somebody else is busy with stays in line.
   SELECT j.id, l.id AS session_id, h.claim_id, l.deadline_s, now.at
   FROM (SELECT clock_timestamp() AS at) AS now, live AS l
-  CROSS JOIN unnest(l.jobs, l.claims) AS h (job_id, claim_id)
+  -- Taken for one row, so that each job is found by its id, whatever the statistics say of a table that was empty just now.
+  CROSS JOIN LATERAL (SELECT * FROM unnest(l.jobs, l.claims) AS h (job_id, claim_id) LIMIT $4) AS h
   JOIN job AS j ON j.id = h.job_id
   WHERE j.state = 'queued' AND j.queue_id = l.queue_id AND NOT j.suspect AND j.run_at <= now.at AND j.finish_by > now.at
   ORDER BY j.id FOR NO KEY UPDATE OF j SKIP LOCKED

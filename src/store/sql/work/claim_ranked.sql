@@ -35,7 +35,7 @@ WITH ask AS (
   UPDATE job AS j SET state = 'running', lease_no = j.lease_no + 1, attempt = j.attempt + 1, version = j.version + 1,
                       session_id = s.session_id, claim_id = s.claim_id, started_at = now.at, begun_at = coalesce(j.begun_at, now.at)
   FROM (SELECT unnest(l.jobs[s.given + 1:s.upto]) AS id, s.session_id, s.claim_id, s.deadline_s
-        FROM share AS s JOIN line AS l ON l.queue_id = s.queue_id) AS s,
+        FROM share AS s JOIN line AS l ON l.queue_id = s.queue_id LIMIT $5) AS s,
        (SELECT clock_timestamp() AS at) AS now
   WHERE j.id = s.id
   RETURNING j.id, j.image_id, j.queue_id, j.params_id, j.lease_no, j.attempt, j.version, j.rank, j.session_id, j.claim_id, s.deadline_s, now.at
