@@ -126,7 +126,8 @@ fn judge(plan: &Value, tell: &mut impl FnMut(String)) {
         .iter()
         .any(|name| relation == *name || relation.strip_prefix(name).is_some_and(|part| part.starts_with('_')));
     let kind = plan["Node Type"].as_str().unwrap_or_default();
-    let by_key = matches!(kind, "Index Scan" | "Index Only Scan") && plan["Index Cond"].is_string();
+    let by_key =
+        matches!(kind, "Index Scan" | "Index Only Scan") && plan["Index Cond"].is_string() || kind == "Tid Scan";
     if keyed && kind != "ModifyTable" && !by_key {
         tell(format!("{kind} of {relation} by {}", plan["Index Name"]));
     }

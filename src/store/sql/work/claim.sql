@@ -20,18 +20,21 @@ WITH hint AS (
       SELECT (j.suspect AND j.session_id = s.id) OR j.lease_no < s.solo_lease FROM job AS j WHERE j.id = s.solo_job), false))
   ORDER BY s.id FOR SHARE OF s
 ), candidate AS MATERIALIZED (
-  -- A hint proposes, this decides; a job that somebody else is busy with stays in line.
-  SELECT j.id, l.id AS session_id, h.claim_id, l.deadline_s, now.at
+  -- A hint proposes, this decides; a job that somebody else is busy with stays in line. Each is looked up by itself, and written
+  -- where it was found: with statistics of a table that was empty just now, a join would walk over it. `+ 0` keeps the comparison
+  -- of queues from being an index's.
+  SELECT j.id, j.ctid, l.id AS session_id, h.claim_id, l.deadline_s, now.at
   FROM (SELECT clock_timestamp() AS at) AS now, live AS l
-  -- Taken for one row, so that each job is found by its id, whatever the statistics say of a table that was empty just now.
-  CROSS JOIN LATERAL (SELECT * FROM unnest(l.jobs, l.claims) AS h (job_id, claim_id) LIMIT $4) AS h
-  JOIN job AS j ON j.id = h.job_id
-  WHERE j.state = 'queued' AND j.queue_id = l.queue_id AND NOT j.suspect AND j.run_at <= now.at AND j.finish_by > now.at
-  ORDER BY j.id FOR NO KEY UPDATE OF j SKIP LOCKED
+  CROSS JOIN LATERAL unnest(l.jobs, l.claims) AS h (job_id, claim_id)
+  CROSS JOIN LATERAL (
+    SELECT j.id, j.ctid FROM job AS j
+    WHERE j.id = h.job_id AND j.state = 'queued' AND j.queue_id + 0 = l.queue_id AND NOT j.suspect AND j.run_at <= now.at AND j.finish_by > now.at
+    FOR NO KEY UPDATE OF j SKIP LOCKED
+  ) AS j
 ), taken AS (
   UPDATE job AS j SET state = 'running', lease_no = j.lease_no + 1, attempt = j.attempt + 1, version = j.version + 1,
                       session_id = c.session_id, claim_id = c.claim_id, started_at = c.at, begun_at = coalesce(j.begun_at, c.at)
-  FROM candidate AS c WHERE j.id = c.id
+  FROM candidate AS c WHERE j.ctid = c.ctid
   RETURNING j.id, j.image_id, j.queue_id, j.params_id, j.lease_no, j.attempt, j.version, j.rank, j.session_id, j.claim_id, c.deadline_s, c.at
 ), opened AS (
   -- A claim that is sent again while it holds jobs is another statement's: −1 breaks claim_open_range, and nothing is taken.

@@ -24,9 +24,9 @@ WITH ask AS (
   WINDOW before AS (PARTITION BY l.queue_id ORDER BY a.place)
 ), line AS MATERIALIZED (
   SELECT w.queue_id, (
-    SELECT array_agg(f.id ORDER BY f.rank, f.id) FROM (
+    SELECT array_agg(f.ctid ORDER BY f.rank, f.id) FROM (
     -- The index shows running jobs too, and those that are late for their end: they are passed over.
-    SELECT j.id, j.rank FROM job AS j
+    SELECT j.id, j.rank, j.ctid FROM job AS j
     WHERE j.queue_id = w.queue_id AND j.due AND NOT j.suspect AND j.state = 'queued' AND j.finish_by > clock_timestamp()
     ORDER BY j.rank, j.id LIMIT w.most FOR NO KEY UPDATE OF j SKIP LOCKED) AS f
   ) AS jobs
@@ -34,10 +34,10 @@ WITH ask AS (
 ), taken AS (
   UPDATE job AS j SET state = 'running', lease_no = j.lease_no + 1, attempt = j.attempt + 1, version = j.version + 1,
                       session_id = s.session_id, claim_id = s.claim_id, started_at = now.at, begun_at = coalesce(j.begun_at, now.at)
-  FROM (SELECT unnest(l.jobs[s.given + 1:s.upto]) AS id, s.session_id, s.claim_id, s.deadline_s
+  FROM (SELECT unnest(l.jobs[s.given + 1:s.upto]) AS ctid, s.session_id, s.claim_id, s.deadline_s
         FROM share AS s JOIN line AS l ON l.queue_id = s.queue_id LIMIT $5) AS s,
        (SELECT clock_timestamp() AS at) AS now
-  WHERE j.id = s.id
+  WHERE j.ctid = s.ctid
   RETURNING j.id, j.image_id, j.queue_id, j.params_id, j.lease_no, j.attempt, j.version, j.rank, j.session_id, j.claim_id, s.deadline_s, now.at
 ), opened AS (
   -- As in claim.sql.
