@@ -35,7 +35,7 @@ pub fn parse(text: &str) -> Result<Value, Fault> {
 /// numbers that no double holds. One pass, which keeps the keys of the open objects. Of a text that is no JSON at all it may
 /// say nothing.
 pub fn check(text: &str) -> Result<(), Fault> {
-    scan(text, Some(Keys::default()))
+    scan(text, Some(SeenKeys::default()))
 }
 
 /// Says why a text that could not be read is no JSON, or none that may come in; keeps nothing, whatever its size.
@@ -59,7 +59,7 @@ pub fn malformed(why: &serde_json::Error) -> Fault {
     Fault::new(Code::MalformedJson, format!("This is not JSON: {why}."))
 }
 
-fn scan<'t>(text: &'t str, mut keys: Option<Keys<'t>>) -> Result<(), Fault> {
+fn scan<'t>(text: &'t str, mut keys: Option<SeenKeys<'t>>) -> Result<(), Fault> {
     let bytes = text.as_bytes();
     let (mut at, mut depth) = (0, 0_usize);
     while let Some(byte) = bytes.get(at) {
@@ -69,12 +69,12 @@ fn scan<'t>(text: &'t str, mut keys: Option<Keys<'t>>) -> Result<(), Fault> {
                 if depth > DEPTH_MAX {
                     return Err(Fault::new(Code::TooDeep, format!("Nested deeper than {DEPTH_MAX} levels.")));
                 }
-                keys.iter_mut().for_each(Keys::open);
+                keys.iter_mut().for_each(SeenKeys::open);
                 at + 1
             }
             b'}' | b']' => {
                 depth = depth.saturating_sub(1);
-                keys.iter_mut().for_each(Keys::close);
+                keys.iter_mut().for_each(SeenKeys::close);
                 at + 1
             }
             b'"' => {
@@ -139,14 +139,14 @@ fn check_number(number: &str) -> Result<(), Fault> {
 
 /// The keys of the objects that are open.
 #[derive(Default)]
-struct Keys<'t> {
+struct SeenKeys<'t> {
     /// The first of each, outermost object first.
     names: Vec<Cow<'t, str>>,
     /// Where those of an object begin, and what it has beyond [`KEYS_COMPARED`].
     open: Vec<(usize, HashSet<Cow<'t, str>>)>,
 }
 
-impl<'t> Keys<'t> {
+impl<'t> SeenKeys<'t> {
     fn open(&mut self) {
         self.open.push((self.names.len(), HashSet::new()));
     }

@@ -84,7 +84,7 @@ impl<'de> Visitor<'de> for Good {
     fn visit_map<A: MapAccess<'de>>(self, mut item: A) -> Result<Self, A::Error> {
         #[derive(Deserialize)]
         #[serde(field_identifier, rename_all = "snake_case")]
-        enum Key {
+        enum Member {
             Type,
             Box,
             #[serde(other)]
@@ -93,9 +93,9 @@ impl<'de> Visitor<'de> for Good {
         let (mut kind, mut corners) = (None, None);
         while let Some(key) = item.next_key()? {
             match key {
-                Key::Type => kind = Some(item.next_value::<&str>()?),
-                Key::Box => corners = Some(item.next_value::<&RawValue>()?),
-                Key::Other => drop(item.next_value::<IgnoredAny>()?),
+                Member::Type => kind = Some(item.next_value::<&str>()?),
+                Member::Box => corners = Some(item.next_value::<&RawValue>()?),
+                Member::Other => drop(item.next_value::<IgnoredAny>()?),
             }
         }
         match kind {

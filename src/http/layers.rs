@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::problem::{Cause, HttpError, REQUEST_ID};
+use super::problem::{FailureCause, HttpError, REQUEST_ID};
 use crate::domain::fault::{Code, Fault};
 use crate::metrics;
 
@@ -29,11 +29,11 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let mut response = REQUEST_ID.scope(id.clone(), next.run(request)).instrument(span.clone()).await;
     let (status, seconds) = (response.status().as_u16(), start.elapsed().as_secs_f64());
     metrics::request(method.as_str(), &route, status, seconds);
-    let cause = response.extensions_mut().remove::<Cause>();
+    let cause = response.extensions_mut().remove::<FailureCause>();
     let _in_span = span.enter();
     let duration_ms = (seconds * 1000.0).round();
     match cause {
-        Some(Cause(cause)) => tracing::error!(%method, route, status, duration_ms, %cause, "request failed"),
+        Some(FailureCause(cause)) => tracing::error!(%method, route, status, duration_ms, %cause, "request failed"),
         None => tracing::debug!(%method, route, status, duration_ms, "request answered"),
     }
     if let Ok(value) = HeaderValue::from_str(&id) {

@@ -21,7 +21,7 @@ use crate::domain::json;
 use crate::domain::key::Service;
 use crate::domain::name::Name;
 use crate::service::keys;
-use crate::service::workers::{Held, Registration};
+use crate::service::workers::{Listed, Registration};
 use crate::store::workers::{Worker, list};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -118,14 +118,14 @@ async fn beat_worker(
         let detail = format!("More than {BATCH_MAX} jobs; a worker holds no more.");
         return Err(Fault::new(Code::TooLarge, detail).at("body", "/jobs").into());
     }
-    let held: Vec<Held> = beat.jobs.into_iter().map(held).collect();
+    let held: Vec<Listed> = beat.jobs.into_iter().map(held).collect();
     let beaten = state.workers.beat(&key, id, beat.draining.unwrap_or(false), &held).await?;
     let limits = &state.ctx.limits;
     Ok(Json(BeatOut { next_s: limits.heartbeat_s, lease_s: limits.lease_s, drain: beaten.drain, stop: beaten.stop }))
 }
 
-fn held(job: HeldJob) -> Held {
-    Held {
+fn held(job: HeldJob) -> Listed {
+    Listed {
         id: job.id,
         lease_no: job.lease_no,
         progress: job.progress.filter(|p| (0.0..=1.0).contains(p)),

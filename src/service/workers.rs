@@ -14,7 +14,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
 use crate::domain::name::{Glob, Name};
 use crate::store::keys::ApiKey;
-use crate::store::models::{self, Described, Registered};
+use crate::store::models::{self, Described, ModelVersion};
 use crate::store::work::{Holder, Lease};
 use crate::store::workers::{self, NewSession, Standing, Touch, Turn};
 
@@ -38,7 +38,7 @@ pub struct Registration {
 
 /// A job that a worker says it holds.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct Listed {
     pub id: Uuid,
     pub lease_no: i64,
     pub progress: Option<f64>,
@@ -102,7 +102,7 @@ impl Workers {
                     labels: new.labels.as_deref(),
                     params_schema: new.params_schema.as_ref(),
                 };
-                let Registered { owner, queue_id, version_id } =
+                let ModelVersion { owner, queue_id, version_id } =
                     models::register(tx, &described, key.owner, &key.id).await?;
                 if !key.trusted && owner != key.owner {
                     return Err(Error::from(Fault::new(
@@ -143,7 +143,7 @@ impl Workers {
 
     /// One beat: keeps the session alive, and answers which of the listed jobs it does not hold (any more). What it
     /// holds by our books but did not list, one lease after its claim, goes back at no cost.
-    pub async fn beat(&self, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Held]) -> Result<BeatAnswer> {
+    pub async fn beat(&self, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Listed]) -> Result<BeatAnswer> {
         let holds: Value = listed
             .iter()
             .map(|h| json!({ "id": h.id, "lease_no": h.lease_no, "progress": h.progress, "note": h.note }))

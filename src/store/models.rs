@@ -120,7 +120,7 @@ pub struct Described<'a> {
 
 /// A model and version that a worker may serve.
 #[derive(Debug, Clone, FromRow)]
-pub struct Registered {
+pub struct ModelVersion {
     pub owner: Option<Uuid>,
     pub queue_id: i32,
     pub version_id: i32,
@@ -132,7 +132,7 @@ pub async fn register(
     model: &Described<'_>,
     owner: Option<Uuid>,
     key: &str,
-) -> sqlx::Result<Registered> {
+) -> sqlx::Result<ModelVersion> {
     sqlx::query_as(include_str!("sql/models/register.sql"))
         .bind(model.name)
         .bind(owner)

@@ -86,7 +86,7 @@ pub async fn attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<
 }
 
 /// Those of the wanted, by their places, that a cached success answers: of a version that a live worker serves or, none
-/// being live, the last one seen. After [`attach`], so that what ended meanwhile is seen.
+/// being live, the last one seen.
 pub async fn cached(db: &mut PgConnection, wanted: &[Wanted]) -> sqlx::Result<Vec<(usize, Uuid)>> {
     let rows: Vec<(i64, Uuid)> = sqlx::query_as(include_str!("sql/submit/cached.sql"))
         .bind(wanted.iter().map(|w| w.image_id).collect::<Vec<_>>())

@@ -28,18 +28,18 @@ pub type Answer<T> = Result<T, HttpError>;
 pub struct HttpError {
     problem: Problem,
     retry_after_s: Option<u32>,
-    cause: Option<Cause>,
+    cause: Option<FailureCause>,
 }
 
 /// What the access log is told of a failure that the client is not.
 #[derive(Debug, Clone)]
-pub struct Cause(pub Arc<str>);
+pub struct FailureCause(pub Arc<str>);
 
 impl HttpError {
     /// A fault of ours: the client learns that there is one, the log learns which.
     pub fn internal(cause: String) -> Self {
         let fault = Fault::new(Code::Internal, "Something is broken here.");
-        Self { cause: Some(Cause(cause.into())), ..fault.into() }
+        Self { cause: Some(FailureCause(cause.into())), ..fault.into() }
     }
 }
 
@@ -78,7 +78,7 @@ impl From<Error> for HttpError {
             Error::Fault(fault) => fault.into(),
             Error::Unavailable(_) => {
                 let fault = Fault::new(Code::Unavailable, "A part of the service does not answer.").retry_after(2);
-                Self { cause: Some(Cause(cause.into())), ..fault.into() }
+                Self { cause: Some(FailureCause(cause.into())), ..fault.into() }
             }
             Error::Internal(_) => Self::internal(cause),
         }

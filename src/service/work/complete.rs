@@ -149,7 +149,7 @@ async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answ
         all.filter(|(holder, finish)| first.insert((*holder, finish.id, finish.lease_no))).collect();
     let fences: Vec<&[Fence]> = calls.iter().map(|call| &*call.fences).collect();
     let lease_s = ctx.limits.lease_s;
-    let Succeeded { mut moved, mut ended, left, overdue } =
+    let FirstPass { mut moved, mut ended, left, overdue } =
         ctx.hot.run(async |db| succeed(db, &once, lease_s).await).await?;
     let verdicts = async {
         if !left.is_empty() || !overdue.is_empty() {
@@ -175,7 +175,7 @@ async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answ
 }
 
 /// What succeeded at once, and what did not.
-struct Succeeded<'c> {
+struct FirstPass<'c> {
     moved: Vec<Moved>,
     ended: Ended<'c>,
     left: Vec<Sent<'c>>,
@@ -183,13 +183,13 @@ struct Succeeded<'c> {
     overdue: HashSet<&'c Holder>,
 }
 
-async fn succeed<'c>(db: &mut PgConnection, sent: &[Sent<'c>], lease_s: f64) -> Result<Succeeded<'c>> {
+async fn succeed<'c>(db: &mut PgConnection, sent: &[Sent<'c>], lease_s: f64) -> Result<FirstPass<'c>> {
     let success = |(holder, finish): &Sent<'c>| {
         let document = finish.document.as_deref()?;
         Some(Success { holder, id: finish.id, lease_no: finish.lease_no, document, duration_s: finish.duration_s })
     };
     let mut successes: Vec<Success<'c>> = sent.iter().filter_map(success).collect();
-    let mut done = Succeeded { moved: Vec::new(), ended: Ended::new(), left: Vec::new(), overdue: HashSet::new() };
+    let mut done = FirstPass { moved: Vec::new(), ended: Ended::new(), left: Vec::new(), overdue: HashSet::new() };
     if !successes.is_empty() {
         for one in work::succeed(db, &mut successes, overdue_s(lease_s)).await? {
             let holder = successes[one.place].holder;

@@ -1,5 +1,5 @@
 -- Those of the wanted that a cached success answers: of a version that a live worker serves or, none being live, the last
--- one seen. Asked after the live jobs were locked, so that what ended meanwhile is seen.
+-- one seen.
 -- $1 images, $2 queues, $3 params, $4 their number.
 WITH wanted AS (
   SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) WITH ORDINALITY AS w (image_id, queue_id, params_id, place)
