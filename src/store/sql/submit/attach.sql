@@ -5,25 +5,33 @@ WITH wanted AS (
   SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::smallint[], $5::timestamptz[], $6::float8[], $7::uuid[], $8::uuid[])
     WITH ORDINALITY AS w (image_id, queue_id, params_id, priority, not_before, finish_within_s, submission_id, account_id, place)
   LIMIT $9
+), found AS (
+  -- Each is looked up by itself: OFFSET 0 keeps it from being joined the other way round, by a walk over a table that was empty
+  -- when this was planned.
+  SELECT w.*, j.id FROM wanted AS w
+  CROSS JOIN LATERAL (
+    SELECT id FROM job WHERE image_id = w.image_id AND queue_id = w.queue_id AND params_id = w.params_id OFFSET 0
+  ) AS j
 ), live AS MATERIALIZED (
   -- Jobs are locked in order of id, as everywhere. One that ends while its lock is waited for is not live.
-  SELECT j.id, j.state, j.version, j.rank, j.due, j.suspect, w.place, w.submission_id, w.account_id, j.queue_id,
+  SELECT j.ctid, j.id, j.state, j.version, j.rank, j.due, j.suspect, w.place, w.submission_id, w.account_id, j.queue_id,
          greatest(j.priority, w.priority) AS priority,
          -- A job that runs, or waits out a back-off after a failure or a death, keeps its time.
          CASE WHEN j.state = 'queued' AND j.attempt = 0 AND j.deaths = 0
               THEN least(j.run_at, greatest(w.not_before, now.at)) ELSE j.run_at END AS run_at,
          greatest(j.finish_by, greatest(w.not_before, now.at) + interval '1 s' * w.finish_within_s) AS finish_by, now.at,
          j.priority AS old_priority, j.run_at AS old_run_at, j.finish_by AS old_finish_by
-  FROM (SELECT clock_timestamp() AS at) AS now, wanted AS w
-  JOIN job AS j ON j.image_id = w.image_id AND j.queue_id = w.queue_id AND j.params_id = w.params_id
-  ORDER BY j.id FOR NO KEY UPDATE OF j
+  FROM (SELECT clock_timestamp() AS at) AS now, (SELECT * FROM found ORDER BY id OFFSET 0) AS w
+  CROSS JOIN LATERAL (SELECT ctid, * FROM job WHERE id = w.id FOR NO KEY UPDATE) AS j
 ), asked AS MATERIALIZED (
   -- What asks for nothing more writes nothing; a hundredth of the life that is left is not worth a row.
   SELECT *, priority > old_priority OR run_at < old_run_at OR finish_by > old_finish_by + (old_finish_by - at) * 0.01 AS raised FROM live
 ), changed AS (
   UPDATE job AS j SET priority = l.priority, run_at = l.run_at, finish_by = l.finish_by, due = l.due OR l.run_at <= l.at,
                       version = j.version + 1
-  FROM asked AS l WHERE j.id = l.id AND l.raised
+  -- One that was moved while its lock was waited for is not seen where it is now: it is not attached to, the new job breaks
+  -- job_single_flight, and the caller starts again.
+  FROM asked AS l WHERE j.ctid = l.ctid AND l.raised
   RETURNING l.place, j.id, j.state, j.version, j.rank, j.due, j.suspect, j.queue_id, l.submission_id, l.account_id, l.at
 ), attached AS MATERIALIZED (
   SELECT * FROM changed

@@ -4,21 +4,24 @@ WITH hint AS (
   -- By session, so that each is joined once, whatever it is given.
   SELECT session_id, array_agg(job_id) AS jobs, array_agg(claim_id) AS claims
   FROM (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS h (job_id, session_id, claim_id) LIMIT $4) AS h
-  GROUP BY session_id
+  GROUP BY session_id ORDER BY session_id
 ), live AS MATERIALIZED (
-  -- The sessions' rows are locked, all before any job's, so that no suspect slips in beside a claim. `end_reason` is no part
-  -- of an index: a session is found by its id, not among all that live. Nor is
-  -- `suspect` asked for in a WHERE: the job that it runs alone is found by its id, not among all suspects.
+  -- A session's row is locked before its jobs', so that no suspect slips in beside a claim. `end_reason` is no part of an index: a
+  -- session is found by its id, not among all that live. Nor is `suspect` asked for in a WHERE: the job that it runs alone is found
+  -- by its id, not among all suspects.
   SELECT s.id, s.queue_id, q.deadline_s, h.jobs, h.claims
   FROM hint AS h
-  JOIN worker_session AS s ON s.id = h.session_id
+  CROSS JOIN LATERAL (
+    SELECT s.id, s.queue_id FROM worker_session AS s
+    WHERE s.id = h.session_id AND s.end_reason IS NULL
+      -- What runs alone may have been claimed while this waited for its session: then the job is read as it was, and its lease is
+      -- older than the one that the session's row tells.
+      AND (s.solo_job IS NULL OR NOT coalesce((
+        SELECT (j.suspect AND j.session_id = s.id) OR j.lease_no < s.solo_lease FROM job AS j WHERE j.id = s.solo_job), false))
+    FOR SHARE OF s
+  ) AS s
   JOIN queue AS q ON q.id = s.queue_id
-  WHERE s.end_reason IS NULL AND NOT q.paused AND q.max_running IS NULL AND q.retired_at IS NULL
-    -- What runs alone may have been claimed while this waited for its session: then the job is read as it was, and its lease is
-    -- older than the one that the session's row tells.
-    AND (s.solo_job IS NULL OR NOT coalesce((
-      SELECT (j.suspect AND j.session_id = s.id) OR j.lease_no < s.solo_lease FROM job AS j WHERE j.id = s.solo_job), false))
-  ORDER BY s.id FOR SHARE OF s
+  WHERE NOT q.paused AND q.max_running IS NULL AND q.retired_at IS NULL
 ), candidate AS MATERIALIZED (
   -- A hint proposes, this decides; a job that somebody else is busy with stays in line. Each is looked up by itself, and written
   -- where it was found: with statistics of a table that was empty just now, a join would walk over it. `+ 0` keeps the comparison

@@ -5,17 +5,20 @@
 WITH ask AS (
   SELECT session_id, array_agg(claim_id) AS claims, array_agg(most) AS mosts, array_agg(place) AS places
   FROM (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) WITH ORDINALITY AS a (session_id, claim_id, most, place) LIMIT $4) AS a
-  GROUP BY session_id
+  GROUP BY session_id ORDER BY session_id
 ), live AS MATERIALIZED (
-  -- As in claim.sql: all sessions first, so that no suspect slips in beside a claim.
+  -- As in claim.sql.
   SELECT s.id, s.queue_id, q.deadline_s, a.claims, a.mosts, a.places
   FROM ask AS a
-  JOIN worker_session AS s ON s.id = a.session_id
+  CROSS JOIN LATERAL (
+    SELECT s.id, s.queue_id FROM worker_session AS s
+    WHERE s.id = a.session_id AND s.end_reason IS NULL
+      AND (s.solo_job IS NULL OR NOT coalesce((
+        SELECT (j.suspect AND j.session_id = s.id) OR j.lease_no < s.solo_lease FROM job AS j WHERE j.id = s.solo_job), false))
+    FOR SHARE OF s
+  ) AS s
   JOIN queue AS q ON q.id = s.queue_id
-  WHERE s.end_reason IS NULL AND NOT q.paused AND q.retired_at IS NULL AND (q.max_running IS NULL OR $6)
-    AND (s.solo_job IS NULL OR NOT coalesce((
-      SELECT (j.suspect AND j.session_id = s.id) OR j.lease_no < s.solo_lease FROM job AS j WHERE j.id = s.solo_job), false))
-  ORDER BY s.id FOR SHARE OF s
+  WHERE NOT q.paused AND q.retired_at IS NULL AND (q.max_running IS NULL OR $6)
 ), share AS MATERIALIZED (
   -- Of its queue's jobs in line, numbered from 1, each claim gets those after `given` up to `upto`.
   SELECT l.id AS session_id, a.claim_id, l.queue_id, l.deadline_s,

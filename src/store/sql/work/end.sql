@@ -9,17 +9,22 @@ WITH item AS (
                        $10::text[], $11::text[], $12::smallint[], $13::smallint[])
     AS t (id, state, reason, by_worker, version_id, document, duration_s, outcome, error_type, error_message, traceback, attempts, deaths)
   LIMIT $14
+), found AS (
+  -- They are locked, so that where each was found it is; OFFSET 0 as in succeed.sql.
+  SELECT t.*, j.ctid FROM item AS t CROSS JOIN LATERAL (SELECT ctid FROM job WHERE id = t.id OFFSET 0) AS j
 ), gone AS (
-  DELETE FROM job AS j USING item AS t WHERE j.id = t.id
+  DELETE FROM job AS j USING found AS t WHERE j.ctid = t.ctid
   RETURNING j.*, t.state::job_state AS next, t.reason::fail_reason AS reason, t.by_worker, t.version_id, t.document, t.duration_s, t.outcome,
             t.error_type, t.error_message, t.traceback, t.attempts, t.deaths AS next_deaths
 ), ended AS MATERIALIZED (
-  SELECT g.*, s.key_id, s.version_id AS served FROM gone AS g LEFT JOIN worker_session AS s ON s.id = g.session_id
+  SELECT g.*, s.key_id, s.version_id AS served
+  FROM gone AS g LEFT JOIN LATERAL (SELECT key_id, version_id FROM worker_session WHERE id = g.session_id OFFSET 0) AS s ON true
 ), counted AS (
-  UPDATE claim AS c SET open = greatest(0, c.open - n.jobs)
-  FROM (SELECT session_id, claim_id, count(*) AS jobs FROM ended WHERE session_id IS NOT NULL
-        GROUP BY session_id, claim_id ORDER BY session_id, claim_id) AS n
-  WHERE c.session_id = n.session_id AND c.claim_id = n.claim_id
+  -- As in succeed.sql.
+  INSERT INTO claim AS c (session_id, claim_id, queue_id, at, deadline_at, open, jobs)
+  SELECT session_id, claim_id, min(queue_id), $15, $15, 0, array_agg(id) FROM ended WHERE session_id IS NOT NULL
+  GROUP BY session_id, claim_id ORDER BY session_id, claim_id
+  ON CONFLICT ON CONSTRAINT claim_pkey DO UPDATE SET open = greatest(0, c.open - cardinality(excluded.jobs))
 ), tried AS (
   INSERT INTO attempt (job_id, lease_no, attempt, version, session_id, outcome, error_type, error_message, traceback, started_at, ended_at)
   SELECT id, lease_no, attempt, version + 1, session_id, outcome, error_type, error_message, traceback, started_at, $15

@@ -7,18 +7,26 @@ WITH item AS (
     AS t (id, run_at, attempt, deaths, suspect, code, outcome, error_type, error_message, traceback)
   LIMIT $11
 ), old AS MATERIALIZED (
-  -- As they are before the update below, whose snapshot is the same.
-  SELECT t.*, j.queue_id, j.session_id, j.claim_id, j.lease_no, j.attempt AS tried_attempt, j.version + 1 AS version, j.started_at, s.key_id
-  FROM item AS t JOIN job AS j ON j.id = t.id LEFT JOIN worker_session AS s ON s.id = j.session_id
+  -- As they are before the update below, whose snapshot is the same. They are locked, so that where each was found it is; OFFSET 0
+  -- as in succeed.sql.
+  SELECT t.*, j.*, s.key_id
+  FROM item AS t
+  CROSS JOIN LATERAL (
+    SELECT ctid, queue_id, session_id, claim_id, lease_no, attempt AS tried_attempt, version + 1 AS version, started_at
+    FROM job WHERE id = t.id OFFSET 0
+  ) AS j
+  LEFT JOIN LATERAL (SELECT key_id FROM worker_session WHERE id = j.session_id OFFSET 0) AS s ON true
 ), back AS (
   UPDATE job AS j SET state = 'queued', session_id = NULL, claim_id = NULL, started_at = NULL, run_at = o.run_at, due = o.run_at <= $12,
                       attempt = o.attempt, deaths = o.deaths, suspect = o.suspect, version = o.version
-  FROM old AS o WHERE j.id = o.id
+  FROM old AS o WHERE j.ctid = o.ctid
   RETURNING j.id, j.image_id, j.queue_id, j.lease_no, o.session_id, j.version, j.rank, j.due, j.suspect
 ), counted AS (
-  UPDATE claim AS c SET open = greatest(0, c.open - n.jobs)
-  FROM (SELECT session_id, claim_id, count(*) AS jobs FROM old GROUP BY session_id, claim_id ORDER BY session_id, claim_id) AS n
-  WHERE c.session_id = n.session_id AND c.claim_id = n.claim_id
+  -- As in succeed.sql.
+  INSERT INTO claim AS c (session_id, claim_id, queue_id, at, deadline_at, open, jobs)
+  SELECT session_id, claim_id, min(queue_id), $12, $12, 0, array_agg(id) FROM old WHERE session_id IS NOT NULL
+  GROUP BY session_id, claim_id ORDER BY session_id, claim_id
+  ON CONFLICT ON CONSTRAINT claim_pkey DO UPDATE SET open = greatest(0, c.open - cardinality(excluded.jobs))
 ), tried AS (
   INSERT INTO attempt (job_id, lease_no, attempt, version, session_id, outcome, error_type, error_message, traceback, started_at, ended_at)
   SELECT id, lease_no, tried_attempt, version, session_id, outcome, error_type, error_message, traceback, started_at, $12 FROM old

@@ -8,11 +8,11 @@ FROM (
     WITH ORDINALITY AS t (id, session_id, key_id, lease_no, said, place)
   LIMIT $6
 ) AS t
-JOIN worker_session AS s ON s.id = t.session_id
+CROSS JOIN LATERAL (SELECT FROM worker_session WHERE id = t.session_id AND key_id = t.key_id OFFSET 0) AS s
 -- OFFSET 0 keeps it a probe by id: a join may walk over a month that was empty when it was planned.
 LEFT JOIN LATERAL (
   SELECT o.id, o.state FROM job_archive AS o WHERE o.id = t.id AND o.lease_no = t.lease_no AND o.session_id = t.session_id OFFSET 0
 ) AS a ON true
 LEFT JOIN attempt AS b ON b.job_id = t.id AND b.lease_no = t.lease_no AND b.session_id = t.session_id
                       AND b.outcome = t.said AND t.said IN ('retry', 'released')
-WHERE s.key_id = t.key_id AND (a.id IS NOT NULL OR b.job_id IS NOT NULL)
+WHERE a.id IS NOT NULL OR b.job_id IS NOT NULL

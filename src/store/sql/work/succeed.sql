@@ -6,20 +6,29 @@ WITH item AS (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::real[]) WITH ORDINALITY
     AS t (id, session_id, key_id, lease_no, document, duration_s, place)
   LIMIT $7
+), found AS (
+  -- Each is looked up by itself: OFFSET 0 keeps it from being joined the other way round, by a walk over a table that was empty
+  -- when this was planned.
+  SELECT t.*, j.ctid, s.version_id, s.alive_until
+  FROM item AS t
+  CROSS JOIN LATERAL (SELECT version_id, alive_until FROM worker_session WHERE id = t.session_id AND key_id = t.key_id OFFSET 0) AS s
+  CROSS JOIN LATERAL (SELECT ctid FROM job WHERE id = t.id OFFSET 0) AS j
 ), gone AS (
-  -- One by one in the order given, each found by its id alone: the order of locks.
-  DELETE FROM job AS j USING item AS t, worker_session AS s
-  WHERE j.id = t.id AND j.lease_no = t.lease_no AND j.session_id = t.session_id AND j.state = 'running' AND NOT j.suspect
-    AND s.id = t.session_id AND s.key_id = t.key_id
+  -- One by one in the order given: the order of locks. One that somebody moves between the look-up and the lock may be passed
+  -- over; the caller asks for such by their locks.
+  DELETE FROM job AS j USING found AS t
+  WHERE j.ctid = t.ctid AND j.id = t.id AND j.lease_no = t.lease_no AND j.session_id = t.session_id AND j.state = 'running' AND NOT j.suspect
   RETURNING j.id, j.image_id, j.params_id, j.run_at, j.finish_by, j.started_at, j.queue_id, j.lease_no, j.version + 1 AS version,
-            j.priority, j.attempt, j.deaths, j.submission_id, j.account_id, j.retry_of, j.session_id, j.claim_id, s.key_id,
-            s.version_id, s.alive_until, t.document, t.duration_s, t.place
+            j.priority, j.attempt, j.deaths, j.submission_id, j.account_id, j.retry_of, j.session_id, j.claim_id, t.key_id,
+            t.version_id, t.alive_until, t.document, t.duration_s, t.place
 ), ended AS MATERIALIZED (
   SELECT g.*, now.at FROM gone AS g, (SELECT clock_timestamp() AS at) AS now
 ), counted AS (
-  UPDATE claim AS c SET open = greatest(0, c.open - n.jobs)
-  FROM (SELECT session_id, claim_id, count(*) AS jobs FROM ended GROUP BY session_id, claim_id ORDER BY session_id, claim_id) AS n
-  WHERE c.session_id = n.session_id AND c.claim_id = n.claim_id
+  -- ON CONFLICT finds a claim by its key, which no plan can turn into a walk. There is no claim without its row; one made here
+  -- would hold nothing.
+  INSERT INTO claim AS c (session_id, claim_id, queue_id, at, deadline_at, open, jobs)
+  SELECT session_id, claim_id, min(queue_id), min(at), min(at), 0, array_agg(id) FROM ended GROUP BY session_id, claim_id ORDER BY session_id, claim_id
+  ON CONFLICT ON CONSTRAINT claim_pkey DO UPDATE SET open = greatest(0, c.open - cardinality(excluded.jobs))
 ), archived AS (
   INSERT INTO job_archive (id, image_id, params_id, run_at, finish_by, started_at, finished_at, queue_id, lease_no, version, version_id,
                            state, duration_s, priority, attempt, deaths, submission_id, account_id, retry_of, session_id, key_id)

@@ -4,12 +4,14 @@ WITH beat AS (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::jsonb[]) AS b (session_id, key_id, draining, holds)
 ), alive AS MATERIALIZED (
   SELECT s.id, b.draining, b.holds, q.retired_at
-  FROM beat AS b JOIN worker_session AS s ON s.id = b.session_id JOIN queue AS q ON q.id = s.queue_id
-  WHERE s.key_id = b.key_id AND s.end_reason IS NULL
-  ORDER BY s.id FOR NO KEY UPDATE OF s
+  FROM (SELECT * FROM beat ORDER BY session_id OFFSET 0) AS b
+  CROSS JOIN LATERAL (
+    SELECT id, queue_id FROM worker_session WHERE id = b.session_id AND key_id = b.key_id AND end_reason IS NULL FOR NO KEY UPDATE
+  ) AS s
+  JOIN queue AS q ON q.id = s.queue_id
 )
 UPDATE worker_session AS s
 SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $5), beat_at = clock_timestamp(),
     draining = a.draining, holds = a.holds
-FROM alive AS a WHERE s.id = a.id
+FROM alive AS a WHERE s.id = a.id AND s.id = ANY($1)
 RETURNING s.id, s.key_id, s.draining OR a.retired_at IS NOT NULL AS draining

@@ -7,13 +7,16 @@ WITH ask AS (
 ), late AS MATERIALIZED (
   -- `end_reason` is no part of an index: a session is found by its id, not among all that live.
   SELECT s.id
-  FROM (SELECT DISTINCT session_id, key_id FROM ask) AS a JOIN worker_session AS s ON s.id = a.session_id
-  WHERE s.key_id = a.key_id AND s.end_reason IS NULL AND s.alive_until < clock_timestamp() + interval '1 s' * $6
-  ORDER BY s.id FOR NO KEY UPDATE OF s
+  FROM (SELECT DISTINCT session_id, key_id FROM ask ORDER BY session_id) AS a
+  CROSS JOIN LATERAL (
+    SELECT id FROM worker_session
+    WHERE id = a.session_id AND key_id = a.key_id AND end_reason IS NULL AND alive_until < clock_timestamp() + interval '1 s' * $6
+    FOR NO KEY UPDATE
+  ) AS s
 ), prolonged AS (
   UPDATE worker_session AS s
   SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $5), beat_at = clock_timestamp()
-  FROM late WHERE s.id = late.id
+  WHERE s.id = ANY(ARRAY(SELECT id FROM late))
 )
 SELECT a.place, s.queue_id, q.name AS model, s.batch_max, q.paused, q.max_running IS NOT NULL AS limited,
        s.draining OR q.retired_at IS NOT NULL AS draining,
@@ -35,6 +38,5 @@ SELECT a.place, s.queue_id, q.name AS model, s.batch_max, q.paused, q.max_runnin
          ELSE 'reserve'
        END AS turn
 FROM ask AS a
-JOIN worker_session AS s ON s.id = a.session_id
+CROSS JOIN LATERAL (SELECT * FROM worker_session WHERE id = a.session_id AND key_id = a.key_id AND end_reason IS NULL OFFSET 0) AS s
 JOIN queue AS q ON q.id = s.queue_id
-WHERE s.key_id = a.key_id AND s.end_reason IS NULL
