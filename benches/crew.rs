@@ -118,6 +118,8 @@ impl Crew {
             }
         }
         let took = started.elapsed();
+        // Gone before the books are closed: else one of them might begin to wait after, and be thought to until the next run ends.
+        clients.shutdown().await;
         self.ledger.close();
         if refused.load(Ordering::Relaxed) > 0 {
             println!("    submitters were told \"later\" {} times", refused.load(Ordering::Relaxed));

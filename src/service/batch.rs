@@ -137,7 +137,10 @@ struct Lane<I: Clone + Send + 'static, O: Send + 'static> {
 
 impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
     async fn drive(mut self) {
-        while let Some(batch) = self.next() {
+        loop {
+            // Calls that become ready in this moment, as those of all who were just answered, come along.
+            tokio::task::yield_now().await;
+            let Some(batch) = self.next() else { return };
             carry_out(&self.batcher, batch).await;
         }
     }

@@ -23,11 +23,22 @@ WITH item AS (
             t.version_id, t.alive_until, t.document, t.duration_s, t.place
 ), ended AS MATERIALIZED (
   SELECT g.*, now.at FROM gone AS g, (SELECT clock_timestamp() AS at) AS now
+), by_claim AS MATERIALIZED (
+  SELECT session_id, claim_id, min(queue_id) AS queue_id, min(at) AS at, array_agg(id) AS jobs FROM ended
+  GROUP BY session_id, claim_id ORDER BY session_id, claim_id
+), over AS (
+  -- A claim whose last jobs these are goes with them: a session's claims are counted often, and are to be few.
+  DELETE FROM claim AS c
+  USING (SELECT f.ctid, cardinality(b.jobs) AS jobs FROM by_claim AS b CROSS JOIN LATERAL (
+           SELECT ctid FROM claim WHERE session_id = b.session_id AND claim_id = b.claim_id AND open = cardinality(b.jobs) OFFSET 0) AS f) AS b
+  WHERE c.ctid = b.ctid AND c.open = b.jobs
+  RETURNING c.session_id, c.claim_id
 ), counted AS (
-  -- ON CONFLICT finds a claim by its key, which no plan can turn into a walk. There is no claim without its row; one made here
-  -- would hold nothing.
+  -- The others are counted down. ON CONFLICT finds a claim by its key, which no plan can turn into a walk; there is no claim of
+  -- running jobs without its row, and one made here would hold nothing.
   INSERT INTO claim AS c (session_id, claim_id, queue_id, at, deadline_at, open, jobs)
-  SELECT session_id, claim_id, min(queue_id), min(at), min(at), 0, array_agg(id) FROM ended GROUP BY session_id, claim_id ORDER BY session_id, claim_id
+  SELECT session_id, claim_id, queue_id, at, at, 0, jobs FROM by_claim
+  WHERE (session_id, claim_id) NOT IN (SELECT session_id, claim_id FROM over) ORDER BY session_id, claim_id
   ON CONFLICT ON CONSTRAINT claim_pkey DO UPDATE SET open = greatest(0, c.open - cardinality(excluded.jobs))
 ), archived AS (
   INSERT INTO job_archive (id, image_id, params_id, run_at, finish_by, started_at, finished_at, queue_id, lease_no, version, version_id,
