@@ -140,6 +140,32 @@ async fn the_mirror_follows_every_transition() {
 }
 
 #[tokio::test]
+async fn a_ready_answer_is_what_would_be_put_together_and_only_for_the_entitled() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    app.worker("face").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    worker.succeed(&worker.claim(1).await[0]).await;
+    let (mirror, path) = (Mirror::of(&app).await, format!("/predict/{}", md5_of(&photo(1))));
+    let put_together = ines.get(&path).await;
+    let fields: Vec<String> = mirror.ask("HKEYS", "status").await;
+    assert!(fields.contains(&"a:".to_owned()), "{fields:?}");
+    let ready = ines.get(&path).await;
+    assert_eq!(ready.bytes, put_together.bytes);
+    for header in ["content-type", "cache-control"] {
+        assert_eq!(ready.headers.get(header), put_together.headers.get(header));
+    }
+    assert_eq!(app.admin().await.get(&path).await.bytes, ready.bytes);
+    app.investigator("otto").await.get(&path).await.problem(404, "not_found");
+    // Of one model alone, or with a job that waits and says why, it is put together.
+    assert_eq!(ines.get(&format!("{path}?models=ocr")).await.ok(200), ready.json());
+    ines.submit(&[("a.png", photo(1))], &["face"]).await;
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "running");
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "running");
+}
+
+#[tokio::test]
 async fn a_look_up_leaves_the_refill_of_another_alone() {
     let app = TestApp::new().await;
     app.worker("ocr").await;

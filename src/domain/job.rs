@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::image::ContentMd5;
+
 /// `queued` → `running` → `succeeded` | `failed` | `cancelled`; an ended job never lives again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -171,6 +173,29 @@ impl Success {
 pub struct ImageStatus {
     pub jobs: BTreeMap<String, JobView>,
     pub results: BTreeMap<String, ResultView>,
+}
+
+impl ImageStatus {
+    /// The whole answer to a look-up as JSON, in which nothing waits to be explained: for images whose jobs have all ended.
+    pub fn finished_answer(&self, md5: ContentMd5) -> Option<String> {
+        #[derive(Serialize)]
+        struct Told<'s> {
+            md5: String,
+            status: Overall,
+            done: bool,
+            results: BTreeMap<&'s str, &'s RawValue>,
+            jobs: BTreeMap<&'s str, &'s RawValue>,
+        }
+        let status = Overall::of(self.jobs.values().map(|job| job.state));
+        let told = Told {
+            md5: md5.to_string(),
+            status,
+            done: status.done(),
+            results: self.results.iter().map(|(model, result)| (model.as_str(), &*result.json)).collect(),
+            jobs: self.jobs.iter().map(|(model, job)| (model.as_str(), &*job.json)).collect(),
+        };
+        serde_json::to_string(&told).ok().filter(|_| status.done())
+    }
 }
 
 /// A [`JobStatus`] as JSON, with what is needed without reading it.

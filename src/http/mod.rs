@@ -28,6 +28,7 @@ use axum::response::Redirect;
 use axum::routing::get;
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -68,11 +69,15 @@ pub fn router(state: Arc<AppState>, origins: &[HeaderValue]) -> Router {
         .merge(openapi::docs())
         .fallback(layers::no_route)
         .method_not_allowed_fallback(layers::no_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(axum::middleware::from_fn(move |request, next| serve::pace_body(client_wait, request, next)))
-        .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(cors(origins))
-        .layer(axum::middleware::from_fn(layers::observe))
+        // One layer of several: each layer of a router puts its requests into a box of their own.
+        .layer(
+            ServiceBuilder::new()
+                .layer(axum::middleware::from_fn(layers::observe))
+                .layer(cors(origins))
+                .layer(CatchPanicLayer::custom(layers::panicked))
+                .map_request(move |request| serve::pace_body(client_wait, request))
+                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
+        )
         .with_state(state)
 }
 

@@ -9,8 +9,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::middleware::Next;
-use axum::response::Response;
 use futures_util::{FutureExt, StreamExt};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -94,8 +92,8 @@ fn connection(
 }
 
 /// Cuts off bodies that stop coming for `client_wait`, or that trickle slower than [`BODY_RATE_MIN`].
-pub async fn pace_body(client_wait: Duration, request: Request, next: Next) -> Response {
-    next.run(request.map(|body| paced(body, client_wait))).await
+pub fn pace_body(client_wait: Duration, request: Request) -> Request {
+    request.map(|body| paced(body, client_wait))
 }
 
 fn paced(body: Body, client_wait: Duration) -> Body {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::http::{HeaderName, header};
+use axum::response::{IntoResponse, Response};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -23,6 +23,10 @@ use crate::domain::name::shorten;
 use crate::service::queues::{Gates, Queues};
 use crate::service::status;
 
+/// What happened to an image may have changed by the next time.
+const NOT_STORED: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
+
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
     OpenApiRouter::new().routes(routes!(get_prediction)).routes(routes!(list_statuses))
 }
@@ -38,15 +42,20 @@ async fn get_prediction(
     AnyUser(user): AnyUser,
     Path(md5): Path<String>,
     Query(query): Query<LookupQuery>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Response> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let wait = extract::wait(query.wait_s, "query")?;
     let models: Option<Vec<String>> = query.models.as_deref().map(|m| split_models(m).collect());
+    if models.is_none()
+        && let Some(answer) = state.lookups.ready_answer(&user, md5).await
+    {
+        return Ok(([NOT_STORED, JSON], answer).into_response());
+    }
     let status = state.lookups.wait_for(&user, md5, models.as_deref(), wait).await?;
     let view = View::now(&state.queues, models.as_deref(), true).await;
     status::check_models(view.gates.as_ref(), &status, models.as_deref().unwrap_or_default())
         .map_err(|fault| fault.within("query"))?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(view.prediction(md5, status))))
+    Ok(([NOT_STORED], Json(view.prediction(md5, status))).into_response())
 }
 
 /// Asks about many images at once
@@ -72,7 +81,7 @@ async fn list_statuses(
     let found = state.lookups.find(&user, &distinct, results).await?;
     let view = View::now(&state.queues, None, results).await;
     let items = ask.images.iter().zip(parsed).map(|(sent, md5)| view.item(sent, md5, &found)).collect();
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(Statuses { items })))
+    Ok(([NOT_STORED], Json(Statuses { items })))
 }
 
 /// What of a status is told, and what is known of the models while it is.

@@ -40,6 +40,11 @@ impl Floor {
         self.new.insert(md5, jobs);
     }
 
+    /// Whether anything is noted of an image.
+    pub(super) fn knows(&self, md5: ContentMd5) -> bool {
+        self.new.contains_key(&md5) || self.old.contains_key(&md5)
+    }
+
     /// Whether a status is behind what was noted of its image.
     pub(super) fn is_above(&self, md5: ContentMd5, status: &ImageStatus) -> bool {
         let Some(noted) = self.new.get(&md5).or_else(|| self.old.get(&md5)) else { return false };

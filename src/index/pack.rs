@@ -1,7 +1,8 @@
 //! How a mirrored status is written: the fields of its HASH, legible to those who read Redis by hand.
 //!
 //! Per model `j:` holds its newest job as `id version state JSON` and `r:` its newest success as `job JSON`; `u:` is there
-//! for every entitled account.
+//! for every entitled account. `a:` holds the whole answer to a look-up, once all jobs have ended and if it is not large: it is
+//! passed on unread.
 
 use redis::ScriptInvocation;
 use serde_json::value::RawValue;
@@ -12,6 +13,10 @@ use crate::domain::job::{ImageStatus, JobState, JobView, ResultView};
 
 /// The largest result mirrored, in bytes; a larger one is read from PostgreSQL.
 const RESULT_BYTES_MAX: usize = 64 * 1024;
+/// The largest answer mirrored whole, in bytes; a larger one is put together from its parts.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// The field of the whole answer.
+pub(super) const ANSWER: &str = "a:";
 
 /// A mirrored status.
 #[derive(Debug, Default)]
@@ -32,10 +37,15 @@ pub struct Fill<'a> {
     pub finished: bool,
 }
 
+/// The field of an entitled account.
+pub(super) fn entitled(account: &Uuid) -> String {
+    format!("u:{account}")
+}
+
 /// Adds the fields and values of a status to a call.
 pub(super) fn pack(fill: &Fill<'_>, call: &mut ScriptInvocation<'_>) {
     for account in fill.accounts {
-        call.arg(format!("u:{account}")).arg("1");
+        call.arg(entitled(account)).arg("1");
     }
     for (model, job) in &fill.status.jobs {
         let (state, json) = (job.state.as_str(), job.json.get());
@@ -45,6 +55,9 @@ pub(super) fn pack(fill: &Fill<'_>, call: &mut ScriptInvocation<'_>) {
         // One that is too large leaves `-` in its place.
         let json = Some(success.json.get()).filter(|json| json.len() <= RESULT_BYTES_MAX).unwrap_or("-");
         call.arg(format!("r:{model}")).arg(format!("{} {json}", success.job));
+    }
+    if let Some(answer) = fill.status.finished_answer(fill.md5).filter(|answer| answer.len() <= ANSWER_BYTES_MAX) {
+        call.arg(ANSWER).arg(answer);
     }
 }
 
@@ -61,6 +74,7 @@ pub(super) fn unpack(fields: Vec<(String, String)>) -> Option<Mirrored> {
             "j" => drop(mirrored.status.jobs.insert(name.to_owned(), unpack_job(&value)?)),
             "r" if value.ends_with(" -") => mirrored.partial = true,
             "r" => drop(mirrored.status.results.insert(name.to_owned(), unpack_success(&value)?)),
+            "a" => {}
             _ => return None,
         }
     }

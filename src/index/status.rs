@@ -73,6 +73,21 @@ impl Index {
         found
     }
 
+    /// Reads the whole answer to a look-up as JSON, and whether the account is entitled to it. Nothing where none is mirrored, or where
+    /// anything was read of the image from PostgreSQL of late that is not.
+    pub async fn read_answer(&self, md5: ContentMd5, account: Uuid) -> Option<(String, bool)> {
+        let (title, answer) = self
+            .run(async |live| {
+                let mut read = redis::cmd("HMGET");
+                read.arg(keys::status(&self.namespace, md5, &live.epoch))
+                    .arg(pack::entitled(&account))
+                    .arg(pack::ANSWER);
+                read.query_async::<(Option<String>, Option<String>)>(&mut live.connection).await
+            })
+            .await?;
+        Some((answer.filter(|_| !self.floor().knows(md5))?, title.is_some()))
+    }
+
     /// Asks for the right to fill these statuses; those that somebody else fills are not in it.
     pub async fn begin_refill(&self, images: &[ContentMd5]) -> Refill {
         let mut refill = Refill { token: Uuid::new_v4().simple().to_string(), images: HashSet::new() };

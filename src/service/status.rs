@@ -90,6 +90,12 @@ impl Lookups {
         Ok(loaded.into_iter().filter(|(_, seen)| visible(seen)).map(|(md5, seen)| (md5, seen.status.clone())).collect())
     }
 
+    /// The whole answer about one image as JSON, where the mirror has it ready: all its jobs have ended.
+    pub async fn ready_answer(&self, user: &User, md5: ContentMd5) -> Option<String> {
+        let (answer, entitled) = self.ctx.index.read_answer(md5, user.account.id).await?;
+        (entitled || user.is_admin()).then_some(answer)
+    }
+
     /// One image's status, waiting until it is finished (for the named models, or all) or the time is up.
     pub async fn wait_for(
         &self,
@@ -103,6 +109,9 @@ impl Lookups {
             let found = self.find(user, &[md5], true).await?.remove(&md5);
             found.ok_or_else(|| Fault::not_found("image").into())
         };
+        if wait.is_zero() {
+            return look().await;
+        }
         let watch = self.ctx.waiters.watch_image(md5);
         let mut news = watch.enrol();
         let mut stopping = self.ctx.stopping.clone();
