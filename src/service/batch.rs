@@ -17,6 +17,10 @@ use crate::store::db::within;
 /// How often a batch is carried out again after another transaction crossed it, or its connection was lost.
 const CROSSED_MAX: usize = 3;
 
+/// How often a batch lets every task that is ready go first: the next calls of those who were answered together then come along,
+/// and nobody waits for them where there are none.
+const GATHERING: usize = 3;
+
 /// What a batch comes to.
 pub struct Answers<O> {
     /// One for each item, in their order.
@@ -138,8 +142,9 @@ struct Lane<I: Clone + Send + 'static, O: Send + 'static> {
 impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
     async fn drive(mut self) {
         loop {
-            // Calls that become ready in this moment, as those of all who were just answered, come along.
-            tokio::task::yield_now().await;
+            for _ in 0..GATHERING {
+                tokio::task::yield_now().await;
+            }
             let Some(batch) = self.next() else { return };
             carry_out(&self.batcher, batch).await;
         }

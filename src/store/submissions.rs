@@ -1,5 +1,7 @@
 //! Submissions and their requests: who waits for which job.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
@@ -11,11 +13,23 @@ use crate::domain::job::JobState;
 /// Opens submissions, or locks those of these ids; answers their ids and owners in the order asked. The lock makes
 /// requests of one submission take turns, so that each sees what the others asked for. No id comes twice.
 pub async fn open(db: &mut PgConnection, asked: &[(Option<Uuid>, Uuid)]) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
-    sqlx::query_as(include_str!("sql/submissions/open.sql"))
+    let opened: Vec<(Uuid, Uuid)> = sqlx::query_as(include_str!("sql/submissions/open.sql"))
         .bind(asked.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind(asked.iter().map(|(_, account)| *account).collect::<Vec<_>>())
         .fetch_all(db)
-        .await
+        .await?;
+    let named: HashSet<Uuid> = asked.iter().filter_map(|(id, _)| *id).collect();
+    let owners: HashMap<Uuid, Uuid> = opened.iter().copied().collect();
+    // New ones of one account are all alike.
+    let mut new: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for (id, account) in opened.into_iter().filter(|(id, _)| !named.contains(id)) {
+        new.entry(account).or_default().push(id);
+    }
+    let open = |(id, account): &(Option<Uuid>, Uuid)| match id {
+        Some(id) => Some((*id, *owners.get(id)?)),
+        None => Some((new.get_mut(account)?.pop()?, *account)),
+    };
+    Ok(asked.iter().filter_map(open).collect())
 }
 
 /// A job that answers what is wanted.

@@ -1,6 +1,7 @@
 //! What a batcher promises.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -54,6 +55,16 @@ impl Bench {
         calls
     }
 
+    /// Waits until no lane is open.
+    async fn closed(&self) {
+        let closing = async {
+            while self.batcher.line.lock().under_way > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), closing).await.expect("the lane to close");
+    }
+
     fn batches(&self) -> Vec<Vec<i32>> {
         self.batches.lock().clone()
     }
@@ -91,7 +102,7 @@ async fn what_arrives_meanwhile_goes_together_and_a_batch_has_a_limit() {
     bench.gate.add_permits(9);
     assert_eq!(answers(calls).await, [2, 4, 6, 8, 10, 12].map(Some));
     assert_eq!(bench.batches(), [vec![1], vec![2, 3, 4, 5], vec![6]]);
-    assert_eq!(bench.batcher.line.lock().under_way, 0);
+    bench.closed().await;
 }
 
 #[tokio::test]
