@@ -52,28 +52,32 @@ type Names = HashMap<i32, Arc<str>>;
 
 /// Counts committed transitions.
 pub fn moved(moved: &[Moved], names: &Names) {
+    let mut ended: HashMap<(i32, &str), u64> = HashMap::new();
     for one in moved.iter().filter(|m| m.state.ended()) {
-        let outcome = one.reason.clone().unwrap_or_else(|| one.state.as_str().to_owned());
-        counter!("darkroom_jobs_finished_total", "model" => name(one, names), "outcome" => outcome).increment(1);
+        *ended.entry((one.queue_id, one.reason.as_deref().unwrap_or(one.state.as_str()))).or_default() += 1;
+    }
+    for ((queue, outcome), count) in ended {
+        let labels = [("model", name(queue, names)), ("outcome", outcome.into())];
+        counter!("darkroom_jobs_finished_total", &labels).increment(count);
     }
 }
 
 /// Counts attempts that will be tried again.
 pub fn retried(moved: &[Moved], names: &Names) {
     for one in moved.iter().filter(|m| m.state == JobState::Queued) {
-        counter!("darkroom_job_retries_total", "model" => name(one, names)).increment(1);
+        counter!("darkroom_job_retries_total", "model" => name(one.queue_id, names)).increment(1);
     }
 }
 
 /// Counts jobs taken from dead or overdue workers.
 pub fn rescued(moved: &[Moved], names: &Names) {
     for one in moved {
-        counter!("darkroom_jobs_rescued_total", "model" => name(one, names)).increment(1);
+        counter!("darkroom_jobs_rescued_total", "model" => name(one.queue_id, names)).increment(1);
     }
 }
 
-fn name(moved: &Moved, names: &Names) -> Arc<str> {
-    names.get(&moved.queue_id).cloned().unwrap_or_else(|| "".into())
+fn name(queue: i32, names: &Names) -> Arc<str> {
+    names.get(&queue).cloned().unwrap_or_else(|| "".into())
 }
 
 /// Counts a completion or release whose lease was not held.
