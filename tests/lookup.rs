@@ -1,6 +1,9 @@
 //! What happened to an image.
 
+use std::sync::Arc;
+
 use darkroom::dev::Redis;
+use darkroom::service::{Ctx, announce};
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 
@@ -46,6 +49,22 @@ impl Mirror {
     /// As if its time had passed.
     pub async fn expire(&self, kind: &str) {
         self.ask::<()>("DEL", kind).await;
+    }
+
+    /// How often a command was called, by whomever.
+    async fn calls(&self, command: &str) -> usize {
+        let mut info = redis::cmd("INFO");
+        let told: String = info.arg("commandstats").query_async(&mut self.redis.clone()).await.expect("figures");
+        let calls = |line: &str| {
+            line.strip_prefix("cmdstat_")?
+                .strip_prefix(command)?
+                .strip_prefix(":calls=")?
+                .split(',')
+                .next()?
+                .parse()
+                .ok()
+        };
+        told.lines().find_map(calls).unwrap_or(0)
     }
 
     /// Puts the token of another replica.
@@ -197,6 +216,30 @@ async fn no_answer_goes_behind_an_earlier_one() {
 }
 
 #[tokio::test]
+async fn a_replica_tells_others_of_ended_jobs_only_while_others_listen() {
+    let redis = Redis::start(&scratch::make("telling-redis").expect("a folder"), true).await.expect("Redis");
+    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    let mirror = Mirror::of(&app).await;
+    let listen = async |ctx: Arc<Ctx>, listeners: u64| {
+        tokio::spawn(async move { announce::listen(&ctx).await });
+        until("all to listen", async || app.ctx.index.listeners().await == Some(listeners)).await;
+        assert!(app.ctx.index.look_around().await);
+    };
+    listen(Arc::clone(&app.ctx), 1).await;
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    worker.succeed(&worker.claim(1).await[0]).await;
+    assert_eq!(mirror.calls("publish").await, 0);
+
+    let other = app.replica().await;
+    listen(Arc::clone(&other.ctx), 2).await;
+    ines.submit(&[("b.png", photo(2))], &["ocr"]).await;
+    worker.succeed(&worker.claim(1).await[0]).await;
+    assert!(mirror.calls("publish").await > 0);
+}
+
+#[tokio::test]
 async fn those_who_wait_for_an_image_share_their_looks() {
     const WAITING: usize = 40;
     let redis = Redis::start(&scratch::make("shared-redis").expect("a folder"), true).await.expect("Redis");
@@ -205,12 +248,7 @@ async fn those_who_wait_for_an_image_share_their_looks() {
     let ines = app.investigator("ines").await;
     ines.submit(&[("a.png", photo(1))], &["ocr", "face"]).await;
     let mirror = Mirror::of(&app).await;
-    let looks = async || {
-        let mut info = redis::cmd("INFO");
-        let told: String = info.arg("commandstats").query_async(&mut mirror.redis.clone()).await.expect("figures");
-        let calls = told.lines().find_map(|line| line.strip_prefix("cmdstat_hgetall:calls=")?.split(',').next());
-        calls.map_or(0, |calls| calls.parse::<usize>().expect("a number"))
-    };
+    let looks = async || mirror.calls("hgetall").await;
     let wait = || {
         let (ines, path) = (ines.clone(), format!("/predict/{}?wait_s=40", md5_of(&photo(1))));
         tokio::spawn(async move { ines.get(&path).await.ok(200) })

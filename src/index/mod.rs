@@ -42,6 +42,10 @@ pub struct Index {
     /// Set when a pop met a queue that nobody vouches for.
     mistrust: AtomicBool,
     connections: AtomicU64,
+    /// Whether this replica listens to the others.
+    listens: AtomicBool,
+    /// Whether no other replica listened when this one last looked.
+    alone: AtomicBool,
     /// Images whose statuses could not be taken away. While there are any, no connection is live.
     owed: Mutex<HashSet<ContentMd5>>,
     /// What mirrored statuses must not be behind.
@@ -67,6 +71,8 @@ impl Index {
             live: RwLock::new(None),
             mistrust: AtomicBool::new(false),
             connections: AtomicU64::new(0),
+            listens: AtomicBool::new(false),
+            alone: AtomicBool::new(false),
             owed: Mutex::default(),
             floor: Mutex::new(Floor::new()),
         })
@@ -97,6 +103,7 @@ impl Index {
                 if owed.is_empty() {
                     // Under the lock, so that nothing is owed to a live connection.
                     let generation = self.connections.fetch_add(1, Ordering::Relaxed);
+                    self.alone.store(false, Ordering::Relaxed);
                     self.set_live(Some(Live { connection, epoch: epoch.into(), generation }));
                     return Ok(());
                 }
@@ -150,11 +157,6 @@ impl Index {
     /// Gives up the connection, as when another epoch has begun.
     pub fn disconnect(&self) {
         self.set_live(None);
-    }
-
-    /// Asks Redis for a sign of life; a failure opens the circuit like that of any other call.
-    pub async fn ping(&self) -> bool {
-        self.run(async |live| redis::cmd("PING").query_async::<String>(&mut live.connection).await).await.is_some()
     }
 
     /// The eviction policy, to warn about at start.

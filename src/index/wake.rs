@@ -1,6 +1,7 @@
 //! Wake-ups between replicas, over Redis pub/sub. A lost one costs a few seconds, never more: every waiter has a
 //! back-stop.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -29,7 +30,7 @@ pub enum News {
 impl Index {
     /// Tells the other replicas about pushed jobs and images whose jobs ended.
     pub async fn tell(&self, replica: Uuid, models: &[(String, usize)], images: &[ContentMd5]) {
-        if models.is_empty() && images.is_empty() {
+        if self.is_alone() || (models.is_empty() && images.is_empty()) {
             return;
         }
         let channel = keys::wake(&self.namespace);
@@ -49,6 +50,9 @@ impl Index {
 
     /// Tells the other replicas that a model has a suspect to be tried.
     pub async fn tell_suspect(&self, replica: Uuid, model: &str) {
+        if self.is_alone() {
+            return;
+        }
         let channel = keys::wake(&self.namespace);
         self.run(async |live| {
             redis::cmd("PUBLISH")
@@ -58,6 +62,20 @@ impl Index {
                 .await
         })
         .await;
+    }
+
+    /// Whether no other replica listened when this one last looked: then nobody is to be told.
+    fn is_alone(&self) -> bool {
+        self.alone.load(Ordering::Relaxed)
+    }
+
+    /// Asks Redis for a sign of life, and who else listens; a failure opens the circuit like that of any other call. One that
+    /// begins to listen after is told nothing until the next look: its back-stops serve it meanwhile.
+    pub async fn look_around(&self) -> bool {
+        let own = u64::from(self.listens.load(Ordering::Relaxed));
+        let listeners = self.listeners().await;
+        self.alone.store(listeners.is_some_and(|listeners| listeners <= own), Ordering::Relaxed);
+        listeners.is_some()
     }
 
     /// How many replicas listen.
@@ -81,6 +99,7 @@ impl Index {
         };
         let late = |_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
         let mut subscription = tokio::time::timeout(SUBSCRIBE_WAIT, subscribing).await.map_err(late)??;
+        self.listens.store(true, Ordering::Relaxed);
         let mut messages = subscription.on_message();
         while let Ok(Some(message)) = tokio::time::timeout(SILENCE_MAX, messages.next()).await {
             let text = message.get_payload::<String>().unwrap_or_default();
@@ -88,6 +107,7 @@ impl Index {
                 hear(news).await;
             }
         }
+        self.listens.store(false, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
                 }
                 Err(_) => {}
             }
-        } else if ctx.index.ping().await {
+        } else if ctx.index.look_around().await {
             compare_epochs(&ctx).await;
         }
         tokio::time::sleep(jittered(TRY_EVERY)).await;

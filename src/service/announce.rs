@@ -30,14 +30,14 @@ pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
         .filter(|m| m.state == JobState::Queued && m.due && !m.suspect)
         .filter_map(|m| Some(Hint { id: m.id, model: names.get(&m.queue_id)?.to_string(), rank: m.rank }))
         .collect();
-    // Both in one journey, and before anybody is woken: who looks then must not be shown what was.
     let changed = md5s(moved.iter(), &images);
-    tokio::join!(ctx.index.push(&hints), ctx.index.drop_statuses(&changed));
-    let models = wake(ctx, &hints);
     // Who waits for an image waits for the end of its jobs.
     let ended = md5s(moved.iter().filter(|m| m.state.ended()), &images);
-    ctx.waiters.jobs_ended(ended.iter().copied());
-    ctx.index.tell(ctx.replica, &models, &ended).await;
+    // In one journey, in this order, and before anybody is woken: who looks then must not be shown what was.
+    tokio::join!(ctx.index.push(&hints), ctx.index.drop_statuses(&changed), ctx.index.tell(ctx.replica, &[], &ended));
+    let models = wake(ctx, &hints);
+    ctx.waiters.jobs_ended(ended);
+    ctx.index.tell(ctx.replica, &models, &[]).await;
     let waiting = moved.iter().filter(|m| m.state == JobState::Queued && m.suspect && m.due);
     suspects(ctx, waiting.filter_map(|m| names.get(&m.queue_id)).map(|name| &**name)).await;
 }
