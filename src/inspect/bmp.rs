@@ -4,7 +4,7 @@
 use std::io::{Read, Seek};
 
 use super::window::{Step, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{Bounds, FileEnd, Flaw, Format, Structure};
 
 const CORE_HEADER: u32 = 12;
 const OS2_HEADER: u32 = 64;
@@ -38,9 +38,9 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
     bounds.admit(width, height)?;
     bounds.admit_frames(1)?;
     let mut layout = Layout::default();
-    let header = read_layout(window, header_bytes, &mut layout).map(|()| Ending::Exact);
+    let header = read_layout(window, header_bytes, &mut layout).map(|()| FileEnd::Exact);
     let ending = match cut_is_truncated(header)? {
-        Ending::Exact => {
+        FileEnd::Exact => {
             let pixels = pixel_bytes(width, height, header_bytes, &layout);
             let end = u64::from(pixels_at).saturating_add(pixels).max(u64::from(file_bytes));
             cut_is_truncated(window.jump(end).map(|()| window.ending()))?

@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{Bounds, FileEnd, Flaw, Format, Structure};
 
 const SIGNATURE_BYTES: u64 = 6;
 const IMAGE: u8 = 0x2C;
@@ -24,7 +24,7 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
 }
 
 /// From within the screen descriptor to the end of the trailer.
-fn blocks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, images: &mut u32) -> Step<Ending> {
+fn blocks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, images: &mut u32) -> Step<FileEnd> {
     let [packed, _background, _aspect] = window.bytes()?;
     window.skip(colour_table_bytes(packed))?;
     loop {

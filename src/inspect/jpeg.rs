@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{Bounds, FileEnd, Flaw, Format, Structure};
 
 const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
@@ -41,7 +41,7 @@ fn frame_header<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<Frame> {
 }
 
 /// From the first frame header to the end of image.
-fn scans<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Ending> {
+fn scans<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<FileEnd> {
     let mut scanned = false;
     loop {
         match next_marker(window)? {

@@ -19,7 +19,7 @@ mod window;
 
 use std::io::{self, Read, Seek};
 
-pub use structure::{Bounds, Ending, Flaw, Format, Structure};
+pub use structure::{Bounds, FileEnd, Flaw, Format, Structure};
 use window::{Step, Stop, Window};
 
 /// Reads the structure of the image in the first `len` bytes of `source`, from its start.
@@ -41,7 +41,7 @@ pub fn inspect<R: Read + Seek>(source: &mut R, len: u64, bounds: &Bounds) -> io:
 }
 
 /// Chooses the walk by the signature. Walks start at byte 0. The `Stop::Cut` of a walk means that
-/// the file broke off before its dimensions; past them a walk gives `Ending::Truncated` itself.
+/// the file broke off before its dimensions; past them a walk gives `FileEnd::Truncated` itself.
 fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Structure> {
     let mut head = [0; 18];
     let known = window.peek(&mut head)?;

@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{Bounds, FileEnd, Flaw, Format, Structure};
 
 const SIGNATURE_BYTES: u64 = 8;
 const CRC_BYTES: u64 = 4;
@@ -29,7 +29,7 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
 }
 
 /// From within IHDR to the end of IEND.
-fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, frames: &mut u32) -> Step<Ending> {
+fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, frames: &mut u32) -> Step<FileEnd> {
     // Depth, colour type, compression, filter and interlace end IHDR.
     window.skip(5 + CRC_BYTES)?;
     let mut pixels = false;

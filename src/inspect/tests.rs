@@ -5,7 +5,7 @@ mod formats;
 
 use std::io::Cursor;
 
-use super::Ending::{Exact, TrailingBytes, Truncated};
+use super::FileEnd::{Exact, TrailingBytes, Truncated};
 use super::*;
 use build::*;
 
@@ -20,7 +20,7 @@ fn look_within(file: &[u8], bounds: &Bounds) -> Result<Structure, Flaw> {
 }
 
 /// What a file of one frame, 3 × 2, should be found to be.
-fn small(format: Format, ending: Ending) -> Result<Structure, Flaw> {
+fn small(format: Format, ending: FileEnd) -> Result<Structure, Flaw> {
     Ok(Structure { format, width: 3, height: 2, frames: 1, ending })
 }
 

@@ -6,7 +6,7 @@ mod layout;
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{Bounds, FileEnd, Flaw, Format, Structure};
 use directory::Directory;
 use layout::ByteLayout;
 
@@ -48,7 +48,7 @@ impl Pages {
         bounds: &Bounds,
         layout: ByteLayout,
         mut at: u64,
-    ) -> Step<Ending> {
+    ) -> Step<FileEnd> {
         let mut guard = LoopGuard { seen: 0, steps: 0, limit: 1 };
         let mut whole = true;
         while at != 0 {
@@ -67,7 +67,7 @@ impl Pages {
             at = next.ok_or(Stop::Cut)?;
             whole &= directory.is_within(window, layout)?;
         }
-        Ok(if whole { Ending::Exact } else { Ending::Truncated })
+        Ok(if whole { FileEnd::Exact } else { FileEnd::Truncated })
     }
 }
 

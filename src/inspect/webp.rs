@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{Bounds, FileEnd, Flaw, Format, Structure};
 
 /// The RIFF size counts what follows itself.
 const RIFF_HEADER_BYTES: u64 = 8;
@@ -39,7 +39,7 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
 }
 
 /// From the second chunk to the end of the RIFF.
-fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, end: u64, pictures: &mut u32) -> Step<Ending> {
+fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, end: u64, pictures: &mut u32) -> Step<FileEnd> {
     let mut still = *pictures > 0;
     while window.at() + CHUNK_HEADER_BYTES <= end {
         let (kind, chunk_end) = chunk(window)?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
-use super::{Ending, Flaw};
+use super::{FileEnd, Flaw};
 
 /// The most bytes held.
 const WINDOW: usize = 64 * 1024;
@@ -41,9 +41,9 @@ impl From<io::Error> for Stop {
 }
 
 /// Once the dimensions are known, a cut is an ending and no failure.
-pub(super) fn cut_is_truncated(step: Step<Ending>) -> Step<Ending> {
+pub(super) fn cut_is_truncated(step: Step<FileEnd>) -> Step<FileEnd> {
     match step {
-        Err(Stop::Cut) => Ok(Ending::Truncated),
+        Err(Stop::Cut) => Ok(FileEnd::Truncated),
         other => other,
     }
 }
@@ -86,10 +86,10 @@ impl<'a, R: Read + Seek> Window<'a, R> {
     }
 
     /// Takes the position for the end of the structure.
-    pub(super) fn ending(&self) -> Ending {
+    pub(super) fn ending(&self) -> FileEnd {
         match self.len - self.at {
-            0 => Ending::Exact,
-            trailing => Ending::TrailingBytes(trailing),
+            0 => FileEnd::Exact,
+            trailing => FileEnd::TrailingBytes(trailing),
         }
     }
 

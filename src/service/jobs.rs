@@ -144,14 +144,14 @@ async fn make_again(
     let mut made = HashMap::new();
     if careful {
         for MadeOrFound { job, .. } in submit::insert_or_attach(tx, &wishes).await? {
-            let wanted = wishes[job.place].wanted;
+            let wanted = wishes[job.place.0].wanted;
             made.insert(wanted, attached(&wanted, &job));
         }
         return Ok(made);
     }
     let mut requests = Vec::new();
     for live in submit::attach(tx, &wishes).await? {
-        let wanted = wishes[live.place].wanted;
+        let wanted = wishes[live.place.0].wanted;
         requests.push(Request { submission, wanted, job: live.id, ended: None });
         made.insert(wanted, attached(&wanted, &live));
     }

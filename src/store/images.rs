@@ -186,7 +186,7 @@ pub async fn lock_visible(
     wanted: &[(usize, ContentMd5, Option<Uuid>)],
 ) -> sqlx::Result<Vec<((usize, ContentMd5), ImageRecord)>> {
     #[derive(FromRow)]
-    struct Row {
+    struct VisibleImage {
         place: i64,
         #[sqlx(flatten)]
         image: ImageRecord,
@@ -194,13 +194,13 @@ pub async fn lock_visible(
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/images/lock_visible.sql"))
+    let rows: Vec<VisibleImage> = sqlx::query_as(include_str!("sql/images/lock_visible.sql"))
         .bind(wanted.iter().map(|w| w.0 as i64).collect::<Vec<_>>())
         .bind(wanted.iter().map(|w| w.1.0.to_vec()).collect::<Vec<_>>())
         .bind(wanted.iter().map(|w| w.2).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
-    let placed = |row: Row| ((usize::try_from(row.place).unwrap_or_default(), row.image.md5), row.image);
+    let placed = |row: VisibleImage| ((usize::try_from(row.place).unwrap_or_default(), row.image.md5), row.image);
     Ok(rows.into_iter().map(placed).collect())
 }
 

@@ -109,11 +109,11 @@ pub async fn remove_images(db: &mut PgConnection, keep: Days, locked: &[i64]) ->
 /// Removes the outcomes of at most `limit` images and models; answers the image of each.
 pub async fn remove_results(db: &mut PgConnection, keep: Days, limit: i64) -> sqlx::Result<Vec<ContentMd5>> {
     #[derive(FromRow)]
-    struct Row {
+    struct GoneResult {
         #[sqlx(try_from = "Vec<u8>")]
         md5: ContentMd5,
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/retention/remove_results.sql"))
+    let rows: Vec<GoneResult> = sqlx::query_as(include_str!("sql/retention/remove_results.sql"))
         .bind(keep.interval())
         .bind(limit)
         .fetch_all(db)

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use super::place::AskedPlace;
 use super::work::Holder;
 
 /// A sign of life moves `alive_until` only when it is behind by more than this share of a lease: a busy worker gives many
@@ -114,12 +115,13 @@ pub struct Touch {
 /// session is not alive, or is another key's.
 pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx::Result<Vec<Option<Standing>>> {
     #[derive(FromRow)]
-    struct Row {
-        place: i64,
+    struct Touched {
+        #[sqlx(try_from = "i64")]
+        place: AskedPlace,
         #[sqlx(flatten)]
         standing: Standing,
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/workers/touch.sql"))
+    let touched: Vec<Touched> = sqlx::query_as(include_str!("sql/workers/touch.sql"))
         .bind(asks.iter().map(|ask| ask.holder.session).collect::<Vec<_>>())
         .bind(asks.iter().map(|ask| ask.holder.key.as_str()).collect::<Vec<_>>())
         .bind(asks.iter().map(|ask| ask.claim).collect::<Vec<_>>())
@@ -129,10 +131,8 @@ pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx:
         .fetch_all(db)
         .await?;
     let mut standings = vec![None; asks.len()];
-    for row in rows {
-        if let Some(slot) = usize::try_from(row.place - 1).ok().and_then(|place| standings.get_mut(place)) {
-            *slot = Some(row.standing);
-        }
+    for Touched { place, standing } in touched {
+        standings[place.0] = Some(standing);
     }
     Ok(standings)
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::super::window::{Step, Stop, Window};
-use super::super::{Bounds, Ending, Flaw};
+use super::super::{Bounds, FileEnd, Flaw};
 use super::boxes::{self, BoxHead, BoxKind, FILE, HEAD_BYTES};
 
 /// The boxes that are looked at; a photograph in tiles has some hundreds.
@@ -58,7 +58,7 @@ impl Contents {
     }
 
     /// Walks the boxes to the end of the file.
-    pub(super) fn walk<R: Read + Seek>(&mut self, window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Ending> {
+    pub(super) fn walk<R: Read + Seek>(&mut self, window: &mut Window<'_, R>, bounds: &Bounds) -> Step<FileEnd> {
         let mut open: Vec<(BoxKind, u64)> = Vec::new();
         for _ in 0..MAX_BOXES {
             while let Some((_, end)) = open.pop_if(|(_, end)| end.saturating_sub(window.at()) < HEAD_BYTES) {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::Holder;
 use crate::domain::job::JobState;
 use crate::domain::ruling::Facts;
+use crate::store::place::AskedPlace;
 
 /// A locked live job.
 #[derive(Debug, Clone, FromRow)]
@@ -38,12 +39,13 @@ pub struct Lease<'a> {
 /// Locks those of the named leases that are really held, of which none is named twice; answers each with its place among them.
 pub async fn hold_leases(db: &mut PgConnection, leases: &[Lease<'_>]) -> sqlx::Result<Vec<(usize, Held)>> {
     #[derive(FromRow)]
-    struct Row {
-        place: i64,
+    struct HeldLease {
+        #[sqlx(try_from = "i64")]
+        place: AskedPlace,
         #[sqlx(flatten)]
         held: Held,
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("../sql/work/hold_leases.sql"))
+    let rows: Vec<HeldLease> = sqlx::query_as(include_str!("../sql/work/hold_leases.sql"))
         .bind(leases.iter().map(|lease| lease.id).collect::<Vec<_>>())
         .bind(leases.iter().map(|lease| lease.holder.session).collect::<Vec<_>>())
         .bind(leases.iter().map(|lease| lease.holder.key.as_str()).collect::<Vec<_>>())
@@ -51,7 +53,7 @@ pub async fn hold_leases(db: &mut PgConnection, leases: &[Lease<'_>]) -> sqlx::R
         .bind(leases.len() as i64)
         .fetch_all(db)
         .await?;
-    Ok(rows.into_iter().map(|row| (usize::try_from(row.place - 1).unwrap_or_default(), row.held)).collect())
+    Ok(rows.into_iter().map(|row| (row.place.0, row.held)).collect())
 }
 
 /// Locks those of these jobs that live, running ones too.
