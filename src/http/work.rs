@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::AppState;
 use super::auth::PredictService;
 use super::extract::{self, Batch, Json};
-use super::problem::{Answer, Problems};
+use super::problem::{Answer, Problems, status};
 use crate::api::work::{
     BATCH_MAX, ClaimOut, ClaimRequest, ClaimedJob, CompleteItem, CompleteOut, CompleteRequest, ItemOut, JobImage,
     NextClaim, ReleaseRequest,
@@ -161,7 +161,7 @@ impl From<Done> for ItemOut {
             },
             Err(fault) => Self {
                 id: done.id,
-                status: fault.code.status(),
+                status: status(fault.code),
                 state: None,
                 repeat: false,
                 problem: Some(fault.within("body").into()),

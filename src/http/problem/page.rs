@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::super::AppState;
 use super::super::extract::Path;
-use super::{Answer, Problems};
+use super::{Answer, Problems, status};
 use crate::domain::fault::{Code, Fault};
 
 pub fn router() -> OpenApiRouter<Arc<AppState>> {
@@ -34,6 +34,6 @@ fn page(code: Code) -> String {
         title = code.title(),
         help = code.help(),
         name = code.as_str(),
-        status = code.status(),
+        status = status(code),
     )
 }
