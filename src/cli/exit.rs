@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::client::error::{ApiError, ClientFault};
-use crate::client::outcome::SubmitReport;
+use crate::client::submit::SubmitReport;
 use crate::client::text;
 
 /// How a subcommand ended; scripts rely on the numbers.

@@ -10,7 +10,8 @@ use super::session::Connection;
 use super::table;
 use crate::api::keys::{CreateKey, CreatedKey, Key};
 use crate::api::page::Page;
-use crate::client::http::{REQUEST_TIMEOUT, Repeat};
+use crate::client::error::Repeat;
+use crate::client::http::REQUEST_TIMEOUT;
 use crate::client::text;
 use crate::domain::key::Service;
 

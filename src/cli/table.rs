@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use console::{Alignment, Style, measure_text_width, pad_str};
 
-use crate::client::outcome::{PhotoJob, SubmitReport};
+use crate::client::outcome::PhotoJob;
+use crate::client::submit::SubmitReport;
 use crate::client::text;
 use crate::domain::job::JobState;
 

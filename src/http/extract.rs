@@ -17,6 +17,9 @@ use crate::domain::image::ContentMd5;
 use crate::domain::json;
 use crate::domain::name::shorten;
 
+/// The largest JSON or form body where an operation does not say otherwise, in bytes.
+pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// The longest that any request waits, in seconds.
 pub const WAIT_MAX_S: f64 = 50.0;
 
@@ -167,6 +170,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 pub fn md5(text: &str, place: &'static str, pointer: impl Into<String>) -> Result<ContentMd5, Fault> {
     ContentMd5::parse(text)
         .ok_or_else(|| Fault::new(Code::InvalidHash, format!("{:?} is not an MD5.", shorten(text))).at(place, pointer))
+}
+
+/// `a,b` is two models.
+pub fn split_models(text: &str) -> impl Iterator<Item = String> + use<'_> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 /// Checks how long a request wants to wait.

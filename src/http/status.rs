@@ -14,7 +14,6 @@ use super::AppState;
 use super::auth::AnyUser;
 use super::extract::{self, Batch, Json, Path, Query};
 use super::problem::{Answer, Problems};
-use super::submit::split_models;
 use crate::api::status::{HASHES_MAX, LookupQuery, Prediction, StatusItem, StatusRequest, Statuses};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -41,7 +40,7 @@ async fn get_prediction(
 ) -> Answer<impl IntoResponse> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let wait = extract::wait(query.wait_s, "query")?;
-    let models: Option<Vec<String>> = query.models.as_deref().map(|m| split_models(m).collect());
+    let models: Option<Vec<String>> = query.models.as_deref().map(|m| extract::split_models(m).collect());
     let status = state.lookups.wait_for(&user, md5, models.as_deref(), wait).await?;
     let view = View::now(&state.queues, models.as_deref(), true).await;
     status::check_models(view.gates.as_ref(), &status, models.as_deref().unwrap_or_default())
