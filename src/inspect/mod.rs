@@ -11,8 +11,6 @@ mod heif;
 mod jpeg;
 mod png;
 mod structure;
-#[cfg(test)]
-mod tests;
 mod tiff;
 mod webp;
 mod window;

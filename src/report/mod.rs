@@ -6,8 +6,6 @@
 mod card;
 mod embed;
 mod marks;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 

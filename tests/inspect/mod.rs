@@ -3,11 +3,12 @@
 mod build;
 mod formats;
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Read, Seek};
 
-use super::FileEnd::{Exact, TrailingBytes, Truncated};
-use super::*;
-use build::*;
+use darkroom::inspect::FileEnd::{self, Exact, TrailingBytes, Truncated};
+use darkroom::inspect::{Bounds, Flaw, Format, Structure, inspect};
+
+use self::build::*;
 
 const BOUNDS: Bounds = Bounds { max_pixels: 50_000_000, max_frames: 20, max_side: 20_000 };
 
