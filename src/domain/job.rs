@@ -50,14 +50,6 @@ impl TryFrom<String> for JobState {
     }
 }
 
-/// When a job was made, to a quarter of a microsecond: its id says so (RFC 9562, version 7, with 12 bits of
-/// sub-millisecond time).
-pub fn made_at(id: Uuid) -> DateTime<Utc> {
-    let bits = id.as_u128();
-    let (milliseconds, fraction) = ((bits >> 80) as i64, ((bits >> 64) & 0xfff) as i64);
-    DateTime::from_timestamp_micros(milliseconds * 1000 + fraction * 1000 / 4096).unwrap_or_default()
-}
-
 /// What a worker said of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

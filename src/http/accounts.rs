@@ -86,13 +86,6 @@ fn check_email(email: Option<&str>) -> Result<(), Fault> {
     Err(Fault::invalid("body", "/email", "An e-mail address has an @ and at most 254 bytes."))
 }
 
-impl Paging {
-    /// The checked size of the page, and the unpacked cursor.
-    pub fn read<K: serde::de::DeserializeOwned>(&self) -> Result<(i64, Option<K>), Fault> {
-        Ok((extract::limit(self.limit)?, extract::read_cursor(self.cursor.as_deref())?))
-    }
-}
-
 /// Lists the accounts
 ///
 /// For administrators, by name.

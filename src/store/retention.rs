@@ -35,12 +35,6 @@ impl Days {
     }
 }
 
-/// Lets this connection count for as long as it takes.
-pub async fn take_time(db: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("SET statement_timeout = 0").execute(db).await?;
-    Ok(())
-}
-
 /// How many rows would go now; of tries, how many would lose their texts.
 pub async fn count(db: &mut PgConnection, kind: Kind, keep: Days) -> sqlx::Result<i64> {
     let sql = match kind {

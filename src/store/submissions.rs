@@ -145,8 +145,6 @@ pub struct RequestRow {
     #[sqlx(try_from = "Vec<u8>")]
     pub md5: ContentMd5,
     pub name: Option<String>,
-    pub model: String,
-    pub job_id: Uuid,
     #[sqlx(try_from = "String")]
     pub state: JobState,
 }
