@@ -121,7 +121,7 @@ async fn listen() -> anyhow::Result<TcpListener> {
 
 async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> anyhow::Result<(Exit, Vec<Server>)> {
     let password = account(ctx, INVESTIGATOR, &[Role::Investigator]).await?;
-    let admin_password = account(ctx, ADMIN, &Role::ALL).await?;
+    let admin_password = account(ctx, ADMIN, Role::ALL).await?;
     say(start, &format!("starting the microservices {}", MODELS.join(" and ")));
     let mut workers = Vec::new();
     for model in MODELS {

@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::words::words;
+
 /// `queued` → `running` → `succeeded` | `failed` | `cancelled`; an ended job never lives again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -19,34 +21,11 @@ pub enum JobState {
     Cancelled,
 }
 
+words!(JobState { Queued "queued", Running "running", Succeeded "succeeded", Failed "failed", Cancelled "cancelled" });
+
 impl JobState {
-    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// The state of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-
     pub const fn ended(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
-    }
-}
-
-impl TryFrom<String> for JobState {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text).ok_or_else(|| format!("the unknown state {text}"))
     }
 }
 
@@ -62,15 +41,7 @@ pub enum Outcome {
     Rejected,
 }
 
-impl Outcome {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Retry => "retry",
-            Self::Rejected => "rejected",
-        }
-    }
-}
+words!(Outcome { Succeeded "succeeded", Retry "retry", Rejected "rejected" });
 
 /// Why a job is still queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

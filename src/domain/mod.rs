@@ -11,3 +11,4 @@ pub mod name;
 pub mod params;
 pub mod result;
 pub mod ruling;
+pub mod words;

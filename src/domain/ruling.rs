@@ -6,6 +6,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::words::words;
+
 /// So many deaths of workers that ran a job alone poison it.
 pub const DEATHS_MAX: i16 = 3;
 /// The back-off doubles no more often than this.
@@ -43,16 +45,7 @@ pub enum Reason {
     Expired,
 }
 
-impl Reason {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rejected => "rejected",
-            Self::Exhausted => "exhausted",
-            Self::Poisoned => "poisoned",
-            Self::Expired => "expired",
-        }
-    }
-}
+words!(Reason { Rejected "rejected", Exhausted "exhausted", Poisoned "poisoned", Expired "expired" });
 
 /// How a job goes back into line.
 #[derive(Debug, Clone, Copy, PartialEq)]

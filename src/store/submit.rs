@@ -8,7 +8,7 @@ use super::place::AskedPlace;
 use crate::domain::job::JobState;
 
 /// One (image, model, params) that a submission wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, FromRow)]
 pub struct Wanted {
     pub image_id: i64,
     pub queue_id: i32,

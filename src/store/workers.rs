@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::place::AskedPlace;
 use super::work::Holder;
+use crate::domain::words::words;
 
 /// A sign of life moves `alive_until` only when it is behind by more than this share of a lease: a busy worker gives many
 /// in a second, and every one that is written leaves a dead row.
@@ -90,19 +91,7 @@ pub enum Turn {
     Wait,
 }
 
-impl TryFrom<String> for Turn {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "open" => Ok(Self::Open),
-            "suspect" => Ok(Self::Suspect),
-            "reserve" => Ok(Self::Reserve),
-            "wait" => Ok(Self::Wait),
-            _ => Err(format!("the unknown turn {text}")),
-        }
-    }
-}
+words!(Turn { Open "open", Suspect "suspect", Reserve "reserve", Wait "wait" });
 
 /// A sign of life, and the claim that it comes with.
 #[derive(Debug, Clone)]

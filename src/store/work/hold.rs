@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::Holder;
 use crate::domain::job::JobState;
 use crate::domain::ruling::Facts;
+use crate::domain::words::words;
 use crate::store::place::AskedPlace;
 
 /// A locked live job.
@@ -103,25 +104,7 @@ pub enum Cause {
     Deadline,
 }
 
-impl Cause {
-    /// As it is kept with the attempt.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Released => "released",
-            Self::Lost => "lost",
-            Self::Deadline => "deadline",
-        }
-    }
-}
-
-impl TryFrom<String> for Cause {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let known = [Self::Released, Self::Lost, Self::Deadline];
-        known.into_iter().find(|cause| cause.as_str() == text).ok_or_else(|| format!("the unknown cause {text}"))
-    }
-}
+words!(Cause { Released "released", Lost "lost", Deadline "deadline" });
 
 /// Those of the locked jobs that are still orphaned or overdue, and why.
 pub async fn hold_orphans(db: &mut PgConnection, locked: &[Uuid]) -> sqlx::Result<Vec<(Held, Cause)>> {
