@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 use sqlx::ConnectOptions;
 
 use super::exit::Exit;
@@ -26,8 +27,9 @@ enum Act {
     Create {
         name: String,
         /// What it may do
-        #[arg(long, value_delimiter = ',', required = true)]
-        roles: Vec<RoleArg>,
+        #[arg(long, value_delimiter = ',', required = true,
+              value_parser = PossibleValuesParser::new(["admin", "investigator", "researcher"]).try_map(Role::try_from))]
+        roles: Vec<Role>,
         #[arg(long)]
         email: Option<String>,
         #[command(flatten)]
@@ -50,29 +52,11 @@ struct Password {
     database: Database,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum RoleArg {
-    Admin,
-    Investigator,
-    Researcher,
-}
-
-impl From<RoleArg> for Role {
-    fn from(role: RoleArg) -> Self {
-        match role {
-            RoleArg::Admin => Self::Admin,
-            RoleArg::Investigator => Self::Investigator,
-            RoleArg::Researcher => Self::Researcher,
-        }
-    }
-}
-
 impl UserArgs {
     pub async fn run(self) -> anyhow::Result<Exit> {
         match self.act {
             Act::Create { name, roles, email, password } => {
                 let name = Name::parse(&name).map_err(anyhow::Error::msg)?;
-                let roles: Vec<Role> = roles.into_iter().map(Role::from).collect();
                 let (text, made_up) = password.text()?;
                 let hash = hash_password(&text)?;
                 let mut db = password.database.options()?.connect().await.context("cannot connect to PostgreSQL")?;

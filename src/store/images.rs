@@ -64,22 +64,6 @@ impl NewImage {
     }
 }
 
-impl ImageRecord {
-    /// What workers are told of it.
-    pub fn known(&self) -> KnownImage {
-        KnownImage {
-            id: self.id,
-            md5: self.md5,
-            sha256: self.sha256.clone(),
-            bytes: self.bytes,
-            media_type: self.media_type.clone(),
-            width: self.width,
-            height: self.height,
-            orientation: self.orientation,
-        }
-    }
-}
-
 /// What is known of these images; of one that was removed, nothing.
 pub async fn known(db: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<KnownImage>> {
     sqlx::query_as(
@@ -145,19 +129,13 @@ pub async fn give_titles(db: &mut PgConnection, titles: &[(Uuid, i64, &str)]) ->
     Ok(())
 }
 
-/// What is known of an image.
+/// All that is stored of an image, but for its bytes.
 #[derive(Debug, Clone, FromRow)]
 pub struct ImageRecord {
-    pub id: i64,
-    #[sqlx(try_from = "Vec<u8>")]
-    pub md5: ContentMd5,
-    pub sha256: Vec<u8>,
-    pub bytes: i64,
-    pub media_type: String,
-    pub width: i32,
-    pub height: i32,
+    /// What workers are told of it.
+    #[sqlx(flatten)]
+    pub known: KnownImage,
     pub frames: i32,
-    pub orientation: Option<i16>,
     pub warnings: Vec<String>,
     pub blob: Uuid,
     /// The newest name under which the asking account uploaded it; any account's for an administrator.
@@ -200,7 +178,7 @@ pub async fn lock_visible(
         .bind(wanted.iter().map(|w| w.2).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
-    let placed = |row: VisibleImage| ((usize::try_from(row.place).unwrap_or_default(), row.image.md5), row.image);
+    let placed = |row: VisibleImage| ((usize::try_from(row.place).unwrap_or_default(), row.image.known.md5), row.image);
     Ok(rows.into_iter().map(placed).collect())
 }
 

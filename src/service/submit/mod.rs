@@ -115,9 +115,9 @@ impl Submit {
                 Fate::Known(record, jobs) => images.push(TakenImage {
                     index,
                     name: record.name,
-                    md5: record.md5,
-                    sha256: record.sha256,
-                    bytes: u64::try_from(record.bytes).unwrap_or_default(),
+                    md5: record.known.md5,
+                    sha256: record.known.sha256,
+                    bytes: u64::try_from(record.known.bytes).unwrap_or_default(),
                     new: false,
                     warnings: record.warnings,
                     jobs,
