@@ -1,7 +1,6 @@
 //! Stored images: their records and their bytes.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -11,10 +10,10 @@ use chrono::{DateTime, Utc};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::auth::{AnyUser, Caller};
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::images::{ImageOut, ImageRecordOut, ImageResult};
 use crate::api::page::{Page, Paging};
 use crate::domain::fault::{Code, Fault};
@@ -25,7 +24,7 @@ use crate::store::images::{self, ImageRecord, KnownImage, VersionedResult};
 /// The most results shown with an image's record.
 const RESULTS_MAX: i64 = 1000;
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list_images)).routes(routes!(get_image)).routes(routes!(get_image_content))
 }
 
@@ -35,7 +34,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[utoipa::path(get, path = "/images", tag = "images", security(("user" = []), ("token" = [])), params(Paging),
     responses((status = 200, body = Page<ImageOut>), Problems))]
 async fn list_images(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<ImageOut>>> {
@@ -53,7 +52,7 @@ async fn list_images(
 #[utoipa::path(get, path = "/images/{md5}", tag = "images", security(("user" = []), ("token" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6")), responses((status = 200, body = ImageRecordOut), Problems))]
 async fn get_image(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Path(md5): Path<String>,
 ) -> Answer<Json<ImageRecordOut>> {
@@ -80,7 +79,7 @@ async fn get_image(
     responses((status = 200, content_type = "image/*", body = Vec<u8>, description = "The bytes as they were uploaded.", example = json!("(bytes)")),
               (status = 206, description = "The range."), (status = 304, description = "Not changed; it never does."), Problems))]
 async fn get_image_content(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     caller: Caller,
     Path(md5): Path<String>,
     headers: HeaderMap,

@@ -1,7 +1,5 @@
 //! Jobs for people: lists, history, cancel, retry, redrive.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -9,10 +7,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::AppState;
 use super::auth::{AdminUser, AnyUser};
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::jobs::{
     Attempt, Event, JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried,
 };
@@ -26,7 +24,7 @@ use crate::service::jobs::{self, Sight};
 use crate::service::queues::Queues;
 use crate::store::jobs::{AttemptRecord, EventRecord, Filter, JobRecord, attempts, events, list};
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list_jobs))
         .routes(routes!(get_job))
@@ -41,7 +39,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[utoipa::path(get, path = "/jobs", tag = "jobs", security(("user" = []), ("token" = [])), params(JobsQuery),
     responses((status = 200, body = Page<JobDetail>), Problems))]
 async fn list_jobs(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Query(query): Query<JobsQuery>,
 ) -> Answer<Json<Page<JobDetail>>> {
@@ -83,11 +81,7 @@ fn read_query(query: JobsQuery) -> Result<Filter, Fault> {
 /// State, tries with tracebacks, and events. For those who asked for it and administrators; for the owner of its model without the image's key.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = JobHistory), Problems))]
-async fn get_job(
-    State(state): State<Arc<AppState>>,
-    AnyUser(user): AnyUser,
-    Path(id): Path<Uuid>,
-) -> Answer<Json<JobHistory>> {
+async fn get_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<Uuid>) -> Answer<Json<JobHistory>> {
     let ctx = &state.ctx;
     let (job, sight) = jobs::find(ctx, &user, id).await?;
     let (attempts, events) =
@@ -104,11 +98,7 @@ async fn get_job(
 /// An administrator ends it. Anybody else withdraws, and it ends when nobody waits for it any more. An ended job stays as it is.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = JobStateOut), Problems))]
-async fn cancel_job(
-    State(state): State<Arc<AppState>>,
-    AnyUser(user): AnyUser,
-    Path(id): Path<Uuid>,
-) -> Answer<Json<JobStateOut>> {
+async fn cancel_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<Uuid>) -> Answer<Json<JobStateOut>> {
     let state = jobs::cancel(&state.ctx, &user, id).await?;
     Ok(Json(JobStateOut { id, state }))
 }
@@ -118,11 +108,7 @@ async fn cancel_job(
 /// Makes a new job with `retry_of`; the ended one stays as it is.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 201, body = Retried), Problems))]
-async fn retry_job(
-    State(state): State<Arc<AppState>>,
-    AnyUser(user): AnyUser,
-    Path(id): Path<Uuid>,
-) -> Answer<impl IntoResponse> {
+async fn retry_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<Uuid>) -> Answer<impl IntoResponse> {
     let made = jobs::retry(&state.ctx, &user, id).await?;
     Ok((StatusCode::CREATED, Json(Retried { id: made, retry_of: id })))
 }
@@ -133,7 +119,7 @@ async fn retry_job(
 #[utoipa::path(post, path = "/jobs/redrive", tag = "jobs", security(("user" = []), ("token" = [])), request_body = Redrive,
     responses((status = 200, body = Redriven), Problems))]
 async fn redrive_jobs(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AdminUser(user): AdminUser,
     Json(ask): Json<Redrive>,
 ) -> Answer<Json<Redriven>> {

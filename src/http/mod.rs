@@ -20,9 +20,7 @@ pub mod submit;
 pub mod work;
 pub mod workers;
 
-pub use state::AppState;
-
-use std::sync::Arc;
+pub use state::{AppState, Shared, UseCases};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -33,7 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// The whole interface. `origins` are those that browsers may call from; `*` allows any.
-pub fn router(state: Arc<AppState>, origins: &[HeaderValue]) -> Router {
+pub fn router(state: Shared, origins: &[HeaderValue]) -> Router {
     let client_wait = state.ctx.limits.client_wait;
     let (operations, _) = openapi::operations(state.ctx.limits.upload_bytes_max).split_for_parts();
     operations

@@ -1,22 +1,20 @@
 //! Models: what is known of them, and the levers their owners have.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::auth::AnyUser;
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::models::{ModelOut, ModelsQuery, RetryPolicy, UpdateModel};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::service::{Ctx, Error, models as model_service};
 use crate::store::models::{self, Model, ModelChange};
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list_models)).routes(routes!(get_model, update_model))
 }
 
@@ -26,7 +24,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[utoipa::path(get, path = "/models", tag = "models", security(("user" = []), ("token" = [])), params(ModelsQuery),
     responses((status = 200, body = Page<ModelOut>), Problems))]
 async fn list_models(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     _: AnyUser,
     Query(query): Query<ModelsQuery>,
 ) -> Answer<Json<Page<ModelOut>>> {
@@ -53,7 +51,7 @@ async fn find(ctx: &Ctx, name: &str) -> Result<Model, Error> {
 /// The same as in the list; retired ones too.
 #[utoipa::path(get, path = "/models/{name}", tag = "models", security(("user" = []), ("token" = [])),
     params(("name" = String, Path, example = "face_detect")), responses((status = 200, body = ModelOut), Problems))]
-async fn get_model(State(state): State<Arc<AppState>>, _: AnyUser, Path(name): Path<String>) -> Answer<Json<ModelOut>> {
+async fn get_model(State(state): AppState, _: AnyUser, Path(name): Path<String>) -> Answer<Json<ModelOut>> {
     Ok(Json(find(&state.ctx, &name).await?.into()))
 }
 
@@ -63,7 +61,7 @@ async fn get_model(State(state): State<Arc<AppState>>, _: AnyUser, Path(name): P
 #[utoipa::path(patch, path = "/models/{name}", tag = "models", security(("user" = []), ("token" = [])),
     params(("name" = String, Path, example = "face_detect")), request_body = UpdateModel, responses((status = 200, body = ModelOut), Problems))]
 async fn update_model(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Path(name): Path<String>,
     Json(body): Json<UpdateModel>,

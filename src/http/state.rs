@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::State;
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -14,8 +15,14 @@ use crate::service::submit::Submit;
 use crate::service::work::{Claims, Completions};
 use crate::service::workers::Workers;
 
+/// What routers, extractors and handlers share.
+pub type Shared = Arc<UseCases>;
+
+/// The same as a handler takes it.
+pub type AppState = State<Shared>;
+
 /// What every handler may reach.
-pub struct AppState {
+pub struct UseCases {
     pub ctx: Arc<Ctx>,
     pub submit: Submit,
     pub lookups: Lookups,

@@ -1,7 +1,6 @@
 //! Look-ups: ask what happened to images.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header;
@@ -10,10 +9,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::auth::AnyUser;
 use super::extract::{self, Batch, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::status::{HASHES_MAX, LookupQuery, Prediction, StatusItem, StatusRequest, Statuses};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -22,7 +21,7 @@ use crate::domain::name::shorten;
 use crate::service::queues::{Gates, Queues};
 use crate::service::status;
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(get_prediction)).routes(routes!(list_statuses))
 }
 
@@ -33,7 +32,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6"), LookupQuery),
     responses((status = 200, body = Prediction), Problems))]
 async fn get_prediction(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Path(md5): Path<String>,
     Query(query): Query<LookupQuery>,
@@ -54,7 +53,7 @@ async fn get_prediction(
 #[utoipa::path(post, path = "/predict/status", tag = "predict", security(("user" = []), ("token" = [])), request_body = StatusRequest,
     responses((status = 200, body = Statuses), Problems))]
 async fn list_statuses(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Batch(ask): Batch<StatusRequest>,
 ) -> Answer<impl IntoResponse> {

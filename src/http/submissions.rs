@@ -1,7 +1,6 @@
 //! Submissions: progress, waiting, cancelling.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -9,10 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::AppState;
 use super::auth::AnyUser;
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::page::{Page, Paging};
 use crate::api::submissions::{Cancelled, Counts, StateCounts, SubmissionImage, SubmissionOut, WaitQuery};
 use crate::domain::fault::Fault;
@@ -23,7 +22,7 @@ use crate::store::submissions::RequestRow;
 /// The most images on one page.
 const IMAGES_MAX: i64 = 1_000;
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list_submissions))
         .routes(routes!(get_submission))
@@ -48,7 +47,7 @@ impl StateCounts {
 #[utoipa::path(get, path = "/submissions", tag = "submissions", security(("user" = []), ("token" = [])), params(Paging),
     responses((status = 200, body = Page<SubmissionOut>), Problems))]
 async fn list_submissions(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<SubmissionOut>>> {
@@ -64,7 +63,7 @@ async fn list_submissions(
 #[utoipa::path(get, path = "/submissions/{id}", tag = "submissions", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path), WaitQuery), responses((status = 200, body = SubmissionOut), Problems))]
 async fn get_submission(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Path(id): Path<Uuid>,
     Query(query): Query<WaitQuery>,
@@ -86,7 +85,7 @@ async fn get_submission(
 #[utoipa::path(post, path = "/submissions/{id}/cancel", tag = "submissions", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path)), responses((status = 200, body = Cancelled), Problems))]
 async fn cancel_submission(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Path(id): Path<Uuid>,
 ) -> Answer<Json<Cancelled>> {

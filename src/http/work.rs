@@ -1,6 +1,5 @@
 //! Work: claim, complete, release.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -8,10 +7,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::AppState;
 use super::auth::PredictService;
 use super::extract::{self, Batch, Json};
 use super::problem::{Answer, Problems, status};
+use super::{AppState, Shared};
 use crate::api::work::{
     BATCH_MAX, ClaimOut, ClaimRequest, ClaimedJob, CompleteItem, CompleteOut, CompleteRequest, ItemOut, JobImage,
     NextClaim, ReleaseRequest,
@@ -23,7 +22,7 @@ use crate::store::keys::ApiKey;
 /// The largest completion, in bytes: many results at once.
 const COMPLETE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(complete_jobs))
         .layer(DefaultBodyLimit::max(COMPLETE_BYTES_MAX))
@@ -37,7 +36,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[utoipa::path(post, path = "/jobs/claim", tag = "work", security(("key" = []), ("token" = [])), request_body = ClaimRequest,
     responses((status = 200, body = ClaimOut), Problems))]
 async fn claim_jobs(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     PredictService(key): PredictService,
     Json(ask): Json<ClaimRequest>,
 ) -> Answer<Json<ClaimOut>> {
@@ -63,7 +62,7 @@ async fn claim_jobs(
 #[utoipa::path(post, path = "/jobs/complete", tag = "work", security(("key" = []), ("token" = [])), request_body = CompleteRequest,
     responses((status = 200, body = CompleteOut), Problems))]
 async fn complete_jobs(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     PredictService(key): PredictService,
     Batch(body): Batch<CompleteRequest>,
 ) -> Answer<Json<CompleteOut>> {
@@ -85,7 +84,7 @@ fn next_claim(worker: Uuid, next: &NextClaim) -> Result<Claim, Fault> {
 }
 
 /// The items are committed: nothing about the next claim may hide what became of them.
-async fn claim_after(state: &AppState, key: &ApiKey, ask: &Claim) -> ClaimOut {
+async fn claim_after(state: &Shared, key: &ApiKey, ask: &Claim) -> ClaimOut {
     let answer = state.claims.claim(key, ask).await.unwrap_or_else(|error| {
         tracing::warn!(%error, worker = %ask.worker, "the claim after a completion failed");
         work::ClaimAnswer::default()
@@ -99,7 +98,7 @@ async fn claim_after(state: &AppState, key: &ApiKey, ask: &Claim) -> ClaimOut {
 #[utoipa::path(post, path = "/jobs/release", tag = "work", security(("key" = []), ("token" = [])), request_body = ReleaseRequest,
     responses((status = 200, body = CompleteOut), Problems))]
 async fn release_jobs(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     PredictService(key): PredictService,
     Json(body): Json<ReleaseRequest>,
 ) -> Answer<Json<CompleteOut>> {

@@ -3,8 +3,6 @@
 mod form;
 mod terms;
 
-use std::sync::Arc;
-
 use axum::extract::multipart::Multipart;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{StatusCode, header};
@@ -13,17 +11,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::terms::{check_terms, distinct, read_params};
-use super::AppState;
 use super::auth::InvestigatorUser;
 use super::extract::{self, Json};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::submit::{ModelLoad, RejectedImage, SubmitHashes, Submitted, SubmittedImage, SubmittedJob, UploadForm};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::Ctx;
 use crate::service::submit::{self, Ask};
 
-pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Arc<AppState>> {
+pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
     let body = usize::try_from(upload_bytes_max).unwrap_or(usize::MAX);
     OpenApiRouter::new().routes(routes!(submit_images)).layer(DefaultBodyLimit::max(body))
 }
@@ -39,7 +37,7 @@ pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Arc<AppState>> {
         (SubmitHashes = "application/json"))),
     responses((status = 202, body = Submitted, headers(("Location" = String, description = "Where to follow the submission."))), Problems))]
 async fn submit_images(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     InvestigatorUser(user): InvestigatorUser,
     mut request: Request,
 ) -> Answer<impl IntoResponse> {
