@@ -173,7 +173,10 @@ impl Module {
         let (mut imports, mut passes_on) = (Vec::new(), Vec::new());
         let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
         while let Some(line) = lines.next() {
-            match line.split_once("use ").filter(|(before, _)| before.is_empty() || before.starts_with("pub")) {
+            match line
+                .split_once("use ")
+                .filter(|(before, _)| matches!(before.trim_end(), "" | "pub") || before.ends_with(") "))
+            {
                 Some((visibility, tree)) => {
                     let mut tree = tree.to_owned();
                     while !tree.ends_with(';') {

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod fault;
+pub mod history;
 pub mod image;
 pub mod job;
 pub mod json;

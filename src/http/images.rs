@@ -14,12 +14,12 @@ use super::auth::{AnyUser, Caller};
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
-use crate::api::images::{ImageOut, ImageRecordOut, ImageResult};
+use crate::api::images::{ImageOut, ImageRecordOut};
 use crate::api::page::{Page, Paging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::{Ctx, Error};
-use crate::store::images::{self, ImageRecord, KnownImage, VersionedResult};
+use crate::store::images::{self, ImageRecord, KnownImage};
 
 /// The most results shown with an image's record.
 const RESULTS_MAX: i64 = 1000;
@@ -67,7 +67,7 @@ async fn get_image(
             Ok::<_, Error>((image, results))
         })
         .await?;
-    Ok(Json(ImageRecordOut { image: image.into(), results: results.into_iter().map(ImageResult::from).collect() }))
+    Ok(Json(ImageRecordOut { image: image.into(), results }))
 }
 
 /// Sends an image's bytes
@@ -187,19 +187,6 @@ impl From<ImageRecord> for ImageOut {
             orientation: i.known.orientation,
             warnings: i.warnings,
             uploaded_at: i.uploaded_at,
-        }
-    }
-}
-
-impl From<VersionedResult> for ImageResult {
-    fn from(r: VersionedResult) -> Self {
-        Self {
-            model: r.model,
-            version: r.version,
-            params: r.params,
-            job: r.job,
-            finished_at: r.finished_at,
-            result: r.document,
         }
     }
 }

@@ -11,9 +11,7 @@ use super::auth::{AdminUser, AnyUser};
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
-use crate::api::jobs::{
-    Attempt, Event, JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried,
-};
+use crate::api::jobs::{JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::domain::job::{JobState, JobStatus};
@@ -22,7 +20,7 @@ use crate::service::Error;
 use crate::service::accounts::User;
 use crate::service::jobs::{self, Sight};
 use crate::service::queues::Queues;
-use crate::store::jobs::{AttemptRecord, EventRecord, Filter, JobRecord, attempts, events, list};
+use crate::store::jobs::{Filter, JobRecord, attempts, events, list};
 
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -86,11 +84,7 @@ async fn get_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<
     let (job, sight) = jobs::find(ctx, &user, id).await?;
     let (attempts, events) =
         ctx.db.read(async |db| Ok::<_, Error>((attempts(db, id).await?, events(db, id).await?))).await?;
-    Ok(Json(JobHistory {
-        job: detail(&state.queues, job, sight).await,
-        attempts: attempts.into_iter().map(Attempt::from).collect(),
-        events: events.into_iter().map(Event::from).collect(),
-    }))
+    Ok(Json(JobHistory { job: detail(&state.queues, job, sight).await, attempts, events }))
 }
 
 /// Cancels a job
@@ -165,36 +159,5 @@ async fn detail(queues: &Queues, job: JobRecord, sight: Sight) -> JobDetail {
         version: job.version,
         duration_s: job.duration_s,
         retry_of: job.retry_of,
-    }
-}
-
-impl From<AttemptRecord> for Attempt {
-    fn from(a: AttemptRecord) -> Self {
-        Self {
-            lease_no: a.lease_no.into(),
-            attempt: a.attempt,
-            worker: a.worker,
-            version: a.version,
-            outcome: a.outcome,
-            error_type: a.error_type,
-            error_message: a.error_message,
-            traceback: a.traceback,
-            started_at: a.started_at,
-            ended_at: a.ended_at,
-        }
-    }
-}
-
-impl From<EventRecord> for Event {
-    fn from(e: EventRecord) -> Self {
-        Self {
-            id: e.id,
-            at: e.at,
-            code: e.code,
-            lease_no: e.lease_no,
-            attempt: e.attempt,
-            worker: e.worker,
-            reason: e.reason,
-        }
     }
 }

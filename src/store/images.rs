@@ -1,10 +1,10 @@
 //! Images, the titles that users have to them, and what is known of each.
 
 use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use crate::domain::history::ImageResult;
 use crate::domain::image::ContentMd5;
 
 /// An image about to be stored.
@@ -214,23 +214,10 @@ pub async fn list(
         .await
 }
 
-/// A model's answer about an image, for the image's record.
-#[derive(Debug, Clone, FromRow)]
-pub struct VersionedResult {
-    pub model: String,
-    pub version: String,
-    pub params: serde_json::Value,
-    pub job: Uuid,
-    /// As it is stored: nothing here looks into it.
-    #[sqlx(json)]
-    pub document: Box<RawValue>,
-    pub finished_at: DateTime<Utc>,
-}
-
 /// Every model × version × params that has answered, newest first, at most `limit`.
-pub async fn results(db: &mut PgConnection, image_id: i64, limit: i64) -> sqlx::Result<Vec<VersionedResult>> {
+pub async fn results(db: &mut PgConnection, image_id: i64, limit: i64) -> sqlx::Result<Vec<ImageResult>> {
     sqlx::query_as(
-        "SELECT q.name AS model, v.name AS version, p.body AS params, o.job_id AS job, o.document, o.finished_at
+        "SELECT q.name AS model, v.name AS version, p.body AS params, o.job_id AS job, o.document AS result, o.finished_at
          FROM outcome AS o JOIN queue AS q ON q.id = o.queue_id JOIN model_version AS v ON v.id = o.version_id
          JOIN params AS p ON p.id = o.params_id
          WHERE o.image_id = $1 AND o.version_id > 0 ORDER BY o.finished_at DESC, o.job_id LIMIT $2",

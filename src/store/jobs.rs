@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::status::StatusRow;
 use super::submit::Wanted;
+use crate::domain::history::{Attempt, Event};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobStatus;
 
@@ -135,41 +136,13 @@ async fn asked(
 /// The most tries, and the most events, of a job that are told.
 const HISTORY_MAX: i64 = 1000;
 
-/// One try at a job.
-#[derive(Debug, Clone, FromRow)]
-pub struct AttemptRecord {
-    pub lease_no: i32,
-    pub attempt: i16,
-    pub worker: Uuid,
-    pub version: Option<String>,
-    pub outcome: String,
-    pub error_type: Option<String>,
-    pub error_message: Option<String>,
-    pub traceback: Option<String>,
-    pub started_at: DateTime<Utc>,
-    pub ended_at: DateTime<Utc>,
-}
-
 /// The tries of a job that are over, in order, at most [`HISTORY_MAX`].
-pub async fn attempts(db: &mut PgConnection, job: Uuid) -> sqlx::Result<Vec<AttemptRecord>> {
+pub async fn attempts(db: &mut PgConnection, job: Uuid) -> sqlx::Result<Vec<Attempt>> {
     sqlx::query_as(include_str!("sql/jobs/attempts.sql")).bind(job).bind(HISTORY_MAX).fetch_all(db).await
 }
 
-/// One line of a job's history.
-#[derive(Debug, Clone, FromRow)]
-pub struct EventRecord {
-    /// Sorts by time.
-    pub id: String,
-    pub at: DateTime<Utc>,
-    pub code: String,
-    pub lease_no: Option<i64>,
-    pub attempt: Option<i16>,
-    pub worker: Option<Uuid>,
-    pub reason: Option<String>,
-}
-
 /// A job's events in order, at most [`HISTORY_MAX`].
-pub async fn events(db: &mut PgConnection, job: Uuid) -> sqlx::Result<Vec<EventRecord>> {
+pub async fn events(db: &mut PgConnection, job: Uuid) -> sqlx::Result<Vec<Event>> {
     sqlx::query_as(
         "SELECT id, at, code, lease_no, attempt, worker, reason FROM audit_events WHERE job_id = $1 ORDER BY id LIMIT $2",
     )
