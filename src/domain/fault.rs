@@ -1,7 +1,5 @@
 //! What can be wrong with a request, as one table of stable codes.
 
-use std::fmt;
-
 /// Declares [`Code`] with its name, title and the explanation on the served page `/problems/{code}`.
 macro_rules! codes {
     ($($variant:ident $text:literal $title:literal $help:literal;)+) => {
@@ -76,7 +74,8 @@ codes! {
 }
 
 /// One fault: a code, what happened, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail} {mend}", .code.title())]
 pub struct Fault {
     pub code: Code,
     /// What happened, naming the offending value.
@@ -163,11 +162,3 @@ impl Fault {
         Self::new(Code::InvalidField, detail).at(part, pointer)
     }
 }
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} {}", self.code.title(), self.detail, self.mend)
-    }
-}
-
-impl std::error::Error for Fault {}

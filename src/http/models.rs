@@ -8,7 +8,7 @@ use super::auth::AnyUser;
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
-use crate::api::models::{ModelOut, ModelsQuery, RetryPolicy, UpdateModel};
+use crate::api::models::{ModelOut, ModelsQuery, UpdateModel};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::service::{Ctx, Error, models as model_service};
@@ -117,13 +117,7 @@ impl From<Model> for ModelOut {
             oldest_due_at: m.oldest_due_at,
             paused: m.paused,
             max_running: m.max_running,
-            retry: RetryPolicy {
-                max_attempts: m.max_attempts,
-                backoff_base_s: m.backoff_base_s,
-                backoff_cap_s: m.backoff_cap_s,
-                retry_budget_s: m.retry_budget_s,
-                deadline_s: m.deadline_s,
-            },
+            retry: m.retry,
             created_at: m.created_at,
             retired_at: m.retired_at,
         }

@@ -15,7 +15,7 @@ use super::{AppState, Shared};
 use crate::api::page::{Page, Paging};
 use crate::api::submissions::{Cancelled, Counts, StateCounts, SubmissionImage, SubmissionOut, WaitQuery};
 use crate::domain::fault::Fault;
-use crate::domain::job::{JobState, Overall};
+use crate::domain::job::Overall;
 use crate::service::submissions::{self, Shown};
 use crate::store::submissions::RequestRow;
 
@@ -27,18 +27,6 @@ pub fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(list_submissions))
         .routes(routes!(get_submission))
         .routes(routes!(cancel_submission))
-}
-
-impl StateCounts {
-    fn add(&mut self, state: JobState, jobs: usize) {
-        match state {
-            JobState::Queued => self.queued += jobs,
-            JobState::Running => self.running += jobs,
-            JobState::Succeeded => self.succeeded += jobs,
-            JobState::Failed => self.failed += jobs,
-            JobState::Cancelled => self.cancelled += jobs,
-        }
-    }
 }
 
 /// Lists submissions
