@@ -1,5 +1,9 @@
 //! Extractors whose every refusal is a problem document: JSON bodies, paths, queries, cursors.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -177,20 +181,28 @@ pub fn split_models(text: &str) -> impl Iterator<Item = String> + use<'_> {
     text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
-/// Checks how long a request wants to wait.
-pub fn wait(seconds: Option<f64>, place: &'static str) -> Result<std::time::Duration, Fault> {
-    match seconds.unwrap_or(0.0) {
-        s if (0.0..=WAIT_MAX_S).contains(&s) => Ok(std::time::Duration::from_secs_f64(s)),
-        s => Err(Fault::invalid(place, "/wait_s", format!("wait_s is {s}; it is from 0 to {WAIT_MAX_S}."))),
+/// A number of the request, if it lies within what its field takes.
+pub fn within<N: PartialOrd + Display>(
+    place: &'static str,
+    field: &str,
+    number: N,
+    range: RangeInclusive<N>,
+) -> Result<N, Fault> {
+    if range.contains(&number) {
+        return Ok(number);
     }
+    let detail = format!("{field} is {number}; it is from {} to {}.", range.start(), range.end());
+    Err(Fault::invalid(place, format!("/{field}"), detail))
+}
+
+/// Checks how long a request wants to wait.
+pub fn wait(seconds: Option<f64>, place: &'static str) -> Result<Duration, Fault> {
+    within(place, "wait_s", seconds.unwrap_or(0.0), 0.0..=WAIT_MAX_S).map(Duration::from_secs_f64)
 }
 
 /// Checks the size of a page.
 pub fn limit(limit: Option<i64>) -> Result<i64, Fault> {
-    match limit.unwrap_or(LIMIT_DEFAULT) {
-        n @ 1..=LIMIT_MAX => Ok(n),
-        n => Err(Fault::invalid("query", "/limit", format!("limit is {n}; it is from 1 to {LIMIT_MAX}."))),
-    }
+    within("query", "limit", limit.unwrap_or(LIMIT_DEFAULT), 1..=LIMIT_MAX)
 }
 
 /// The checked size of a page, and the unpacked cursor.

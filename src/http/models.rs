@@ -1,5 +1,8 @@
 //! Models: what is known of them, and the levers their owners have.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -73,31 +76,24 @@ async fn update_model(
 }
 
 fn read(body: UpdateModel) -> Result<ModelChange, Fault> {
-    check("max_running", body.max_running.flatten().map(f64::from), 1.0, 100_000.0)?;
-    check("max_attempts", body.max_attempts.map(f64::from), 1.0, 100.0)?;
-    check("backoff_base_s", body.backoff_base_s.map(f64::from), 0.0, 3600.0)?;
-    check("backoff_cap_s", body.backoff_cap_s.map(f64::from), 0.0, 86_400.0)?;
-    check("retry_budget_s", body.retry_budget_s.flatten().map(f64::from), 1.0, 2_592_000.0)?;
-    check("deadline_s", body.deadline_s.map(f64::from), 1.0, 86_400.0)?;
     Ok(ModelChange {
         paused: body.paused,
-        max_running: body.max_running,
-        max_attempts: body.max_attempts,
-        backoff_base_s: body.backoff_base_s,
-        backoff_cap_s: body.backoff_cap_s,
-        retry_budget_s: body.retry_budget_s,
-        deadline_s: body.deadline_s,
+        max_running: body.max_running.map(|most| within("max_running", most, 1..=100_000)).transpose()?,
+        max_attempts: within("max_attempts", body.max_attempts, 1..=100)?,
+        backoff_base_s: within("backoff_base_s", body.backoff_base_s, 0.0..=3600.0)?,
+        backoff_cap_s: within("backoff_cap_s", body.backoff_cap_s, 0.0..=86_400.0)?,
+        retry_budget_s: body.retry_budget_s.map(|s| within("retry_budget_s", s, 1.0..=2_592_000.0)).transpose()?,
+        deadline_s: within("deadline_s", body.deadline_s, 1.0..=86_400.0)?,
         retired: body.retired,
     })
 }
 
-fn check(field: &str, value: Option<f64>, least: f64, most: f64) -> Result<(), Fault> {
-    match value {
-        Some(v) if !(least..=most).contains(&v) => {
-            Err(Fault::invalid("body", format!("/{field}"), format!("{field} is {v}; it is from {least} to {most}.")))
-        }
-        _ => Ok(()),
-    }
+fn within<N: PartialOrd + Display>(
+    field: &str,
+    number: Option<N>,
+    range: RangeInclusive<N>,
+) -> Result<Option<N>, Fault> {
+    number.map(|number| extract::within("body", field, number, range)).transpose()
 }
 
 impl From<Model> for ModelOut {

@@ -14,7 +14,6 @@ use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::page::{Page, Paging};
 use crate::api::submissions::{Cancelled, Counts, StateCounts, SubmissionImage, SubmissionOut, WaitQuery};
-use crate::domain::fault::Fault;
 use crate::domain::job::Overall;
 use crate::service::submissions::{self, Shown};
 use crate::store::submissions::RequestRow;
@@ -57,11 +56,7 @@ async fn get_submission(
     Query(query): Query<WaitQuery>,
 ) -> Answer<Json<SubmissionOut>> {
     let wait = extract::wait(query.wait_s, "query")?;
-    let limit = query.limit.unwrap_or(IMAGES_MAX);
-    if !(1..=IMAGES_MAX).contains(&limit) {
-        let detail = format!("limit is {limit}; it is from 1 to {IMAGES_MAX}.");
-        return Err(Fault::invalid("query", "/limit", detail).into());
-    }
+    let limit = extract::within("query", "limit", query.limit.unwrap_or(IMAGES_MAX), 1..=IMAGES_MAX)?;
     let after = extract::read_cursor::<i64>(query.cursor.as_deref())?;
     let shown = submissions::wait_for(&state.ctx, &user, id, wait, after, limit).await?;
     Ok(Json(out(&shown)))

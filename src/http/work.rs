@@ -40,10 +40,7 @@ async fn claim_jobs(
     PredictService(key): PredictService,
     Json(ask): Json<ClaimRequest>,
 ) -> Answer<Json<ClaimOut>> {
-    let linger_s = ask.linger_s.unwrap_or(0.0);
-    if !(0.0..=10.0).contains(&linger_s) {
-        return Err(Fault::invalid("body", "/linger_s", format!("linger_s is {linger_s}; it is from 0 to 10.")).into());
-    }
+    let linger_s = extract::within("body", "linger_s", ask.linger_s.unwrap_or(0.0), 0.0..=10.0)?;
     let claim = Claim {
         worker: ask.worker,
         claim_id: ask.claim_id,
@@ -142,10 +139,7 @@ fn check_count(items: usize) -> Result<(), Fault> {
 }
 
 fn batch(field: &str, count: usize) -> Result<usize, Fault> {
-    if (1..=BATCH_MAX).contains(&count) {
-        return Ok(count);
-    }
-    Err(Fault::invalid("body", format!("/{field}"), format!("{field} is {count}; it is from 1 to {BATCH_MAX}.")))
+    extract::within("body", field, count, 1..=BATCH_MAX)
 }
 
 impl From<Done> for ItemOut {

@@ -83,22 +83,18 @@ fn read(body: Register) -> Result<Registration, Fault> {
         }
     }
     let schema = body.params_schema.map(|schema| json::parse(schema.get())).transpose();
-    let batch_max = body.batch_max.unwrap_or(1);
-    if usize::try_from(batch_max).is_ok_and(|n| (1..=BATCH_MAX).contains(&n)) {
-        return Ok(Registration {
-            model,
-            version: body.version,
-            instance: body.instance,
-            description: body.description,
-            tags: body.tags,
-            labels: body.labels,
-            params_schema: schema.map_err(|fault| fault.at("body", "/params_schema"))?,
-            batch_max,
-            host: body.host,
-            sdk: body.sdk,
-        });
-    }
-    Err(Fault::invalid("body", "/batch_max", format!("batch_max is {batch_max}; it is from 1 to {BATCH_MAX}.")))
+    Ok(Registration {
+        model,
+        version: body.version,
+        instance: body.instance,
+        description: body.description,
+        tags: body.tags,
+        labels: body.labels,
+        batch_max: extract::within("body", "batch_max", body.batch_max.unwrap_or(1), 1..=BATCH_MAX as i32)?,
+        params_schema: schema.map_err(|fault| fault.at("body", "/params_schema"))?,
+        host: body.host,
+        sdk: body.sdk,
+    })
 }
 
 /// Takes a worker's beat

@@ -169,7 +169,7 @@ impl Texts {
             models: distinct(self.models),
             params,
         };
-        check_terms(&ask).map_err(|fault| fault.within("form"))?;
+        check_terms(&ask, "form")?;
         Ok(ask)
     }
 }

@@ -90,7 +90,7 @@ fn read_hashes(ctx: &Ctx, body: SubmitHashes) -> Result<(Ask, Vec<ContentMd5>), 
         run_at: body.run_at,
         finish_within_s: body.finish_within_s,
     };
-    check_terms(&ask)?;
+    check_terms(&ask, "body")?;
     Ok((ask, hashes))
 }
 

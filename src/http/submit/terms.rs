@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Datelike, Utc};
 use serde_json::Value;
 
-use crate::domain::fault::{Code, Fault};
+use super::super::extract;
+use crate::domain::fault::Fault;
 use crate::domain::json;
 use crate::service::submit::Ask;
 
@@ -27,20 +28,16 @@ pub(super) fn distinct(models: Vec<String>) -> Vec<String> {
     models.into_iter().filter(|name| seen.insert(name.clone())).collect()
 }
 
-/// Checks the terms that concern all jobs of a request.
-pub(super) fn check_terms(ask: &Ask) -> Result<(), Fault> {
-    if !(-100..=100).contains(&ask.priority) {
-        let detail = format!("priority is {}; it is from -100 to 100.", ask.priority);
-        return Err(Fault::new(Code::InvalidField, detail).on("/priority"));
-    }
-    if let Some(s) = ask.finish_within_s.filter(|s| !(1.0..=FINISH_WITHIN_MAX_S).contains(s)) {
-        let detail = format!("finish_within_s is {s}; it is from 1 to {FINISH_WITHIN_MAX_S}.");
-        return Err(Fault::new(Code::InvalidField, detail).on("/finish_within_s"));
+/// Checks the terms that concern all jobs of a request, which came in this part of it.
+pub(super) fn check_terms(ask: &Ask, part: &'static str) -> Result<(), Fault> {
+    extract::within(part, "priority", ask.priority, -100..=100)?;
+    if let Some(seconds) = ask.finish_within_s {
+        extract::within(part, "finish_within_s", seconds, 1.0..=FINISH_WITHIN_MAX_S)?;
     }
     let far = |at: &DateTime<Utc>| !(2000..=2200).contains(&at.year());
     if let Some(at) = ask.run_at.filter(far) {
         let detail = format!("run_at is {at}; its year is from 2000 to 2200.");
-        return Err(Fault::new(Code::InvalidField, detail).on("/run_at"));
+        return Err(Fault::invalid(part, "/run_at", detail));
     }
     Ok(())
 }
