@@ -65,7 +65,6 @@ pub async fn register(db: &mut PgConnection, new: &NewSession<'_>, lease_s: f64)
 pub struct Standing {
     pub queue_id: i32,
     pub model: String,
-    pub batch_max: i32,
     pub paused: bool,
     pub limited: bool,
     /// It said that it takes no more, or its model is retired.
