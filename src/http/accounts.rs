@@ -94,7 +94,7 @@ async fn list_users(State(state): AppState, _: AdminUser, Query(paging): Query<P
     let (limit, after) = extract::paging::<String>(&paging)?;
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| store::accounts::list(db, after.as_deref(), limit).await).await?;
-    Ok(Json(extract::page(found.into_iter().map(UserOut::from).collect(), limit, |user| user.name.clone())))
+    Ok(Json(extract::page(found, limit, |account| account.name.clone())))
 }
 
 /// Changes an account

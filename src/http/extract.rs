@@ -210,11 +210,11 @@ pub fn paging<K: DeserializeOwned>(paging: &Paging) -> Result<(i64, Option<K>), 
     Ok((limit(paging.limit)?, read_cursor(paging.cursor.as_deref())?))
 }
 
-/// A page whose cursor is that of its last item, if it is full.
-pub fn page<T, K: Serialize>(items: Vec<T>, limit: i64, key: impl FnOnce(&T) -> K) -> Page<T> {
-    let full = i64::try_from(items.len()).is_ok_and(|n| n >= limit);
-    let next_cursor = items.last().filter(|_| full).map(|last| write_cursor(&key(last)));
-    Page { items, next_cursor }
+/// A page of what was found, shown as it is told; its cursor is that of the last item, if it is full.
+pub fn page<F, T: From<F>, K: Serialize>(found: Vec<F>, limit: i64, key: impl FnOnce(&F) -> K) -> Page<T> {
+    let full = i64::try_from(found.len()).is_ok_and(|n| n >= limit);
+    let next_cursor = found.last().filter(|_| full).map(|last| write_cursor(&key(last)));
+    Page { items: found.into_iter().map(T::from).collect(), next_cursor }
 }
 
 /// Packs the place of an item in its list.

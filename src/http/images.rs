@@ -41,9 +41,7 @@ async fn list_images(
     let (limit, before) = extract::paging::<(DateTime<Utc>, i64)>(&paging)?;
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| images::list(db, user.scope(), before, limit).await).await?;
-    let full = i64::try_from(found.len()).is_ok_and(|n| n >= limit);
-    let next_cursor = found.last().filter(|_| full).map(|i| extract::write_cursor(&(i.uploaded_at, i.known.id)));
-    Ok(Json(Page { items: found.into_iter().map(ImageOut::from).collect(), next_cursor }))
+    Ok(Json(extract::page(found, limit, |image| (image.uploaded_at, image.known.id))))
 }
 
 /// Shows an image's record

@@ -79,7 +79,7 @@ async fn list_keys(
             Ok::<_, Error>(store::keys::list(db, user.scope(), before, limit).await?)
         })
         .await?;
-    Ok(Json(extract::page(found.into_iter().map(Key::from).collect(), limit, |key| (key.created_at, key.id.clone()))))
+    Ok(Json(extract::page(found, limit, |key| (key.created_at, key.id.clone()))))
 }
 
 /// Disables an API key

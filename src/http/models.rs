@@ -36,7 +36,7 @@ async fn list_models(
     let ctx = &state.ctx;
     let found =
         ctx.db.read(async |db| models::list(db, after.as_deref(), query.retired.unwrap_or(false), limit).await).await?;
-    Ok(Json(extract::page(found.into_iter().map(ModelOut::from).collect(), limit, |m: &ModelOut| m.name.clone())))
+    Ok(Json(extract::page(found, limit, |model| model.name.clone())))
 }
 
 async fn find(ctx: &Ctx, name: &str) -> Result<Model, Error> {

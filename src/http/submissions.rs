@@ -40,8 +40,7 @@ async fn list_submissions(
 ) -> Answer<Json<Page<SubmissionOut>>> {
     let (limit, before) = extract::paging::<(DateTime<Utc>, Uuid)>(&paging)?;
     let found = submissions::list(&state.ctx, &user, before, limit).await?;
-    let items = found.iter().map(out).collect();
-    Ok(Json(extract::page(items, limit, |s: &SubmissionOut| (s.created_at, s.id))))
+    Ok(Json(extract::page(found, limit, |shown| (shown.submission.created_at, shown.submission.id))))
 }
 
 /// Shows a submission
@@ -59,7 +58,7 @@ async fn get_submission(
     let limit = extract::within("query", "limit", query.limit.unwrap_or(IMAGES_MAX), 1..=IMAGES_MAX)?;
     let after = extract::read_cursor::<i64>(query.cursor.as_deref())?;
     let shown = submissions::wait_for(&state.ctx, &user, id, wait, after, limit).await?;
-    Ok(Json(out(&shown)))
+    Ok(Json(shown.into()))
 }
 
 /// Cancels a submission
@@ -76,35 +75,37 @@ async fn cancel_submission(
     Ok(Json(Cancelled { id, cancelled }))
 }
 
-fn out(shown: &Shown) -> SubmissionOut {
-    let Shown { submission, counts, images: in_all, rows, more } = shown;
-    let status = Overall::of(counts.iter().map(|count| count.state));
-    let mut models: BTreeMap<String, StateCounts> = BTreeMap::new();
-    let mut states = StateCounts::default();
-    let (mut jobs, mut ended) = (0, 0);
-    for count in counts {
-        let n = usize::try_from(count.jobs).unwrap_or_default();
-        models.entry(count.model.clone()).or_default().add(count.state, n);
-        states.add(count.state, n);
-        jobs += n;
-        ended += if count.state.ended() { n } else { 0 };
-    }
-    let image = |rows: &[RequestRow]| SubmissionImage {
-        md5: rows[0].md5.to_string(),
-        name: rows[0].name.clone(),
-        status: Overall::of(rows.iter().map(|row| row.state)),
-    };
-    let images: Vec<SubmissionImage> = rows.chunk_by(|a, b| a.image_id == b.image_id).map(image).collect();
-    let last = rows.last().filter(|_| *more).map(|row| row.image_id);
-    let counts = Counts { images: usize::try_from(*in_all).unwrap_or_default(), jobs, ended, states };
-    SubmissionOut {
-        id: submission.id,
-        status,
-        done: status.done(),
-        created_at: submission.created_at,
-        images,
-        next_cursor: last.map(|image| extract::write_cursor(&image)),
-        models,
-        counts,
+impl From<Shown> for SubmissionOut {
+    fn from(shown: Shown) -> Self {
+        let Shown { submission, counts, images: in_all, rows, more } = shown;
+        let status = Overall::of(counts.iter().map(|count| count.state));
+        let mut models: BTreeMap<String, StateCounts> = BTreeMap::new();
+        let mut states = StateCounts::default();
+        let (mut jobs, mut ended) = (0, 0);
+        for count in &counts {
+            let n = usize::try_from(count.jobs).unwrap_or_default();
+            models.entry(count.model.clone()).or_default().add(count.state, n);
+            states.add(count.state, n);
+            jobs += n;
+            ended += if count.state.ended() { n } else { 0 };
+        }
+        let image = |rows: &[RequestRow]| SubmissionImage {
+            md5: rows[0].md5.to_string(),
+            name: rows[0].name.clone(),
+            status: Overall::of(rows.iter().map(|row| row.state)),
+        };
+        let images: Vec<SubmissionImage> = rows.chunk_by(|a, b| a.image_id == b.image_id).map(image).collect();
+        let last = rows.last().filter(|_| more).map(|row| row.image_id);
+        let counts = Counts { images: usize::try_from(in_all).unwrap_or_default(), jobs, ended, states };
+        Self {
+            id: submission.id,
+            status,
+            done: status.done(),
+            created_at: submission.created_at,
+            images,
+            next_cursor: last.map(|image| extract::write_cursor(&image)),
+            models,
+            counts,
+        }
     }
 }

@@ -158,7 +158,7 @@ async fn list_workers(
     }
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| list(db, query.model.as_deref(), before, limit).await).await?;
-    Ok(Json(extract::page(found.into_iter().map(WorkerOut::from).collect(), limit, |w: &WorkerOut| w.worker)))
+    Ok(Json(extract::page(found, limit, |worker| worker.id)))
 }
 
 impl From<Worker> for WorkerOut {
