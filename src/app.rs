@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::blob::Blobs;
 use crate::config::{Serve, read_secret};
 use crate::domain::key::{KeyText, Service};
-use crate::http::{self, AppState};
+use crate::http::{self, UseCases};
 use crate::service::Ctx;
 use crate::service::accounts::{Accounts, Tokens};
 use crate::service::catalog::Catalog;
@@ -68,7 +68,7 @@ impl App {
         let ctx = Arc::new(Ctx { db, hot, index, blobs, waiters, replica, limits, catalog, clock, stopping });
         let queues = Arc::new(Queues::new(&ctx));
         let workers = Arc::new(Workers::new(&ctx, &queues));
-        let state = AppState {
+        let state = UseCases {
             submit: Submit::new(&ctx, &queues),
             lookups: Lookups::new(&ctx),
             claims: Claims::new(&ctx, &queues, &workers),

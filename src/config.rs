@@ -144,39 +144,28 @@ pub struct Serve {
 impl Serve {
     /// The limits, checked against each other; all problems are told at once.
     pub fn limits(&self) -> anyhow::Result<Limits> {
-        let mut wrong = Vec::new();
-        if !(0.05..=3600.0).contains(&self.heartbeat_s) {
-            wrong.push("DARKROOM_HEARTBEAT_S is from 0.05 to 3600");
-        }
-        if self.lease_s < 2.0 * self.heartbeat_s || self.lease_s > 86_400.0 {
-            wrong.push(
-                "DARKROOM_LEASE_S is at least two heartbeats, or a single lost beat kills a worker, and at most a day",
-            );
-        }
-        if !(0.1..=3600.0).contains(&self.storage_wait_s) {
-            wrong.push("DARKROOM_STORAGE_WAIT_S is from 0.1 to 3600");
-        }
-        if !(0.1..=3600.0).contains(&self.client_wait_s) {
-            wrong.push("DARKROOM_CLIENT_WAIT_S is from 0.1 to 3600");
-        }
         let kept = self.keep();
-        if kept.kinds().iter().any(|(_, days)| !(1..=36_500).contains(&days.0)) {
-            wrong.push("DARKROOM_KEEP_*_DAYS are from 1 to 36500");
-        }
-        if self.image_bytes_max > self.upload_bytes_max {
-            wrong.push("DARKROOM_IMAGE_BYTES_MAX is over DARKROOM_UPLOAD_BYTES_MAX, so no such image could be sent");
-        }
-        if self.db_connections < 2 {
-            wrong.push("DARKROOM_DB_CONNECTIONS is at least 2");
-        }
-        if self.token_s < 60 {
-            wrong.push("DARKROOM_TOKEN_S is at least 60");
-        }
-        if !self.namespace.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            || self.namespace.is_empty()
-        {
-            wrong.push("DARKROOM_NAMESPACE is letters, digits, - and _");
-        }
+        let sane = [
+            ((0.05..=3600.0).contains(&self.heartbeat_s), "DARKROOM_HEARTBEAT_S is from 0.05 to 3600"),
+            (
+                (2.0 * self.heartbeat_s..=86_400.0).contains(&self.lease_s),
+                "DARKROOM_LEASE_S is at least two heartbeats, or a single lost beat kills a worker, and at most a day",
+            ),
+            ((0.1..=3600.0).contains(&self.storage_wait_s), "DARKROOM_STORAGE_WAIT_S is from 0.1 to 3600"),
+            ((0.1..=3600.0).contains(&self.client_wait_s), "DARKROOM_CLIENT_WAIT_S is from 0.1 to 3600"),
+            (
+                kept.kinds().iter().all(|(_, days)| (1..=36_500).contains(&days.0)),
+                "DARKROOM_KEEP_*_DAYS are from 1 to 36500",
+            ),
+            (
+                self.image_bytes_max <= self.upload_bytes_max,
+                "DARKROOM_IMAGE_BYTES_MAX is over DARKROOM_UPLOAD_BYTES_MAX, so no such image could be sent",
+            ),
+            (self.db_connections >= 2, "DARKROOM_DB_CONNECTIONS is at least 2"),
+            (self.token_s >= 60, "DARKROOM_TOKEN_S is at least 60"),
+            (is_namespace(&self.namespace), "DARKROOM_NAMESPACE is letters, digits, - and _"),
+        ];
+        let wrong: Vec<&str> = sane.into_iter().filter(|(sane, _)| !sane).map(|(_, rule)| rule).collect();
         if !wrong.is_empty() {
             bail!("{}", wrong.join("; "));
         }
@@ -219,6 +208,10 @@ impl Serve {
             |origin: &String| HeaderValue::from_str(origin.trim()).with_context(|| format!("{origin:?} is no origin"));
         self.cors_origins.iter().filter(|o| !o.trim().is_empty()).map(parse).collect()
     }
+}
+
+fn is_namespace(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// Reads a secret from a file, without the line's end.

@@ -13,7 +13,7 @@
 //! http/                 the nouns: routes, extractors, problems; beside them the router, OpenAPI and the server
 //! maintenance/          rescue, sweep, due pass, partitions, retention, collector: ticks, bounded in rows and time
 //! service/              the nouns: use cases and transaction boundaries; beside them ctx, batch, cache, announce, waiters
-//! store/                the nouns: all the SQL; beside them db, row, migrate, settings, ticks, partitions
+//! store/                the nouns: all the SQL; beside them db, place, migrate, settings, ticks, partitions
 //! index/                Redis, never the truth
 //! blob/                 image bytes
 //! inspect/              what the bytes say they are: a file for each format

@@ -26,12 +26,14 @@ mod commands; // the commands that talk to a server
 mod deaths; // workers die, and what they held lives on
 mod documents; // OpenAPI, Postman and the pages agree with the code
 mod history; // how long what is over is kept
+mod inspect; // what the bytes of a file say they are
 mod lookup; // what happened to an image
 mod model; // random interleavings against a pure model
 mod outage; // PostgreSQL or Redis do not answer
 mod people; // accounts, keys, models, cancel, retry
 mod process; // the binary itself
 mod races; // moments that must not come between
+mod report; // the page of a submission
 mod statements; // the SQL: understood, and by key where it counts
 mod storage; // the disk is full, read-only or slow; fsync before the answer
 mod storms; // everybody at once on the same few images

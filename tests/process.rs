@@ -204,7 +204,7 @@ async fn newman_runs_the_collection_where_node_is_at_hand() {
     }
     let app = TestApp::new().await;
     app.user("demo-investigator", &[Role::Investigator]).await;
-    app.user("demo-admin", &Role::ALL).await;
+    app.user("demo-admin", Role::ALL).await;
     let server = app.process(&[]);
     let base = format!("base={}", server.base);
     let (investigator, admin) = (format!("investigator_password={PASSWORD}"), format!("admin_password={PASSWORD}"));

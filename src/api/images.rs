@@ -2,10 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use uuid::Uuid;
+
+use crate::domain::history::ImageResult;
 
 /// A stored image.
 #[derive(Serialize, ToSchema)]
@@ -40,17 +39,4 @@ pub struct ImageRecordOut {
     pub image: ImageOut,
     /// Every model × version × params, newest first.
     pub results: Vec<ImageResult>,
-}
-
-/// What a version of a model said.
-#[derive(Serialize, ToSchema)]
-pub struct ImageResult {
-    pub model: String,
-    pub version: String,
-    #[schema(value_type = Object)]
-    pub params: Value,
-    pub job: Uuid,
-    pub finished_at: DateTime<Utc>,
-    #[schema(value_type = Object)]
-    pub result: Box<RawValue>,
 }

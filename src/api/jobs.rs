@@ -6,6 +6,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::domain::history::{Attempt, Event};
 use crate::domain::job::{JobState, JobStatus};
 
 /// Which jobs.
@@ -52,36 +53,6 @@ pub struct JobDetail {
     /// How long the model worked, as the worker says.
     pub duration_s: Option<f32>,
     pub retry_of: Option<Uuid>,
-}
-
-/// One try at a job.
-#[derive(Serialize, ToSchema)]
-pub struct Attempt {
-    pub lease_no: i64,
-    pub attempt: i16,
-    pub worker: Uuid,
-    pub version: Option<String>,
-    /// `succeeded`, `retry`, `rejected`, `released`, `lost`, `deadline` or `cancelled`.
-    pub outcome: String,
-    pub error_type: Option<String>,
-    pub error_message: Option<String>,
-    pub traceback: Option<String>,
-    pub started_at: DateTime<Utc>,
-    pub ended_at: DateTime<Utc>,
-}
-
-/// One line of a job's history.
-#[derive(Serialize, ToSchema)]
-pub struct Event {
-    /// Sorts by time, job and the job's version.
-    pub id: String,
-    pub at: DateTime<Utc>,
-    /// `created`, `attached`, `claimed`, `reclaimed`, `requeued`, `released`, `rescued`, `withdrawn`, `succeeded`, `failed` or `cancelled`.
-    pub code: String,
-    pub lease_no: Option<i64>,
-    pub attempt: Option<i16>,
-    pub worker: Option<Uuid>,
-    pub reason: Option<String>,
 }
 
 /// A job with its tries and its history.

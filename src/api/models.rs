@@ -6,6 +6,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::patch_field;
+use crate::domain::ruling::RetryPolicy;
 
 /// Which models to list.
 #[derive(Deserialize, IntoParams)]
@@ -50,19 +51,6 @@ pub struct ModelOut {
     pub retry: RetryPolicy,
     pub created_at: DateTime<Utc>,
     pub retired_at: Option<DateTime<Utc>>,
-}
-
-/// How failed attempts are tried again.
-#[derive(Serialize, ToSchema)]
-pub struct RetryPolicy {
-    pub max_attempts: i16,
-    /// The most that the first back-off waits; it doubles with every attempt.
-    pub backoff_base_s: f32,
-    pub backoff_cap_s: f32,
-    /// No retry starts later than this after the first claim; null is without limit.
-    pub retry_budget_s: Option<f32>,
-    /// How long one attempt may take.
-    pub deadline_s: f32,
 }
 
 /// A change of a model; what is left out stays.

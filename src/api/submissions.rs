@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::domain::job::Overall;
+use crate::domain::job::{JobState, Overall};
 
 /// A submission and how far it is.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -40,13 +40,26 @@ pub struct SubmissionImage {
 }
 
 /// Jobs by state.
-#[derive(Serialize, Deserialize, ToSchema, Default, Clone, Copy)]
+#[derive(Debug, Serialize, Deserialize, ToSchema, Default, Clone, Copy)]
 pub struct StateCounts {
     pub queued: usize,
     pub running: usize,
     pub succeeded: usize,
     pub failed: usize,
     pub cancelled: usize,
+}
+
+impl StateCounts {
+    /// Counts so many more.
+    pub fn add(&mut self, state: JobState, jobs: usize) {
+        match state {
+            JobState::Queued => self.queued += jobs,
+            JobState::Running => self.running += jobs,
+            JobState::Succeeded => self.succeeded += jobs,
+            JobState::Failed => self.failed += jobs,
+            JobState::Cancelled => self.cancelled += jobs,
+        }
+    }
 }
 
 /// All jobs of a submission.

@@ -3,6 +3,8 @@
 
 mod staging;
 
+use std::error::Error;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,37 +33,21 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
 /// What can go wrong with the storage.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
-    #[error("the image store has no room")]
-    Full(#[source] std::io::Error),
     #[error("the image store cannot be used")]
-    Io(#[source] std::io::Error),
+    Io(#[from] std::io::Error),
     #[error("the image store cannot be used")]
     Store(#[from] object_store::Error),
     #[error("the image store does not answer")]
     Slow,
 }
 
-impl From<std::io::Error> for BlobError {
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full(error),
-            _ => Self::Io(error),
-        }
-    }
-}
-
 impl BlobError {
     /// Whether any cause down the chain is a full disk.
     pub fn is_full(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
+        std::iter::successors(Some(self as &(dyn Error + 'static)), |&error| error.source()).any(|error| {
             let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-            if matches!(io, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)) {
-                return true;
-            }
-            cause = error.source();
-        }
-        false
+            matches!(io, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+        })
     }
 }
 
@@ -170,7 +156,7 @@ fn remove_leftovers(folder: &Path, horizon: SystemTime) -> Result<(), BlobError>
         let age = entry.metadata().and_then(|about| about.modified());
         match age.and_then(|age| if age > horizon { Ok(()) } else { std::fs::remove_file(entry.path()) }) {
             // Another replica was faster, or its upload is done.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             done => done?,
         }
     }

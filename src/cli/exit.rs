@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::client::error::{ApiError, ClientFault};
-use crate::client::outcome::SubmitReport;
+use crate::client::submit::SubmitReport;
 use crate::client::text;
 
 /// How a subcommand ended; scripts rely on the numbers.
@@ -38,7 +38,7 @@ impl Exit {
 
     /// The code for what came of a submission: a time-out weighs more than a failure.
     pub const fn of_report(report: &SubmitReport) -> Self {
-        let bad = report.counts.failed + report.counts.cancelled + report.counts.rejected;
+        let bad = report.counts.states.failed + report.counts.states.cancelled + report.counts.rejected;
         match (report.timed_out, bad) {
             (true, _) => Self::TimedOut,
             (false, 0) => Self::Success,

@@ -10,7 +10,8 @@ use super::session::Connection;
 use super::table;
 use crate::api::keys::{CreateKey, CreatedKey, Key};
 use crate::api::page::Page;
-use crate::client::http::{REQUEST_TIMEOUT, Repeat};
+use crate::client::error::Repeat;
+use crate::client::http::REQUEST_TIMEOUT;
 use crate::client::text;
 use crate::domain::key::Service;
 
@@ -37,7 +38,7 @@ enum KeyCommand {
 #[derive(Debug, Args)]
 struct CreateArgs {
     /// What the microservice does
-    #[arg(long, value_parser = PossibleValuesParser::new(["predict", "train"]).try_map(service))]
+    #[arg(long, value_parser = PossibleValuesParser::new(["predict", "train"]).try_map(Service::try_from))]
     service: Service,
     /// Models (of a train key: datasets) that it may work for, with globs, e.g. 'face_*,ocr'
     #[arg(long, required = true, value_delimiter = ',', value_name = "NAMES")]
@@ -86,10 +87,6 @@ impl KeyArgs {
             }
         }
     }
-}
-
-fn service(text: String) -> Result<Service, String> {
-    Service::parse(&text).ok_or(text)
 }
 
 async fn create(args: CreateArgs) -> anyhow::Result<Exit> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::exit::Exit;
 use super::session::Connection;
-use super::table::{self, Row};
+use super::table::{self, TableRow};
 use crate::api::status::Statuses;
 use crate::api::submissions::{SubmissionImage, SubmissionOut};
 use crate::client::error::ClientFault;
@@ -35,7 +35,7 @@ pub struct StatusArgs {
 }
 
 /// An image to ask after, and how the user called it.
-struct Target {
+struct AskedImage {
     md5: String,
     name: String,
 }
@@ -63,10 +63,10 @@ impl StatusArgs {
     }
 }
 
-async fn resolve(api: &Api, target: &str) -> anyhow::Result<Vec<Target>> {
+async fn resolve(api: &Api, target: &str) -> anyhow::Result<Vec<AskedImage>> {
     if target.len() == 32 && target.bytes().all(|b| b.is_ascii_hexdigit()) {
         let md5 = target.to_ascii_lowercase();
-        return Ok(vec![Target { name: md5.clone(), md5 }]);
+        return Ok(vec![AskedImage { name: md5.clone(), md5 }]);
     }
     if target.len() == 36 && Uuid::parse_str(target).is_ok() {
         return of_submission(api, target).await;
@@ -77,16 +77,16 @@ async fn resolve(api: &Api, target: &str) -> anyhow::Result<Vec<Target>> {
         let mend = "give 32 hex digits, a file, or a submission's id";
         ClientFault::Usage(format!("cannot read `{}`: {error}; {mend}", text::clean(target)))
     })?;
-    Ok(vec![Target { md5, name: target.to_owned() }])
+    Ok(vec![AskedImage { md5, name: target.to_owned() }])
 }
 
-async fn of_submission(api: &Api, id: &str) -> anyhow::Result<Vec<Target>> {
+async fn of_submission(api: &Api, id: &str) -> anyhow::Result<Vec<AskedImage>> {
     let query = [("wait_s", "0".to_owned())];
     let timeout = REQUEST_TIMEOUT + Duration::from_secs(10);
     let answer: SubmissionOut = api.get(&["submissions", id], &query, timeout).await?;
     let target = |image: SubmissionImage| {
         let name = image.name.unwrap_or_else(|| image.md5.clone());
-        Target { md5: image.md5, name }
+        AskedImage { md5: image.md5, name }
     };
     Ok(answer.images.into_iter().map(target).collect())
 }
@@ -108,7 +108,7 @@ fn md5_of(path: &Path) -> io::Result<String> {
     }
 }
 
-fn rows(targets: &[Target], found: &[LookedUp]) -> String {
+fn rows(targets: &[AskedImage], found: &[LookedUp]) -> String {
     let mut rows = Vec::new();
     for target in targets {
         let Some(item) = found.iter().find(|item| item.md5.eq_ignore_ascii_case(&target.md5)) else {
@@ -118,14 +118,14 @@ fn rows(targets: &[Target], found: &[LookedUp]) -> String {
         if jobs.is_empty() {
             let why = item.problem.as_ref().map_or_else(|| "no job yet".to_owned(), |p| p.sentence());
             let state = if item.problem.is_some() { "unknown" } else { "-" };
-            rows.push(Row {
+            rows.push(TableRow {
                 file: text::middle_cut(&target.name, table::NAME_MAX),
                 model: "-".to_owned(),
                 state: (state.to_owned(), Style::new().yellow()),
                 summary: text::one_line(&why, 120),
             });
         }
-        rows.extend(jobs.iter().map(|job| Row::of_job(&target.name, job)));
+        rows.extend(jobs.iter().map(|job| TableRow::of_job(&target.name, job)));
     }
     table::of_rows(&rows)
 }

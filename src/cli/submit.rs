@@ -11,9 +11,9 @@ use super::exit::Exit;
 use super::session::Connection;
 use super::table;
 use crate::client::error::ClientFault;
-use crate::client::outcome::SubmitReport;
+use crate::client::options::Options;
 use crate::client::progress::Progress;
-use crate::client::submit::{Options, submit};
+use crate::client::submit::{SubmitReport, submit};
 use crate::client::text;
 use crate::report;
 

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use console::{Alignment, Style, measure_text_width, pad_str};
 
-use crate::client::outcome::{PhotoJob, SubmitReport};
+use crate::client::outcome::PhotoJob;
+use crate::client::submit::SubmitReport;
 use crate::client::text;
 use crate::domain::job::JobState;
 
@@ -14,7 +15,7 @@ const MODEL_MAX: usize = 24;
 const SUMMARY_MAX: usize = 90;
 
 /// One line: what a model made of a file.
-pub(super) struct Row {
+pub(super) struct TableRow {
     pub(super) file: String,
     pub(super) model: String,
     /// In its colour, if the terminal takes colours.
@@ -22,7 +23,7 @@ pub(super) struct Row {
     pub(super) summary: String,
 }
 
-impl Row {
+impl TableRow {
     /// The row of a job under the name of its file.
     pub(super) fn of_job(file: &str, job: &PhotoJob) -> Self {
         let plain = Style::new();
@@ -45,9 +46,9 @@ impl Row {
 /// The whole answer to a submission: rows, rejected files, numbers.
 pub(super) fn of_report(report: &SubmitReport) -> String {
     let of_photo = |photo: &crate::client::outcome::Photo| {
-        photo.jobs.iter().map(|job| Row::of_job(&photo.name, job)).collect::<Vec<_>>()
+        photo.jobs.iter().map(|job| TableRow::of_job(&photo.name, job)).collect::<Vec<_>>()
     };
-    let rows: Vec<Row> = report.photos.iter().flat_map(of_photo).collect();
+    let rows: Vec<TableRow> = report.photos.iter().flat_map(of_photo).collect();
     let mut out = of_rows(&rows);
     if !report.rejected.is_empty() {
         out.push_str("\nRejected:\n");
@@ -65,7 +66,7 @@ pub(super) fn of_report(report: &SubmitReport) -> String {
 }
 
 /// The rows under their titles; a file's name stands on its first row only.
-pub(super) fn of_rows(rows: &[Row]) -> String {
+pub(super) fn of_rows(rows: &[TableRow]) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -105,9 +106,9 @@ pub(super) fn aligned<const N: usize>(lines: &[[String; N]], paint: impl Fn(usiz
 mod tests {
     use super::*;
 
-    fn row(file: &str, state: &str) -> Row {
+    fn row(file: &str, state: &str) -> TableRow {
         let state = (state.to_owned(), Style::new().red().force_styling(state == "failed"));
-        Row { file: file.into(), model: "m".into(), state, summary: "s".into() }
+        TableRow { file: file.into(), model: "m".into(), state, summary: "s".into() }
     }
 
     #[test]

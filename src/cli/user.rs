@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand, ValueEnum};
-use sqlx::ConnectOptions;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use sqlx::{ConnectOptions, PgConnection};
 
 use super::exit::Exit;
 use crate::config::{Database, read_secret};
@@ -26,8 +27,9 @@ enum Act {
     Create {
         name: String,
         /// What it may do
-        #[arg(long, value_delimiter = ',', required = true)]
-        roles: Vec<RoleArg>,
+        #[arg(long, value_delimiter = ',', required = true,
+              value_parser = PossibleValuesParser::new(["admin", "investigator", "researcher"]).try_map(Role::try_from))]
+        roles: Vec<Role>,
         #[arg(long)]
         email: Option<String>,
         #[command(flatten)]
@@ -50,57 +52,30 @@ struct Password {
     database: Database,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum RoleArg {
-    Admin,
-    Investigator,
-    Researcher,
-}
-
-impl From<RoleArg> for Role {
-    fn from(role: RoleArg) -> Self {
-        match role {
-            RoleArg::Admin => Self::Admin,
-            RoleArg::Investigator => Self::Investigator,
-            RoleArg::Researcher => Self::Researcher,
-        }
-    }
-}
-
 impl UserArgs {
     pub async fn run(self) -> anyhow::Result<Exit> {
         match self.act {
             Act::Create { name, roles, email, password } => {
                 let name = Name::parse(&name).map_err(anyhow::Error::msg)?;
-                let roles: Vec<Role> = roles.into_iter().map(Role::from).collect();
-                let (text, made_up) = password.text()?;
-                let hash = hash_password(&text)?;
-                let mut db = password.database.options()?.connect().await.context("cannot connect to PostgreSQL")?;
-                store::migrate::check(&mut db).await?;
+                let (text, hash, mut db) = password.ready().await?;
                 let made = store::accounts::create(&mut db, name.as_str(), email.as_deref(), &hash, &roles, None).await;
-                match made {
-                    Ok(_) => {}
-                    Err(error) if store::broken_constraint(&error) == Some("account_name_key") => {
-                        bail!(
-                            "an account {:?} exists; reset its password with: darkroom user reset-password {name}",
-                            name.as_str()
-                        )
-                    }
-                    Err(error) => return Err(error.into()),
+                if made.as_ref().is_err_and(|error| store::broken_constraint(error) == Some("account_name_key")) {
+                    bail!(
+                        "an account {:?} exists; reset its password with: darkroom user reset-password {name}",
+                        name.as_str()
+                    );
                 }
-                tell(name.as_str(), &text, made_up);
+                made?;
+                password.tell(name.as_str(), &text);
             }
             Act::ResetPassword { name, password } => {
-                let (text, made_up) = password.text()?;
-                let hash = hash_password(&text)?;
-                let mut db = password.database.options()?.connect().await.context("cannot connect to PostgreSQL")?;
-                store::migrate::check(&mut db).await?;
+                let (text, hash, mut db) = password.ready().await?;
                 let Some((account, _)) = store::accounts::find_by_name(&mut db, &name).await? else {
                     bail!("there is no account {name:?}");
                 };
                 let change = AccountChange { password_hash: Some(hash), ..AccountChange::default() };
                 store::accounts::update(&mut db, account.id, &change, None).await?;
-                tell(&name, &text, made_up);
+                password.tell(&name, &text);
             }
         }
         Ok(Exit::Success)
@@ -108,20 +83,26 @@ impl UserArgs {
 }
 
 impl Password {
-    /// The password, and whether it was made up here.
-    fn text(&self) -> anyhow::Result<(String, bool)> {
-        let Some(file) = &self.password_file else { return Ok((made_up_password(), true)) };
-        let text = read_secret(file)?;
+    /// The password, its hash, and a connection to the database that it goes to.
+    async fn ready(&self) -> anyhow::Result<(String, String, PgConnection)> {
+        let text = match &self.password_file {
+            Some(file) => read_secret(file)?,
+            None => made_up_password(),
+        };
         check_password(&text).map_err(|fault| anyhow::anyhow!("{}", fault.detail))?;
-        Ok((text, false))
+        let hash = hash_password(&text)?;
+        let mut db = self.database.options()?.connect().await.context("cannot connect to PostgreSQL")?;
+        store::migrate::check(&mut db).await?;
+        Ok((text, hash, db))
     }
-}
 
-fn tell(name: &str, password: &str, made_up: bool) {
-    if made_up {
-        println!("{name}\n{password}");
-        eprintln!("This is the only time the password is shown.");
-    } else {
-        eprintln!("done: {name}");
+    /// Says that it is done; a password that was made up here is shown.
+    fn tell(&self, name: &str, password: &str) {
+        if self.password_file.is_some() {
+            eprintln!("done: {name}");
+        } else {
+            println!("{name}\n{password}");
+            eprintln!("This is the only time the password is shown.");
+        }
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::outcome::{Photo, RejectedPhoto};
 use super::text;
+use crate::api::submissions::StateCounts;
 use crate::domain::job::JobState;
 
 /// Files, images and jobs in numbers.
@@ -30,16 +31,8 @@ pub struct PhotoCounts {
     pub cached: usize,
     /// Jobs that somebody else already waited for.
     pub attached: usize,
-    /// Jobs by state.
-    pub queued: usize,
-    /// Jobs by state.
-    pub running: usize,
-    /// Jobs by state.
-    pub succeeded: usize,
-    /// Jobs by state.
-    pub failed: usize,
-    /// Jobs by state.
-    pub cancelled: usize,
+    #[serde(flatten)]
+    pub states: StateCounts,
 }
 
 /// Counts photographs and their jobs, each job once.
@@ -53,7 +46,8 @@ pub fn count(photos: &[Photo], rejected: &[RejectedPhoto]) -> PhotoCounts {
         }
     }
     let images: BTreeSet<&str> = photos.iter().map(|photo| photo.md5.as_str()).collect();
-    let in_state = |state| jobs.values().filter(|(is, _)| *is == state).count();
+    let mut states = StateCounts::default();
+    jobs.values().for_each(|(state, _)| states.add(*state, 1));
     // The second of two equal files attaches to the job that the first one made.
     let rank = |outcomes: &[&str]| ["created", "attached", "finished"].into_iter().find(|name| outcomes.contains(name));
     let by = |outcome| jobs.values().filter(|(_, all)| rank(all) == Some(outcome)).count();
@@ -66,11 +60,7 @@ pub fn count(photos: &[Photo], rejected: &[RejectedPhoto]) -> PhotoCounts {
         computed_now: by("created"),
         cached: by("finished"),
         attached: by("attached"),
-        queued: in_state(JobState::Queued),
-        running: in_state(JobState::Running),
-        succeeded: in_state(JobState::Succeeded),
-        failed: in_state(JobState::Failed),
-        cancelled: in_state(JobState::Cancelled),
+        states,
     }
 }
 
@@ -79,11 +69,11 @@ impl PhotoCounts {
     pub fn lines(&self) -> String {
         let mut states = Vec::new();
         let named = [
-            (self.succeeded, "succeeded"),
-            (self.failed, "failed"),
-            (self.cancelled, "cancelled"),
-            (self.running, "running"),
-            (self.queued, "queued"),
+            (self.states.succeeded, "succeeded"),
+            (self.states.failed, "failed"),
+            (self.states.cancelled, "cancelled"),
+            (self.states.running, "running"),
+            (self.states.queued, "queued"),
         ];
         for (n, name) in named {
             if n > 0 || name == "succeeded" || name == "failed" {
@@ -130,6 +120,6 @@ mod tests {
         let counts = count(&photos, &[]);
         assert_eq!((counts.files, counts.images, counts.jobs), (3, 2, 2));
         assert_eq!((counts.computed_now, counts.cached, counts.attached), (1, 1, 0));
-        assert_eq!((counts.succeeded, counts.failed), (1, 1));
+        assert_eq!((counts.states.succeeded, counts.states.failed), (1, 1));
     }
 }

@@ -4,13 +4,21 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use super::http::Repeat;
 use crate::api::problem::Problem;
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
 /// A server that asks for more patience than this is reported to the user instead of waited for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// Whether a request may be sent again when it is unknown if the first one arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It changes nothing, or the server recognises it.
+    Harmless,
+    /// A second one would do something twice; only what surely was not done is sent again.
+    Never,
+}
 
 /// What the user has to mend before a request makes sense.
 #[derive(Debug, thiserror::Error)]

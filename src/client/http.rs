@@ -9,7 +9,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::{ApiError, ClientFault};
+use super::error::{ApiError, ClientFault, Repeat};
 use crate::api::accounts::TokenOut;
 use crate::api::problem::Problem;
 
@@ -18,15 +18,6 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 6;
 const TRIES_UNMET: u32 = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Whether a request may be sent again when it is unknown if the first one arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
-    /// It changes nothing, or the server recognises it.
-    Harmless,
-    /// A second one would do something twice; only what surely was not done is sent again.
-    Never,
-}
 
 /// A server, a credential and a pool of connections; cheap to clone.
 #[derive(Clone)]

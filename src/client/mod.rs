@@ -1,12 +1,13 @@
 //! The client: it talks HTTP to a Darkroom server, by the types of `api`.
 //!
-//! Reading order: [`http`] (one request and its retries) with [`error`] and `problem` (what went wrong) → [`submit`]
+//! Reading order: [`http`] (one request and its retries) with [`error`] and `problem` (what went wrong) → [`submit`] and [`options`]
 //! with `walk`, `upload` and `verdict` (files to requests, answers to files) → [`outcome`] with [`counts`] and
 //! `summary` (what came of it). [`progress`] shows it on a terminal meanwhile.
 
 pub mod counts;
 pub mod error;
 pub mod http;
+pub mod options;
 pub mod outcome;
 mod problem;
 pub mod progress;

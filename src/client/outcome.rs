@@ -7,34 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::counts::PhotoCounts;
 use crate::api::problem::Problem;
 use crate::api::status::{ResultOut, StatusItem};
 use crate::api::submit::SubmittedImage;
 use crate::domain::job::{JobError, JobState, JobStatus, Waiting};
-
-/// What came of a submission; `--json` prints it, the table and the report show it.
-#[derive(Debug, Serialize)]
-pub struct SubmitReport {
-    /// Address of the server.
-    pub server: String,
-    /// Id of the submission, for `darkroom status` and the server's own pages.
-    pub submission: Uuid,
-    /// The models asked for.
-    pub models: Vec<String>,
-    /// When the upload began, by this machine's clock.
-    pub started_at: DateTime<Utc>,
-    /// When the last answer came, by this machine's clock.
-    pub finished_at: DateTime<Utc>,
-    /// Whether the time for waiting ran out first.
-    pub timed_out: bool,
-    /// The files taken, in the order of the command line.
-    pub photos: Vec<Photo>,
-    /// The files not taken.
-    pub rejected: Vec<RejectedPhoto>,
-    /// All of it in numbers.
-    pub counts: PhotoCounts,
-}
 
 /// A file that was taken.
 #[derive(Debug, Serialize)]

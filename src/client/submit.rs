@@ -1,17 +1,18 @@
 //! A submission from files to results: upload, wait, look up.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use indicatif::HumanBytes;
-use serde_json::Value;
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::error::ApiError;
-use super::http::{Api, REQUEST_TIMEOUT, Repeat};
-use super::outcome::{LookedUp, Photo, RejectedPhoto, SubmitReport};
+use super::counts::PhotoCounts;
+use super::error::{ApiError, Repeat};
+use super::http::{Api, REQUEST_TIMEOUT};
+use super::options::Options;
+use super::outcome::{LookedUp, Photo, RejectedPhoto};
 use super::progress::Progress;
 use super::verdict::Uploaded;
 use super::walk::{self, LocalFile};
@@ -27,41 +28,27 @@ const POLL_PAUSE: Duration = Duration::from_millis(250);
 /// Pause before asking again while the server is away.
 const AWAY_PAUSE: Duration = Duration::from_secs(2);
 
-/// What to submit and how, for callers of [`submit`].
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Files and folders.
-    pub paths: Vec<PathBuf>,
-    /// Names of the models.
-    pub models: Vec<String>,
-    /// From −100 to 100, higher is sooner.
-    pub priority: i32,
-    /// Skip the cache.
-    pub rerun: bool,
-    /// An object keyed by model.
-    pub params: Option<Value>,
-    /// Identifies the submission; sending it again does nothing twice.
+/// What came of a submission; `--json` prints it, the table and the report show it.
+#[derive(Debug, Serialize)]
+pub struct SubmitReport {
+    /// Address of the server.
+    pub server: String,
+    /// Id of the submission, for `darkroom status` and the server's own pages.
     pub submission: Uuid,
-    /// How long to wait for the jobs after the upload; `None` does not wait.
-    pub wait: Option<Duration>,
-    /// Requests in flight at a time.
-    pub parallel: usize,
-}
-
-impl Options {
-    /// The command's own defaults: priority 0, the cache used, ten minutes of waiting.
-    pub fn new(paths: Vec<PathBuf>, models: Vec<String>) -> Self {
-        Self {
-            paths,
-            models,
-            priority: 0,
-            rerun: false,
-            params: None,
-            submission: Uuid::new_v4(),
-            wait: Some(Duration::from_secs(600)),
-            parallel: 4,
-        }
-    }
+    /// The models asked for.
+    pub models: Vec<String>,
+    /// When the upload began, by this machine's clock.
+    pub started_at: DateTime<Utc>,
+    /// When the last answer came, by this machine's clock.
+    pub finished_at: DateTime<Utc>,
+    /// Whether the time for waiting ran out first.
+    pub timed_out: bool,
+    /// The files taken, in the order of the command line.
+    pub photos: Vec<Photo>,
+    /// The files not taken.
+    pub rejected: Vec<RejectedPhoto>,
+    /// All of it in numbers.
+    pub counts: PhotoCounts,
 }
 
 /// Uploads the files, waits for their jobs and looks up the results.

@@ -11,10 +11,10 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
-use super::error::ApiError;
-use super::http::{Api, Repeat, answer, decode};
+use super::error::{ApiError, Repeat};
+use super::http::{Api, answer, decode};
+use super::options::Options;
 use super::progress::Stage;
-use super::submit::Options;
 use super::verdict::{Uploaded, judge};
 use super::walk::{self, LocalFile};
 use crate::api::problem::Problem;

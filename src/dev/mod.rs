@@ -2,6 +2,7 @@
 //! their own, which cannot clash with anything that runs, and which end with the process that started them.
 
 pub mod find;
+pub mod install;
 pub mod postgres;
 pub mod process;
 pub mod python;

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
-use super::process::{Server, is_root, output};
+use super::process::{Server, await_start, is_root, output};
 use super::{find, private_folder};
 
 /// How long the server may take to accept connections; a crashed one first replays its log.
@@ -67,7 +67,8 @@ impl Postgres {
         }
         let server = Server::start(&command, "INT", &folder.join("postgres.log"), scrap.then_some(folder))?;
         let postgres = Self { folder: folder.to_path_buf(), cluster, _server: server };
-        postgres.wait().await?;
+        let options = PgConnectOptions::from_str(&postgres.url("postgres"))?;
+        await_start("PostgreSQL", START_WAIT, &folder.join("postgres.log"), || options.connect()).await?;
         Ok(postgres)
     }
 
@@ -81,22 +82,6 @@ impl Postgres {
     pub fn pid(&self) -> anyhow::Result<String> {
         let file = std::fs::read_to_string(self.cluster.join("postmaster.pid"))?;
         file.lines().next().map(str::to_owned).context("postmaster.pid is empty")
-    }
-
-    async fn wait(&self) -> anyhow::Result<()> {
-        let options = PgConnectOptions::from_str(&self.url("postgres"))?;
-        let start = Instant::now();
-        loop {
-            match options.connect().await {
-                Ok(_) => return Ok(()),
-                Err(error) if start.elapsed() > START_WAIT => {
-                    let log = std::fs::read_to_string(self.folder.join("postgres.log")).unwrap_or_default();
-                    let last: Vec<&str> = log.lines().rev().take(5).collect();
-                    bail!("PostgreSQL did not start: {error}; its log ends with:\n{}", last.join("\n"));
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -16,6 +17,9 @@ kill -"$signal" $server 2>/dev/null
 wait $server
 if [ -n "$scrap" ]; then rm -rf "$scrap"; fi
 "#;
+
+/// How often a server that starts is asked whether it takes connections.
+const LOOK_EVERY: Duration = Duration::from_millis(30);
 
 /// A server that stops when this is dropped, or when this process ends.
 pub struct Server {
@@ -48,6 +52,27 @@ impl Drop for Server {
         drop(self.keeper.stdin.take());
         // Nothing is left to do about a keeper that cannot be waited for.
         let _ = self.keeper.wait();
+    }
+}
+
+/// Waits until a server takes connections, asking every so often; after too long the last lines of its log say why.
+pub async fn await_start<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
+    name: &str,
+    most: Duration,
+    log: &Path,
+    connect: impl Fn() -> F,
+) -> anyhow::Result<()> {
+    let start = Instant::now();
+    loop {
+        match connect().await {
+            Ok(_) => return Ok(()),
+            Err(error) if start.elapsed() > most => {
+                let log = std::fs::read_to_string(log).unwrap_or_default();
+                let last: Vec<&str> = log.lines().rev().take(5).collect();
+                bail!("{name} did not start: {error}; its log ends with:\n{}", last.join("\n"));
+            }
+            Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+        }
     }
 }
 

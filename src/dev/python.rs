@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use super::find::{install, on_path};
+use super::install::{install, on_path};
 use super::process::output;
 
 /// Makes the environment if it is not there, with pip, and returns its `python`.

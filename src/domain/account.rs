@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::words::words;
+
 /// What an account may do; an account has a set of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -15,22 +17,7 @@ pub enum Role {
     Researcher,
 }
 
-impl Role {
-    pub const ALL: [Self; 3] = [Self::Admin, Self::Investigator, Self::Researcher];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Investigator => "investigator",
-            Self::Researcher => "researcher",
-        }
-    }
-
-    /// The role of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text)
-    }
-}
+words!(Role { Admin "admin", Investigator "investigator", Researcher "researcher" });
 
 /// The shortest password taken, in characters (NIST SP 800-63B §5.1.1.2).
 pub const PASSWORD_CHARS_MIN: usize = 8;

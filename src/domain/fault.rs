@@ -1,10 +1,8 @@
 //! What can be wrong with a request, as one table of stable codes.
 
-use std::fmt;
-
-/// Declares [`Code`] with its status, title and the explanation on the served page `/problems/{code}`.
+/// Declares [`Code`] with its name, title and the explanation on the served page `/problems/{code}`.
 macro_rules! codes {
-    ($($variant:ident $text:literal $status:literal $title:literal $help:literal;)+) => {
+    ($($variant:ident $text:literal $title:literal $help:literal;)+) => {
         /// A stable name of a kind of fault; clients may match on it for ever.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code { $(#[doc = $help] $variant,)+ }
@@ -16,9 +14,6 @@ macro_rules! codes {
             /// The name in problem documents and in `/problems/{code}`.
             pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $text,)+ } }
 
-            /// The HTTP status it is answered with.
-            pub const fn status(self) -> u16 { match self { $(Self::$variant => $status,)+ } }
-
             /// A short title, the same for every occurrence.
             pub const fn title(self) -> &'static str { match self { $(Self::$variant => $title,)+ } }
 
@@ -29,57 +24,58 @@ macro_rules! codes {
 }
 
 codes! {
-    MalformedJson "malformed_json" 400 "Malformed JSON" "The body is not JSON (RFC 8259). NaN, Infinity and trailing commas are not JSON.";
-    MalformedBody "malformed_body" 400 "Malformed body" "The body cannot be parsed as its Content-Type says.";
-    BodyCutOff "body_cut_off" 400 "Body cut off" "The body ended before its end, or came too slowly. Send the request again.";
-    MissingCredential "missing_credential" 401 "Missing credential" "Send `Authorization: Bearer` with a token of POST /auth/login, or with an API key.";
-    UnknownCredential "unknown_credential" 401 "Unknown credential" "The token or API key is not known here. Log in again, or ask for a new key.";
-    ExpiredCredential "expired_credential" 401 "Expired credential" "The token or API key has expired. Log in again, or ask for a new key.";
-    DisabledCredential "disabled_credential" 401 "Disabled credential" "The account or API key was disabled. Ask an administrator.";
-    WrongPassword "wrong_password" 401 "Wrong name or password" "The name and password do not belong together, or the account is disabled.";
-    MissingRole "missing_role" 403 "Missing role" "The account lacks a role that this operation needs. An administrator can grant it with PATCH /auth/users/{name}.";
-    WrongService "wrong_service" 403 "Wrong service type" "The credential is of another kind or service type than this operation needs.";
-    OutOfScope "out_of_scope" 403 "Model out of scope" "The API key may not reach this model: no glob of its scope matches, or the model belongs to somebody else.";
-    NotFound "not_found" 404 "Not found" "It does not exist, or it is not yours to see.";
-    MethodNotAllowed "method_not_allowed" 405 "Method not allowed" "The path exists but not with this method. GET /docs lists the operations.";
-    SubmissionConflict "submission_conflict" 409 "Submission of another user" "The submission id is taken by another user. Choose a new UUID.";
-    StaleLease "stale_lease" 409 "Stale lease" "The lease is not held by this worker any more, or never was. Drop the work; somebody else has it.";
-    NameTaken "name_taken" 409 "Name taken" "An account of that name exists. Choose another name.";
-    NotEnded "not_ended" 409 "Job not ended" "Only an ended job can be tried again. Wait for it or cancel it first.";
-    LastAdmin "last_admin" 409 "Last administrator" "This would leave no enabled administrator. Make another one first.";
-    UnknownWorker "unknown_worker" 410 "Unknown worker" "This session is not alive any more. Register again with POST /workers/register.";
-    TooLarge "too_large" 413 "Too large" "The request is over a size limit, which its detail names. Send less at once.";
-    FileTooLarge "file_too_large" 413 "File too large" "The file is over the size limit for one image, which its detail names.";
-    ResultTooLarge "result_too_large" 413 "Result too large" "The result is over `max_result_bytes`. Store large data elsewhere and return a reference.";
-    UnsupportedMediaType "unsupported_media_type" 415 "Unsupported media type" "The request's Content-Type is not one that this operation reads.";
-    RangeNotSatisfiable "range_not_satisfiable" 416 "Range not satisfiable" "The Range header asks for bytes that the image does not have.";
-    UnknownModel "unknown_model" 422 "Unknown model" "No microservice has registered a model of that name, or it was retired. GET /models lists them.";
-    InvalidField "invalid_field" 422 "Invalid field" "A field has the wrong type or a value out of its range.";
-    UnknownField "unknown_field" 422 "Unknown field" "The request has a field that this operation does not know. Check its spelling.";
-    DuplicateKey "duplicate_key" 422 "Duplicate key" "A JSON object has the same key twice, so its meaning is not defined.";
-    NulCharacter "nul_character" 422 "NUL character" "A string holds U+0000, which no store here can keep. Remove it.";
-    TooDeep "too_deep" 422 "JSON too deep" "The JSON is nested deeper than the limit.";
-    InvalidHash "invalid_hash" 422 "Invalid hash" "An image's key is its MD5: 32 hexadecimal digits.";
-    NoImage "no_image" 422 "No image" "The request names no image. Send at least one file in `images`.";
-    NoModel "no_model" 422 "No model" "The request names no model. Send at least one name in `models`.";
-    TooManyImages "too_many_images" 422 "Too many images" "The request has more images, or more image × model pairs, than one request may have. Split it under one `submission`.";
-    EmptyFile "empty_file" 422 "Empty file" "The file has no bytes.";
-    NotAnImage "not_an_image" 422 "Not an image" "The file's signature is not JPEG, PNG, GIF, BMP, TIFF, WebP, HEIC or AVIF.";
-    MalformedImage "malformed_image" 422 "Malformed image" "The file begins like an image, but its structure cannot be read.";
-    ImageTooBig "image_too_big" 422 "Image too big" "The image declares more pixels or frames than the limit. It may be a decompression bomb.";
-    Md5Collision "md5_collision" 422 "MD5 collision" "Other bytes with the same MD5 are stored already. Darkroom never mixes the two up.";
-    NothingAccepted "nothing_accepted" 422 "No file was accepted" "Every file was rejected, or one was and `strict` is set; `errors` says why for each.";
-    NoLiveWorker "no_live_worker" 422 "No live worker" "`require_live` is set and a model has no live worker. Start one, or leave `require_live` out.";
-    InvalidResult "invalid_result" 422 "Invalid result" "The result is not a document that Darkroom keeps; its detail says where.";
-    TooManyRequests "too_many_requests" 429 "Too many requests" "Wait as long as Retry-After says.";
-    TooManyLogins "too_many_logins" 429 "Too many failed log-ins" "Too many wrong passwords. Wait as long as Retry-After says.";
-    Internal "internal" 500 "Internal error" "Something is broken here. Give the operator the request_id.";
-    Unavailable "unavailable" 503 "Unavailable" "A part of the service does not answer. Try again as Retry-After says.";
-    StorageFull "storage_full" 507 "Storage full" "The image store has no room. Tell the operator.";
+    MalformedJson "malformed_json" "Malformed JSON" "The body is not JSON (RFC 8259). NaN, Infinity and trailing commas are not JSON.";
+    MalformedBody "malformed_body" "Malformed body" "The body cannot be parsed as its Content-Type says.";
+    BodyCutOff "body_cut_off" "Body cut off" "The body ended before its end, or came too slowly. Send the request again.";
+    MissingCredential "missing_credential" "Missing credential" "Send `Authorization: Bearer` with a token of POST /auth/login, or with an API key.";
+    UnknownCredential "unknown_credential" "Unknown credential" "The token or API key is not known here. Log in again, or ask for a new key.";
+    ExpiredCredential "expired_credential" "Expired credential" "The token or API key has expired. Log in again, or ask for a new key.";
+    DisabledCredential "disabled_credential" "Disabled credential" "The account or API key was disabled. Ask an administrator.";
+    WrongPassword "wrong_password" "Wrong name or password" "The name and password do not belong together, or the account is disabled.";
+    MissingRole "missing_role" "Missing role" "The account lacks a role that this operation needs. An administrator can grant it with PATCH /auth/users/{name}.";
+    WrongService "wrong_service" "Wrong service type" "The credential is of another kind or service type than this operation needs.";
+    OutOfScope "out_of_scope" "Model out of scope" "The API key may not reach this model: no glob of its scope matches, or the model belongs to somebody else.";
+    NotFound "not_found" "Not found" "It does not exist, or it is not yours to see.";
+    MethodNotAllowed "method_not_allowed" "Method not allowed" "The path exists but not with this method. GET /docs lists the operations.";
+    SubmissionConflict "submission_conflict" "Submission of another user" "The submission id is taken by another user. Choose a new UUID.";
+    StaleLease "stale_lease" "Stale lease" "The lease is not held by this worker any more, or never was. Drop the work; somebody else has it.";
+    NameTaken "name_taken" "Name taken" "An account of that name exists. Choose another name.";
+    NotEnded "not_ended" "Job not ended" "Only an ended job can be tried again. Wait for it or cancel it first.";
+    LastAdmin "last_admin" "Last administrator" "This would leave no enabled administrator. Make another one first.";
+    UnknownWorker "unknown_worker" "Unknown worker" "This session is not alive any more. Register again with POST /workers/register.";
+    TooLarge "too_large" "Too large" "The request is over a size limit, which its detail names. Send less at once.";
+    FileTooLarge "file_too_large" "File too large" "The file is over the size limit for one image, which its detail names.";
+    ResultTooLarge "result_too_large" "Result too large" "The result is over `max_result_bytes`. Store large data elsewhere and return a reference.";
+    UnsupportedMediaType "unsupported_media_type" "Unsupported media type" "The request's Content-Type is not one that this operation reads.";
+    RangeNotSatisfiable "range_not_satisfiable" "Range not satisfiable" "The Range header asks for bytes that the image does not have.";
+    UnknownModel "unknown_model" "Unknown model" "No microservice has registered a model of that name, or it was retired. GET /models lists them.";
+    InvalidField "invalid_field" "Invalid field" "A field has the wrong type or a value out of its range.";
+    UnknownField "unknown_field" "Unknown field" "The request has a field that this operation does not know. Check its spelling.";
+    DuplicateKey "duplicate_key" "Duplicate key" "A JSON object has the same key twice, so its meaning is not defined.";
+    NulCharacter "nul_character" "NUL character" "A string holds U+0000, which no store here can keep. Remove it.";
+    TooDeep "too_deep" "JSON too deep" "The JSON is nested deeper than the limit.";
+    InvalidHash "invalid_hash" "Invalid hash" "An image's key is its MD5: 32 hexadecimal digits.";
+    NoImage "no_image" "No image" "The request names no image. Send at least one file in `images`.";
+    NoModel "no_model" "No model" "The request names no model. Send at least one name in `models`.";
+    TooManyImages "too_many_images" "Too many images" "The request has more images, or more image × model pairs, than one request may have. Split it under one `submission`.";
+    EmptyFile "empty_file" "Empty file" "The file has no bytes.";
+    NotAnImage "not_an_image" "Not an image" "The file's signature is not JPEG, PNG, GIF, BMP, TIFF, WebP, HEIC or AVIF.";
+    MalformedImage "malformed_image" "Malformed image" "The file begins like an image, but its structure cannot be read.";
+    ImageTooBig "image_too_big" "Image too big" "The image declares more pixels or frames than the limit. It may be a decompression bomb.";
+    Md5Collision "md5_collision" "MD5 collision" "Other bytes with the same MD5 are stored already. Darkroom never mixes the two up.";
+    NothingAccepted "nothing_accepted" "No file was accepted" "Every file was rejected, or one was and `strict` is set; `errors` says why for each.";
+    NoLiveWorker "no_live_worker" "No live worker" "`require_live` is set and a model has no live worker. Start one, or leave `require_live` out.";
+    InvalidResult "invalid_result" "Invalid result" "The result is not a document that Darkroom keeps; its detail says where.";
+    TooManyRequests "too_many_requests" "Too many requests" "Wait as long as Retry-After says.";
+    TooManyLogins "too_many_logins" "Too many failed log-ins" "Too many wrong passwords. Wait as long as Retry-After says.";
+    Internal "internal" "Internal error" "Something is broken here. Give the operator the request_id.";
+    Unavailable "unavailable" "Unavailable" "A part of the service does not answer. Try again as Retry-After says.";
+    StorageFull "storage_full" "Storage full" "The image store has no room. Tell the operator.";
 }
 
 /// One fault: a code, what happened, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail} {mend}", .code.title())]
 pub struct Fault {
     pub code: Code,
     /// What happened, naming the offending value.
@@ -166,11 +162,3 @@ impl Fault {
         Self::new(Code::InvalidField, detail).at(part, pointer)
     }
 }
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} {}", self.code.title(), self.detail, self.mend)
-    }
-}
-
-impl std::error::Error for Fault {}

@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// An image's key, 32 lower-case hexadecimal digits in text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentMd5(pub [u8; 16]);
 
 impl ContentMd5 {
@@ -29,19 +26,5 @@ impl TryFrom<Vec<u8>> for ContentMd5 {
 impl fmt::Display for ContentMd5 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl TryFrom<String> for ContentMd5 {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text)
-            .ok_or_else(|| format!("{:?} is not an MD5: 32 hexadecimal digits.", super::name::shorten(&text)))
-    }
-}
-
-impl From<ContentMd5> for String {
-    fn from(md5: ContentMd5) -> Self {
-        md5.to_string()
     }
 }

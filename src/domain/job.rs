@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::image::ContentMd5;
+use super::words::words;
 
 /// `queued` → `running` → `succeeded` | `failed` | `cancelled`; an ended job never lives again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -21,43 +22,12 @@ pub enum JobState {
     Cancelled,
 }
 
+words!(JobState { Queued "queued", Running "running", Succeeded "succeeded", Failed "failed", Cancelled "cancelled" });
+
 impl JobState {
-    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// The state of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-
     pub const fn ended(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
-}
-
-impl TryFrom<String> for JobState {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text).ok_or_else(|| format!("the unknown state {text}"))
-    }
-}
-
-/// When a job was made, to a quarter of a microsecond: its id says so (RFC 9562, version 7, with 12 bits of
-/// sub-millisecond time).
-pub fn made_at(id: Uuid) -> DateTime<Utc> {
-    let bits = id.as_u128();
-    let (milliseconds, fraction) = ((bits >> 80) as i64, ((bits >> 64) & 0xfff) as i64);
-    DateTime::from_timestamp_micros(milliseconds * 1000 + fraction * 1000 / 4096).unwrap_or_default()
 }
 
 /// What a worker said of one attempt.
@@ -72,15 +42,7 @@ pub enum Outcome {
     Rejected,
 }
 
-impl Outcome {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Retry => "retry",
-            Self::Rejected => "rejected",
-        }
-    }
-}
+words!(Outcome { Succeeded "succeeded", Retry "retry", Rejected "rejected" });
 
 /// Why a job is still queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -5,6 +5,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
+use super::words::words;
+
 /// What a microservice does, and so which routes its key opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -15,19 +17,7 @@ pub enum Service {
     Train,
 }
 
-impl Service {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Predict => "predict",
-            Self::Train => "train",
-        }
-    }
-
-    /// The service type of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Predict, Self::Train].into_iter().find(|service| service.as_str() == text)
-    }
-}
+words!(Service { Predict "predict", Train "train" });
 
 /// An API key as a microservice sends it.
 #[derive(Clone, PartialEq, Eq)]

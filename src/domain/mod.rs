@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod fault;
+pub mod history;
 pub mod image;
 pub mod job;
 pub mod json;
@@ -11,3 +12,4 @@ pub mod name;
 pub mod params;
 pub mod result;
 pub mod ruling;
+pub mod words;

@@ -52,7 +52,7 @@ fn invalid(pointer: impl Into<String>, why: impl Into<String>) -> Fault {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Normal<'a> {
-    items: Vec<Good>,
+    items: Vec<GoodItem>,
     #[serde(borrow)]
     fields: &'a RawValue,
     #[serde(borrow)]
@@ -66,15 +66,15 @@ impl Normal<'_> {
 }
 
 /// An item that [`check_item`] lets pass. Reading nothing else is what makes the usual result cheap.
-struct Good;
+struct GoodItem;
 
-impl<'de> Deserialize<'de> for Good {
+impl<'de> Deserialize<'de> for GoodItem {
     fn deserialize<D: Deserializer<'de>>(item: D) -> Result<Self, D::Error> {
         item.deserialize_map(Self)
     }
 }
 
-impl<'de> Visitor<'de> for Good {
+impl<'de> Visitor<'de> for GoodItem {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,7 +190,7 @@ fn list<'a>(place: &str, text: &'a str) -> Result<Vec<&'a RawValue>, Fault> {
 
 /// What is looked at of an item; the rest is the model's own.
 #[derive(Deserialize)]
-struct Item<'a> {
+struct TypeAndBox<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     #[serde(rename = "box", borrow)]
@@ -199,8 +199,8 @@ struct Item<'a> {
 
 /// An item is an object with a `type`; the geometry of a box is checked, other types are kept as they are.
 fn check_item(index: usize, item: &str) -> Result<(), Fault> {
-    let read = serde_json::from_str::<Item<'_>>(item).ok().filter(|_| item.starts_with('{'));
-    let Some(Item { kind, corners }) = read else {
+    let read = serde_json::from_str::<TypeAndBox<'_>>(item).ok().filter(|_| item.starts_with('{'));
+    let Some(TypeAndBox { kind, corners }) = read else {
         let pointer = format!("/items/{index}");
         let why = format!("{pointer} is not an object with a text `type`.");
         return Err(invalid(pointer, why));

@@ -5,11 +5,28 @@
 //! random fraction 0…1.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::words::words;
 
 /// So many deaths of workers that ran a job alone poison it.
 pub const DEATHS_MAX: i16 = 3;
 /// The back-off doubles no more often than this.
 const DOUBLINGS_MAX: i16 = 20;
+
+/// How failed attempts are tried again.
+#[derive(Debug, Clone, Serialize, ToSchema, sqlx::FromRow)]
+pub struct RetryPolicy {
+    pub max_attempts: i16,
+    /// The most that the first back-off waits; it doubles with every attempt.
+    pub backoff_base_s: f32,
+    pub backoff_cap_s: f32,
+    /// No retry starts later than this after the first claim; null is without limit.
+    pub retry_budget_s: Option<f32>,
+    /// How long one attempt may take.
+    pub deadline_s: f32,
+}
 
 /// What decides: the job's own counts and times, and its model's policy.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -43,16 +60,7 @@ pub enum Reason {
     Expired,
 }
 
-impl Reason {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rejected => "rejected",
-            Self::Exhausted => "exhausted",
-            Self::Poisoned => "poisoned",
-            Self::Expired => "expired",
-        }
-    }
-}
+words!(Reason { Rejected "rejected", Exhausted "exhausted", Poisoned "poisoned", Expired "expired" });
 
 /// How a job goes back into line.
 #[derive(Debug, Clone, Copy, PartialEq)]

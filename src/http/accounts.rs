@@ -1,7 +1,6 @@
 //! Log-in and the accounts of people.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequest, Request, State};
 use axum::http::{StatusCode, header};
@@ -9,10 +8,10 @@ use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::auth::{AdminUser, AnyUser};
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, HttpError, Problems};
+use super::{AppState, Shared};
 use crate::api::accounts::{CreateUser, LoginForm, TokenOut, UpdateUser, UserOut};
 use crate::api::page::{Page, Paging};
 use crate::domain::fault::{Code, Fault};
@@ -22,7 +21,7 @@ use crate::service::accounts;
 use crate::store;
 use crate::store::accounts::Account;
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(log_in))
         .routes(routes!(get_profile))
@@ -36,7 +35,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[utoipa::path(post, path = "/auth/login", tag = "accounts",
     request_body(content = LoginForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = TokenOut), Problems))]
-async fn log_in(State(state): State<Arc<AppState>>, request: Request) -> Answer<impl IntoResponse> {
+async fn log_in(State(state): AppState, request: Request) -> Answer<impl IntoResponse> {
     let peer =
         request.extensions().get::<ConnectInfo<SocketAddr>>().map_or("local".to_owned(), |c| c.0.ip().to_string());
     let form = axum::Form::<LoginForm>::from_request(request, &()).await.map_err(|rejection| {
@@ -67,7 +66,7 @@ async fn get_profile(AnyUser(user): AnyUser) -> Json<UserOut> {
 #[utoipa::path(post, path = "/auth/users", tag = "accounts", security(("user" = []), ("token" = [])), request_body = CreateUser,
     responses((status = 201, body = UserOut), Problems))]
 async fn create_user(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AdminUser(by): AdminUser,
     Json(new): Json<CreateUser>,
 ) -> Answer<impl IntoResponse> {
@@ -86,27 +85,16 @@ fn check_email(email: Option<&str>) -> Result<(), Fault> {
     Err(Fault::invalid("body", "/email", "An e-mail address has an @ and at most 254 bytes."))
 }
 
-impl Paging {
-    /// The checked size of the page, and the unpacked cursor.
-    pub fn read<K: serde::de::DeserializeOwned>(&self) -> Result<(i64, Option<K>), Fault> {
-        Ok((extract::limit(self.limit)?, extract::read_cursor(self.cursor.as_deref())?))
-    }
-}
-
 /// Lists the accounts
 ///
 /// For administrators, by name.
 #[utoipa::path(get, path = "/auth/users", tag = "accounts", security(("user" = []), ("token" = [])), params(Paging),
     responses((status = 200, body = Page<UserOut>), Problems))]
-async fn list_users(
-    State(state): State<Arc<AppState>>,
-    _: AdminUser,
-    Query(paging): Query<Paging>,
-) -> Answer<Json<Page<UserOut>>> {
+async fn list_users(State(state): AppState, _: AdminUser, Query(paging): Query<Paging>) -> Answer<Json<Page<UserOut>>> {
     let (limit, after) = extract::paging::<String>(&paging)?;
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| store::accounts::list(db, after.as_deref(), limit).await).await?;
-    Ok(Json(extract::page(found.into_iter().map(UserOut::from).collect(), limit, |user| user.name.clone())))
+    Ok(Json(extract::page(found, limit, |account| account.name.clone())))
 }
 
 /// Changes an account
@@ -115,7 +103,7 @@ async fn list_users(
 #[utoipa::path(patch, path = "/auth/users/{name}", tag = "accounts", security(("user" = []), ("token" = [])),
     params(("name" = String, Path, example = "ines")), request_body = UpdateUser, responses((status = 200, body = UserOut), Problems))]
 async fn update_user(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(by): AnyUser,
     Path(name): Path<String>,
     Json(change): Json<UpdateUser>,

@@ -1,12 +1,10 @@
 //! Who may call: every handler takes one of these in its signature, or is listed as open to anyone.
 
-use std::sync::Arc;
-
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
-use super::AppState;
+use super::Shared;
 use super::problem::HttpError;
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
@@ -20,10 +18,10 @@ pub enum Caller {
     Key(ApiKey),
 }
 
-impl FromRequestParts<Arc<AppState>> for Caller {
+impl FromRequestParts<Shared> for Caller {
     type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, HttpError> {
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, HttpError> {
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
         let bearer = header(AUTHORIZATION.as_str())
             .and_then(|value| value.split_once(' '))
@@ -42,10 +40,10 @@ impl FromRequestParts<Arc<AppState>> for Caller {
 /// Any user.
 pub struct AnyUser(pub User);
 
-impl FromRequestParts<Arc<AppState>> for AnyUser {
+impl FromRequestParts<Shared> for AnyUser {
     type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, HttpError> {
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, HttpError> {
         match Caller::from_request_parts(parts, state).await? {
             Caller::User(user) => Ok(Self(user)),
             Caller::Key(_) => {
@@ -58,10 +56,10 @@ impl FromRequestParts<Arc<AppState>> for AnyUser {
 /// A microservice.
 pub struct Microservice(pub ApiKey);
 
-impl FromRequestParts<Arc<AppState>> for Microservice {
+impl FromRequestParts<Shared> for Microservice {
     type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, HttpError> {
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, HttpError> {
         match Caller::from_request_parts(parts, state).await? {
             Caller::Key(key) => Ok(Self(key)),
             Caller::User(_) => {
@@ -77,10 +75,10 @@ macro_rules! demands {
         #[$doc]
         pub struct $name(pub User);
 
-        impl FromRequestParts<Arc<AppState>> for $name {
+        impl FromRequestParts<Shared> for $name {
             type Rejection = HttpError;
 
-            async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, HttpError> {
+            async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, HttpError> {
                 let AnyUser(user) = AnyUser::from_request_parts(parts, state).await?;
                 if $(user.has(Role::$role))||+ {
                     return Ok(Self(user));
@@ -104,10 +102,10 @@ demands! {
 /// A microservice with a key for prediction.
 pub struct PredictService(pub ApiKey);
 
-impl FromRequestParts<Arc<AppState>> for PredictService {
+impl FromRequestParts<Shared> for PredictService {
     type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, HttpError> {
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, HttpError> {
         let Microservice(key) = Microservice::from_request_parts(parts, state).await?;
         keys::need_service(&key, crate::domain::key::Service::Predict)?;
         Ok(Self(key))

@@ -1,5 +1,9 @@
 //! Extractors whose every refusal is a problem document: JSON bodies, paths, queries, cursors.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -16,6 +20,9 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::json;
 use crate::domain::name::shorten;
+
+/// The largest JSON or form body where an operation does not say otherwise, in bytes.
+pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The longest that any request waits, in seconds.
 pub const WAIT_MAX_S: f64 = 50.0;
@@ -169,20 +176,33 @@ pub fn md5(text: &str, place: &'static str, pointer: impl Into<String>) -> Resul
         .ok_or_else(|| Fault::new(Code::InvalidHash, format!("{:?} is not an MD5.", shorten(text))).at(place, pointer))
 }
 
-/// Checks how long a request wants to wait.
-pub fn wait(seconds: Option<f64>, place: &'static str) -> Result<std::time::Duration, Fault> {
-    match seconds.unwrap_or(0.0) {
-        s if (0.0..=WAIT_MAX_S).contains(&s) => Ok(std::time::Duration::from_secs_f64(s)),
-        s => Err(Fault::invalid(place, "/wait_s", format!("wait_s is {s}; it is from 0 to {WAIT_MAX_S}."))),
+/// `a,b` is two models.
+pub fn split_models(text: &str) -> impl Iterator<Item = String> + use<'_> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+/// A number of the request, if it lies within what its field takes.
+pub fn within<N: PartialOrd + Display>(
+    place: &'static str,
+    field: &str,
+    number: N,
+    range: RangeInclusive<N>,
+) -> Result<N, Fault> {
+    if range.contains(&number) {
+        return Ok(number);
     }
+    let detail = format!("{field} is {number}; it is from {} to {}.", range.start(), range.end());
+    Err(Fault::invalid(place, format!("/{field}"), detail))
+}
+
+/// Checks how long a request wants to wait.
+pub fn wait(seconds: Option<f64>, place: &'static str) -> Result<Duration, Fault> {
+    within(place, "wait_s", seconds.unwrap_or(0.0), 0.0..=WAIT_MAX_S).map(Duration::from_secs_f64)
 }
 
 /// Checks the size of a page.
 pub fn limit(limit: Option<i64>) -> Result<i64, Fault> {
-    match limit.unwrap_or(LIMIT_DEFAULT) {
-        n @ 1..=LIMIT_MAX => Ok(n),
-        n => Err(Fault::invalid("query", "/limit", format!("limit is {n}; it is from 1 to {LIMIT_MAX}."))),
-    }
+    within("query", "limit", limit.unwrap_or(LIMIT_DEFAULT), 1..=LIMIT_MAX)
 }
 
 /// The checked size of a page, and the unpacked cursor.
@@ -190,11 +210,11 @@ pub fn paging<K: DeserializeOwned>(paging: &Paging) -> Result<(i64, Option<K>), 
     Ok((limit(paging.limit)?, read_cursor(paging.cursor.as_deref())?))
 }
 
-/// A page whose cursor is that of its last item, if it is full.
-pub fn page<T, K: Serialize>(items: Vec<T>, limit: i64, key: impl FnOnce(&T) -> K) -> Page<T> {
-    let full = i64::try_from(items.len()).is_ok_and(|n| n >= limit);
-    let next_cursor = items.last().filter(|_| full).map(|last| write_cursor(&key(last)));
-    Page { items, next_cursor }
+/// A page of what was found, shown as it is told; its cursor is that of the last item, if it is full.
+pub fn page<F, T: From<F>, K: Serialize>(found: Vec<F>, limit: i64, key: impl FnOnce(&F) -> K) -> Page<T> {
+    let full = i64::try_from(found.len()).is_ok_and(|n| n >= limit);
+    let next_cursor = found.last().filter(|_| full).map(|last| write_cursor(&key(last)));
+    Page { items: found.into_iter().map(T::from).collect(), next_cursor }
 }
 
 /// Packs the place of an item in its list.

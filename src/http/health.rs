@@ -1,21 +1,19 @@
 //! For operators: life, readiness, metrics.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::extract::Json;
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 
 use crate::api::health::{LiveOut, Ready};
 use crate::{metrics, store};
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(get_live)).routes(routes!(get_ready)).routes(routes!(get_metrics))
 }
 
@@ -31,7 +29,7 @@ async fn get_live() -> Json<LiveOut> {
 ///
 /// 200 when PostgreSQL answers and its schema fits. Redis away shows in the body, never as 503.
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses((status = 200, body = Ready), (status = 503, body = Ready), Problems))]
-async fn get_ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
+async fn get_ready(State(state): AppState) -> impl IntoResponse {
     let ctx = &state.ctx;
     let version = ctx.db.read(async |db| store::migrate::version(db).await).await;
     let fits = version.is_ok_and(|v| v == Some(store::migrate::LATEST));
@@ -45,7 +43,7 @@ async fn get_ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
 /// In the Prometheus text format: jobs, waits, outcomes, retries, rescues, stale leases, workers, Redis drift, pool and durations.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain", example = json!("darkroom_workers{model=\"face_detect\"} 1")), Problems))]
-async fn get_metrics(State(state): State<Arc<AppState>>) -> Answer<impl IntoResponse> {
+async fn get_metrics(State(state): AppState) -> Answer<impl IntoResponse> {
     // While PostgreSQL is away the gauges keep their last values, and the rest still counts.
     let depths = state.queues.count().await.unwrap_or_default();
     let (open, idle) = state.ctx.db.connections();

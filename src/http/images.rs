@@ -1,7 +1,6 @@
 //! Stored images: their records and their bytes.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -11,21 +10,21 @@ use chrono::{DateTime, Utc};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::auth::{AnyUser, Caller};
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
-use crate::api::images::{ImageOut, ImageRecordOut, ImageResult};
+use super::{AppState, Shared};
+use crate::api::images::{ImageOut, ImageRecordOut};
 use crate::api::page::{Page, Paging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::{Ctx, Error};
-use crate::store::images::{self, ImageRecord, VersionedResult};
+use crate::store::images::{self, ImageRecord, KnownImage};
 
 /// The most results shown with an image's record.
 const RESULTS_MAX: i64 = 1000;
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list_images)).routes(routes!(get_image)).routes(routes!(get_image_content))
 }
 
@@ -35,16 +34,14 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[utoipa::path(get, path = "/images", tag = "images", security(("user" = []), ("token" = [])), params(Paging),
     responses((status = 200, body = Page<ImageOut>), Problems))]
 async fn list_images(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<ImageOut>>> {
     let (limit, before) = extract::paging::<(DateTime<Utc>, i64)>(&paging)?;
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| images::list(db, user.scope(), before, limit).await).await?;
-    let full = i64::try_from(found.len()).is_ok_and(|n| n >= limit);
-    let next_cursor = found.last().filter(|_| full).map(|i| extract::write_cursor(&(i.uploaded_at, i.id)));
-    Ok(Json(Page { items: found.into_iter().map(ImageOut::from).collect(), next_cursor }))
+    Ok(Json(extract::page(found, limit, |image| (image.uploaded_at, image.known.id))))
 }
 
 /// Shows an image's record
@@ -53,7 +50,7 @@ async fn list_images(
 #[utoipa::path(get, path = "/images/{md5}", tag = "images", security(("user" = []), ("token" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6")), responses((status = 200, body = ImageRecordOut), Problems))]
 async fn get_image(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Path(md5): Path<String>,
 ) -> Answer<Json<ImageRecordOut>> {
@@ -64,11 +61,11 @@ async fn get_image(
         .read(async |db| {
             let image =
                 images::find(db, md5, user.scope()).await?.ok_or_else(|| Error::from(Fault::not_found("image")))?;
-            let results = images::results(db, image.id, RESULTS_MAX).await?;
+            let results = images::results(db, image.known.id, RESULTS_MAX).await?;
             Ok::<_, Error>((image, results))
         })
         .await?;
-    Ok(Json(ImageRecordOut { image: image.into(), results: results.into_iter().map(ImageResult::from).collect() }))
+    Ok(Json(ImageRecordOut { image: image.into(), results }))
 }
 
 /// Sends an image's bytes
@@ -80,13 +77,13 @@ async fn get_image(
     responses((status = 200, content_type = "image/*", body = Vec<u8>, description = "The bytes as they were uploaded.", example = json!("(bytes)")),
               (status = 206, description = "The range."), (status = 304, description = "Not changed; it never does."), Problems))]
 async fn get_image_content(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     caller: Caller,
     Path(md5): Path<String>,
     headers: HeaderMap,
 ) -> Answer<Response> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
-    let image = image_for(&state.ctx, &caller, md5).await?;
+    let ImageRecord { known: image, blob, .. } = image_for(&state.ctx, &caller, md5).await?;
     let bytes = u64::try_from(image.bytes).unwrap_or_default();
     let (status, range) = match portion(&headers, &image)? {
         Portion::Nothing => return Ok((StatusCode::NOT_MODIFIED, about(&image)).into_response()),
@@ -96,7 +93,7 @@ async fn get_image_content(
     let part = (status == StatusCode::PARTIAL_CONTENT).then(|| range.clone());
     let shown = part.as_ref().map(|r| (header::CONTENT_RANGE, format!("bytes {}-{}/{bytes}", r.start, r.end - 1)));
     let length = (header::CONTENT_LENGTH, (range.end - range.start).to_string());
-    let stream = state.ctx.blobs.read(&image.sha256, image.blob, part).await.map_err(Error::from)?;
+    let stream = state.ctx.blobs.read(&image.sha256, blob, part).await.map_err(Error::from)?;
     let headers = AppendHeaders(shown.into_iter().chain([length]));
     Ok((status, about(&image), headers, Body::from_stream(stream)).into_response())
 }
@@ -114,12 +111,12 @@ async fn image_for(ctx: &Ctx, caller: &Caller, md5: ContentMd5) -> Result<ImageR
         .await
 }
 
-fn etag(image: &ImageRecord) -> String {
+fn etag(image: &KnownImage) -> String {
     format!("\"{}\"", hex::encode(&image.sha256))
 }
 
 /// The headers of an image's bytes, sent or not.
-fn about(image: &ImageRecord) -> [(header::HeaderName, String); 6] {
+fn about(image: &KnownImage) -> [(header::HeaderName, String); 6] {
     [
         (header::ETAG, etag(image)),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
@@ -139,7 +136,7 @@ enum Portion {
     Part(Range<u64>),
 }
 
-fn portion(headers: &HeaderMap, image: &ImageRecord) -> Result<Portion, Fault> {
+fn portion(headers: &HeaderMap, image: &KnownImage) -> Result<Portion, Fault> {
     let asked = |name| headers.get(name).and_then(|v: &header::HeaderValue| v.to_str().ok());
     let etag = etag(image);
     if asked(header::IF_NONE_MATCH).is_some_and(|tags| tags == "*" || tags.contains(&etag)) {
@@ -176,31 +173,18 @@ fn parse_range(text: &str, bytes: u64) -> Result<Option<Range<u64>>, Fault> {
 impl From<ImageRecord> for ImageOut {
     fn from(i: ImageRecord) -> Self {
         Self {
-            url: format!("/images/{}/content", i.md5),
-            md5: i.md5.to_string(),
-            sha256: hex::encode(i.sha256),
+            url: format!("/images/{}/content", i.known.md5),
+            md5: i.known.md5.to_string(),
+            sha256: hex::encode(i.known.sha256),
             name: i.name,
-            bytes: i.bytes,
-            media_type: i.media_type,
-            width: i.width,
-            height: i.height,
+            bytes: i.known.bytes,
+            media_type: i.known.media_type,
+            width: i.known.width,
+            height: i.known.height,
             frames: i.frames,
-            orientation: i.orientation,
+            orientation: i.known.orientation,
             warnings: i.warnings,
             uploaded_at: i.uploaded_at,
-        }
-    }
-}
-
-impl From<VersionedResult> for ImageResult {
-    fn from(r: VersionedResult) -> Self {
-        Self {
-            model: r.model,
-            version: r.version,
-            params: r.params,
-            job: r.job,
-            finished_at: r.finished_at,
-            result: r.document,
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Jobs for people: lists, history, cancel, retry, redrive.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -9,13 +7,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::AppState;
 use super::auth::{AdminUser, AnyUser};
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
-use crate::api::jobs::{
-    Attempt, Event, JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried,
-};
+use super::{AppState, Shared};
+use crate::api::jobs::{JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::domain::job::{JobState, JobStatus};
@@ -24,9 +20,9 @@ use crate::service::Error;
 use crate::service::accounts::User;
 use crate::service::jobs::{self, Sight};
 use crate::service::queues::Queues;
-use crate::store::jobs::{AttemptRecord, EventRecord, Filter, JobRecord, attempts, events, list};
+use crate::store::jobs::{Filter, JobRecord, attempts, events, list};
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list_jobs))
         .routes(routes!(get_job))
@@ -41,7 +37,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[utoipa::path(get, path = "/jobs", tag = "jobs", security(("user" = []), ("token" = [])), params(JobsQuery),
     responses((status = 200, body = Page<JobDetail>), Problems))]
 async fn list_jobs(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Query(query): Query<JobsQuery>,
 ) -> Answer<Json<Page<JobDetail>>> {
@@ -83,20 +79,12 @@ fn read_query(query: JobsQuery) -> Result<Filter, Fault> {
 /// State, tries with tracebacks, and events. For those who asked for it and administrators; for the owner of its model without the image's key.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = JobHistory), Problems))]
-async fn get_job(
-    State(state): State<Arc<AppState>>,
-    AnyUser(user): AnyUser,
-    Path(id): Path<Uuid>,
-) -> Answer<Json<JobHistory>> {
+async fn get_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<Uuid>) -> Answer<Json<JobHistory>> {
     let ctx = &state.ctx;
     let (job, sight) = jobs::find(ctx, &user, id).await?;
     let (attempts, events) =
         ctx.db.read(async |db| Ok::<_, Error>((attempts(db, id).await?, events(db, id).await?))).await?;
-    Ok(Json(JobHistory {
-        job: detail(&state.queues, job, sight).await,
-        attempts: attempts.into_iter().map(Attempt::from).collect(),
-        events: events.into_iter().map(Event::from).collect(),
-    }))
+    Ok(Json(JobHistory { job: detail(&state.queues, job, sight).await, attempts, events }))
 }
 
 /// Cancels a job
@@ -104,11 +92,7 @@ async fn get_job(
 /// An administrator ends it. Anybody else withdraws, and it ends when nobody waits for it any more. An ended job stays as it is.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = JobStateOut), Problems))]
-async fn cancel_job(
-    State(state): State<Arc<AppState>>,
-    AnyUser(user): AnyUser,
-    Path(id): Path<Uuid>,
-) -> Answer<Json<JobStateOut>> {
+async fn cancel_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<Uuid>) -> Answer<Json<JobStateOut>> {
     let state = jobs::cancel(&state.ctx, &user, id).await?;
     Ok(Json(JobStateOut { id, state }))
 }
@@ -118,11 +102,7 @@ async fn cancel_job(
 /// Makes a new job with `retry_of`; the ended one stays as it is.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 201, body = Retried), Problems))]
-async fn retry_job(
-    State(state): State<Arc<AppState>>,
-    AnyUser(user): AnyUser,
-    Path(id): Path<Uuid>,
-) -> Answer<impl IntoResponse> {
+async fn retry_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<Uuid>) -> Answer<impl IntoResponse> {
     let made = jobs::retry(&state.ctx, &user, id).await?;
     Ok((StatusCode::CREATED, Json(Retried { id: made, retry_of: id })))
 }
@@ -133,7 +113,7 @@ async fn retry_job(
 #[utoipa::path(post, path = "/jobs/redrive", tag = "jobs", security(("user" = []), ("token" = [])), request_body = Redrive,
     responses((status = 200, body = Redriven), Problems))]
 async fn redrive_jobs(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AdminUser(user): AdminUser,
     Json(ask): Json<Redrive>,
 ) -> Answer<Json<Redriven>> {
@@ -179,36 +159,5 @@ async fn detail(queues: &Queues, job: JobRecord, sight: Sight) -> JobDetail {
         version: job.version,
         duration_s: job.duration_s,
         retry_of: job.retry_of,
-    }
-}
-
-impl From<AttemptRecord> for Attempt {
-    fn from(a: AttemptRecord) -> Self {
-        Self {
-            lease_no: a.lease_no.into(),
-            attempt: a.attempt,
-            worker: a.worker,
-            version: a.version,
-            outcome: a.outcome,
-            error_type: a.error_type,
-            error_message: a.error_message,
-            traceback: a.traceback,
-            started_at: a.started_at,
-            ended_at: a.ended_at,
-        }
-    }
-}
-
-impl From<EventRecord> for Event {
-    fn from(e: EventRecord) -> Self {
-        Self {
-            id: e.id,
-            at: e.at,
-            code: e.code,
-            lease_no: e.lease_no,
-            attempt: e.attempt,
-            worker: e.worker,
-            reason: e.reason,
-        }
     }
 }

@@ -1,7 +1,5 @@
 //! API keys of microservices.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -9,10 +7,10 @@ use chrono::{DateTime, Utc};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::auth::ResearcherUser;
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::keys::{CreateKey, CreatedKey, Key};
 use crate::api::page::{Page, Paging};
 use crate::domain::fault::Fault;
@@ -21,7 +19,7 @@ use crate::domain::name::Glob;
 use crate::service::{Error, keys};
 use crate::store;
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(create_key, list_keys)).routes(routes!(disable_key))
 }
 
@@ -34,7 +32,7 @@ const GLOBS_MAX: usize = 100;
 #[utoipa::path(post, path = "/auth/key", tag = "accounts", security(("user" = []), ("token" = [])), request_body = CreateKey,
     responses((status = 201, body = CreatedKey), Problems))]
 async fn create_key(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     ResearcherUser(user): ResearcherUser,
     Json(new): Json<CreateKey>,
 ) -> Answer<impl IntoResponse> {
@@ -68,7 +66,7 @@ async fn create_key(
 #[utoipa::path(get, path = "/auth/key", tag = "accounts", security(("user" = []), ("token" = [])), params(Paging),
     responses((status = 200, body = Page<Key>), Problems))]
 async fn list_keys(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     ResearcherUser(user): ResearcherUser,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<Key>>> {
@@ -81,7 +79,7 @@ async fn list_keys(
             Ok::<_, Error>(store::keys::list(db, user.scope(), before, limit).await?)
         })
         .await?;
-    Ok(Json(extract::page(found.into_iter().map(Key::from).collect(), limit, |key| (key.created_at, key.id.clone()))))
+    Ok(Json(extract::page(found, limit, |key| (key.created_at, key.id.clone()))))
 }
 
 /// Disables an API key
@@ -90,7 +88,7 @@ async fn list_keys(
 #[utoipa::path(delete, path = "/auth/key/{id}", tag = "accounts", security(("user" = []), ("token" = [])),
     params(("id" = String, Path, example = "a1b2c3d4e5f6")), responses((status = 204), Problems))]
 async fn disable_key(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     ResearcherUser(user): ResearcherUser,
     Path(id): Path<String>,
 ) -> Answer<StatusCode> {

@@ -13,55 +13,26 @@ pub mod openapi;
 pub mod problem;
 pub mod queues;
 pub mod serve;
+pub mod state;
 pub mod status;
 pub mod submissions;
 pub mod submit;
 pub mod work;
 pub mod workers;
 
-use std::sync::Arc;
+pub use state::{AppState, Shared, UseCases};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::Redirect;
 use axum::routing::get;
-use bytes::Bytes;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::service::Ctx;
-use crate::service::accounts::Accounts;
-use crate::service::keys::Keys;
-use crate::service::queues::Queues;
-use crate::service::status::Lookups;
-use crate::service::submit::Submit;
-use crate::service::work::{Claims, Completions};
-use crate::service::workers::Workers;
-
-/// The largest JSON or form body where an operation does not say otherwise, in bytes.
-const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
-
-/// What every handler may reach.
-pub struct AppState {
-    pub ctx: Arc<Ctx>,
-    pub submit: Submit,
-    pub lookups: Lookups,
-    pub claims: Claims,
-    pub completions: Completions,
-    pub workers: Arc<Workers>,
-    pub accounts: Accounts,
-    pub keys: Keys,
-    pub queues: Arc<Queues>,
-    /// The OpenAPI document, serialised once.
-    pub openapi: Bytes,
-    pub prometheus: PrometheusHandle,
-}
-
 /// The whole interface. `origins` are those that browsers may call from; `*` allows any.
-pub fn router(state: Arc<AppState>, origins: &[HeaderValue]) -> Router {
+pub fn router(state: Shared, origins: &[HeaderValue]) -> Router {
     let client_wait = state.ctx.limits.client_wait;
     let (operations, _) = openapi::operations(state.ctx.limits.upload_bytes_max).split_for_parts();
     operations
@@ -76,7 +47,7 @@ pub fn router(state: Arc<AppState>, origins: &[HeaderValue]) -> Router {
                 .layer(cors(origins))
                 .layer(CatchPanicLayer::custom(layers::panicked))
                 .map_request(move |request| serve::pace_body(client_wait, request))
-                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
+                .layer(DefaultBodyLimit::max(extract::BODY_BYTES_MAX)),
         )
         .with_state(state)
 }

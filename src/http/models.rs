@@ -1,22 +1,23 @@
 //! Models: what is known of them, and the levers their owners have.
 
-use std::sync::Arc;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::auth::AnyUser;
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
-use crate::api::models::{ModelOut, ModelsQuery, RetryPolicy, UpdateModel};
+use super::{AppState, Shared};
+use crate::api::models::{ModelOut, ModelsQuery, UpdateModel};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::service::{Ctx, Error, models as model_service};
 use crate::store::models::{self, Model, ModelChange};
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list_models)).routes(routes!(get_model, update_model))
 }
 
@@ -26,7 +27,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[utoipa::path(get, path = "/models", tag = "models", security(("user" = []), ("token" = [])), params(ModelsQuery),
     responses((status = 200, body = Page<ModelOut>), Problems))]
 async fn list_models(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     _: AnyUser,
     Query(query): Query<ModelsQuery>,
 ) -> Answer<Json<Page<ModelOut>>> {
@@ -35,7 +36,7 @@ async fn list_models(
     let ctx = &state.ctx;
     let found =
         ctx.db.read(async |db| models::list(db, after.as_deref(), query.retired.unwrap_or(false), limit).await).await?;
-    Ok(Json(extract::page(found.into_iter().map(ModelOut::from).collect(), limit, |m: &ModelOut| m.name.clone())))
+    Ok(Json(extract::page(found, limit, |model| model.name.clone())))
 }
 
 async fn find(ctx: &Ctx, name: &str) -> Result<Model, Error> {
@@ -53,7 +54,7 @@ async fn find(ctx: &Ctx, name: &str) -> Result<Model, Error> {
 /// The same as in the list; retired ones too.
 #[utoipa::path(get, path = "/models/{name}", tag = "models", security(("user" = []), ("token" = [])),
     params(("name" = String, Path, example = "face_detect")), responses((status = 200, body = ModelOut), Problems))]
-async fn get_model(State(state): State<Arc<AppState>>, _: AnyUser, Path(name): Path<String>) -> Answer<Json<ModelOut>> {
+async fn get_model(State(state): AppState, _: AnyUser, Path(name): Path<String>) -> Answer<Json<ModelOut>> {
     Ok(Json(find(&state.ctx, &name).await?.into()))
 }
 
@@ -63,7 +64,7 @@ async fn get_model(State(state): State<Arc<AppState>>, _: AnyUser, Path(name): P
 #[utoipa::path(patch, path = "/models/{name}", tag = "models", security(("user" = []), ("token" = [])),
     params(("name" = String, Path, example = "face_detect")), request_body = UpdateModel, responses((status = 200, body = ModelOut), Problems))]
 async fn update_model(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Path(name): Path<String>,
     Json(body): Json<UpdateModel>,
@@ -75,31 +76,24 @@ async fn update_model(
 }
 
 fn read(body: UpdateModel) -> Result<ModelChange, Fault> {
-    check("max_running", body.max_running.flatten().map(f64::from), 1.0, 100_000.0)?;
-    check("max_attempts", body.max_attempts.map(f64::from), 1.0, 100.0)?;
-    check("backoff_base_s", body.backoff_base_s.map(f64::from), 0.0, 3600.0)?;
-    check("backoff_cap_s", body.backoff_cap_s.map(f64::from), 0.0, 86_400.0)?;
-    check("retry_budget_s", body.retry_budget_s.flatten().map(f64::from), 1.0, 2_592_000.0)?;
-    check("deadline_s", body.deadline_s.map(f64::from), 1.0, 86_400.0)?;
     Ok(ModelChange {
         paused: body.paused,
-        max_running: body.max_running,
-        max_attempts: body.max_attempts,
-        backoff_base_s: body.backoff_base_s,
-        backoff_cap_s: body.backoff_cap_s,
-        retry_budget_s: body.retry_budget_s,
-        deadline_s: body.deadline_s,
+        max_running: body.max_running.map(|most| within("max_running", most, 1..=100_000)).transpose()?,
+        max_attempts: within("max_attempts", body.max_attempts, 1..=100)?,
+        backoff_base_s: within("backoff_base_s", body.backoff_base_s, 0.0..=3600.0)?,
+        backoff_cap_s: within("backoff_cap_s", body.backoff_cap_s, 0.0..=86_400.0)?,
+        retry_budget_s: body.retry_budget_s.map(|s| within("retry_budget_s", s, 1.0..=2_592_000.0)).transpose()?,
+        deadline_s: within("deadline_s", body.deadline_s, 1.0..=86_400.0)?,
         retired: body.retired,
     })
 }
 
-fn check(field: &str, value: Option<f64>, least: f64, most: f64) -> Result<(), Fault> {
-    match value {
-        Some(v) if !(least..=most).contains(&v) => {
-            Err(Fault::invalid("body", format!("/{field}"), format!("{field} is {v}; it is from {least} to {most}.")))
-        }
-        _ => Ok(()),
-    }
+fn within<N: PartialOrd + Display>(
+    field: &str,
+    number: Option<N>,
+    range: RangeInclusive<N>,
+) -> Result<Option<N>, Fault> {
+    number.map(|number| extract::within("body", field, number, range)).transpose()
 }
 
 impl From<Model> for ModelOut {
@@ -119,13 +113,7 @@ impl From<Model> for ModelOut {
             oldest_due_at: m.oldest_due_at,
             paused: m.paused,
             max_running: m.max_running,
-            retry: RetryPolicy {
-                max_attempts: m.max_attempts,
-                backoff_base_s: m.backoff_base_s,
-                backoff_cap_s: m.backoff_cap_s,
-                retry_budget_s: m.retry_budget_s,
-                deadline_s: m.deadline_s,
-            },
+            retry: m.retry,
             created_at: m.created_at,
             retired_at: m.retired_at,
         }

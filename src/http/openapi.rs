@@ -1,7 +1,5 @@
 //! The OpenAPI document: made from the code, committed as `openapi/openapi.json`, and served with Swagger UI.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
@@ -18,8 +16,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::AppState;
 use super::problem::Problems;
+use super::{AppState, Shared};
 use crate::api::problem::Problem;
 
 #[derive(OpenApi)]
@@ -46,7 +44,7 @@ use crate::api::problem::Problem;
 struct ApiDoc;
 
 /// Every operation with its description. Upload routes take bodies of at most so many bytes.
-pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Arc<AppState>> {
+pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(base())
         .merge(super::submit::router(upload_bytes_max))
         .merge(super::status::router())
@@ -104,16 +102,16 @@ fn base() -> Document {
 /// OpenAPI 3.1, made from the code.
 #[utoipa::path(get, path = "/openapi.json", tag = "health",
     responses((status = 200, body = serde_json::Value, example = json!({"openapi": "3.1.0"})), Problems))]
-async fn get_openapi(State(state): State<Arc<AppState>>) -> impl IntoResponse {
+async fn get_openapi(State(state): AppState) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], state.openapi.clone())
 }
 
 /// Swagger UI at `/docs`, vendored: it needs no other host.
-pub fn docs() -> Router<Arc<AppState>> {
+pub fn docs() -> Router<Shared> {
     let config = Config::new(["/openapi.json"])
         .persist_authorization(true)
         .try_it_out_enabled(true)
         .display_request_duration(true);
-    let ui: Router<Arc<AppState>> = SwaggerUi::new("/docs/ui").config(config).into();
+    let ui: Router<Shared> = SwaggerUi::new("/docs/ui").config(config).into();
     Router::new().route("/docs", get(|| async { Redirect::temporary("/docs/ui/") })).merge(ui)
 }

@@ -1,20 +1,18 @@
 //! Queues: how much of each model's work waits and runs.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::extract::{Json, Path};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::page::Page;
 use crate::api::queues::Queue;
 use crate::domain::fault::Fault;
 use crate::store::queues::Depth;
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list_queues)).routes(routes!(get_queue))
 }
 
@@ -22,7 +20,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 ///
 /// Zeros are given, not left out: an autoscaler reads `backlog`.
 #[utoipa::path(get, path = "/queues", tag = "health", responses((status = 200, body = Page<Queue>), Problems))]
-async fn list_queues(State(state): State<Arc<AppState>>) -> Answer<Json<Page<Queue>>> {
+async fn list_queues(State(state): AppState) -> Answer<Json<Page<Queue>>> {
     let items = state.queues.count().await?.into_iter().map(Queue::from).collect();
     Ok(Json(Page { items, next_cursor: None }))
 }
@@ -32,7 +30,7 @@ async fn list_queues(State(state): State<Arc<AppState>>) -> Answer<Json<Page<Que
 /// The same as in the list.
 #[utoipa::path(get, path = "/queues/{model}", tag = "health", params(("model" = String, Path, example = "face_detect")),
     responses((status = 200, body = Queue), Problems))]
-async fn get_queue(State(state): State<Arc<AppState>>, Path(model): Path<String>) -> Answer<Json<Queue>> {
+async fn get_queue(State(state): AppState, Path(model): Path<String>) -> Answer<Json<Queue>> {
     let found = state.queues.count().await?.into_iter().find(|depth| depth.model == model);
     Ok(Json(found.ok_or_else(|| Fault::not_found("model"))?.into()))
 }

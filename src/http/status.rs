@@ -1,7 +1,6 @@
 //! Look-ups: ask what happened to images.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderName, header};
@@ -10,11 +9,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::auth::AnyUser;
 use super::extract::{self, Batch, Json, Path, Query};
 use super::problem::{Answer, Problems};
-use super::submit::split_models;
+use super::{AppState, Shared};
 use crate::api::status::{HASHES_MAX, LookupQuery, Prediction, StatusItem, StatusRequest, Statuses};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -27,7 +25,7 @@ use crate::service::status;
 const NOT_STORED: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(get_prediction)).routes(routes!(list_statuses))
 }
 
@@ -38,14 +36,14 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6"), LookupQuery),
     responses((status = 200, body = Prediction), Problems))]
 async fn get_prediction(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Path(md5): Path<String>,
     Query(query): Query<LookupQuery>,
 ) -> Answer<Response> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let wait = extract::wait(query.wait_s, "query")?;
-    let models: Option<Vec<String>> = query.models.as_deref().map(|m| split_models(m).collect());
+    let models: Option<Vec<String>> = query.models.as_deref().map(|m| extract::split_models(m).collect());
     if models.is_none()
         && let Some(answer) = state.lookups.ready_answer(&user, md5).await
     {
@@ -64,7 +62,7 @@ async fn get_prediction(
 #[utoipa::path(post, path = "/predict/status", tag = "predict", security(("user" = []), ("token" = [])), request_body = StatusRequest,
     responses((status = 200, body = Statuses), Problems))]
 async fn list_statuses(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Batch(ask): Batch<StatusRequest>,
 ) -> Answer<impl IntoResponse> {

@@ -1,7 +1,6 @@
 //! Submissions: progress, waiting, cancelling.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -9,37 +8,24 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::AppState;
 use super::auth::AnyUser;
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::page::{Page, Paging};
 use crate::api::submissions::{Cancelled, Counts, StateCounts, SubmissionImage, SubmissionOut, WaitQuery};
-use crate::domain::fault::Fault;
-use crate::domain::job::{JobState, Overall};
+use crate::domain::job::Overall;
 use crate::service::submissions::{self, Shown};
 use crate::store::submissions::RequestRow;
 
 /// The most images on one page.
 const IMAGES_MAX: i64 = 1_000;
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list_submissions))
         .routes(routes!(get_submission))
         .routes(routes!(cancel_submission))
-}
-
-impl StateCounts {
-    fn add(&mut self, state: JobState, jobs: usize) {
-        match state {
-            JobState::Queued => self.queued += jobs,
-            JobState::Running => self.running += jobs,
-            JobState::Succeeded => self.succeeded += jobs,
-            JobState::Failed => self.failed += jobs,
-            JobState::Cancelled => self.cancelled += jobs,
-        }
-    }
 }
 
 /// Lists submissions
@@ -48,14 +34,13 @@ impl StateCounts {
 #[utoipa::path(get, path = "/submissions", tag = "submissions", security(("user" = []), ("token" = [])), params(Paging),
     responses((status = 200, body = Page<SubmissionOut>), Problems))]
 async fn list_submissions(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<SubmissionOut>>> {
     let (limit, before) = extract::paging::<(DateTime<Utc>, Uuid)>(&paging)?;
     let found = submissions::list(&state.ctx, &user, before, limit).await?;
-    let items = found.iter().map(out).collect();
-    Ok(Json(extract::page(items, limit, |s: &SubmissionOut| (s.created_at, s.id))))
+    Ok(Json(extract::page(found, limit, |shown| (shown.submission.created_at, shown.submission.id))))
 }
 
 /// Shows a submission
@@ -64,20 +49,16 @@ async fn list_submissions(
 #[utoipa::path(get, path = "/submissions/{id}", tag = "submissions", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path), WaitQuery), responses((status = 200, body = SubmissionOut), Problems))]
 async fn get_submission(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Path(id): Path<Uuid>,
     Query(query): Query<WaitQuery>,
 ) -> Answer<Json<SubmissionOut>> {
     let wait = extract::wait(query.wait_s, "query")?;
-    let limit = query.limit.unwrap_or(IMAGES_MAX);
-    if !(1..=IMAGES_MAX).contains(&limit) {
-        let detail = format!("limit is {limit}; it is from 1 to {IMAGES_MAX}.");
-        return Err(Fault::invalid("query", "/limit", detail).into());
-    }
+    let limit = extract::within("query", "limit", query.limit.unwrap_or(IMAGES_MAX), 1..=IMAGES_MAX)?;
     let after = extract::read_cursor::<i64>(query.cursor.as_deref())?;
     let shown = submissions::wait_for(&state.ctx, &user, id, wait, after, limit).await?;
-    Ok(Json(out(&shown)))
+    Ok(Json(shown.into()))
 }
 
 /// Cancels a submission
@@ -86,7 +67,7 @@ async fn get_submission(
 #[utoipa::path(post, path = "/submissions/{id}/cancel", tag = "submissions", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path)), responses((status = 200, body = Cancelled), Problems))]
 async fn cancel_submission(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     AnyUser(user): AnyUser,
     Path(id): Path<Uuid>,
 ) -> Answer<Json<Cancelled>> {
@@ -94,35 +75,37 @@ async fn cancel_submission(
     Ok(Json(Cancelled { id, cancelled }))
 }
 
-fn out(shown: &Shown) -> SubmissionOut {
-    let Shown { submission, counts, images: in_all, rows, more } = shown;
-    let status = Overall::of(counts.iter().map(|count| count.state));
-    let mut models: BTreeMap<String, StateCounts> = BTreeMap::new();
-    let mut states = StateCounts::default();
-    let (mut jobs, mut ended) = (0, 0);
-    for count in counts {
-        let n = usize::try_from(count.jobs).unwrap_or_default();
-        models.entry(count.model.clone()).or_default().add(count.state, n);
-        states.add(count.state, n);
-        jobs += n;
-        ended += if count.state.ended() { n } else { 0 };
-    }
-    let image = |rows: &[RequestRow]| SubmissionImage {
-        md5: rows[0].md5.to_string(),
-        name: rows[0].name.clone(),
-        status: Overall::of(rows.iter().map(|row| row.state)),
-    };
-    let images: Vec<SubmissionImage> = rows.chunk_by(|a, b| a.image_id == b.image_id).map(image).collect();
-    let last = rows.last().filter(|_| *more).map(|row| row.image_id);
-    let counts = Counts { images: usize::try_from(*in_all).unwrap_or_default(), jobs, ended, states };
-    SubmissionOut {
-        id: submission.id,
-        status,
-        done: status.done(),
-        created_at: submission.created_at,
-        images,
-        next_cursor: last.map(|image| extract::write_cursor(&image)),
-        models,
-        counts,
+impl From<Shown> for SubmissionOut {
+    fn from(shown: Shown) -> Self {
+        let Shown { submission, counts, images: in_all, rows, more } = shown;
+        let status = Overall::of(counts.iter().map(|count| count.state));
+        let mut models: BTreeMap<String, StateCounts> = BTreeMap::new();
+        let mut states = StateCounts::default();
+        let (mut jobs, mut ended) = (0, 0);
+        for count in &counts {
+            let n = usize::try_from(count.jobs).unwrap_or_default();
+            models.entry(count.model.clone()).or_default().add(count.state, n);
+            states.add(count.state, n);
+            jobs += n;
+            ended += if count.state.ended() { n } else { 0 };
+        }
+        let image = |rows: &[RequestRow]| SubmissionImage {
+            md5: rows[0].md5.to_string(),
+            name: rows[0].name.clone(),
+            status: Overall::of(rows.iter().map(|row| row.state)),
+        };
+        let images: Vec<SubmissionImage> = rows.chunk_by(|a, b| a.image_id == b.image_id).map(image).collect();
+        let last = rows.last().filter(|_| more).map(|row| row.image_id);
+        let counts = Counts { images: usize::try_from(in_all).unwrap_or_default(), jobs, ended, states };
+        Self {
+            id: submission.id,
+            status,
+            done: status.done(),
+            created_at: submission.created_at,
+            images,
+            next_cursor: last.map(|image| extract::write_cursor(&image)),
+            models,
+            counts,
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Work: claim, complete, release.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -8,10 +7,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::AppState;
 use super::auth::PredictService;
 use super::extract::{self, Batch, Json};
-use super::problem::{Answer, Problems};
+use super::problem::{Answer, Problems, status};
+use super::{AppState, Shared};
 use crate::api::work::{
     BATCH_MAX, ClaimOut, ClaimRequest, ClaimedJob, CompleteItem, CompleteOut, CompleteRequest, ItemOut, JobImage,
     NextClaim, ReleaseRequest,
@@ -23,7 +22,7 @@ use crate::store::keys::ApiKey;
 /// The largest completion, in bytes: many results at once.
 const COMPLETE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(complete_jobs))
         .layer(DefaultBodyLimit::max(COMPLETE_BYTES_MAX))
@@ -37,14 +36,11 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[utoipa::path(post, path = "/jobs/claim", tag = "work", security(("key" = []), ("token" = [])), request_body = ClaimRequest,
     responses((status = 200, body = ClaimOut), Problems))]
 async fn claim_jobs(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     PredictService(key): PredictService,
     Json(ask): Json<ClaimRequest>,
 ) -> Answer<Json<ClaimOut>> {
-    let linger_s = ask.linger_s.unwrap_or(0.0);
-    if !(0.0..=10.0).contains(&linger_s) {
-        return Err(Fault::invalid("body", "/linger_s", format!("linger_s is {linger_s}; it is from 0 to 10.")).into());
-    }
+    let linger_s = extract::within("body", "linger_s", ask.linger_s.unwrap_or(0.0), 0.0..=10.0)?;
     let claim = Claim {
         worker: ask.worker,
         claim_id: ask.claim_id,
@@ -63,7 +59,7 @@ async fn claim_jobs(
 #[utoipa::path(post, path = "/jobs/complete", tag = "work", security(("key" = []), ("token" = [])), request_body = CompleteRequest,
     responses((status = 200, body = CompleteOut), Problems))]
 async fn complete_jobs(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     PredictService(key): PredictService,
     Batch(body): Batch<CompleteRequest>,
 ) -> Answer<Json<CompleteOut>> {
@@ -85,7 +81,7 @@ fn next_claim(worker: Uuid, next: &NextClaim) -> Result<Claim, Fault> {
 }
 
 /// The items are committed: nothing about the next claim may hide what became of them.
-async fn claim_after(state: &AppState, key: &ApiKey, ask: &Claim) -> ClaimOut {
+async fn claim_after(state: &Shared, key: &ApiKey, ask: &Claim) -> ClaimOut {
     let answer = state.claims.claim(key, ask).await.unwrap_or_else(|error| {
         tracing::warn!(%error, worker = %ask.worker, "the claim after a completion failed");
         work::ClaimAnswer::default()
@@ -99,7 +95,7 @@ async fn claim_after(state: &AppState, key: &ApiKey, ask: &Claim) -> ClaimOut {
 #[utoipa::path(post, path = "/jobs/release", tag = "work", security(("key" = []), ("token" = [])), request_body = ReleaseRequest,
     responses((status = 200, body = CompleteOut), Problems))]
 async fn release_jobs(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     PredictService(key): PredictService,
     Json(body): Json<ReleaseRequest>,
 ) -> Answer<Json<CompleteOut>> {
@@ -143,10 +139,7 @@ fn check_count(items: usize) -> Result<(), Fault> {
 }
 
 fn batch(field: &str, count: usize) -> Result<usize, Fault> {
-    if (1..=BATCH_MAX).contains(&count) {
-        return Ok(count);
-    }
-    Err(Fault::invalid("body", format!("/{field}"), format!("{field} is {count}; it is from 1 to {BATCH_MAX}.")))
+    extract::within("body", field, count, 1..=BATCH_MAX)
 }
 
 impl From<Done> for ItemOut {
@@ -161,7 +154,7 @@ impl From<Done> for ItemOut {
             },
             Err(fault) => Self {
                 id: done.id,
-                status: fault.code.status(),
+                status: status(fault.code),
                 state: None,
                 repeat: false,
                 problem: Some(fault.within("body").into()),

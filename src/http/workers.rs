@@ -1,7 +1,5 @@
 //! Workers: registration, beats, leaving, and who is alive.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -9,10 +7,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::AppState;
 use super::auth::{AnyUser, Microservice, PredictService};
 use super::extract::{self, Json, Path, Query};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::page::Page;
 use crate::api::work::BATCH_MAX;
 use crate::api::workers::{BeatOut, BeatRequest, HeldJob, Register, Registered, WorkerOut, WorkersQuery};
@@ -24,7 +22,7 @@ use crate::service::keys;
 use crate::service::workers::{Listed, Registration};
 use crate::store::workers::{Worker, list};
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(register_worker))
         .routes(routes!(beat_worker))
@@ -38,7 +36,7 @@ pub fn router() -> OpenApiRouter<Arc<AppState>> {
 #[utoipa::path(post, path = "/workers/register", tag = "work", security(("key" = []), ("token" = [])), request_body = Register,
     responses((status = 201, body = Registered), (status = 200, body = Registered, description = "The session of this instance lives."), Problems))]
 async fn register_worker(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     Microservice(key): Microservice,
     Json(body): Json<Register>,
 ) -> Answer<impl IntoResponse> {
@@ -85,22 +83,18 @@ fn read(body: Register) -> Result<Registration, Fault> {
         }
     }
     let schema = body.params_schema.map(|schema| json::parse(schema.get())).transpose();
-    let batch_max = body.batch_max.unwrap_or(1);
-    if usize::try_from(batch_max).is_ok_and(|n| (1..=BATCH_MAX).contains(&n)) {
-        return Ok(Registration {
-            model,
-            version: body.version,
-            instance: body.instance,
-            description: body.description,
-            tags: body.tags,
-            labels: body.labels,
-            params_schema: schema.map_err(|fault| fault.at("body", "/params_schema"))?,
-            batch_max,
-            host: body.host,
-            sdk: body.sdk,
-        });
-    }
-    Err(Fault::invalid("body", "/batch_max", format!("batch_max is {batch_max}; it is from 1 to {BATCH_MAX}.")))
+    Ok(Registration {
+        model,
+        version: body.version,
+        instance: body.instance,
+        description: body.description,
+        tags: body.tags,
+        labels: body.labels,
+        batch_max: extract::within("body", "batch_max", body.batch_max.unwrap_or(1), 1..=BATCH_MAX as i32)?,
+        params_schema: schema.map_err(|fault| fault.at("body", "/params_schema"))?,
+        host: body.host,
+        sdk: body.sdk,
+    })
 }
 
 /// Takes a worker's beat
@@ -109,7 +103,7 @@ fn read(body: Register) -> Result<Registration, Fault> {
 #[utoipa::path(post, path = "/workers/{id}/heartbeat", tag = "work", security(("key" = []), ("token" = [])), params(("id" = Uuid, Path)),
     request_body = BeatRequest, responses((status = 200, body = BeatOut), Problems))]
 async fn beat_worker(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     PredictService(key): PredictService,
     Path(id): Path<Uuid>,
     Json(beat): Json<BeatRequest>,
@@ -139,7 +133,7 @@ fn held(job: HeldJob) -> Listed {
 #[utoipa::path(delete, path = "/workers/{id}", tag = "work", security(("key" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 204), Problems))]
 async fn leave_worker(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     PredictService(key): PredictService,
     Path(id): Path<Uuid>,
 ) -> Answer<StatusCode> {
@@ -153,7 +147,7 @@ async fn leave_worker(
 #[utoipa::path(get, path = "/workers", tag = "work", security(("user" = []), ("token" = [])), params(WorkersQuery),
     responses((status = 200, body = Page<WorkerOut>), Problems))]
 async fn list_workers(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     _: AnyUser,
     Query(query): Query<WorkersQuery>,
 ) -> Answer<Json<Page<WorkerOut>>> {
@@ -164,7 +158,7 @@ async fn list_workers(
     }
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| list(db, query.model.as_deref(), before, limit).await).await?;
-    Ok(Json(extract::page(found.into_iter().map(WorkerOut::from).collect(), limit, |w: &WorkerOut| w.worker)))
+    Ok(Json(extract::page(found, limit, |worker| worker.id)))
 }
 
 impl From<Worker> for WorkerOut {

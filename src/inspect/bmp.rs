@@ -1,10 +1,8 @@
 //! BMP: BITMAPFILEHEADER and the headers that can follow it, in Microsoft's reference of the
 //! Windows GDI and, for headers of 16 and 64 bytes, of OS/2 2.x.
 
-use std::io::{Read, Seek};
-
 use super::window::{Step, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{FileEnd, Flaw, Format, Structure};
 
 const CORE_HEADER: u32 = 12;
 const OS2_HEADER: u32 = 64;
@@ -28,19 +26,18 @@ pub(super) fn has_signature(head: &[u8]) -> bool {
 
 /// Reads the two headers. The structure ends at `bfSize` or at the end of the pixels, whichever is
 /// later, because there are writers that leave `bfSize` 0 or too small.
-pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Structure> {
+pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     let _signature: [u8; 2] = window.bytes()?;
     let file_bytes = u32::from_le_bytes(window.bytes()?);
     let _reserved: [u8; 4] = window.bytes()?;
     let pixels_at = u32::from_le_bytes(window.bytes()?);
     let header_bytes = u32::from_le_bytes(window.bytes()?);
     let (width, height) = dimensions(window, header_bytes)?;
-    bounds.admit(width, height)?;
-    bounds.admit_frames(1)?;
+    window.bounds.admit(width, height)?;
     let mut layout = Layout::default();
-    let header = read_layout(window, header_bytes, &mut layout).map(|()| Ending::Exact);
+    let header = read_layout(window, header_bytes, &mut layout).map(|()| FileEnd::Exact);
     let ending = match cut_is_truncated(header)? {
-        Ending::Exact => {
+        FileEnd::Exact => {
             let pixels = pixel_bytes(width, height, header_bytes, &layout);
             let end = u64::from(pixels_at).saturating_add(pixels).max(u64::from(file_bytes));
             cut_is_truncated(window.jump(end).map(|()| window.ending()))?
@@ -51,7 +48,7 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
 }
 
 /// Width and height. A negative height means that the rows go from top to bottom.
-fn dimensions<R: Read + Seek>(window: &mut Window<'_, R>, header_bytes: u32) -> Step<(u32, u32)> {
+fn dimensions(window: &mut Window<'_>, header_bytes: u32) -> Step<(u32, u32)> {
     if header_bytes == CORE_HEADER {
         let width = u16::from_le_bytes(window.bytes()?);
         let height = u16::from_le_bytes(window.bytes()?);
@@ -64,7 +61,7 @@ fn dimensions<R: Read + Seek>(window: &mut Window<'_, R>, header_bytes: u32) -> 
 }
 
 /// The fields after the dimensions, as far as the header has them.
-fn read_layout<R: Read + Seek>(window: &mut Window<'_, R>, header_bytes: u32, layout: &mut Layout) -> Step<()> {
+fn read_layout(window: &mut Window<'_>, header_bytes: u32, layout: &mut Layout) -> Step<()> {
     let _planes: [u8; 2] = window.bytes()?;
     layout.bits_per_pixel = u16::from_le_bytes(window.bytes()?);
     if header_bytes >= 20 {

@@ -1,9 +1,7 @@
 //! GIF: the GIF89a specification, §17 to §27. GIF87a is a subset of it.
 
-use std::io::{Read, Seek};
-
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{FileEnd, Flaw, Format, Structure};
 
 const SIGNATURE_BYTES: u64 = 6;
 const IMAGE: u8 = 0x2C;
@@ -12,27 +10,26 @@ const TRAILER: u8 = 0x3B;
 
 /// Reads the logical screen (§18) and walks the blocks to the trailer (§27), counting images. The
 /// dimensions are the screen's; an image larger than the screen still counts for the bounds.
-pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Structure> {
+pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     window.skip(SIGNATURE_BYTES)?;
     let width = u32::from(u16::from_le_bytes(window.bytes()?));
     let height = u32::from(u16::from_le_bytes(window.bytes()?));
-    bounds.admit(width, height)?;
-    bounds.admit_frames(1)?;
+    window.bounds.admit(width, height)?;
     let mut images = 0;
-    let ending = cut_is_truncated(blocks(window, bounds, &mut images))?;
+    let ending = cut_is_truncated(blocks(window, &mut images))?;
     Ok(Structure { format: Format::Gif, width, height, frames: images.max(1), ending })
 }
 
 /// From within the screen descriptor to the end of the trailer.
-fn blocks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, images: &mut u32) -> Step<Ending> {
+fn blocks(window: &mut Window<'_>, images: &mut u32) -> Step<FileEnd> {
     let [packed, _background, _aspect] = window.bytes()?;
     window.skip(colour_table_bytes(packed))?;
     loop {
         match window.byte()? {
             IMAGE => {
                 *images = images.saturating_add(1);
-                bounds.admit_frames(*images)?;
-                image(window, bounds)?;
+                window.bounds.admit_frames(*images)?;
+                image(window)?;
             }
             EXTENSION => {
                 let _label = window.byte()?;
@@ -46,13 +43,13 @@ fn blocks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, images: &
 }
 
 /// An image: descriptor (§20), local colour table (§21), data (§22).
-fn image<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<()> {
+fn image(window: &mut Window<'_>) -> Step<()> {
     let [_, _, _, _, w1, w2, h1, h2, packed] = window.bytes()?;
     let width = u32::from(u16::from_le_bytes([w1, w2]));
     let height = u32::from(u16::from_le_bytes([h1, h2]));
     // An animation may hold an empty image, only to wait for a while.
     if width != 0 && height != 0 {
-        bounds.admit(width, height)?;
+        window.bounds.admit(width, height)?;
     }
     window.skip(colour_table_bytes(packed))?;
     let _minimum_code_size = window.byte()?;
@@ -60,7 +57,7 @@ fn image<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<()
 }
 
 /// Sub-blocks of 1 to 255 bytes, up to an empty one (§15, §16).
-fn sub_blocks<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<()> {
+fn sub_blocks(window: &mut Window<'_>) -> Step<()> {
     loop {
         match window.byte()? {
             0 => return Ok(()),

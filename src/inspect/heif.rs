@@ -4,10 +4,8 @@
 mod boxes;
 mod contents;
 
-use std::io::{Read, Seek};
-
 use super::window::{Step, Window, cut_is_truncated};
-use super::{Bounds, Flaw, Format, Structure};
+use super::{Flaw, Format, Structure};
 use contents::Contents;
 
 /// The brands that are looked at. Real files have fewer than twenty.
@@ -19,12 +17,11 @@ const MAX_BRANDS: u32 = 256;
 /// the largest item, else those of the largest track. All of them count for the bounds. A file is
 /// one frame however many items it has, unless a brand says that it is a sequence: then the frames
 /// are the samples of its longest picture track.
-pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Structure> {
+pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     let brands = brands(window)?;
     let format = brands.format.ok_or(Flaw::NotAnImage)?;
-    bounds.admit_frames(1)?;
     let mut contents = Contents::new(brands.sequence);
-    let ending = cut_is_truncated(contents.walk(window, bounds))?;
+    let ending = cut_is_truncated(contents.walk(window))?;
     let extent = contents.extent(window)?;
     let (width, height) = extent.ok_or(Flaw::Malformed("a HEIF without an image extent"))?;
     Ok(Structure { format, width, height, frames: contents.frames(), ending })
@@ -39,7 +36,7 @@ struct Brands {
 
 /// Reads the major and the compatible brands (ISO/IEC 14496-12 §4.3). The first brand of a codec
 /// decides between HEIC and AVIF; without any, the brands of the container mean HEIC.
-fn brands<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<Brands> {
+fn brands(window: &mut Window<'_>) -> Step<Brands> {
     let end = boxes::head(window, window.len())?.ok_or(Flaw::NotAnImage)?.end;
     let mut brands = Brands::default();
     let mut container = false;

@@ -1,9 +1,7 @@
 //! JPEG: ITU-T T.81, Annex B.
 
-use std::io::{Read, Seek};
-
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{FileEnd, Flaw, Format, Structure};
 
 const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
@@ -20,16 +18,15 @@ struct Frame {
 /// follows EOI is trailing, also when it is a further image of a Multi-Picture Format file.
 ///
 /// A height of 0, to be given by a DNL segment after the first scan (§B.2.5), is not supported.
-pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Structure> {
+pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     let Frame { width, height, end } = frame_header(window)?;
-    bounds.admit(width, height)?;
-    bounds.admit_frames(1)?;
-    let ending = cut_is_truncated(window.jump(end).and_then(|()| scans(window, bounds)))?;
+    window.bounds.admit(width, height)?;
+    let ending = cut_is_truncated(window.jump(end).and_then(|()| scans(window)))?;
     Ok(Structure { format: Format::Jpeg, width, height, frames: 1, ending })
 }
 
 /// Finds the first frame header: the only place with dimensions.
-fn frame_header<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<Frame> {
+fn frame_header(window: &mut Window<'_>) -> Step<Frame> {
     loop {
         match next_marker(window)? {
             SOS | EOI => return Err(Flaw::Malformed("a JPEG without a frame header").into()),
@@ -41,7 +38,7 @@ fn frame_header<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<Frame> {
 }
 
 /// From the first frame header to the end of image.
-fn scans<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Ending> {
+fn scans(window: &mut Window<'_>) -> Step<FileEnd> {
     let mut scanned = false;
     loop {
         match next_marker(window)? {
@@ -50,7 +47,7 @@ fn scans<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<En
             // A hierarchical JPEG has several frames, and the later ones can be larger.
             marker if is_frame(marker) => {
                 let frame = frame(window)?;
-                bounds.admit(frame.width, frame.height)?;
+                window.bounds.admit(frame.width, frame.height)?;
                 window.jump(frame.end)?;
             }
             marker if stands_alone(marker) => {}
@@ -65,7 +62,7 @@ fn scans<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<En
 /// The next marker. In entropy-coded data 0xFF is followed by a 0 that is stuffed (§B.1.1.5), and
 /// between segments by any number of 0xFF that fill (§B.1.1.2). Like decoders do, anything else
 /// before a marker is passed over: so the data of a scan and stray bytes are the same to us.
-fn next_marker<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<u8> {
+fn next_marker(window: &mut Window<'_>) -> Step<u8> {
     loop {
         window.pass(0xFF)?;
         let mut marker = 0xFF;
@@ -89,13 +86,13 @@ fn stands_alone(marker: u8) -> bool {
 }
 
 /// Skips a segment, whose length counts its own two bytes.
-fn segment<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<()> {
+fn segment(window: &mut Window<'_>) -> Step<()> {
     let length = u16::from_be_bytes(window.bytes()?);
     window.skip(u64::from(length.checked_sub(2).ok_or(Stop::Cut)?))
 }
 
 /// Reads a frame header (§B.2.2): length, precision, lines, samples per line, components.
-fn frame<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<Frame> {
+fn frame(window: &mut Window<'_>) -> Step<Frame> {
     let start = window.at();
     let [l1, l2, _precision, y1, y2, x1, x2] = window.bytes()?;
     let length = u16::from_be_bytes([l1, l2]);

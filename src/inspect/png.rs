@@ -1,9 +1,7 @@
 //! PNG: the W3C's PNG 3rd edition, §5 and §11.
 
-use std::io::{Read, Seek};
-
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{FileEnd, Flaw, Format, Structure};
 
 const SIGNATURE_BYTES: u64 = 8;
 const CRC_BYTES: u64 = 4;
@@ -13,7 +11,7 @@ const CRC_BYTES: u64 = 4;
 ///
 /// The frames are those that acTL declares (§11.3.2.1); a still image that stands beside an
 /// animation is not counted.
-pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Structure> {
+pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     window.skip(SIGNATURE_BYTES)?;
     let (length, kind) = chunk(window)?;
     if (length, &kind) != (13, b"IHDR") {
@@ -21,15 +19,14 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
     }
     let width = u32::from_be_bytes(window.bytes()?);
     let height = u32::from_be_bytes(window.bytes()?);
-    bounds.admit(width, height)?;
+    window.bounds.admit(width, height)?;
     let mut frames = 1;
-    bounds.admit_frames(frames)?;
-    let ending = cut_is_truncated(chunks(window, bounds, &mut frames))?;
+    let ending = cut_is_truncated(chunks(window, &mut frames))?;
     Ok(Structure { format: Format::Png, width, height, frames, ending })
 }
 
 /// From within IHDR to the end of IEND.
-fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, frames: &mut u32) -> Step<Ending> {
+fn chunks(window: &mut Window<'_>, frames: &mut u32) -> Step<FileEnd> {
     // Depth, colour type, compression, filter and interlace end IHDR.
     window.skip(5 + CRC_BYTES)?;
     let mut pixels = false;
@@ -46,9 +43,9 @@ fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, frames: &
             // After IDAT it would come too late to make an animation.
             b"acTL" if !pixels && length >= 4 => {
                 *frames = u32::from_be_bytes(window.bytes()?).max(1);
-                bounds.admit_frames(*frames)?;
+                window.bounds.admit_frames(*frames)?;
             }
-            b"fcTL" if length >= 12 => frame(window, bounds)?,
+            b"fcTL" if length >= 12 => frame(window)?,
             _ => {}
         }
         window.jump(end)?;
@@ -56,15 +53,15 @@ fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, frames: &
 }
 
 /// A frame must lie within the image (§11.3.2.2); one that does not counts for the bounds.
-fn frame<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<()> {
+fn frame(window: &mut Window<'_>) -> Step<()> {
     let _sequence_number: [u8; 4] = window.bytes()?;
     let width = u32::from_be_bytes(window.bytes()?);
     let height = u32::from_be_bytes(window.bytes()?);
-    Ok(bounds.admit(width, height)?)
+    Ok(window.bounds.admit(width, height)?)
 }
 
 /// The length of a chunk's data and its type (§5.3). A length is below 2³¹, a type is of letters.
-fn chunk<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(u32, [u8; 4])> {
+fn chunk(window: &mut Window<'_>) -> Step<(u32, [u8; 4])> {
     let length = u32::from_be_bytes(window.bytes()?);
     let kind: [u8; 4] = window.bytes()?;
     if length >> 31 != 0 || !kind.iter().all(u8::is_ascii_alphabetic) {

@@ -61,13 +61,13 @@ pub struct Structure {
     /// 1 for a still image. Of a truncated file, the frames found up to the cut. Never 0.
     pub frames: u32,
     /// Whether the file ends where its structure does.
-    pub ending: Ending,
+    pub ending: FileEnd,
 }
 
 /// Where the file ends, against where its structure says. An image is taken with a warning unless
 /// this is `Exact`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum FileEnd {
     /// Where the structure says. TIFF has no notion of a last byte, so a whole TIFF is always exact.
     Exact,
     /// Earlier; or the structure is damaged past its dimensions, so that its end cannot be found.

@@ -3,10 +3,8 @@
 mod directory;
 mod layout;
 
-use std::io::{Read, Seek};
-
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{FileEnd, Flaw, Format, Structure};
 use directory::Directory;
 use layout::ByteLayout;
 
@@ -14,16 +12,16 @@ use layout::ByteLayout;
 /// those that only a tag points at (SubIFDs, EXIF) are not. The dimensions are the first one's.
 ///
 /// The file is truncated when a directory, a value, a strip or a tile runs past its end.
-pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Structure> {
+pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     let (layout, first) = header(window)?;
     let mut pages = Pages::default();
-    let ending = cut_is_truncated(pages.follow(window, bounds, layout, first))?;
+    let ending = cut_is_truncated(pages.follow(window, layout, first))?;
     let (width, height) = pages.first.ok_or(Flaw::Malformed("a TIFF without a page"))?;
     Ok(Structure { format: Format::Tiff, width, height, frames: pages.count, ending })
 }
 
 /// The byte order, the version and the offset of the first directory.
-fn header<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(ByteLayout, u64)> {
+fn header(window: &mut Window<'_>) -> Step<(ByteLayout, u64)> {
     let order: [u8; 2] = window.bytes()?;
     let mut layout = ByteLayout { big_endian: &order == b"MM", big: false };
     layout.big = layout.number(window, 2)? == 43;
@@ -42,13 +40,7 @@ struct Pages {
 
 impl Pages {
     /// Follows the chain from a directory's offset to the offset 0.
-    fn follow<R: Read + Seek>(
-        &mut self,
-        window: &mut Window<'_, R>,
-        bounds: &Bounds,
-        layout: ByteLayout,
-        mut at: u64,
-    ) -> Step<Ending> {
+    fn follow(&mut self, window: &mut Window<'_>, layout: ByteLayout, mut at: u64) -> Step<FileEnd> {
         let mut guard = LoopGuard { seen: 0, steps: 0, limit: 1 };
         let mut whole = true;
         while at != 0 {
@@ -60,14 +52,14 @@ impl Pages {
                 other => Some(other?),
             };
             let (width, height) = directory.dimensions()?;
-            bounds.admit(width, height)?;
+            window.bounds.admit(width, height)?;
             self.count = self.count.saturating_add(1);
-            bounds.admit_frames(self.count)?;
+            window.bounds.admit_frames(self.count)?;
             self.first.get_or_insert((width, height));
             at = next.ok_or(Stop::Cut)?;
             whole &= directory.is_within(window, layout)?;
         }
-        Ok(if whole { Ending::Exact } else { Ending::Truncated })
+        Ok(if whole { FileEnd::Exact } else { FileEnd::Truncated })
     }
 }
 

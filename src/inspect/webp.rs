@@ -1,9 +1,7 @@
 //! WebP: RFC 9649 for the container and the lossless bitstream, RFC 6386 §9.1 for the lossy one.
 
-use std::io::{Read, Seek};
-
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{Bounds, Ending, Flaw, Format, Structure};
+use super::{FileEnd, Flaw, Format, Structure};
 
 /// The RIFF size counts what follows itself.
 const RIFF_HEADER_BYTES: u64 = 8;
@@ -12,7 +10,7 @@ const CHUNK_HEADER_BYTES: u64 = 8;
 /// Reads the dimensions from the first chunk, `VP8 `, `VP8L` or `VP8X` (RFC 9649 §2.5 to §2.7),
 /// and walks the chunks to the end of the RIFF, counting `ANMF`. An animation's dimensions are its
 /// canvas.
-pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Structure> {
+pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     let _riff: [u8; 4] = window.bytes()?;
     let size = u32::from_le_bytes(window.bytes()?);
     let _webp: [u8; 4] = window.bytes()?;
@@ -28,18 +26,16 @@ pub(super) fn walk<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds) 
         b"VP8L" => lossless(window)?,
         _ => return Err(Flaw::Malformed("a WebP without an image chunk").into()),
     };
-    bounds.admit(width, height)?;
-    bounds.admit_frames(1)?;
+    window.bounds.admit(width, height)?;
     let mut pictures = u32::from(&kind != b"VP8X");
-    let walked = within(first_end, end)
-        .and_then(|next| window.jump(next))
-        .and_then(|()| chunks(window, bounds, end, &mut pictures));
+    let walked =
+        within(first_end, end).and_then(|next| window.jump(next)).and_then(|()| chunks(window, end, &mut pictures));
     let ending = cut_is_truncated(walked)?;
     Ok(Structure { format: Format::Webp, width, height, frames: pictures.max(1), ending })
 }
 
 /// From the second chunk to the end of the RIFF.
-fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, end: u64, pictures: &mut u32) -> Step<Ending> {
+fn chunks(window: &mut Window<'_>, end: u64, pictures: &mut u32) -> Step<FileEnd> {
     let mut still = *pictures > 0;
     while window.at() + CHUNK_HEADER_BYTES <= end {
         let (kind, chunk_end) = chunk(window)?;
@@ -47,7 +43,7 @@ fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, end: u64,
         let frame = match &kind {
             b"ANMF" => {
                 *pictures = pictures.saturating_add(1);
-                bounds.admit_frames(*pictures)?;
+                window.bounds.admit_frames(*pictures)?;
                 window.skip(6)?;
                 Some(dimensions_24_bit(window)?)
             }
@@ -56,7 +52,7 @@ fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, end: u64,
             _ => None,
         };
         if let Some((width, height)) = frame {
-            bounds.admit(width, height)?;
+            window.bounds.admit(width, height)?;
             still = true;
         }
         window.jump(chunk_end)?;
@@ -69,7 +65,7 @@ fn chunks<R: Read + Seek>(window: &mut Window<'_, R>, bounds: &Bounds, end: u64,
 }
 
 /// The type of a chunk, and the position after its data and the byte that pads them to an even size.
-fn chunk<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<([u8; 4], u64)> {
+fn chunk(window: &mut Window<'_>) -> Step<([u8; 4], u64)> {
     let kind = window.bytes()?;
     let size = u64::from(u32::from_le_bytes(window.bytes()?));
     Ok((kind, window.at() + size.next_multiple_of(2)))
@@ -81,19 +77,19 @@ fn within(chunk_end: u64, end: u64) -> Step<u64> {
 }
 
 /// The canvas of `VP8X`, after flags and a reserved field (RFC 9649 §2.7).
-fn canvas<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(u32, u32)> {
+fn canvas(window: &mut Window<'_>) -> Step<(u32, u32)> {
     window.skip(4)?;
     dimensions_24_bit(window)
 }
 
 /// Width and height, each 24 bits and one less than meant.
-fn dimensions_24_bit<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(u32, u32)> {
+fn dimensions_24_bit(window: &mut Window<'_>) -> Step<(u32, u32)> {
     let [w1, w2, w3, h1, h2, h3] = window.bytes()?;
     Ok((u32::from_le_bytes([w1, w2, w3, 0]) + 1, u32::from_le_bytes([h1, h2, h3, 0]) + 1))
 }
 
 /// The frame header of a VP8 key frame: tag, start code, then 14 bits each beside 2 of scaling.
-fn lossy<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(u32, u32)> {
+fn lossy(window: &mut Window<'_>) -> Step<(u32, u32)> {
     let [_, _, _, s1, s2, s3, w1, w2, h1, h2] = window.bytes()?;
     if [s1, s2, s3] != [0x9D, 0x01, 0x2A] {
         return Err(Flaw::Malformed("a WebP without a key frame").into());
@@ -103,7 +99,7 @@ fn lossy<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(u32, u32)> {
 }
 
 /// The header of the lossless bitstream: 14 bits each, one less than meant (RFC 9649 §3.4).
-fn lossless<R: Read + Seek>(window: &mut Window<'_, R>) -> Step<(u32, u32)> {
+fn lossless(window: &mut Window<'_>) -> Step<(u32, u32)> {
     let [signature, b1, b2, b3, b4] = window.bytes()?;
     if signature != 0x2F {
         return Err(Flaw::Malformed("a WebP whose lossless image has no signature").into());

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
-use super::{Ending, Flaw};
+use super::{Bounds, FileEnd, Flaw};
 
 /// The most bytes held.
 const WINDOW: usize = 64 * 1024;
@@ -41,20 +41,26 @@ impl From<io::Error> for Stop {
 }
 
 /// Once the dimensions are known, a cut is an ending and no failure.
-pub(super) fn cut_is_truncated(step: Step<Ending>) -> Step<Ending> {
+pub(super) fn cut_is_truncated(step: Step<FileEnd>) -> Step<FileEnd> {
     match step {
-        Err(Stop::Cut) => Ok(Ending::Truncated),
+        Err(Stop::Cut) => Ok(FileEnd::Truncated),
         other => other,
     }
 }
 
-/// A position in a file of a given length, with the bytes around it.
+/// Where the bytes come from: a file, or memory.
+pub(super) trait Source: Read + Seek {}
+
+impl<S: Read + Seek> Source for S {}
+
+/// A position in a file of a given length, with the bytes around it, and what the image must keep to.
 ///
 /// Taking bytes and reading them from the source both draw on a budget that is linear in the
 /// length. Every loop over the file takes bytes, so none can outlast the budget; a walk that only
 /// goes forward cannot exhaust it.
-pub(super) struct Window<'a, R> {
-    source: &'a mut R,
+pub(super) struct Window<'a> {
+    pub(super) bounds: &'a Bounds,
+    source: &'a mut dyn Source,
     len: u64,
     at: u64,
     /// `buffer[..filled]` holds the bytes from `start`; the source stands at `start + filled`.
@@ -65,14 +71,14 @@ pub(super) struct Window<'a, R> {
     budget: u64,
 }
 
-impl<'a, R: Read + Seek> Window<'a, R> {
+impl<'a> Window<'a> {
     /// Opens at byte 0.
-    pub(super) fn open(source: &'a mut R, len: u64, max_frames: u32) -> io::Result<Self> {
+    pub(super) fn open(source: &'a mut dyn Source, len: u64, bounds: &'a Bounds) -> io::Result<Self> {
         source.seek(SeekFrom::Start(0))?;
-        let frames = u64::from(max_frames).min(len / MIN_FRAME_BYTES).saturating_add(1);
+        let frames = u64::from(bounds.max_frames).min(len / MIN_FRAME_BYTES).saturating_add(1);
         let budget = len.saturating_mul(4).saturating_add(frames.saturating_mul(FRAME_COST));
         let buffer = vec![0; WINDOW];
-        Ok(Self { source, len, at: 0, buffer, start: 0, filled: 0, reach: NEAR / 2, budget })
+        Ok(Self { bounds, source, len, at: 0, buffer, start: 0, filled: 0, reach: NEAR / 2, budget })
     }
 
     /// The length of the file in bytes.
@@ -86,10 +92,10 @@ impl<'a, R: Read + Seek> Window<'a, R> {
     }
 
     /// Takes the position for the end of the structure.
-    pub(super) fn ending(&self) -> Ending {
+    pub(super) fn ending(&self) -> FileEnd {
         match self.len - self.at {
-            0 => Ending::Exact,
-            trailing => Ending::TrailingBytes(trailing),
+            0 => FileEnd::Exact,
+            trailing => FileEnd::TrailingBytes(trailing),
         }
     }
 

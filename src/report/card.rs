@@ -6,9 +6,8 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::cut;
 use super::embed::Budget;
-use super::marks::{LABEL_MAX, Mark, Palette, item_score, marks};
+use super::marks::{LABEL_MAX, Mark, Palette, item_score, marks, member};
 use crate::api::status::ResultOut;
 use crate::client::outcome::{Photo, PhotoJob, SeenJob};
 use crate::client::text;
@@ -106,10 +105,6 @@ pub(super) fn tally<'r>(results: impl Iterator<Item = &'r ResultOut>) -> BTreeMa
     tally
 }
 
-pub(super) fn member<'i>(item: &'i Value, key: &str) -> Option<&'i str> {
-    item.get(key).and_then(Value::as_str)
-}
-
 fn shown<'a>(result: &'a ResultOut, palette: &mut Palette) -> ShownResult<'a> {
     let label = |(text, scores): (&'a str, Vec<Option<f64>>)| ShownLabel {
         class: palette.class(&text::one_line(text, LABEL_MAX)),
@@ -163,6 +158,14 @@ fn value(value: &Value) -> String {
         other => other.to_string(),
     };
     cut(&text, VALUE_MAX)
+}
+
+/// At most so many characters, and a sign where more were.
+pub(super) fn cut(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// A number with as many digits as are worth reading.

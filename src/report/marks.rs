@@ -6,7 +6,6 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::card::member;
 use crate::client::outcome::Photo;
 use crate::client::text;
 
@@ -112,6 +111,11 @@ fn points(value: &Value) -> Option<Vec<(f64, f64)>> {
 /// A number within the photograph; models overshoot its edge a little.
 fn fraction(value: &Value) -> Option<f64> {
     value.as_f64().filter(|number| number.is_finite()).map(|number| number.clamp(0.0, 1.0))
+}
+
+/// A text of an item.
+pub(super) fn member<'i>(item: &'i Value, key: &str) -> Option<&'i str> {
+    item.get(key).and_then(Value::as_str)
 }
 
 /// The score of an item, if it has one.

@@ -6,8 +6,6 @@
 mod card;
 mod embed;
 mod marks;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -18,11 +16,12 @@ use minijinja::{Environment, Value, escape_formatter};
 use serde::Serialize;
 use uuid::Uuid;
 
-use self::card::{Card, tally};
+use self::card::{Card, cut, tally};
 use self::embed::{Budget, PHOTOS_MAX};
 use self::marks::Palette;
 use crate::client::counts::PhotoCounts;
-use crate::client::outcome::{PhotoJob, SubmitReport};
+use crate::client::outcome::PhotoJob;
+use crate::client::submit::SubmitReport;
 use crate::client::text;
 use crate::domain::job::JobState;
 
@@ -110,13 +109,6 @@ fn environment() -> anyhow::Result<Environment<'static>> {
 
 fn is_unsafe(c: char) -> bool {
     text::is_unsafe(c) && !matches!(c, '\n' | '\t')
-}
-
-fn cut(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 fn models(report: &SubmitReport) -> Vec<ModelRow<'_>> {

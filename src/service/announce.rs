@@ -111,19 +111,6 @@ pub async fn put_back(ctx: &Ctx, popped: &[Uuid]) -> Result<()> {
     Ok(())
 }
 
-/// The same in a task of its own.
-pub fn put_back_soon(ctx: &Arc<Ctx>, popped: Vec<Uuid>) {
-    if popped.is_empty() {
-        return;
-    }
-    let ctx = Arc::clone(ctx);
-    tokio::spawn(async move {
-        if let Err(error) = put_back(&ctx, &popped).await {
-            tracing::debug!(%error, "jobs that were popped in vain wait for the sweep");
-        }
-    });
-}
-
 /// Pushes jobs whose time has come and wakes those who wait for them.
 pub async fn ready(ctx: &Ctx, entries: Vec<QueueEntry>) {
     let (alone, open): (Vec<QueueEntry>, Vec<QueueEntry>) = entries.into_iter().partition(|entry| entry.suspect);

@@ -52,6 +52,14 @@ pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<(JobRecord, Sight)
         .await
 }
 
+/// A job for those who may see all of it, and so act on it.
+async fn find_whole(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobRecord> {
+    match find(ctx, user, id).await? {
+        (job, Sight::Whole) => Ok(job),
+        (_, Sight::Work) => Err(Fault::not_found("job").into()),
+    }
+}
+
 /// How much of this job the user may see, if anything.
 pub fn sight(user: &User, job: &JobRecord) -> Option<Sight> {
     if user.is_admin() || job.requested {
@@ -65,10 +73,7 @@ pub fn sight(user: &User, job: &JobRecord) -> Option<Sight> {
 
 /// Cancels a job: an administrator ends it; anybody else withdraws, and it ends when nobody waits any more.
 pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
-    let (job, sight) = find(ctx, user, id).await?;
-    if sight != Sight::Whole {
-        return Err(Fault::not_found("job").into());
-    }
+    let job = find_whole(ctx, user, id).await?;
     if job.status.state.ended() {
         return Ok(job.status.state);
     }
@@ -93,10 +98,7 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
 
 /// Makes a new job for an ended one, or attaches to the live one of the same key; answers its id.
 pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
-    let (job, sight) = find(ctx, user, id).await?;
-    if sight != Sight::Whole {
-        return Err(Fault::not_found("job").into());
-    }
+    let job = find_whole(ctx, user, id).await?;
     if !job.status.state.ended() {
         let detail = format!("The job is {}.", job.status.state.as_str());
         return Err(Fault::new(Code::NotEnded, detail).into());
@@ -144,14 +146,14 @@ async fn make_again(
     let mut made = HashMap::new();
     if careful {
         for MadeOrFound { job, .. } in submit::insert_or_attach(tx, &wishes).await? {
-            let wanted = wishes[job.place].wanted;
+            let wanted = wishes[job.place.0].wanted;
             made.insert(wanted, attached(&wanted, &job));
         }
         return Ok(made);
     }
     let mut requests = Vec::new();
     for live in submit::attach(tx, &wishes).await? {
-        let wanted = wishes[live.place].wanted;
+        let wanted = wishes[live.place.0].wanted;
         requests.push(Request { submission, wanted, job: live.id, ended: None });
         made.insert(wanted, attached(&wanted, &live));
     }

@@ -10,7 +10,7 @@ use super::accounts::User;
 use super::transition;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::fault::Fault;
-use crate::store::submissions::{self, Count, Progress, RequestRow, Submission};
+use crate::store::submissions::{self, Count, RequestRow, Submission, WaitProgress};
 
 /// How soon a waiting submission looks again after any job ended.
 const LOOK_AGAIN_SOON: Duration = Duration::from_millis(200);
@@ -59,7 +59,7 @@ pub async fn wait_for(
     let mut ended = ctx.waiters.watch_ended();
     let mut stopping = ctx.stopping.clone();
     let submission = find(ctx, user, id).await?;
-    let mut progress = Progress::START;
+    let mut progress = WaitProgress::START;
     while Instant::now() < until {
         ended.borrow_and_update();
         if ctx.db.read(async |db| submissions::is_done(db, id, &mut progress).await).await? {

@@ -1,10 +1,10 @@
 //! Images, the titles that users have to them, and what is known of each.
 
 use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use crate::domain::history::ImageResult;
 use crate::domain::image::ContentMd5;
 
 /// An image about to be stored.
@@ -60,22 +60,6 @@ impl NewImage {
             width: self.width,
             height: self.height,
             orientation: None,
-        }
-    }
-}
-
-impl ImageRecord {
-    /// What workers are told of it.
-    pub fn known(&self) -> KnownImage {
-        KnownImage {
-            id: self.id,
-            md5: self.md5,
-            sha256: self.sha256.clone(),
-            bytes: self.bytes,
-            media_type: self.media_type.clone(),
-            width: self.width,
-            height: self.height,
-            orientation: self.orientation,
         }
     }
 }
@@ -145,19 +129,13 @@ pub async fn give_titles(db: &mut PgConnection, titles: &[(Uuid, i64, &str)]) ->
     Ok(())
 }
 
-/// What is known of an image.
+/// All that is stored of an image, but for its bytes.
 #[derive(Debug, Clone, FromRow)]
 pub struct ImageRecord {
-    pub id: i64,
-    #[sqlx(try_from = "Vec<u8>")]
-    pub md5: ContentMd5,
-    pub sha256: Vec<u8>,
-    pub bytes: i64,
-    pub media_type: String,
-    pub width: i32,
-    pub height: i32,
+    /// What workers are told of it.
+    #[sqlx(flatten)]
+    pub known: KnownImage,
     pub frames: i32,
-    pub orientation: Option<i16>,
     pub warnings: Vec<String>,
     pub blob: Uuid,
     /// The newest name under which the asking account uploaded it; any account's for an administrator.
@@ -186,7 +164,7 @@ pub async fn lock_visible(
     wanted: &[(usize, ContentMd5, Option<Uuid>)],
 ) -> sqlx::Result<Vec<((usize, ContentMd5), ImageRecord)>> {
     #[derive(FromRow)]
-    struct Row {
+    struct VisibleImage {
         place: i64,
         #[sqlx(flatten)]
         image: ImageRecord,
@@ -194,13 +172,13 @@ pub async fn lock_visible(
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/images/lock_visible.sql"))
+    let rows: Vec<VisibleImage> = sqlx::query_as(include_str!("sql/images/lock_visible.sql"))
         .bind(wanted.iter().map(|w| w.0 as i64).collect::<Vec<_>>())
         .bind(wanted.iter().map(|w| w.1.0.to_vec()).collect::<Vec<_>>())
         .bind(wanted.iter().map(|w| w.2).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
-    let placed = |row: Row| ((usize::try_from(row.place).unwrap_or_default(), row.image.md5), row.image);
+    let placed = |row: VisibleImage| ((usize::try_from(row.place).unwrap_or_default(), row.image.known.md5), row.image);
     Ok(rows.into_iter().map(placed).collect())
 }
 
@@ -236,23 +214,10 @@ pub async fn list(
         .await
 }
 
-/// A model's answer about an image, for the image's record.
-#[derive(Debug, Clone, FromRow)]
-pub struct VersionedResult {
-    pub model: String,
-    pub version: String,
-    pub params: serde_json::Value,
-    pub job: Uuid,
-    /// As it is stored: nothing here looks into it.
-    #[sqlx(json)]
-    pub document: Box<RawValue>,
-    pub finished_at: DateTime<Utc>,
-}
-
 /// Every model × version × params that has answered, newest first, at most `limit`.
-pub async fn results(db: &mut PgConnection, image_id: i64, limit: i64) -> sqlx::Result<Vec<VersionedResult>> {
+pub async fn results(db: &mut PgConnection, image_id: i64, limit: i64) -> sqlx::Result<Vec<ImageResult>> {
     sqlx::query_as(
-        "SELECT q.name AS model, v.name AS version, p.body AS params, o.job_id AS job, o.document, o.finished_at
+        "SELECT q.name AS model, v.name AS version, p.body AS params, o.job_id AS job, o.document AS result, o.finished_at
          FROM outcome AS o JOIN queue AS q ON q.id = o.queue_id JOIN model_version AS v ON v.id = o.version_id
          JOIN params AS p ON p.id = o.params_id
          WHERE o.image_id = $1 AND o.version_id > 0 ORDER BY o.finished_at DESC, o.job_id LIMIT $2",

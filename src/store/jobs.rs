@@ -6,14 +6,18 @@ use uuid::Uuid;
 
 use super::status::StatusRow;
 use super::submit::Wanted;
+use crate::domain::history::{Attempt, Event};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobStatus;
 
 /// A job, live or ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct JobRecord {
+    #[sqlx(flatten, try_from = "StatusRow")]
     pub status: JobStatus,
+    #[sqlx(flatten)]
     pub wanted: Wanted,
+    #[sqlx(try_from = "Vec<u8>")]
     pub md5: ContentMd5,
     pub model: String,
     pub model_owner: Option<Uuid>,
@@ -22,57 +26,13 @@ pub struct JobRecord {
     pub finish_by: DateTime<Utc>,
     pub lease_no: i32,
     pub deaths: i16,
+    #[sqlx(rename = "session_id")]
     pub worker: Option<Uuid>,
     pub version: Option<String>,
     pub duration_s: Option<f32>,
     pub retry_of: Option<Uuid>,
     /// Whether the asking account asked for it.
     pub requested: bool,
-}
-
-#[derive(FromRow)]
-struct RecordRow {
-    #[sqlx(flatten)]
-    status: StatusRow,
-    image_id: i64,
-    queue_id: i32,
-    params_id: i64,
-    #[sqlx(try_from = "Vec<u8>")]
-    md5: ContentMd5,
-    model: String,
-    model_owner: Option<Uuid>,
-    params: serde_json::Value,
-    priority: i16,
-    finish_by: DateTime<Utc>,
-    lease_no: i32,
-    deaths: i16,
-    session_id: Option<Uuid>,
-    version: Option<String>,
-    duration_s: Option<f32>,
-    retry_of: Option<Uuid>,
-    requested: bool,
-}
-
-impl From<RecordRow> for JobRecord {
-    fn from(row: RecordRow) -> Self {
-        Self {
-            status: row.status.into(),
-            wanted: Wanted { image_id: row.image_id, queue_id: row.queue_id, params_id: row.params_id },
-            md5: row.md5,
-            model: row.model,
-            model_owner: row.model_owner,
-            params: row.params,
-            priority: row.priority,
-            finish_by: row.finish_by,
-            lease_no: row.lease_no,
-            deaths: row.deaths,
-            worker: row.session_id,
-            version: row.version,
-            duration_s: row.duration_s,
-            retry_of: row.retry_of,
-            requested: row.requested,
-        }
-    }
 }
 
 /// One job, whoever asks; the caller judges by `requested` and `model_owner`.
@@ -82,9 +42,7 @@ pub async fn find(db: &mut PgConnection, id: Uuid, account: Option<Uuid>) -> sql
 
 /// Those of these jobs that are there, newest first.
 async fn find_all(db: &mut PgConnection, ids: &[Uuid], account: Option<Uuid>) -> sqlx::Result<Vec<JobRecord>> {
-    let rows: Vec<RecordRow> =
-        sqlx::query_as(include_str!("sql/jobs/find.sql")).bind(ids).bind(account).fetch_all(db).await?;
-    Ok(rows.into_iter().map(JobRecord::from).collect())
+    sqlx::query_as(include_str!("sql/jobs/find.sql")).bind(ids).bind(account).fetch_all(db).await
 }
 
 /// What a list of jobs is narrowed to.
@@ -178,41 +136,13 @@ async fn asked(
 /// The most tries, and the most events, of a job that are told.
 const HISTORY_MAX: i64 = 1000;
 
-/// One try at a job.
-#[derive(Debug, Clone, FromRow)]
-pub struct AttemptRecord {
-    pub lease_no: i32,
-    pub attempt: i16,
-    pub worker: Uuid,
-    pub version: Option<String>,
-    pub outcome: String,
-    pub error_type: Option<String>,
-    pub error_message: Option<String>,
-    pub traceback: Option<String>,
-    pub started_at: DateTime<Utc>,
-    pub ended_at: DateTime<Utc>,
-}
-
 /// The tries of a job that are over, in order, at most [`HISTORY_MAX`].
-pub async fn attempts(db: &mut PgConnection, job: Uuid) -> sqlx::Result<Vec<AttemptRecord>> {
+pub async fn attempts(db: &mut PgConnection, job: Uuid) -> sqlx::Result<Vec<Attempt>> {
     sqlx::query_as(include_str!("sql/jobs/attempts.sql")).bind(job).bind(HISTORY_MAX).fetch_all(db).await
 }
 
-/// One line of a job's history.
-#[derive(Debug, Clone, FromRow)]
-pub struct EventRecord {
-    /// Sorts by time.
-    pub id: String,
-    pub at: DateTime<Utc>,
-    pub code: String,
-    pub lease_no: Option<i64>,
-    pub attempt: Option<i16>,
-    pub worker: Option<Uuid>,
-    pub reason: Option<String>,
-}
-
 /// A job's events in order, at most [`HISTORY_MAX`].
-pub async fn events(db: &mut PgConnection, job: Uuid) -> sqlx::Result<Vec<EventRecord>> {
+pub async fn events(db: &mut PgConnection, job: Uuid) -> sqlx::Result<Vec<Event>> {
     sqlx::query_as(
         "SELECT id, at, code, lease_no, attempt, worker, reason FROM audit_events WHERE job_id = $1 ORDER BY id LIMIT $2",
     )

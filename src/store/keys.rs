@@ -1,17 +1,17 @@
 //! API keys of microservices. The secret never comes here, only its SHA-256.
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, Row};
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::domain::key::Service;
 
 /// A key's row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct ApiKey {
     pub id: String,
     pub secret_sha256: Vec<u8>,
+    #[sqlx(try_from = "String")]
     pub service: Service,
     pub models: Vec<String>,
     pub owner: Option<Uuid>,
@@ -24,27 +24,6 @@ pub struct ApiKey {
     pub last_used_at: Option<DateTime<Utc>>,
     /// Whether its owner's account is disabled.
     pub owner_disabled: bool,
-}
-
-impl FromRow<'_, PgRow> for ApiKey {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        let service: String = row.try_get("service")?;
-        Ok(Self {
-            id: row.try_get("id")?,
-            secret_sha256: row.try_get("secret_sha256")?,
-            service: Service::parse(&service).ok_or_else(|| sqlx::Error::Decode("api_key.service".into()))?,
-            models: row.try_get("models")?,
-            owner: row.try_get("owner")?,
-            owner_name: row.try_get("owner_name")?,
-            trusted: row.try_get("trusted")?,
-            detail: row.try_get("detail")?,
-            created_at: row.try_get("created_at")?,
-            expires_at: row.try_get("expires_at")?,
-            disabled_at: row.try_get("disabled_at")?,
-            last_used_at: row.try_get("last_used_at")?,
-            owner_disabled: row.try_get("owner_disabled")?,
-        })
-    }
 }
 
 /// What a new key is made of.

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod migrate;
 pub mod models;
 pub mod partitions;
+pub mod place;
 pub mod queues;
 pub mod retention;
 pub mod settings;

@@ -10,6 +10,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::queues::DEPTH_COUNTED_MAX;
+use crate::domain::ruling::RetryPolicy;
 
 /// A model with what is going on around it.
 #[derive(Debug, Clone, FromRow)]
@@ -26,11 +27,8 @@ pub struct Model {
     pub last_version: String,
     pub paused: bool,
     pub max_running: Option<i32>,
-    pub max_attempts: i16,
-    pub backoff_base_s: f32,
-    pub backoff_cap_s: f32,
-    pub retry_budget_s: Option<f32>,
-    pub deadline_s: f32,
+    #[sqlx(flatten)]
+    pub retry: RetryPolicy,
     pub retired_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     /// Live workers.

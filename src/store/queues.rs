@@ -79,7 +79,6 @@ pub async fn model_names(db: &mut PgConnection) -> sqlx::Result<Vec<(i32, String
 /// Live jobs of a model by state, for the metrics.
 #[derive(Debug, Clone, FromRow)]
 pub struct Depth {
-    pub queue_id: i32,
     pub model: String,
     pub queued: i64,
     pub running: i64,
@@ -94,7 +93,7 @@ pub async fn depths(db: &mut PgConnection) -> sqlx::Result<Vec<Depth>> {
     sqlx::query_as(include_str!("sql/queues/depths.sql")).fetch_all(db).await
 }
 
-/// What decides whether a model's jobs can move, and what a retry is judged by.
+/// What decides whether a model's jobs can move, and how often they are tried.
 #[derive(Debug, Clone, FromRow)]
 pub struct Gate {
     /// Its queue.
@@ -103,10 +102,6 @@ pub struct Gate {
     pub paused: bool,
     pub max_running: Option<i32>,
     pub max_attempts: i16,
-    pub backoff_base_s: f32,
-    pub backoff_cap_s: f32,
-    pub retry_budget_s: Option<f32>,
-    pub deadline_s: f32,
     pub retired_at: Option<DateTime<Utc>>,
     pub workers: i64,
     /// Counted only under a limit.

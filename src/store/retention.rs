@@ -35,12 +35,6 @@ impl Days {
     }
 }
 
-/// Lets this connection count for as long as it takes.
-pub async fn take_time(db: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("SET statement_timeout = 0").execute(db).await?;
-    Ok(())
-}
-
 /// How many rows would go now; of tries, how many would lose their texts.
 pub async fn count(db: &mut PgConnection, kind: Kind, keep: Days) -> sqlx::Result<i64> {
     let sql = match kind {
@@ -109,11 +103,11 @@ pub async fn remove_images(db: &mut PgConnection, keep: Days, locked: &[i64]) ->
 /// Removes the outcomes of at most `limit` images and models; answers the image of each.
 pub async fn remove_results(db: &mut PgConnection, keep: Days, limit: i64) -> sqlx::Result<Vec<ContentMd5>> {
     #[derive(FromRow)]
-    struct Row {
+    struct GoneResult {
         #[sqlx(try_from = "Vec<u8>")]
         md5: ContentMd5,
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/retention/remove_results.sql"))
+    let rows: Vec<GoneResult> = sqlx::query_as(include_str!("sql/retention/remove_results.sql"))
         .bind(keep.interval())
         .bind(limit)
         .fetch_all(db)

@@ -43,14 +43,14 @@ type ById = HashMap<i64, (ContentMd5, VisibleStatus)>;
 
 async fn read_images(db: &mut PgConnection, keys: &[ContentMd5]) -> sqlx::Result<ById> {
     #[derive(FromRow)]
-    struct Row {
+    struct TitledImage {
         id: i64,
         #[sqlx(try_from = "Vec<u8>")]
         md5: ContentMd5,
         accounts: Vec<Uuid>,
     }
     // LIMIT stands below DISTINCT, or the planner may walk over all titles in order of their accounts.
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<TitledImage> = sqlx::query_as(
         "SELECT i.id, i.md5,
                 ARRAY(SELECT DISTINCT t.account_id FROM (SELECT u.account_id FROM upload AS u WHERE u.image_id = i.id LIMIT $2) AS t)
                   AS accounts
@@ -60,7 +60,8 @@ async fn read_images(db: &mut PgConnection, keys: &[ContentMd5]) -> sqlx::Result
     .bind(TITLES_MAX)
     .fetch_all(db)
     .await?;
-    let seen = |row: Row| (row.id, (row.md5, VisibleStatus { accounts: row.accounts, ..VisibleStatus::default() }));
+    let seen =
+        |row: TitledImage| (row.id, (row.md5, VisibleStatus { accounts: row.accounts, ..VisibleStatus::default() }));
     Ok(rows.into_iter().map(seen).collect())
 }
 
@@ -86,13 +87,13 @@ async fn read_titles(db: &mut PgConnection, asking: &[(ContentMd5, Uuid)], by_id
 
 async fn read_jobs(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> sqlx::Result<()> {
     #[derive(FromRow)]
-    struct Row {
+    struct ModelJob {
         image_id: i64,
         model: String,
         #[sqlx(flatten)]
         status: StatusRow,
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/status/jobs.sql")).bind(ids).fetch_all(db).await?;
+    let rows: Vec<ModelJob> = sqlx::query_as(include_str!("sql/status/jobs.sql")).bind(ids).fetch_all(db).await?;
     for row in rows {
         // In order of id, so that the newest job of a model stays.
         if let Some((_, seen)) = by_id.get_mut(&row.image_id) {
@@ -104,7 +105,7 @@ async fn read_jobs(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> sqlx
 
 async fn read_results(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> sqlx::Result<()> {
     #[derive(FromRow)]
-    struct Row {
+    struct ModelResult {
         image_id: i64,
         model: String,
         version: String,
@@ -113,7 +114,7 @@ async fn read_results(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> s
         #[sqlx(json)]
         document: Box<RawValue>,
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/status/results.sql")).bind(ids).fetch_all(db).await?;
+    let rows: Vec<ModelResult> = sqlx::query_as(include_str!("sql/status/results.sql")).bind(ids).fetch_all(db).await?;
     for row in rows {
         if let Some((_, seen)) = by_id.get_mut(&row.image_id) {
             let success =

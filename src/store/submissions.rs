@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use super::place::AskedPlace;
 use super::submit::Wanted;
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
@@ -33,41 +34,29 @@ pub async fn open(db: &mut PgConnection, asked: &[(Option<Uuid>, Uuid)]) -> sqlx
 }
 
 /// A job that answers what is wanted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct Answered {
     /// Which of the wanted.
-    pub place: usize,
+    #[sqlx(try_from = "i64")]
+    pub place: AskedPlace,
     pub job_id: Uuid,
+    #[sqlx(try_from = "String")]
     pub state: JobState,
 }
 
 /// Those of the wanted that their submissions have asked for before, with their jobs as they now are.
 pub async fn answered_before(db: &mut PgConnection, wanted: &[(Uuid, Wanted)]) -> sqlx::Result<Vec<Answered>> {
-    #[derive(FromRow)]
-    struct Row {
-        place: i64,
-        job_id: Uuid,
-        #[sqlx(try_from = "String")]
-        state: JobState,
-    }
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/submissions/answered_before.sql"))
+    sqlx::query_as(include_str!("sql/submissions/answered_before.sql"))
         .bind(wanted.iter().map(|(_, w)| w.image_id).collect::<Vec<_>>())
         .bind(wanted.iter().map(|(_, w)| w.queue_id).collect::<Vec<_>>())
         .bind(wanted.iter().map(|(_, w)| w.params_id).collect::<Vec<_>>())
         .bind(wanted.iter().map(|(submission, _)| *submission).collect::<Vec<_>>())
         .bind(wanted.len() as i64)
         .fetch_all(db)
-        .await?;
-    let answered = |row: Row| Answered {
-        // The database counts places from 1.
-        place: usize::try_from(row.place - 1).unwrap_or_default(),
-        job_id: row.job_id,
-        state: row.state,
-    };
-    Ok(rows.into_iter().map(answered).collect())
+        .await
 }
 
 /// Who asked for what, and the job that answers it.
@@ -170,8 +159,6 @@ pub struct RequestRow {
     #[sqlx(try_from = "Vec<u8>")]
     pub md5: ContentMd5,
     pub name: Option<String>,
-    pub model: String,
-    pub job_id: Uuid,
     #[sqlx(try_from = "String")]
     pub state: JobState,
 }
@@ -194,15 +181,15 @@ pub async fn requests_page(
 
 /// How far a wait for a submission has come: before this place every request has ended, unless it was added since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress(i64, i32, i64);
+pub struct WaitProgress(i64, i32, i64);
 
-impl Progress {
+impl WaitProgress {
     pub const START: Self = Self(i64::MIN, i32::MIN, i64::MIN);
 }
 
 /// Whether no job that a submission waits for lives. An ended job never lives again, so a wait that keeps its `progress`
 /// looks at each request about once, however often it asks.
-pub async fn is_done(db: &mut PgConnection, submission: Uuid, progress: &mut Progress) -> sqlx::Result<bool> {
+pub async fn is_done(db: &mut PgConnection, submission: Uuid, progress: &mut WaitProgress) -> sqlx::Result<bool> {
     let mut from = *progress;
     loop {
         let live: Option<(i64, i32, i64)> = sqlx::query_as(include_str!("sql/submissions/next_live.sql"))
@@ -214,12 +201,12 @@ pub async fn is_done(db: &mut PgConnection, submission: Uuid, progress: &mut Pro
             .await?;
         match live {
             Some((image, queue, params)) => {
-                *progress = Progress(image, queue, params);
+                *progress = WaitProgress(image, queue, params);
                 return Ok(false);
             }
-            None if from == Progress::START => return Ok(true),
+            None if from == WaitProgress::START => return Ok(true),
             // Requests may have been added before it.
-            None => from = Progress::START,
+            None => from = WaitProgress::START,
         }
     }
 }

@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use super::place::AskedPlace;
 use crate::domain::job::JobState;
 
 /// One (image, model, params) that a submission wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, FromRow)]
 pub struct Wanted {
     pub image_id: i64,
     pub queue_id: i32,
@@ -36,11 +37,13 @@ pub struct Wish {
 }
 
 /// A live job that was attached to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct Attached {
     /// Which wish it fulfils.
-    pub place: usize,
+    #[sqlx(try_from = "i64")]
+    pub place: AskedPlace,
     pub id: Uuid,
+    #[sqlx(try_from = "String")]
     pub state: JobState,
     pub version: i32,
     pub rank: i64,
@@ -48,29 +51,10 @@ pub struct Attached {
     pub suspect: bool,
 }
 
-#[derive(FromRow)]
-struct AttachedRow {
-    place: i64,
-    id: Uuid,
-    #[sqlx(try_from = "String")]
-    state: JobState,
-    version: i32,
-    rank: i64,
-    due: bool,
-    suspect: bool,
-}
-
-impl From<AttachedRow> for Attached {
-    fn from(row: AttachedRow) -> Self {
-        let AttachedRow { id, state, version, rank, due, suspect, .. } = row;
-        Self { place: place(row.place), id, state, version, rank, due, suspect }
-    }
-}
-
 /// Attaches to the live jobs among the wishes, which are free of repeats, and locks them: attaching only makes a job sooner,
 /// more urgent and longer-lived. A job that waits out a back-off, after a failure or a death, keeps it.
 pub async fn attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<Attached>> {
-    let rows: Vec<AttachedRow> = sqlx::query_as(include_str!("sql/submit/attach.sql"))
+    sqlx::query_as(include_str!("sql/submit/attach.sql"))
         .bind(wishes.iter().map(|wish| wish.wanted.image_id).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.wanted.queue_id).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.wanted.params_id).collect::<Vec<_>>())
@@ -81,21 +65,28 @@ pub async fn attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<
         .bind(wishes.iter().map(|wish| wish.account).collect::<Vec<_>>())
         .bind(wishes.len() as i64)
         .fetch_all(db)
-        .await?;
-    Ok(rows.into_iter().map(Attached::from).collect())
+        .await
 }
 
-/// Those of the wanted, by their places, that a cached success answers: of a version that a live worker serves or, none
+/// A job whose success answers what is wanted.
+#[derive(Debug, Clone, FromRow)]
+pub struct CachedJob {
+    /// Which of the wanted.
+    #[sqlx(try_from = "i64")]
+    pub place: AskedPlace,
+    pub job_id: Uuid,
+}
+
+/// Those of the wanted that a cached success answers: of a version that a live worker serves or, none
 /// being live, the last one seen.
-pub async fn cached(db: &mut PgConnection, wanted: &[Wanted]) -> sqlx::Result<Vec<(usize, Uuid)>> {
-    let rows: Vec<(i64, Uuid)> = sqlx::query_as(include_str!("sql/submit/cached.sql"))
+pub async fn cached(db: &mut PgConnection, wanted: &[Wanted]) -> sqlx::Result<Vec<CachedJob>> {
+    sqlx::query_as(include_str!("sql/submit/cached.sql"))
         .bind(wanted.iter().map(|w| w.image_id).collect::<Vec<_>>())
         .bind(wanted.iter().map(|w| w.queue_id).collect::<Vec<_>>())
         .bind(wanted.iter().map(|w| w.params_id).collect::<Vec<_>>())
         .bind(wanted.len() as i64)
         .fetch_all(db)
-        .await?;
-    Ok(rows.into_iter().map(|(at, job)| (place(at), job)).collect())
+        .await
 }
 
 /// A job that was made.
@@ -128,8 +119,9 @@ pub async fn insert(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<
 }
 
 /// A job that was made or attached to; see [`insert_or_attach`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct MadeOrFound {
+    #[sqlx(flatten)]
     pub job: Attached,
     pub created: bool,
 }
@@ -137,13 +129,7 @@ pub struct MadeOrFound {
 /// The careful way, after [`insert`] met another submission: makes a job for every wish or attaches to the one that is live by
 /// now, and writes the requests that wait for them.
 pub async fn insert_or_attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<MadeOrFound>> {
-    #[derive(FromRow)]
-    struct Row {
-        #[sqlx(flatten)]
-        job: AttachedRow,
-        created: bool,
-    }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/submit/insert_or_attach.sql"))
+    sqlx::query_as(include_str!("sql/submit/insert_or_attach.sql"))
         .bind(wishes.iter().map(|wish| wish.wanted.image_id).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.wanted.queue_id).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.wanted.params_id).collect::<Vec<_>>())
@@ -155,11 +141,5 @@ pub async fn insert_or_attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::R
         .bind(wishes.iter().map(|wish| wish.retry_of).collect::<Vec<_>>())
         .bind(wishes.len() as i64)
         .fetch_all(db)
-        .await?;
-    Ok(rows.into_iter().map(|row| MadeOrFound { job: row.job.into(), created: row.created }).collect())
-}
-
-/// An index from 0 of a place that the database counts from 1.
-fn place(at: i64) -> usize {
-    usize::try_from(at - 1).unwrap_or_default()
+        .await
 }

@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use super::place::AskedPlace;
 use super::work::Holder;
+use crate::domain::words::words;
 
 /// A sign of life moves `alive_until` only when it is behind by more than this share of a lease: a busy worker gives many
 /// in a second, and every one that is written leaves a dead row.
@@ -63,7 +65,6 @@ pub async fn register(db: &mut PgConnection, new: &NewSession<'_>, lease_s: f64)
 pub struct Standing {
     pub queue_id: i32,
     pub model: String,
-    pub batch_max: i32,
     pub paused: bool,
     pub limited: bool,
     /// It said that it takes no more, or its model is retired.
@@ -89,19 +90,7 @@ pub enum Turn {
     Wait,
 }
 
-impl TryFrom<String> for Turn {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "open" => Ok(Self::Open),
-            "suspect" => Ok(Self::Suspect),
-            "reserve" => Ok(Self::Reserve),
-            "wait" => Ok(Self::Wait),
-            _ => Err(format!("the unknown turn {text}")),
-        }
-    }
-}
+words!(Turn { Open "open", Suspect "suspect", Reserve "reserve", Wait "wait" });
 
 /// A sign of life, and the claim that it comes with.
 #[derive(Debug, Clone)]
@@ -114,12 +103,13 @@ pub struct Touch {
 /// session is not alive, or is another key's.
 pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx::Result<Vec<Option<Standing>>> {
     #[derive(FromRow)]
-    struct Row {
-        place: i64,
+    struct Touched {
+        #[sqlx(try_from = "i64")]
+        place: AskedPlace,
         #[sqlx(flatten)]
         standing: Standing,
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/workers/touch.sql"))
+    let touched: Vec<Touched> = sqlx::query_as(include_str!("sql/workers/touch.sql"))
         .bind(asks.iter().map(|ask| ask.holder.session).collect::<Vec<_>>())
         .bind(asks.iter().map(|ask| ask.holder.key.as_str()).collect::<Vec<_>>())
         .bind(asks.iter().map(|ask| ask.claim).collect::<Vec<_>>())
@@ -129,10 +119,8 @@ pub async fn touch(db: &mut PgConnection, asks: &[Touch], lease_s: f64) -> sqlx:
         .fetch_all(db)
         .await?;
     let mut standings = vec![None; asks.len()];
-    for row in rows {
-        if let Some(slot) = usize::try_from(row.place - 1).ok().and_then(|place| standings.get_mut(place)) {
-            *slot = Some(row.standing);
-        }
+    for Touched { place, standing } in touched {
+        standings[place.0] = Some(standing);
     }
     Ok(standings)
 }

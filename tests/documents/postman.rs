@@ -91,7 +91,7 @@ fn plain(value: &Value) -> String {
 async fn the_collection_runs_in_order() {
     let app = TestApp::new().await;
     app.user("demo-investigator", &[Role::Investigator]).await;
-    app.user("demo-admin", &Role::ALL).await;
+    app.user("demo-admin", Role::ALL).await;
     let (collection, steps) = collection();
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
     for variable in collection["variable"].as_array().into_iter().flatten() {

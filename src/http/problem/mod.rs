@@ -54,7 +54,7 @@ impl From<Fault> for Problem {
         Self {
             kind: format!("/problems/{}", fault.code.as_str()),
             title: fault.code.title().into(),
-            status: fault.code.status(),
+            status: status(fault.code),
             code: fault.code.as_str().into(),
             detail: fault.detail,
             mend: fault.mend,
@@ -108,6 +108,48 @@ impl IntoResponse for HttpError {
             response.extensions_mut().insert(cause);
         }
         response
+    }
+}
+
+/// The HTTP status that a fault of this code is answered with.
+pub(super) const fn status(code: Code) -> u16 {
+    match code {
+        Code::MalformedJson | Code::MalformedBody | Code::BodyCutOff => 400,
+        Code::MissingCredential
+        | Code::UnknownCredential
+        | Code::ExpiredCredential
+        | Code::DisabledCredential
+        | Code::WrongPassword => 401,
+        Code::MissingRole | Code::WrongService | Code::OutOfScope => 403,
+        Code::NotFound => 404,
+        Code::MethodNotAllowed => 405,
+        Code::SubmissionConflict | Code::StaleLease | Code::NameTaken | Code::NotEnded | Code::LastAdmin => 409,
+        Code::UnknownWorker => 410,
+        Code::TooLarge | Code::FileTooLarge | Code::ResultTooLarge => 413,
+        Code::UnsupportedMediaType => 415,
+        Code::RangeNotSatisfiable => 416,
+        Code::UnknownModel
+        | Code::InvalidField
+        | Code::UnknownField
+        | Code::DuplicateKey
+        | Code::NulCharacter
+        | Code::TooDeep
+        | Code::InvalidHash
+        | Code::NoImage
+        | Code::NoModel
+        | Code::TooManyImages
+        | Code::EmptyFile
+        | Code::NotAnImage
+        | Code::MalformedImage
+        | Code::ImageTooBig
+        | Code::Md5Collision
+        | Code::NothingAccepted
+        | Code::NoLiveWorker
+        | Code::InvalidResult => 422,
+        Code::TooManyRequests | Code::TooManyLogins => 429,
+        Code::Internal => 500,
+        Code::Unavailable => 503,
+        Code::StorageFull => 507,
     }
 }
 

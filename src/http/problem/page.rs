@@ -1,17 +1,15 @@
 //! The page of a problem's code, for people: what `type` in problem documents leads to.
 
-use std::sync::Arc;
-
 use axum::response::Html;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::super::AppState;
+use super::super::Shared;
 use super::super::extract::Path;
-use super::{Answer, Problems};
+use super::{Answer, Problems, status};
 use crate::domain::fault::{Code, Fault};
 
-pub fn router() -> OpenApiRouter<Arc<AppState>> {
+pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(get_problem))
 }
 
@@ -34,6 +32,6 @@ fn page(code: Code) -> String {
         title = code.title(),
         help = code.help(),
         name = code.as_str(),
-        status = code.status(),
+        status = status(code),
     )
 }

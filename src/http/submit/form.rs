@@ -7,8 +7,9 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::super::extract;
 use super::super::problem::HttpError;
-use super::{check_terms, distinct, read_params, split_models};
+use super::terms::{check_terms, distinct, read_params};
 use crate::blob::{Staged, Staging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::json::check_text;
@@ -121,7 +122,7 @@ impl Texts {
         }
         let pointer = format!("/{}", shorten(&name));
         if name == "models" {
-            self.models.extend(split_models(&text));
+            self.models.extend(extract::split_models(&text));
         } else if !SINGLE.contains(&name.as_str()) {
             let detail = format!("unknown field {:?}.", shorten(&name));
             let mend = format!("The form takes images, models, {}.", SINGLE.join(", "));
@@ -168,7 +169,7 @@ impl Texts {
             models: distinct(self.models),
             params,
         };
-        check_terms(&ask).map_err(|fault| fault.within("form"))?;
+        check_terms(&ask, "form")?;
         Ok(ask)
     }
 }

@@ -1,34 +1,27 @@
 //! Submit photographs to models.
 
 mod form;
-
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+mod terms;
 
 use axum::extract::multipart::Multipart;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use chrono::{DateTime, Datelike, Utc};
-use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
+use self::terms::{check_terms, distinct, read_params};
 use super::auth::InvestigatorUser;
 use super::extract::{self, Json};
 use super::problem::{Answer, Problems};
+use super::{AppState, Shared};
 use crate::api::submit::{ModelLoad, RejectedImage, SubmitHashes, Submitted, SubmittedImage, SubmittedJob, UploadForm};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
-use crate::domain::json;
 use crate::service::Ctx;
 use crate::service::submit::{self, Ask};
 
-/// The longest that a job may wait, in seconds: a year.
-const FINISH_WITHIN_MAX_S: f64 = 366.0 * 24.0 * 3600.0;
-
-pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Arc<AppState>> {
+pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
     let body = usize::try_from(upload_bytes_max).unwrap_or(usize::MAX);
     OpenApiRouter::new().routes(routes!(submit_images)).layer(DefaultBodyLimit::max(body))
 }
@@ -44,14 +37,14 @@ pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Arc<AppState>> {
         (SubmitHashes = "application/json"))),
     responses((status = 202, body = Submitted, headers(("Location" = String, description = "Where to follow the submission."))), Problems))]
 async fn submit_images(
-    State(state): State<Arc<AppState>>,
+    State(state): AppState,
     InvestigatorUser(user): InvestigatorUser,
     mut request: Request,
 ) -> Answer<impl IntoResponse> {
     let ctx = &state.ctx;
     let answer = if extract::is_json(request.headers()) {
         // Names of images are short, whatever an upload may weigh.
-        DefaultBodyLimit::max(super::BODY_BYTES_MAX).apply(&mut request);
+        DefaultBodyLimit::max(extract::BODY_BYTES_MAX).apply(&mut request);
         let Json(body) = Json::<SubmitHashes>::from_request(request, &()).await?;
         let (ask, hashes) = read_hashes(ctx, body)?;
         state.submit.rerun(&user, &ask, &hashes).await?
@@ -87,7 +80,7 @@ fn read_hashes(ctx: &Ctx, body: SubmitHashes) -> Result<(Ask, Vec<ContentMd5>), 
     let parse = |(index, text): (usize, &String)| extract::md5(text, "body", format!("/images/{index}"));
     let hashes = body.images.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     let ask = Ask {
-        models: distinct(body.models.iter().flat_map(|m| split_models(m)).collect()),
+        models: distinct(body.models.iter().flat_map(|m| extract::split_models(m)).collect()),
         params: body.params.map(|params| read_params(params.get(), "body")).transpose()?.unwrap_or_default(),
         priority: body.priority.unwrap_or(0),
         rerun: body.rerun.unwrap_or(false),
@@ -97,46 +90,8 @@ fn read_hashes(ctx: &Ctx, body: SubmitHashes) -> Result<(Ask, Vec<ContentMd5>), 
         run_at: body.run_at,
         finish_within_s: body.finish_within_s,
     };
-    check_terms(&ask)?;
+    check_terms(&ask, "body")?;
     Ok((ask, hashes))
-}
-
-/// Params are an object keyed by model.
-fn read_params(text: &str, place: &'static str) -> Result<BTreeMap<String, Value>, Fault> {
-    match json::parse(text).map_err(|fault| fault.at(place, "/params"))? {
-        Value::Null => Ok(BTreeMap::new()),
-        Value::Object(params) => Ok(params.into_iter().collect()),
-        _ => Err(Fault::invalid(place, "/params", "params is not an object keyed by model.")),
-    }
-}
-
-/// `a,b` is two models.
-pub(super) fn split_models(text: &str) -> impl Iterator<Item = String> + use<'_> {
-    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned)
-}
-
-/// Model names without repeats, in the order they came.
-fn distinct(models: Vec<String>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    models.into_iter().filter(|name| seen.insert(name.clone())).collect()
-}
-
-/// Checks the terms that concern all jobs of a request.
-fn check_terms(ask: &Ask) -> Result<(), Fault> {
-    if !(-100..=100).contains(&ask.priority) {
-        let detail = format!("priority is {}; it is from -100 to 100.", ask.priority);
-        return Err(Fault::new(Code::InvalidField, detail).on("/priority"));
-    }
-    if let Some(s) = ask.finish_within_s.filter(|s| !(1.0..=FINISH_WITHIN_MAX_S).contains(s)) {
-        let detail = format!("finish_within_s is {s}; it is from 1 to {FINISH_WITHIN_MAX_S}.");
-        return Err(Fault::new(Code::InvalidField, detail).on("/finish_within_s"));
-    }
-    let far = |at: &DateTime<Utc>| !(2000..=2200).contains(&at.year());
-    if let Some(at) = ask.run_at.filter(far) {
-        let detail = format!("run_at is {at}; its year is from 2000 to 2200.");
-        return Err(Fault::new(Code::InvalidField, detail).on("/run_at"));
-    }
-    Ok(())
 }
 
 impl From<submit::Receipt> for Submitted {

@@ -1,7 +1,5 @@
 //! Boxes of the ISO base media file format: ISO/IEC 14496-12 §4.2.
 
-use std::io::{Read, Seek};
-
 use super::super::window::{Step, Window};
 
 /// The type of a box, of printable characters.
@@ -21,7 +19,7 @@ pub(super) struct BoxHead {
 }
 
 /// Takes the header of a box in a parent that ends at `limit`. `None` when it cannot be one.
-pub(super) fn head<R: Read + Seek>(window: &mut Window<'_, R>, limit: u64) -> Step<Option<BoxHead>> {
+pub(super) fn head(window: &mut Window<'_>, limit: u64) -> Step<Option<BoxHead>> {
     let start = window.at();
     let size = u64::from(u32::from_be_bytes(window.bytes()?));
     let kind: BoxKind = window.bytes()?;

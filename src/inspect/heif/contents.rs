@@ -1,9 +1,7 @@
 //! What the boxes of a HEIF say of its items and tracks.
 
-use std::io::{Read, Seek};
-
 use super::super::window::{Step, Stop, Window};
-use super::super::{Bounds, Ending, Flaw};
+use super::super::{FileEnd, Flaw};
 use super::boxes::{self, BoxHead, BoxKind, FILE, HEAD_BYTES};
 
 /// The boxes that are looked at; a photograph in tiles has some hundreds.
@@ -46,7 +44,7 @@ impl Contents {
     }
 
     /// The dimensions of the primary item, or what comes nearest.
-    pub(super) fn extent<R: Read + Seek>(&self, window: &mut Window<'_, R>) -> Step<Option<(u32, u32)>> {
+    pub(super) fn extent(&self, window: &mut Window<'_>) -> Step<Option<(u32, u32)>> {
         let mut primary = None;
         for &(start, end) in &self.associations {
             primary = primary.or(match self.primary_extent(window, start, end) {
@@ -58,7 +56,7 @@ impl Contents {
     }
 
     /// Walks the boxes to the end of the file.
-    pub(super) fn walk<R: Read + Seek>(&mut self, window: &mut Window<'_, R>, bounds: &Bounds) -> Step<Ending> {
+    pub(super) fn walk(&mut self, window: &mut Window<'_>) -> Step<FileEnd> {
         let mut open: Vec<(BoxKind, u64)> = Vec::new();
         for _ in 0..MAX_BOXES {
             while let Some((_, end)) = open.pop_if(|(_, end)| end.saturating_sub(window.at()) < HEAD_BYTES) {
@@ -78,7 +76,7 @@ impl Contents {
             if !open.is_empty() && head.end > limit {
                 return Err(Stop::Cut);
             }
-            self.note(window, bounds, &parent, &head)?;
+            self.note(window, &parent, &head)?;
             if boxes::is_opened(&parent, &head.kind) {
                 open.push((head.kind, head.end));
             } else {
@@ -89,13 +87,7 @@ impl Contents {
     }
 
     /// Notes what a box says, and moves to the first child of one that is walked into.
-    fn note<R: Read + Seek>(
-        &mut self,
-        window: &mut Window<'_, R>,
-        bounds: &Bounds,
-        parent: &BoxKind,
-        head: &BoxHead,
-    ) -> Step<()> {
+    fn note(&mut self, window: &mut Window<'_>, parent: &BoxKind, head: &BoxHead) -> Step<()> {
         if parent == b"ipco" {
             self.properties += 1;
         }
@@ -107,12 +99,12 @@ impl Contents {
                 let [version, ..] = window.bytes::<4>()?;
                 self.primary = Some(item_id(window, version)?);
             }
-            (b"ipco", b"ispe") => self.note_extent(window, bounds)?,
+            (b"ipco", b"ispe") => self.note_extent(window)?,
             (b"iprp", b"ipma") if self.associations.len() < MAX_ASSOCIATIONS => {
                 self.associations.push((window.at(), head.end));
             }
             (b"moov", b"trak") => self.other_track = false,
-            (b"trak", b"tkhd") if self.sequence => self.note_track(window, bounds)?,
+            (b"trak", b"tkhd") if self.sequence => self.note_track(window)?,
             (b"mdia", b"hdlr") => {
                 window.skip(8)?;
                 self.other_track = !matches!(&window.bytes()?, b"pict" | b"vide");
@@ -120,7 +112,7 @@ impl Contents {
             (b"stbl", b"stsz" | b"stz2") if self.sequence && !self.other_track => {
                 window.skip(8)?;
                 self.frames = self.frames.max(u32::from_be_bytes(window.bytes()?));
-                bounds.admit_frames(self.frames)?;
+                window.bounds.admit_frames(self.frames)?;
             }
             _ => {}
         }
@@ -128,11 +120,11 @@ impl Contents {
     }
 
     /// Image spatial extents (ISO/IEC 23008-12 §6.5.3), those of thumbnails and tiles as well.
-    fn note_extent<R: Read + Seek>(&mut self, window: &mut Window<'_, R>, bounds: &Bounds) -> Step<()> {
+    fn note_extent(&mut self, window: &mut Window<'_>) -> Step<()> {
         window.skip(4)?;
         let width = u32::from_be_bytes(window.bytes()?);
         let height = u32::from_be_bytes(window.bytes()?);
-        bounds.admit(width, height)?;
+        window.bounds.admit(width, height)?;
         if self.extents.len() < MAX_EXTENTS {
             self.extents.push((self.properties, (width, height)));
         }
@@ -142,13 +134,13 @@ impl Contents {
 
     /// A track header (ISO/IEC 14496-12 §8.3.2): the dimensions end it, as 16.16 fixed point. Those
     /// of a track without pictures are 0.
-    fn note_track<R: Read + Seek>(&mut self, window: &mut Window<'_, R>, bounds: &Bounds) -> Step<()> {
+    fn note_track(&mut self, window: &mut Window<'_>) -> Step<()> {
         let [version, ..] = window.bytes::<4>()?;
         window.skip(if version == 1 { 84 } else { 72 })?;
         let width = u32::from_be_bytes(window.bytes()?) >> 16;
         let height = u32::from_be_bytes(window.bytes()?) >> 16;
         if width != 0 && height != 0 {
-            bounds.admit(width, height)?;
+            window.bounds.admit(width, height)?;
             self.largest_track = larger(self.largest_track, (width, height));
         }
         Ok(())
@@ -156,12 +148,7 @@ impl Contents {
 
     /// Looks the primary item up in an `ipma` (ISO/IEC 23008-12 §9.3.1): of each item an id and the
     /// places of its properties, below a bit that says whether they are essential.
-    fn primary_extent<R: Read + Seek>(
-        &self,
-        window: &mut Window<'_, R>,
-        start: u64,
-        end: u64,
-    ) -> Step<Option<(u32, u32)>> {
+    fn primary_extent(&self, window: &mut Window<'_>, start: u64, end: u64) -> Step<Option<(u32, u32)>> {
         window.jump(start)?;
         let [version, _, _, flags] = window.bytes()?;
         let items = u32::from_be_bytes(window.bytes()?);
@@ -191,7 +178,7 @@ fn is_box(head: Option<&BoxHead>, len: u64) -> bool {
 }
 
 /// An item's id, which has 2 bytes in version 0 of `ipma` and `pitm`, and 4 later.
-fn item_id<R: Read + Seek>(window: &mut Window<'_, R>, version: u8) -> Step<u32> {
+fn item_id(window: &mut Window<'_>, version: u8) -> Step<u32> {
     match version {
         0 => Ok(u32::from(u16::from_be_bytes(window.bytes()?))),
         _ => Ok(u32::from_be_bytes(window.bytes()?)),

@@ -1,7 +1,5 @@
 //! Image file directories: TIFF 6.0 §2.
 
-use std::io::{Read, Seek};
-
 use super::super::structure::Flaw;
 use super::super::window::{Step, Window};
 use super::layout::ByteLayout;
@@ -35,12 +33,7 @@ struct Table {
 
 impl Directory {
     /// Reads the entries at an offset; returns the offset of the next directory.
-    pub(super) fn read<R: Read + Seek>(
-        &mut self,
-        window: &mut Window<'_, R>,
-        layout: ByteLayout,
-        at: u64,
-    ) -> Step<u64> {
+    pub(super) fn read(&mut self, window: &mut Window<'_>, layout: ByteLayout, at: u64) -> Step<u64> {
         window.jump(at)?;
         let entries = layout.number(window, if layout.big { 8 } else { 2 })?;
         for _ in 0..entries {
@@ -50,7 +43,7 @@ impl Directory {
     }
 
     /// Reads an entry: tag, type, count, then the values, or their offset if they do not fit.
-    fn entry<R: Read + Seek>(&mut self, window: &mut Window<'_, R>, layout: ByteLayout) -> Step<()> {
+    fn entry(&mut self, window: &mut Window<'_>, layout: ByteLayout) -> Step<()> {
         let tag = layout.number(window, 2)?;
         let bytes = type_bytes(layout.number(window, 2)?);
         let count = layout.offset(window)?;
@@ -86,7 +79,7 @@ impl Directory {
     }
 
     /// Whether all values, strips and tiles lie within the file.
-    pub(super) fn is_within<R: Read + Seek>(&self, window: &mut Window<'_, R>, layout: ByteLayout) -> Step<bool> {
+    pub(super) fn is_within(&self, window: &mut Window<'_>, layout: ByteLayout) -> Step<bool> {
         // From here on tables are known to be within the file, which bounds their counts.
         if self.end > window.len() {
             return Ok(false);
@@ -118,13 +111,7 @@ impl Table {
     }
 
     /// Copies the numbers from an index on, as many as there are.
-    fn load<R: Read + Seek>(
-        self,
-        window: &mut Window<'_, R>,
-        layout: ByteLayout,
-        index: u64,
-        numbers: &mut [u64; BATCH],
-    ) -> Step<()> {
+    fn load(self, window: &mut Window<'_>, layout: ByteLayout, index: u64, numbers: &mut [u64; BATCH]) -> Step<()> {
         window.jump(self.at.saturating_add(index.saturating_mul(self.bytes)))?;
         let left = usize::try_from(self.count.saturating_sub(index)).unwrap_or(BATCH).min(BATCH);
         for number in &mut numbers[..left] {

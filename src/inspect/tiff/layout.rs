@@ -1,7 +1,5 @@
 //! How numbers lie in a TIFF.
 
-use std::io::{Read, Seek};
-
 use super::super::window::{Step, Window};
 
 /// The byte order and the width of offsets, which hold for the whole file.
@@ -18,18 +16,18 @@ impl ByteLayout {
     }
 
     /// Takes an offset, or a count, which has the same width.
-    pub(super) fn offset<R: Read + Seek>(self, window: &mut Window<'_, R>) -> Step<u64> {
+    pub(super) fn offset(self, window: &mut Window<'_>) -> Step<u64> {
         self.number(window, self.offset_bytes())
     }
 
     /// Reads a number elsewhere.
-    pub(super) fn number_at<R: Read + Seek>(self, window: &mut Window<'_, R>, at: u64, bytes: u64) -> Step<u64> {
+    pub(super) fn number_at(self, window: &mut Window<'_>, at: u64, bytes: u64) -> Step<u64> {
         window.jump(at)?;
         self.number(window, bytes)
     }
 
     /// Takes an unsigned number of 1, 2, 4 or 8 bytes. A size of 0 is that of a missing value: 0.
-    pub(super) fn number<R: Read + Seek>(self, window: &mut Window<'_, R>, bytes: u64) -> Step<u64> {
+    pub(super) fn number(self, window: &mut Window<'_>, bytes: u64) -> Step<u64> {
         Ok(match (bytes, self.big_endian) {
             (0, _) => 0,
             (1, _) => u64::from(window.byte()?),

@@ -20,7 +20,6 @@ use crate::domain::name::Name;
 use crate::store;
 use crate::store::accounts::{self, Account, AccountChange};
 
-pub use self::login::Token;
 pub use self::password::{check_password, hash_password, made_up_password};
 pub use self::tokens::Tokens;
 pub use self::user::User;

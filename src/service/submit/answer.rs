@@ -10,7 +10,7 @@ use super::order::{Found, Order};
 use crate::domain::job::JobState;
 use crate::service::Result;
 use crate::store::submissions::{self, Request};
-use crate::store::submit::{self, Attached, Made, MadeOrFound, Wanted, Wish};
+use crate::store::submit::{self, Attached, CachedJob, Made, MadeOrFound, Wanted, Wish};
 use crate::store::work::Moved;
 
 /// The jobs of an order, by image.
@@ -28,11 +28,11 @@ struct Pair<'o> {
     /// Only a new job or a live one may answer it.
     rerun: bool,
     wish: Wish,
-    answer: Option<Answer>,
+    answer: Option<PairAnswer>,
 }
 
 #[derive(Clone, Copy)]
-struct Answer {
+struct PairAnswer {
     job: Uuid,
     state: JobState,
     /// `created`, `attached` or `finished`.
@@ -95,7 +95,7 @@ async fn answer_before(db: &mut PgConnection, orders: &[Order], pairs: &mut [Pai
     let wanted: Vec<(Uuid, Wanted)> = again.iter().map(|pair| (pair.wish.submission, pair.wish.wanted)).collect();
     for before in submissions::answered_before(db, &wanted).await? {
         let outcome = if before.state.ended() { "finished" } else { "attached" };
-        again[before.place].answer = Some(Answer { job: before.job_id, state: before.state, outcome });
+        again[before.place.0].answer = Some(PairAnswer { job: before.job_id, state: before.state, outcome });
     }
     Ok(())
 }
@@ -106,8 +106,8 @@ async fn answer_cached(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<
         return Ok(());
     }
     let wanted: Vec<Wanted> = open.iter().map(|pair| pair.wish.wanted).collect();
-    for (place, job) in submit::cached(db, &wanted).await? {
-        open[place].answer = Some(Answer { job, state: JobState::Succeeded, outcome: "finished" });
+    for CachedJob { place, job_id } in submit::cached(db, &wanted).await? {
+        open[place.0].answer = Some(PairAnswer { job: job_id, state: JobState::Succeeded, outcome: "finished" });
     }
     Ok(())
 }
@@ -121,8 +121,8 @@ async fn attach(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<Vec<Mov
     let wishes: Vec<Wish> = open.iter().map(|pair| pair.wish).collect();
     let mut moved = Vec::new();
     for live in submit::attach(db, &wishes).await? {
-        let pair = &mut open[live.place];
-        pair.answer = Some(Answer { job: live.id, state: live.state, outcome: "attached" });
+        let pair = &mut open[live.place.0];
+        pair.answer = Some(PairAnswer { job: live.id, state: live.state, outcome: "attached" });
         moved.push(attached(&pair.wish.wanted, &live));
     }
     Ok(moved)
@@ -137,7 +137,7 @@ async fn insert(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<Vec<Mov
     let wishes: Vec<Wish> = open.iter().map(|pair| pair.wish).collect();
     let made = submit::insert(db, &wishes).await?;
     for (pair, job) in open.iter_mut().zip(&made) {
-        pair.answer = Some(Answer { job: job.id, state: JobState::Queued, outcome: "created" });
+        pair.answer = Some(PairAnswer { job: job.id, state: JobState::Queued, outcome: "created" });
     }
     Ok(wishes.iter().zip(&made).map(|(wish, job)| new_job(&wish.wanted, job)).collect())
 }
@@ -152,8 +152,8 @@ async fn insert_or_attach(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Resu
     let mut moved = Vec::new();
     for MadeOrFound { job, created } in submit::insert_or_attach(db, &wishes).await? {
         let outcome = if created { "created" } else { "attached" };
-        open[job.place].answer = Some(Answer { job: job.id, state: job.state, outcome });
-        moved.push(attached(&wishes[job.place].wanted, &job));
+        open[job.place.0].answer = Some(PairAnswer { job: job.id, state: job.state, outcome });
+        moved.push(attached(&wishes[job.place.0].wanted, &job));
     }
     Ok(moved)
 }
@@ -173,7 +173,7 @@ fn by_image(orders: usize, mut pairs: Vec<Pair<'_>>) -> Vec<JobsByImage> {
     pairs.sort_by_key(|pair| pair.model);
     let mut jobs = vec![JobsByImage::new(); orders];
     for pair in pairs {
-        let Some(Answer { job, state, outcome }) = pair.answer else { continue };
+        let Some(PairAnswer { job, state, outcome }) = pair.answer else { continue };
         let taken = AnsweringJob { id: job, model: pair.model.to_owned(), state, outcome };
         jobs[pair.order].entry(pair.wish.wanted.image_id).or_default().push(taken);
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::StreamExt;
 use uuid::Uuid;
 
-use super::judge::{Good, warnings};
+use super::judge::{GoodFile, warnings};
 use super::order::Upload;
 use crate::domain::image::ContentMd5;
 use crate::service::{Ctx, Error, Result};
@@ -17,7 +17,7 @@ const KEEP_AT_ONCE: usize = 4;
 pub(super) type KeptBlobs = HashMap<ContentMd5, ([u8; 32], Uuid)>;
 
 /// Makes the bytes durable, each distinct image once, at a path of its own.
-pub(super) async fn keep(ctx: &Ctx, good: &[Good]) -> Result<KeptBlobs> {
+pub(super) async fn keep(ctx: &Ctx, good: &[GoodFile]) -> Result<KeptBlobs> {
     let mut seen = HashSet::new();
     let distinct = good.iter().filter(|f| seen.insert(f.staged.md5));
     let keeping: Vec<_> = distinct.map(|f| keep_one(ctx, f)).collect();
@@ -37,7 +37,7 @@ pub(super) async fn keep(ctx: &Ctx, good: &[Good]) -> Result<KeptBlobs> {
     }
 }
 
-pub(super) async fn keep_one(ctx: &Ctx, f: &Good) -> (ContentMd5, ([u8; 32], Uuid), Option<Error>) {
+pub(super) async fn keep_one(ctx: &Ctx, f: &GoodFile) -> (ContentMd5, ([u8; 32], Uuid), Option<Error>) {
     let blob = Uuid::new_v4();
     let error = ctx.blobs.keep(&f.staged, blob).await.err().map(Error::from);
     (f.staged.md5, (f.staged.sha256, blob), error)
@@ -52,9 +52,9 @@ pub(super) async fn drop_blobs(ctx: &Ctx, blobs: &[([u8; 32], Uuid)]) {
 }
 
 /// The rows of good files and the names they came with.
-pub(super) fn uploads(good: &[Good], blobs: &KeptBlobs) -> Vec<Upload> {
+pub(super) fn uploads(good: &[GoodFile], blobs: &KeptBlobs) -> Vec<Upload> {
     let side = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
-    let upload = |f: &Good| {
+    let upload = |f: &GoodFile| {
         let (sha256, blob) = blobs.get(&f.staged.md5)?;
         let row = NewImage {
             md5: f.staged.md5,

@@ -163,7 +163,7 @@ fn learnt(orders: &[Order], found: &[Vec<Found>]) -> Vec<KnownImage> {
     for (order, found) in orders.iter().zip(found) {
         for (place, image) in found.iter().enumerate() {
             match (image, &*order.images) {
-                (Found::Known(record), _) => known.push(record.known()),
+                (Found::Known(record), _) => known.push(record.known.clone()),
                 (Found::Stored(stored), Images::Uploaded(uploads)) => known.push(uploads[place].row.known(stored.id)),
                 _ => {}
             }
@@ -182,7 +182,7 @@ fn fates(found: Vec<Found>, jobs: &HashMap<i64, Vec<AnsweringJob>>) -> Vec<Fate>
     let of = |image: i64| jobs.get(&image).cloned().unwrap_or_default();
     let fate = |image| match image {
         Found::Known(image) => {
-            let jobs = of(image.id);
+            let jobs = of(image.known.id);
             Fate::Known(image, jobs)
         }
         Found::Stored(image) => Fate::Stored { blob: image.blob, jobs: of(image.id) },

@@ -6,18 +6,18 @@ use super::ask::{Ask, File, RefusedImage};
 use crate::blob::Staged;
 use crate::domain::fault::{Code, Fault, FieldFault};
 use crate::domain::image::ContentMd5;
-use crate::inspect::{Ending, Flaw, Structure};
+use crate::inspect::{FileEnd, Flaw, Structure};
 use crate::service::{Ctx, Result};
 
 /// A file that is an image within the bounds.
-pub(super) struct Good {
+pub(super) struct GoodFile {
     pub(super) index: usize,
     pub(super) name: String,
     pub(super) staged: Staged,
     pub(super) structure: Structure,
 }
 
-pub(super) async fn judge(ctx: &Ctx, files: Vec<File>) -> Result<(Vec<Good>, Vec<RefusedImage>)> {
+pub(super) async fn judge(ctx: &Ctx, files: Vec<File>) -> Result<(Vec<GoodFile>, Vec<RefusedImage>)> {
     let (mut good, mut rejected) = (Vec::new(), Vec::new());
     for (index, File { name, staged }) in files.into_iter().enumerate() {
         let staged = match staged {
@@ -28,7 +28,7 @@ pub(super) async fn judge(ctx: &Ctx, files: Vec<File>) -> Result<(Vec<Good>, Vec
             }
         };
         match staged.inspect(ctx.limits.bounds).await? {
-            Ok(structure) => good.push(Good { index, name, staged, structure }),
+            Ok(structure) => good.push(GoodFile { index, name, staged, structure }),
             Err(flaw) => {
                 let fault = refused(ctx, flaw).at("file", format!("/images/{index}"));
                 rejected.push(RefusedImage { index, name, fault });
@@ -62,7 +62,7 @@ pub(super) fn refused(ctx: &Ctx, flaw: Flaw) -> Fault {
 }
 
 /// Two files of one request with one MD5 but different bytes: the second is refused.
-pub(super) fn refuse_same_md5(good: &mut Vec<Good>, rejected: &mut Vec<RefusedImage>) {
+pub(super) fn refuse_same_md5(good: &mut Vec<GoodFile>, rejected: &mut Vec<RefusedImage>) {
     let mut first: HashMap<ContentMd5, [u8; 32]> = HashMap::new();
     let collide = good.extract_if(.., |f| *first.entry(f.staged.md5).or_insert(f.staged.sha256) != f.staged.sha256);
     rejected.extend(collide.map(|f| RefusedImage { index: f.index, name: f.name, fault: collision(f.staged.md5) }));
@@ -100,8 +100,8 @@ pub(super) fn refusal(good: usize, rejected: &[RefusedImage]) -> Fault {
 
 pub(super) fn warnings(structure: &Structure) -> Vec<String> {
     match structure.ending {
-        Ending::Exact => Vec::new(),
-        Ending::Truncated => vec!["truncated: the file ends before its structure does".to_owned()],
-        Ending::TrailingBytes(count) => vec![format!("trailing_bytes: {count} bytes follow the end of the image")],
+        FileEnd::Exact => Vec::new(),
+        FileEnd::Truncated => vec!["truncated: the file ends before its structure does".to_owned()],
+        FileEnd::TrailingBytes(count) => vec![format!("trailing_bytes: {count} bytes follow the end of the image")],
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) use self::answer::{attached, new_job};
 use self::bytes::{drop_blobs, keep, uploads};
 use self::commit::commit_together;
-use self::judge::{Good, collision, judge, nothing_or_strict, refusal, refuse_same_md5, warnings};
+use self::judge::{GoodFile, collision, judge, nothing_or_strict, refusal, refuse_same_md5, warnings};
 use self::order::{Committed, Fate, Images, Order};
 use self::plan::{Plan, plan};
 use super::accounts::User;
@@ -115,9 +115,9 @@ impl Submit {
                 Fate::Known(record, jobs) => images.push(TakenImage {
                     index,
                     name: record.name,
-                    md5: record.md5,
-                    sha256: record.sha256,
-                    bytes: u64::try_from(record.bytes).unwrap_or_default(),
+                    md5: record.known.md5,
+                    sha256: record.known.sha256,
+                    bytes: u64::try_from(record.known.bytes).unwrap_or_default(),
                     new: false,
                     warnings: record.warnings,
                     jobs,
@@ -155,7 +155,7 @@ fn order(user: &User, ask: &Ask, plan: &Arc<Plan>, refused: usize, images: Image
     }
 }
 
-fn taken(f: Good, new: bool, jobs: Vec<AnsweringJob>) -> TakenImage {
+fn taken(f: GoodFile, new: bool, jobs: Vec<AnsweringJob>) -> TakenImage {
     TakenImage {
         index: f.index,
         md5: f.staged.md5,

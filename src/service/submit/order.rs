@@ -101,7 +101,7 @@ impl Found {
     /// Its id, if it can have jobs.
     pub(super) const fn id(&self) -> Option<i64> {
         match self {
-            Self::Known(image) => Some(image.id),
+            Self::Known(image) => Some(image.known.id),
             Self::Stored(image) => Some(image.id),
             Self::Missing | Self::Collided(_) => None,
         }

@@ -19,7 +19,7 @@ use crate::service::transition::{self, Ruled};
 use crate::service::workers::{Workers, lease_no as lease};
 use crate::service::{Ctx, Result, announce};
 use crate::store::keys::ApiKey;
-use crate::store::work::{self, Ending, Fence, Held, Holder, Lease, Moved, Success};
+use crate::store::work::{self, Ending, Fence, Held, Holder, Lease, LeasedResult, Moved};
 use crate::store::workers::{Touch, overdue_s, touch};
 
 /// The most of an error's type kept, in characters.
@@ -154,8 +154,8 @@ async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answ
     let verdicts = async {
         if !left.is_empty() || !overdue.is_empty() {
             let settled = ctx.hot.write(async |tx| settle(tx, &left, overdue.clone(), lease_s).await).await?;
-            ended.extend(settled.1);
-            moved.extend(settled.0);
+            ended.extend(settled.ended);
+            moved.extend(settled.moved);
         }
         ctx.hot.run(async |db| judge(db, ended.clone(), &fences).await).await
     };
@@ -186,13 +186,13 @@ struct FirstPass<'c> {
 async fn succeed<'c>(db: &mut PgConnection, sent: &[Sent<'c>], lease_s: f64) -> Result<FirstPass<'c>> {
     let success = |(holder, finish): &Sent<'c>| {
         let document = finish.document.as_deref()?;
-        Some(Success { holder, id: finish.id, lease_no: finish.lease_no, document, duration_s: finish.duration_s })
+        Some(LeasedResult { holder, id: finish.id, lease_no: finish.lease_no, document, duration_s: finish.duration_s })
     };
-    let mut successes: Vec<Success<'c>> = sent.iter().filter_map(success).collect();
+    let mut successes: Vec<LeasedResult<'c>> = sent.iter().filter_map(success).collect();
     let mut done = FirstPass { moved: Vec::new(), ended: Ended::new(), left: Vec::new(), overdue: HashSet::new() };
     if !successes.is_empty() {
         for one in work::succeed(db, &mut successes, overdue_s(lease_s)).await? {
-            let holder = successes[one.place].holder;
+            let holder = successes[one.place.0].holder;
             done.ended.insert((holder, one.moved.id, one.moved.lease_no), one.moved.state);
             done.overdue.extend(one.overdue.then_some(holder));
             done.moved.push(one.moved);
@@ -203,6 +203,12 @@ async fn succeed<'c>(db: &mut PgConnection, sent: &[Sent<'c>], lease_s: f64) -> 
     Ok(done)
 }
 
+/// What came of the rest.
+struct SecondPass<'c> {
+    moved: Vec<Moved>,
+    ended: Ended<'c>,
+}
+
 /// Carries out what is no plain success: failures, and whatever suspects came to. Sessions are locked before jobs, and a word
 /// of theirs is a sign of life.
 async fn settle<'c>(
@@ -210,7 +216,7 @@ async fn settle<'c>(
     left: &[Sent<'c>],
     mut heard: HashSet<&'c Holder>,
     lease_s: f64,
-) -> Result<(Vec<Moved>, Ended<'c>)> {
+) -> Result<SecondPass<'c>> {
     heard.extend(left.iter().map(|(holder, _)| *holder));
     let signs: Vec<Touch> = heard.into_iter().map(|holder| Touch { holder: holder.clone(), claim: None }).collect();
     touch(db, &signs, lease_s).await?;
@@ -236,7 +242,7 @@ async fn settle<'c>(
     }
     let holders: HashMap<Uuid, &'c Holder> = held.iter().map(|(place, held)| (held.id, left[*place].0)).collect();
     let ended = moved.iter().map(|job| ((holders[&job.id], job.id, job.lease_no), job.state)).collect();
-    Ok((moved, ended))
+    Ok(SecondPass { moved, ended })
 }
 
 fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {

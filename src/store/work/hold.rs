@@ -7,6 +7,8 @@ use uuid::Uuid;
 use super::Holder;
 use crate::domain::job::JobState;
 use crate::domain::ruling::Facts;
+use crate::domain::words::words;
+use crate::store::place::AskedPlace;
 
 /// A locked live job.
 #[derive(Debug, Clone, FromRow)]
@@ -38,12 +40,13 @@ pub struct Lease<'a> {
 /// Locks those of the named leases that are really held, of which none is named twice; answers each with its place among them.
 pub async fn hold_leases(db: &mut PgConnection, leases: &[Lease<'_>]) -> sqlx::Result<Vec<(usize, Held)>> {
     #[derive(FromRow)]
-    struct Row {
-        place: i64,
+    struct HeldLease {
+        #[sqlx(try_from = "i64")]
+        place: AskedPlace,
         #[sqlx(flatten)]
         held: Held,
     }
-    let rows: Vec<Row> = sqlx::query_as(include_str!("../sql/work/hold_leases.sql"))
+    let rows: Vec<HeldLease> = sqlx::query_as(include_str!("../sql/work/hold_leases.sql"))
         .bind(leases.iter().map(|lease| lease.id).collect::<Vec<_>>())
         .bind(leases.iter().map(|lease| lease.holder.session).collect::<Vec<_>>())
         .bind(leases.iter().map(|lease| lease.holder.key.as_str()).collect::<Vec<_>>())
@@ -51,7 +54,7 @@ pub async fn hold_leases(db: &mut PgConnection, leases: &[Lease<'_>]) -> sqlx::R
         .bind(leases.len() as i64)
         .fetch_all(db)
         .await?;
-    Ok(rows.into_iter().map(|row| (usize::try_from(row.place - 1).unwrap_or_default(), row.held)).collect())
+    Ok(rows.into_iter().map(|row| (row.place.0, row.held)).collect())
 }
 
 /// Locks those of these jobs that live, running ones too.
@@ -101,25 +104,7 @@ pub enum Cause {
     Deadline,
 }
 
-impl Cause {
-    /// As it is kept with the attempt.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Released => "released",
-            Self::Lost => "lost",
-            Self::Deadline => "deadline",
-        }
-    }
-}
-
-impl TryFrom<String> for Cause {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let known = [Self::Released, Self::Lost, Self::Deadline];
-        known.into_iter().find(|cause| cause.as_str() == text).ok_or_else(|| format!("the unknown cause {text}"))
-    }
-}
+words!(Cause { Released "released", Lost "lost", Deadline "deadline" });
 
 /// Those of the locked jobs that are still orphaned or overdue, and why.
 pub async fn hold_orphans(db: &mut PgConnection, locked: &[Uuid]) -> sqlx::Result<Vec<(Held, Cause)>> {

@@ -20,7 +20,7 @@ pub use hold::{
 };
 pub use requeue::{Requeued, requeue};
 pub use settled::{Fence, settled};
-pub use succeed::{Succeeded, Success, succeed};
+pub use succeed::{LeasedResult, Succeeded, succeed};
 
 use sqlx::FromRow;
 use uuid::Uuid;

@@ -5,10 +5,11 @@ use uuid::Uuid;
 
 use super::{Holder, Moved};
 use crate::domain::job::JobState;
+use crate::store::place::AskedPlace;
 
 /// A result for a leased job.
 #[derive(Debug, Clone)]
-pub struct Success<'a> {
+pub struct LeasedResult<'a> {
     pub holder: &'a Holder,
     pub id: Uuid,
     pub lease_no: i32,
@@ -22,15 +23,16 @@ pub struct Success<'a> {
 #[derive(Debug, Clone)]
 pub struct Succeeded {
     /// Its place among the successes as they are sorted.
-    pub place: usize,
+    pub place: AskedPlace,
     pub moved: Moved,
     /// Its session is to be prolonged: nothing was heard of it for a while.
     pub overdue: bool,
 }
 
 #[derive(FromRow)]
-struct Row {
-    place: i64,
+struct SucceededRow {
+    #[sqlx(try_from = "i64")]
+    place: AskedPlace,
     id: Uuid,
     image_id: i64,
     queue_id: i32,
@@ -44,11 +46,11 @@ struct Row {
 /// lease is named twice. Sorts them by id. Sessions that would live less than `overdue_s` seconds are overdue.
 pub async fn succeed(
     db: &mut PgConnection,
-    successes: &mut [Success<'_>],
+    successes: &mut [LeasedResult<'_>],
     overdue_s: f64,
 ) -> sqlx::Result<Vec<Succeeded>> {
     successes.sort_unstable_by_key(|success| success.id);
-    let rows: Vec<Row> = sqlx::query_as(include_str!("../sql/work/succeed.sql"))
+    let rows: Vec<SucceededRow> = sqlx::query_as(include_str!("../sql/work/succeed.sql"))
         .bind(successes.iter().map(|s| s.id).collect::<Vec<_>>())
         .bind(successes.iter().map(|s| s.holder.session).collect::<Vec<_>>())
         .bind(successes.iter().map(|s| s.holder.key.as_str()).collect::<Vec<_>>())
@@ -62,8 +64,8 @@ pub async fn succeed(
     Ok(rows.into_iter().map(Succeeded::from).collect())
 }
 
-impl From<Row> for Succeeded {
-    fn from(row: Row) -> Self {
+impl From<SucceededRow> for Succeeded {
+    fn from(row: SucceededRow) -> Self {
         let moved = Moved {
             id: row.id,
             image_id: row.image_id,
@@ -77,6 +79,6 @@ impl From<Row> for Succeeded {
             due: false,
             suspect: false,
         };
-        Self { place: usize::try_from(row.place - 1).unwrap_or_default(), moved, overdue: row.overdue }
+        Self { place: row.place, moved, overdue: row.overdue }
     }
 }

@@ -1,5 +1,5 @@
 -- The depth of every model's queue, in one pass over the live jobs.
-SELECT q.id AS queue_id, q.name AS model, coalesce(d.queued, 0) AS queued, coalesce(d.running, 0) AS running, coalesce(w.workers, 0) AS workers,
+SELECT q.name AS model, coalesce(d.queued, 0) AS queued, coalesce(d.running, 0) AS running, coalesce(w.workers, 0) AS workers,
        d.oldest_due_at, extract(epoch FROM clock_timestamp() - d.oldest_due_at)::float8 AS oldest_wait_s
 FROM queue AS q
 LEFT JOIN (

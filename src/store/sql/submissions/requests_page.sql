@@ -1,6 +1,6 @@
 -- The requests of submissions for the next images of each, by image and model. A withdrawn request counts as cancelled.
 -- $1 submissions; $2 the image after which to begin, $3 the most images of each.
-SELECT s.id AS submission_id, r.image_id, i.md5, t.name, q.name AS model, r.job_id,
+SELECT s.id AS submission_id, r.image_id, i.md5, t.name,
        CASE WHEN r.withdrawn_at IS NOT NULL THEN 'cancelled' ELSE coalesce(r.state, j.state, a.state, 'cancelled')::text END AS state
 FROM submission AS s
 -- From the key alone, which is in order of images.

@@ -3,11 +3,12 @@
 mod build;
 mod formats;
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Read, Seek};
 
-use super::Ending::{Exact, TrailingBytes, Truncated};
-use super::*;
-use build::*;
+use darkroom::inspect::FileEnd::{self, Exact, TrailingBytes, Truncated};
+use darkroom::inspect::{Bounds, Flaw, Format, Structure, inspect};
+
+use self::build::*;
 
 const BOUNDS: Bounds = Bounds { max_pixels: 50_000_000, max_frames: 20, max_side: 20_000 };
 
@@ -20,7 +21,7 @@ fn look_within(file: &[u8], bounds: &Bounds) -> Result<Structure, Flaw> {
 }
 
 /// What a file of one frame, 3 × 2, should be found to be.
-fn small(format: Format, ending: Ending) -> Result<Structure, Flaw> {
+fn small(format: Format, ending: FileEnd) -> Result<Structure, Flaw> {
     Ok(Structure { format, width: 3, height: 2, frames: 1, ending })
 }
 

@@ -1,6 +1,7 @@
 //! `darkroom demo`: from nothing to answers of real models in one command.
 
-use std::collections::HashMap;
+mod faces;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -9,7 +10,6 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 
@@ -17,9 +17,9 @@ use super::exit::Exit;
 use super::table;
 use crate::app::{self, App};
 use crate::client::http::Api;
-use crate::client::outcome::SubmitReport;
+use crate::client::options::Options;
 use crate::client::progress::Progress;
-use crate::client::submit::{Options, submit};
+use crate::client::submit::{SubmitReport, submit};
 use crate::config::{Secret, Serve};
 use crate::dev::process::Server;
 use crate::dev::{FOLDER, Postgres, Redis, data_folder, private_file, private_folder, python};
@@ -31,7 +31,7 @@ use crate::service::accounts::{hash_password, made_up_password};
 use crate::service::keys::fresh_key;
 use crate::store::accounts::{self, AccountChange};
 use crate::store::keys::{self, NewKey};
-use crate::store::{migrate, models, status};
+use crate::store::{migrate, models};
 
 /// The microservices, each in its folder of `examples/`.
 const MODELS: [&str; 2] = ["face_detect", "image_stats"];
@@ -121,7 +121,7 @@ async fn listen() -> anyhow::Result<TcpListener> {
 
 async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> anyhow::Result<(Exit, Vec<Server>)> {
     let password = account(ctx, INVESTIGATOR, &[Role::Investigator]).await?;
-    let admin_password = account(ctx, ADMIN, &Role::ALL).await?;
+    let admin_password = account(ctx, ADMIN, Role::ALL).await?;
     say(start, &format!("starting the microservices {}", MODELS.join(" and ")));
     let mut workers = Vec::new();
     for model in MODELS {
@@ -134,8 +134,7 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
     let api = Api::new(base, Some(token.access_token))?;
     let mut options = Options::new(vec![PathBuf::from(PHOTOS)], MODELS.map(str::to_owned).to_vec());
     options.rerun = true;
-    let outcome = submit(&options, &api, Progress::stderr()).await?;
-    let outcome = Arc::new(outcome);
+    let outcome = Arc::new(submit(&options, &api, Progress::stderr()).await?);
     println!("{}", table::of_report(&outcome));
     let for_report = Arc::clone(&outcome);
     let html = tokio::task::spawn_blocking(move || report::render(&for_report)).await??;
@@ -143,7 +142,7 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
     std::fs::write(&report, html)?;
     let environment = Path::new(FOLDER).join("postman_environment.json");
     std::fs::write(&environment, postman_environment(base, &password, &admin_password)?)?;
-    let faces = check_faces(ctx, &outcome).await?;
+    let faces = faces::missed(&Path::new(PHOTOS).join("expected.json"), &outcome.photos)?;
     println!("{}", farewell(base, &password, &admin_password, &report, &environment, &outcome));
     let all_now = outcome.photos.iter().all(|p| p.jobs.len() == MODELS.len()) && outcome.rejected.is_empty();
     let computed_now = outcome.counts.computed_now == outcome.photos.len() * MODELS.len();
@@ -216,51 +215,6 @@ async fn wait_for_workers(ctx: &Ctx, start: Instant) -> anyhow::Result<()> {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-}
-
-/// The faces marked in `expected.json`, as boxes in fractions of the upright image.
-#[derive(Deserialize)]
-struct Expected {
-    faces: Vec<[f64; 4]>,
-}
-
-/// The marked faces that the detector did not find (IoU ≥ 0.5), as sentences.
-async fn check_faces(ctx: &Ctx, outcome: &SubmitReport) -> anyhow::Result<Vec<String>> {
-    let text = std::fs::read_to_string(Path::new(PHOTOS).join("expected.json"))?;
-    let expected: HashMap<String, Expected> = serde_json::from_str(&text).context("expected.json")?;
-    let mut missed = Vec::new();
-    for (file, marks) in &expected {
-        let photo =
-            outcome.photos.iter().find(|p| p.path.file_name().is_some_and(|name| name.to_string_lossy() == **file));
-        let Some(md5) = photo.and_then(|p| crate::domain::image::ContentMd5::parse(&p.md5)) else {
-            missed.push(format!("{file} was not submitted"));
-            continue;
-        };
-        let seen = ctx.db.read(async |db| status::load(db, &[md5], &[], true).await).await?;
-        let result = seen.get(&md5).and_then(|s| s.status.results.get("face_detect"));
-        let document: serde_json::Value =
-            result.map_or(Ok(serde_json::Value::Null), |r| serde_json::from_str(r.json.get()))?;
-        let boxes: Vec<[f64; 4]> = document["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|item| serde_json::from_value(item["box"].clone()).ok())
-            .collect();
-        for face in &marks.faces {
-            if !boxes.iter().any(|found| overlap(face, found) >= 0.5) {
-                missed.push(format!("{file}: the face at {face:?}"));
-            }
-        }
-    }
-    Ok(missed)
-}
-
-/// Intersection over union of two boxes.
-fn overlap(a: &[f64; 4], b: &[f64; 4]) -> f64 {
-    let side = |low: usize, high: usize| (a[high].min(b[high]) - a[low].max(b[low])).max(0.0);
-    let area = |r: &[f64; 4]| (r[2] - r[0]) * (r[3] - r[1]);
-    let shared = side(0, 2) * side(1, 3);
-    shared / (area(a) + area(b) - shared)
 }
 
 fn postman_environment(base: &str, password: &str, admin_password: &str) -> anyhow::Result<String> {

@@ -24,7 +24,7 @@ pub fn jpeg_frame(width: u16, height: u16) -> Vec<u8> {
 
 /// With a checksum of zeros.
 pub fn png_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    join(&[&u32::try_from(data.len()).unwrap().to_be_bytes(), kind, data, &[0; 4]])
+    join(&[&u32::try_from(data.len()).expect("small").to_be_bytes(), kind, data, &[0; 4]])
 }
 
 /// With chunks between IHDR and IDAT.
@@ -64,10 +64,10 @@ pub fn gif(width: u16, height: u16, images: &[(u16, u16)]) -> Vec<u8> {
 pub fn bmp(width: i32, height: i32) -> Vec<u8> {
     let rows = (u64::from(width.unsigned_abs()) * 3).next_multiple_of(4);
     let bytes = rows.saturating_mul(u64::from(height.unsigned_abs())).min(1 << 16);
-    let size = u32::try_from(54 + bytes).unwrap().to_le_bytes();
+    let size = u32::try_from(54 + bytes).expect("small").to_le_bytes();
     let file = join(&[b"BM", &size, &[0; 4], &[54, 0, 0, 0, 40, 0, 0, 0]]);
     let info = join(&[&width.to_le_bytes(), &height.to_le_bytes(), &[1, 0, 24, 0], &[0; 24]]);
-    join(&[&file, &info, &vec![7; usize::try_from(bytes).unwrap()]])
+    join(&[&file, &info, &vec![7; usize::try_from(bytes).expect("small")]])
 }
 
 /// BITMAPCOREHEADER, 1 bit per pixel, `bfSize` left 0.
@@ -111,7 +111,7 @@ impl Tiff {
         let version: Vec<u8> = version.iter().flat_map(|&v| self.number(v, 2)).collect();
         let mut file = [order, &version].concat();
         let (wide, directory) = if self.big { (8, 8 + 4 * 20 + 8) } else { (4, 2 + 4 * 12 + 4) };
-        let mut at = u64::try_from(file.len()).unwrap() + wide;
+        let mut at = u64::try_from(file.len()).expect("small") + wide;
         file.extend(self.wide(if pages.is_empty() { 0 } else { at }));
         for (i, &(width, height)) in pages.iter().enumerate() {
             let (offsets, sizes) = (at + directory, at + directory + 2 * wide);
@@ -134,7 +134,7 @@ impl Tiff {
 
 /// Padded to an even size.
 pub fn riff_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    let size = u32::try_from(data.len()).unwrap().to_le_bytes();
+    let size = u32::try_from(data.len()).expect("small").to_le_bytes();
     join(&[kind, &size, data, &[0][..data.len() % 2]])
 }
 
@@ -169,7 +169,7 @@ pub fn anmf(width: u32, height: u32) -> Vec<u8> {
 /// A box of parts.
 pub fn bmff(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
     let data = parts.concat();
-    join(&[&u32::try_from(8 + data.len()).unwrap().to_be_bytes(), kind, &data])
+    join(&[&u32::try_from(8 + data.len()).expect("small").to_be_bytes(), kind, &data])
 }
 
 /// A thumbnail and a larger item, of which the primary one is item 7, the second of three sizes.

@@ -29,7 +29,7 @@ fn size(file: &[u8]) -> Result<(u32, u32), Flaw> {
     look(file).map(|found| (found.width, found.height))
 }
 
-fn ending(file: &[u8]) -> Ending {
+fn ending(file: &[u8]) -> FileEnd {
     look(file).expect("accepted").ending
 }
 

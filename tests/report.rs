@@ -5,9 +5,12 @@ use std::path::Path;
 use md5::Digest;
 use serde_json::json;
 
-use super::*;
-use crate::client::counts::count;
-use crate::client::outcome::{Photo, RejectedPhoto};
+use chrono::Utc;
+use darkroom::api::status::StatusItem;
+use darkroom::client::counts::count;
+use darkroom::client::outcome::{Photo, RejectedPhoto};
+use darkroom::client::submit::SubmitReport;
+use darkroom::report::render;
 
 const EVIL: &str = "<script>alert(1)</script>\"'onload=x\u{202e}\u{7}";
 /// The smallest picture that is one.
@@ -15,7 +18,7 @@ const GIF: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0
 const ID: &str = "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f";
 
 fn photo(path: &Path, content: &[u8]) -> Photo {
-    std::fs::write(path, content).unwrap();
+    std::fs::write(path, content).expect("a file");
     let md5 = hex::encode(md5::Md5::digest(content));
     let states = ["succeeded", "failed", "queued"];
     let job = |state: &&str| json!({"id": ID, "model": format!("{EVIL}{state}"), "state": state, "outcome": EVIL});
@@ -35,16 +38,17 @@ fn photo(path: &Path, content: &[u8]) -> Photo {
     };
     let item = json!({"md5": "", "status": null, "done": null, "problem": null, "jobs": by_model(&told),
         "results": by_model(&|_| result.clone())});
-    let item: crate::api::status::StatusItem = serde_json::from_str(&item.to_string()).unwrap();
-    let found = item.try_into().unwrap();
-    Photo::taken(EVIL.to_owned(), path.to_owned(), serde_json::from_value(image).unwrap(), Some(&found))
+    let item: StatusItem = serde_json::from_str(&item.to_string()).expect("made here");
+    let found = item.try_into().expect("made here");
+    Photo::taken(EVIL.to_owned(), path.to_owned(), serde_json::from_value(image).expect("made here"), Some(&found))
 }
 
 fn hostile(folder: &Path) -> SubmitReport {
     let photos = vec![photo(&folder.join("a.gif"), GIF), photo(&folder.join("b.gif"), b"GIF89a")];
     let problem = json!({"type": EVIL, "title": EVIL, "status": 422, "code": EVIL, "detail": EVIL, "mend": EVIL,
         "errors": [], "request_id": EVIL});
-    let rejected = vec![RejectedPhoto { name: EVIL.into(), problem: serde_json::from_value(problem).unwrap() }];
+    let rejected =
+        vec![RejectedPhoto { name: EVIL.into(), problem: serde_json::from_value(problem).expect("made here") }];
     SubmitReport {
         server: EVIL.into(),
         submission: uuid::Uuid::nil(),
@@ -60,8 +64,8 @@ fn hostile(folder: &Path) -> SubmitReport {
 
 #[test]
 fn strangers_text_never_becomes_markup() {
-    let folder = tempfile::tempdir().unwrap();
-    let page = render(&hostile(folder.path())).unwrap();
+    let folder = tempfile::tempdir().expect("made here");
+    let page = render(&hostile(folder.path())).expect("made here");
     assert!(!page.contains("<script") && !page.contains("\"'onload"));
     assert!(!page.contains('\u{202e}') && !page.contains('\u{7}'));
     assert!(page.contains("&lt;script&gt;"));
@@ -71,7 +75,7 @@ fn strangers_text_never_becomes_markup() {
 
 #[test]
 fn the_page_needs_nothing_from_outside() {
-    let folder = tempfile::tempdir().unwrap();
-    let page = render(&hostile(folder.path())).unwrap();
+    let folder = tempfile::tempdir().expect("made here");
+    let page = render(&hostile(folder.path())).expect("made here");
     assert!(!page.contains("http://") && !page.contains("url(") && !page.contains("@import"));
 }

@@ -1,0 +1,38 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use bytes::Bytes;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::service::Ctx;
+use crate::service::accounts::Accounts;
+use crate::service::keys::Keys;
+use crate::service::queues::Queues;
+use crate::service::status::Lookups;
+use crate::service::submit::Submit;
+use crate::service::work::{Claims, Completions};
+use crate::service::workers::Workers;
+
+/// What routers, extractors and handlers share.
+pub type Shared = Arc<UseCases>;
+
+/// The same as a handler takes it.
+pub type AppState = State<Shared>;
+
+/// What every handler may reach.
+pub struct UseCases {
+    pub ctx: Arc<Ctx>,
+    pub submit: Submit,
+    pub lookups: Lookups,
+    pub claims: Claims,
+    pub completions: Completions,
+    pub workers: Arc<Workers>,
+    pub accounts: Accounts,
+    pub keys: Keys,
+    pub queues: Arc<Queues>,
+    /// The OpenAPI document, serialised once.
+    pub openapi: Bytes,
+    pub prometheus: PrometheusHandle,
+}
