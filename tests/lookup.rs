@@ -185,6 +185,27 @@ async fn a_ready_answer_is_what_would_be_put_together_and_only_for_the_entitled(
 }
 
 #[tokio::test]
+async fn a_whole_answer_of_before_does_not_outlive_a_refill_over_it() {
+    let app = TestApp::new().await;
+    app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    let (mirror, path) = (Mirror::of(&app).await, format!("/predict/{}", md5_of(&photo(1))));
+    assert_eq!(ines.get(&path).await.ok(200)["done"], false);
+    // As if the server had died between the COMMIT of that submission and the word of it to Redis.
+    let mut put = redis::cmd("HSET");
+    put.arg(mirror.key("status")).arg("a:").arg(json!({"done": true}).to_string());
+    put.query_async::<()>(&mut mirror.redis.clone()).await.expect("an answer of before");
+    assert_eq!(ines.get(&path).await.ok(200)["done"], true, "what the mirror has ready is passed on");
+    let otto = app.investigator("otto").await;
+    otto.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    put.query_async::<()>(&mut mirror.redis.clone()).await.expect("an answer of before");
+    for client in [&otto, &otto, &ines] {
+        assert_eq!(client.get(&path).await.ok(200)["done"], false);
+    }
+}
+
+#[tokio::test]
 async fn a_look_up_leaves_the_refill_of_another_alone() {
     let app = TestApp::new().await;
     app.worker("ocr").await;

@@ -275,6 +275,42 @@ async fn a_claim_sent_twice_while_it_waits_is_answered_once() {
     assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'running'").await, 1, "one claim holds one job");
 }
 
+/// Moves the only job in a transaction of its own while `call` waits for it.
+async fn move_beside<T: Send + 'static>(app: &TestApp, call: impl Future<Output = T> + Send + 'static) -> T {
+    let mut beside = beside(app).await;
+    let mut tx = beside.begin().await.expect("a transaction");
+    sqlx::query("UPDATE job SET finish_by = finish_by + interval '1 s', version = version + 1")
+        .execute(&mut *tx)
+        .await
+        .expect("a statement");
+    let call = tokio::spawn(call);
+    until_blocked(app).await;
+    tx.commit().await.expect("a commit");
+    call.await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_job_that_is_moved_while_a_submission_waits_for_it_is_raised_all_the_same() {
+    let app = TestApp::new().await;
+    app.worker("ocr").await;
+    let ines = submit(&app, 1).await;
+    let form = Form::default().file("a.png", &photo(1)).text("models", "ocr").text("priority", "7");
+    let answer = move_beside(&app, async move { ines.upload(form).await.ok(202) }).await;
+    assert_eq!(answer["images"][0]["jobs"][0]["outcome"], "attached", "{answer}");
+    assert_eq!(app.count("SELECT sum(priority) FROM job").await, 7);
+    assert_eq!(app.count("SELECT count(*) FROM job_event WHERE code = 'attached'").await, 1, "told once");
+}
+
+#[tokio::test]
+async fn a_job_that_is_moved_while_its_completion_waits_is_completed_all_the_same() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    submit(&app, 1).await;
+    let job = worker.claim(1).await.remove(0);
+    let done = move_beside(&app, async move { worker.succeed(&job).await }).await;
+    assert_eq!((&done["status"], &done["state"], &done["repeat"]), (&json!(200), &json!("succeeded"), &json!(false)));
+}
+
 /// Completes what is still held; what the release was faster with is refused.
 async fn finish(worker: &Worker, jobs: &[serde_json::Value]) {
     for job in jobs {

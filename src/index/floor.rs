@@ -40,9 +40,9 @@ impl Floor {
         self.new.insert(md5, jobs);
     }
 
-    /// Whether anything is noted of an image.
+    /// Whether anything is noted of an image that still counts.
     pub(super) fn knows(&self, md5: ContentMd5) -> bool {
-        self.new.contains_key(&md5) || self.old.contains_key(&md5)
+        self.since.elapsed() < 2 * NOTED_FOR && (self.new.contains_key(&md5) || self.old.contains_key(&md5))
     }
 
     /// Whether a status is behind what was noted of its image.

@@ -30,12 +30,14 @@ const MARK_S: u64 = 60;
 /// Images whose keys are taken away with one command: some 2 ms of a Redis, so that nobody else waits long.
 const DROPPED_AT_ONCE: usize = 1_000;
 
-/// KEYS: status, token, mark. ARGV: token, life without and with a mark, then field and value pairs.
+/// KEYS: status, token, mark. ARGV: token, life without and with a mark, then field and value pairs. It may fill over what another
+/// filled: a whole answer of then must not stay beside newer parts.
 static FILL: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
+redis.call('HDEL', KEYS[1], 'a:')
 for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[1], ARGV[2 + redis.call('EXISTS', KEYS[3])])
 return 1",

@@ -1,5 +1,5 @@
 //! Group commit: calls that arrive while the batch before them is being committed go together, in one statement
-//! and one COMMIT, and each gets its own answer. A call that finds nothing under way goes at once, alone.
+//! and one COMMIT, and each gets its own answer. A call that finds nothing under way goes at once.
 
 use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;

@@ -54,18 +54,47 @@ pub struct Attached {
 /// Attaches to the live jobs among the wishes, which are free of repeats, and locks them: attaching only makes a job sooner,
 /// more urgent and longer-lived. A job that waits out a back-off, after a failure or a death, keeps it.
 pub async fn attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<Attached>> {
-    sqlx::query_as(include_str!("sql/submit/attach.sql"))
-        .bind(wishes.iter().map(|wish| wish.wanted.image_id).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.wanted.queue_id).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.wanted.params_id).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.terms.priority).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.terms.run_at).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.terms.finish_within_s).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.submission).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.account).collect::<Vec<_>>())
-        .bind(wishes.len() as i64)
+    let all: Vec<usize> = (0..wishes.len()).collect();
+    let (mut attached, missed) = attach_some(db, wishes, &all).await?;
+    if !missed.is_empty() {
+        // They are locked by now, so that nothing moves them again.
+        attached.extend(attach_some(db, wishes, &missed).await?.0);
+    }
+    Ok(attached)
+}
+
+/// Attaches to the live jobs among the wishes in these places; answers too the places of those that were moved while their locks
+/// were waited for, which are locked and nothing else.
+async fn attach_some(
+    db: &mut PgConnection,
+    wishes: &[Wish],
+    places: &[usize],
+) -> sqlx::Result<(Vec<Attached>, Vec<usize>)> {
+    #[derive(FromRow)]
+    struct MaybeAttached {
+        #[sqlx(flatten)]
+        job: Attached,
+        missed: bool,
+    }
+    let some = || places.iter().map(|place| &wishes[*place]);
+    let found: Vec<MaybeAttached> = sqlx::query_as(include_str!("sql/submit/attach.sql"))
+        .bind(some().map(|wish| wish.wanted.image_id).collect::<Vec<_>>())
+        .bind(some().map(|wish| wish.wanted.queue_id).collect::<Vec<_>>())
+        .bind(some().map(|wish| wish.wanted.params_id).collect::<Vec<_>>())
+        .bind(some().map(|wish| wish.terms.priority).collect::<Vec<_>>())
+        .bind(some().map(|wish| wish.terms.run_at).collect::<Vec<_>>())
+        .bind(some().map(|wish| wish.terms.finish_within_s).collect::<Vec<_>>())
+        .bind(some().map(|wish| wish.submission).collect::<Vec<_>>())
+        .bind(some().map(|wish| wish.account).collect::<Vec<_>>())
+        .bind(places.len() as i64)
         .fetch_all(db)
-        .await
+        .await?;
+    let (mut attached, mut missed) = (Vec::new(), Vec::new());
+    for MaybeAttached { mut job, missed: is_missed } in found {
+        job.place = AskedPlace(places[job.place.0]);
+        if is_missed { missed.push(job.place.0) } else { attached.push(job) }
+    }
+    Ok((attached, missed))
 }
 
 /// A job whose success answers what is wanted.

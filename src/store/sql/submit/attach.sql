@@ -29,8 +29,7 @@ WITH wanted AS (
 ), changed AS (
   UPDATE job AS j SET priority = l.priority, run_at = l.run_at, finish_by = l.finish_by, due = l.due OR l.run_at <= l.at,
                       version = j.version + 1
-  -- One that was moved while its lock was waited for is not seen where it is now: it is not attached to, the new job breaks
-  -- job_single_flight, and the caller starts again.
+  -- One that was moved while its lock was waited for is not seen where it is now: it is answered as missed, and asked for again.
   FROM asked AS l WHERE j.ctid = l.ctid AND l.raised
   RETURNING l.place, j.id, j.state, j.version, j.rank, j.due, j.suspect, j.queue_id, l.submission_id, l.account_id, l.at
 ), attached AS MATERIALIZED (
@@ -41,4 +40,7 @@ WITH wanted AS (
   INSERT INTO job_event (at, code, job_id, version, queue_id, submission_id, account_id)
   SELECT at, 'attached', id, version, queue_id, submission_id, account_id FROM attached
 )
-SELECT place, id, state::text AS state, version, rank, due, suspect FROM attached
+SELECT place, id, state::text AS state, version, rank, due, suspect, false AS missed FROM attached
+UNION ALL
+SELECT place, id, state::text, version, rank, due, suspect, true FROM asked
+WHERE raised AND place NOT IN (SELECT place FROM changed)

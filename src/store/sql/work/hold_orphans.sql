@@ -9,7 +9,7 @@ SELECT j.id, j.image_id, j.queue_id, j.lease_no, j.version, j.state::text AS sta
 FROM job AS j
 JOIN queue AS q ON q.id = j.queue_id
 LEFT JOIN worker_session AS s ON s.id = j.session_id
-LEFT JOIN claim AS c ON c.session_id = j.session_id AND c.claim_id = j.claim_id
+LEFT JOIN claim AS c ON c.session_id = j.session_id AND c.claim_id = j.claim_id AND c.open > 0
 WHERE j.id = ANY($1) AND j.state = 'running'
   AND (s.id IS NULL OR s.ended_at IS NOT NULL OR c.session_id IS NULL OR c.deadline_at < clock_timestamp())
 ORDER BY j.id FOR UPDATE OF j

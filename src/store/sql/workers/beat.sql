@@ -8,7 +8,7 @@ WITH beat AS (
   CROSS JOIN LATERAL (
     SELECT id, queue_id FROM worker_session WHERE id = b.session_id AND key_id = b.key_id AND end_reason IS NULL FOR NO KEY UPDATE
   ) AS s
-  JOIN queue AS q ON q.id = s.queue_id
+  CROSS JOIN LATERAL (SELECT retired_at FROM queue WHERE id = s.queue_id OFFSET 0) AS q
 )
 UPDATE worker_session AS s
 SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $5), beat_at = clock_timestamp(),
