@@ -209,6 +209,57 @@ async fn strange_json_is_refused_everywhere() {
 }
 
 #[tokio::test]
+async fn an_array_is_no_object_however_well_its_items_fit() {
+    let (app, ines, worker) = desk().await;
+    let admin = app.admin().await;
+    let nine = Uuid::new_v4();
+    let held = json!([nine, 1, 0.5, null]);
+    let ended = json!([nine, 1, "rejected", null, null, null, null]);
+    let failed = json!({"id": nine, "lease_no": 1, "outcome": "rejected", "error": ["ValueError", "bad", null]});
+    let beat = format!("/workers/{}/heartbeat", worker.id);
+    let patch = Method::PATCH;
+    let post = Method::POST;
+    for (by, method, path, body, pointer) in [
+        (&admin, &post, "/auth/users", json!(["ada", PASSWORD, ["admin"], null]), ""),
+        (&admin, &patch, "/auth/users/ines", json!([null, null, ["admin"], null]), ""),
+        (&admin, &post, "/auth/key", json!(["predict", ["*"], null, null, null]), ""),
+        (&admin, &patch, "/models/face_detect", json!([true, null, null, null, null, null, null, null]), ""),
+        (&admin, &post, "/jobs/redrive", json!([null, "failed", null, null, false]), ""),
+        (&ines, &post, "/predict", json!([[], ["face_detect"], 0, null, null, null, null, null, null, null]), ""),
+        (&ines, &post, "/predict/status", json!([[], false]), ""),
+        (
+            &worker.key,
+            &post,
+            "/workers/register",
+            json!(["predict", "face_detect", null, "1", nine, null, null, null, null, 1, null, null]),
+            "",
+        ),
+        (&worker.key, &post, &beat, json!([true, []]), ""),
+        (&worker.key, &post, &beat, json!({"jobs": [held]}), "/jobs/0"),
+        (&worker.key, &post, "/jobs/claim", json!([worker.id, nine, 1, 0, null, null]), ""),
+        (&worker.key, &post, "/jobs/release", json!([worker.id, []]), ""),
+        (&worker.key, &post, "/jobs/release", json!({"worker": worker.id, "items": [[nine, 1]]}), "/items/0"),
+        (&worker.key, &post, "/jobs/complete", json!([worker.id, [], null]), ""),
+        (&worker.key, &post, "/jobs/complete", json!({"worker": worker.id, "items": [ended]}), "/items/0"),
+        (&worker.key, &post, "/jobs/complete", json!({"worker": worker.id, "items": [failed]}), "/items/0/error"),
+        (&worker.key, &post, "/jobs/complete", json!({"worker": worker.id, "items": [], "claim": [nine, 1]}), "/claim"),
+    ] {
+        let refused = by.call(method.clone(), path, Some(body)).await.problem(422, "invalid_field");
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{path}: {refused}");
+        assert!(refused["detail"].as_str().is_some_and(|d| d.contains("expected an object")), "{path}: {refused}");
+    }
+    let none = json!({"worker": worker.id, "items": [], "claim": null});
+    worker.key.post("/jobs/complete", none).await.ok(200);
+    let model = admin.get("/models/face_detect").await.ok(200);
+    assert_eq!(
+        (&model["paused"], app.count("SELECT count(*) FROM account WHERE name = 'ada'").await),
+        (&json!(false), 0)
+    );
+    let large = admin.patch("/models/face_detect", json!({"max_attempts": 99_999})).await.problem(422, "invalid_field");
+    assert!(large["detail"].as_str().is_some_and(|d| d.contains("a whole number from -32768")), "{large}");
+}
+
+#[tokio::test]
 async fn paths_and_queries_are_parsed() {
     let (_, ines, _) = desk().await;
     let md5 = "9e107d9d372bb6826bd81d3542a419d6";

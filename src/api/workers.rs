@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::at_most;
+use super::objects;
 use super::work::BATCH_MAX;
 use crate::domain::key::Service;
 
@@ -64,7 +64,7 @@ pub struct BeatRequest {
     /// It takes no more jobs.
     pub draining: Option<bool>,
     /// All that it holds.
-    #[serde(deserialize_with = "at_most::<BATCH_MAX, _, _>")]
+    #[serde(deserialize_with = "objects::<BATCH_MAX, _, _>")]
     pub jobs: Vec<HeldJob>,
 }
 

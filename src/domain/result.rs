@@ -28,7 +28,7 @@ pub fn normalise(posted: &RawValue, bytes_max: usize) -> Result<String, Fault> {
         Code::MalformedJson => invalid("", fault.detail),
         _ => fault.on(""),
     })?;
-    if serde_json::from_str::<Normal<'_>>(posted).is_ok_and(|normal| normal.holds()) {
+    if posted.starts_with('{') && serde_json::from_str::<Normal<'_>>(posted).is_ok_and(|normal| normal.holds()) {
         return Ok(posted.to_owned());
     }
     let document = shape(posted)?;
@@ -254,6 +254,7 @@ mod tests {
             (r#"{"items":3,"a":1}"#, r#"{"items":[],"fields":{"value":{"items":3,"a":1}},"summary":null}"#),
             ("{ }", r#"{"items":[],"fields":{"value":{ }},"summary":null}"#),
             ("[[]]", r#"{"items":[],"fields":{"value":[[]]},"summary":null}"#),
+            ("[[],{},null]", r#"{"items":[],"fields":{"value":[[],{},null]},"summary":null}"#),
         ];
         for (posted, kept) in cases {
             assert_eq!(normal(posted).as_deref(), Ok(kept), "{posted}");

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::HttpError;
+use crate::api::Object;
 use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, Page, Paging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -93,16 +94,32 @@ fn text(bytes: &[u8]) -> Result<&str, Fault> {
 
 /// Reads JSON straight into its type; only what is wrong is looked at again, for its place.
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
-    serde_json::from_str(text).or_else(|_| {
+    let read = serde_json::from_str(text).or_else(|_| {
         json::check_form(text)?;
         let mut input = serde_json::Deserializer::from_str(text);
         serde_path_to_error::deserialize(&mut input).map_err(|error| {
             let pointer = pointer(error.path());
             let why = error.into_inner().to_string();
             // The pointer says it better.
-            wrong("body", pointer, &shorten_why(why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why)))
+            let why = why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why);
+            wrong("body", pointer, &shorten_why(&in_words(why)))
         })
-    })
+    });
+    read.map(|Object(body)| body)
+}
+
+/// What serde says, without the names of our types.
+fn in_words(why: &str) -> String {
+    let Some((found, expected)) = why.rsplit_once(", expected ") else { return why.to_owned() };
+    let expected = match expected {
+        "i16" => format!("a whole number from {} to {}", i16::MIN, i16::MAX),
+        "i32" => format!("a whole number from {} to {}", i32::MIN, i32::MAX),
+        "i64" => "a whole number".to_owned(),
+        "usize" => "a whole number from 0 on".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        _ => return why.to_owned(),
+    };
+    format!("{found}, expected {expected}")
 }
 
 fn wrong(place: &'static str, pointer: String, why: &str) -> Fault {
