@@ -82,6 +82,9 @@ fn read(body: Register) -> Result<Registration, Fault> {
             return Err(Fault::invalid("body", format!("/{field}"), "At most 10,000 of at most 200 characters each."));
         }
     }
+    if body.params_schema.as_ref().is_some_and(|schema| !schema.get().starts_with('{')) {
+        return Err(Fault::invalid("body", "/params_schema", "params_schema is not an object."));
+    }
     let schema = body.params_schema.map(|schema| json::parse(schema.get())).transpose();
     Ok(Registration {
         model,
