@@ -24,7 +24,7 @@ macro_rules! codes {
 }
 
 codes! {
-    MalformedJson "malformed_json" "Malformed JSON" "Send one JSON text (RFC 8259) in UTF-8. NaN, Infinity, trailing commas and numbers beyond a double are refused.";
+    MalformedJson "malformed_json" "Malformed JSON" "Send one JSON text (RFC 8259) in UTF-8. NaN, Infinity and trailing commas are not JSON.";
     MalformedBody "malformed_body" "Malformed body" "Send the body in the form that its Content-Type names.";
     BodyCutOff "body_cut_off" "Body cut off" "Send the request again, whole and without long pauses.";
     MissingCredential "missing_credential" "Missing credential" "Send `Authorization: Bearer` with a token of POST /auth/login, or with an API key.";

@@ -25,7 +25,7 @@ pub fn normalise(posted: &RawValue, bytes_max: usize) -> Result<String, Fault> {
     check_size(posted, bytes_max)?;
     json::check(posted).map_err(|fault| match fault.code {
         // It came in JSON that could be read: what is wrong is this result alone.
-        Code::MalformedJson => invalid("", fault.detail),
+        Code::MalformedJson | Code::InvalidField => invalid("", fault.detail),
         _ => fault.on(""),
     })?;
     if posted.starts_with('{') && serde_json::from_str::<Normal<'_>>(posted).is_ok_and(|normal| normal.holds()) {
