@@ -209,6 +209,16 @@ async fn absent_and_foreign_things_have_the_same_answer() {
 }
 
 #[tokio::test]
+async fn a_key_that_would_be_dead_is_not_made() {
+    let app = TestApp::new().await;
+    let admin = app.admin().await;
+    let key = |at: &str| json!({"service": "predict", "models": ["ocr"], "expires_at": at});
+    let dead = admin.post("/auth/key", key("2020-01-01T00:00:00Z")).await.problem(422, "invalid_field");
+    assert_eq!(dead["errors"][0]["pointer"], "/expires_at");
+    admin.post("/auth/key", key("2120-01-01T00:00:00Z")).await.ok(201);
+}
+
+#[tokio::test]
 async fn a_key_is_taken_from_every_header_that_is_promised() {
     let app = TestApp::new().await;
     let key = app.key("predict", &["ocr"]).await.token.expect("a key");
