@@ -283,6 +283,9 @@ async fn paths_and_queries_are_parsed() {
     ] {
         ines.get(&path).await.problem(status, code);
     }
+    for path in ["/", "/docs", "/docs/"] {
+        assert_eq!(ines.get(path).await.status, 307, "{path}");
+    }
     ines.call(Method::PUT, "/predict", None).await.problem(405, "method_not_allowed");
     let page = ines.get("/problems/unknown_model").await;
     assert!(
