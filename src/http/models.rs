@@ -60,7 +60,8 @@ async fn get_model(State(state): AppState, _: AnyUser, Path(name): Path<String>)
 
 /// Changes a model
 ///
-/// Pause and resume, limit, retry policy, retire. For administrators and the owner of a key for it.
+/// Pause and resume, limit, retry policy, retire. The fields that GET shows under `retry` are given beside the others here.
+/// For administrators and the owner of a key for it.
 #[utoipa::path(patch, path = "/models/{name}", tag = "models", security(("user" = []), ("token" = [])),
     params(("name" = String, Path, example = "face_detect")), request_body = UpdateModel, responses((status = 200, body = ModelOut), Problems))]
 async fn update_model(
