@@ -279,6 +279,7 @@ async fn paths_and_queries_are_parsed() {
         ("/models/%00".to_owned(), 404, "not_found"),
         ("/queues/nothing".to_owned(), 404, "not_found"),
         ("/problems/nothing".to_owned(), 404, "not_found"),
+        ("/jobs?limit=1&limit=2".to_owned(), 422, "duplicate_key"),
         ("/nowhere".to_owned(), 404, "not_found"),
     ] {
         ines.get(&path).await.problem(status, code);

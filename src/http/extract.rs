@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -81,6 +81,7 @@ fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> HttpErro
 }
 
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, HttpError> {
+    check_no_query(request.uri())?;
     if !is_json(request.headers()) {
         let fault = Fault::new(Code::UnsupportedMediaType, "The body is not declared as JSON.");
         return Err(fault.mend("Send Content-Type: application/json.").into());
@@ -169,6 +170,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
             }
         }
     }
+}
+
+/// That an operation takes no query: whoever sends one means something by it.
+pub struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HttpError> {
+        Ok(check_no_query(&parts.uri).map(|()| Self)?)
+    }
+}
+
+/// Refuses a query on behalf of an operation that knows no field of one.
+fn check_no_query(uri: &Uri) -> Result<(), Fault> {
+    let Some(query) = uri.query().filter(|query| !query.is_empty()) else { return Ok(()) };
+    let field = shorten(query.split(['=', '&']).next().unwrap_or_default());
+    let detail = format!("Wrong query: unknown field `{field}`; this operation takes none.");
+    Err(Fault::new(Code::UnknownField, detail).at("query", format!("/{field}")))
 }
 
 /// Parts of the path.

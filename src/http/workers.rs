@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::{AnyUser, Microservice, PredictService};
-use super::extract::{self, Json, Path, Query};
+use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::page::Page;
@@ -138,6 +138,7 @@ fn held(job: HeldJob) -> Listed {
 async fn leave_worker(
     State(state): AppState,
     PredictService(key): PredictService,
+    _: NoQuery,
     Path(id): Path<Uuid>,
 ) -> Answer<StatusCode> {
     state.workers.leave(&key, id).await?;

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use self::terms::{check_terms, distinct, read_params};
 use super::auth::InvestigatorUser;
-use super::extract::{self, Json};
+use super::extract::{self, Json, NoQuery};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::submit::{ModelLoad, RejectedImage, SubmitHashes, Submitted, SubmittedImage, SubmittedJob, UploadForm};
@@ -39,6 +39,7 @@ pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
 async fn submit_images(
     State(state): AppState,
     InvestigatorUser(user): InvestigatorUser,
+    _: NoQuery,
     mut request: Request,
 ) -> Answer<impl IntoResponse> {
     let ctx = &state.ctx;
