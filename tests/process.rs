@@ -97,6 +97,26 @@ async fn doctor_finds_an_installation_well() {
     assert_eq!(lost.status.code(), Some(1), "{}", said(&lost));
 }
 
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_error() {
+    let app = TestApp::new().await;
+    app.admin().await;
+    for command in ["doctor", "retention"] {
+        let mut child = Command::new(DARKROOM)
+            .arg(command)
+            .env("DATABASE_URL", &app.settings.database.database_url.0)
+            .env("REDIS_URL", &app.settings.redis_url.0)
+            .env("DARKROOM_DATA", &app.settings.data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("darkroom");
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().expect("an end");
+        assert!(ended.status.success() && !said(&ended).contains("panicked"), "{command}: {}", said(&ended));
+    }
+}
+
 /// A file of this many bytes that begins as a photograph, in pieces, distinct for every salt.
 fn large_photo(
     bytes: usize,

@@ -6,6 +6,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::exit::Exit;
 use crate::blob::Blobs;
+use crate::client::text;
 use crate::config::Serve;
 use crate::index::keys;
 use crate::store::{accounts, migrate, queues};
@@ -18,17 +19,22 @@ struct Findings {
 
 impl Findings {
     fn fine(&mut self, what: &str) {
-        println!("ok    {what}");
+        say(&format!("ok    {what}\n"));
     }
 
     fn odd(&mut self, what: &str, mend: &str) {
-        println!("warn  {what}\n      {mend}");
+        say(&format!("warn  {what}\n      {mend}\n"));
     }
 
     fn wrong(&mut self, what: &str, mend: &str) {
         self.wrong += 1;
-        println!("WRONG {what}\n      {mend}");
+        say(&format!("WRONG {what}\n      {mend}\n"));
     }
+}
+
+fn say(text: &str) {
+    // Whoever does not read on still gets the exit code.
+    let _ = text::print(text);
 }
 
 /// Checks settings, PostgreSQL, Redis and the storage; 1 when something is wrong.
