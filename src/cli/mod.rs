@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand.
+//! The command line: a file for each subcommand that is more than a call.
 //!
 //! Every subcommand is a clap `Args` struct with `run(self) -> anyhow::Result<Exit>`; [`exit::conclude`] turns that
 //! into an exit code. Results go to stdout, everything else to stderr.
