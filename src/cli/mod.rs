@@ -40,7 +40,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try everything: private servers, real models, the photographs of examples/photos
+    /// Try everything: private servers, real models, the photographs of examples/photos; with DEMO_EXIT=1 it ends by itself
     Demo,
     /// Develop: private servers, and a server that restarts when the code changes
     Dev,
