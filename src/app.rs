@@ -55,9 +55,13 @@ impl App {
     /// Connects, checks the schema, and puts everything together.
     pub async fn new(config: &Serve) -> anyhow::Result<Self> {
         let limits = config.limits()?;
-        let db = Db::common(config.database.options()?, config.db_connections);
-        let hot = Db::hot(config.database.options()?, HOT_CONNECTIONS);
-        db.run(sqlx::Connection::ping).await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
+        let options = config.database.options()?;
+        let db = Db::common(options.clone(), config.db_connections);
+        let hot = Db::hot(options.clone(), HOT_CONNECTIONS);
+        if db.run(sqlx::Connection::ping).await.is_err() {
+            // The pool tried until its time was up, and says no more than that.
+            store::connect(&options).await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
+        }
         let tokens = Tokens::new(&db.run(async |db| prepare(config, db).await).await?);
         let index = Arc::new(config.index()?);
         let blobs = Blobs::open(&config.data, Duration::from_secs_f64(config.storage_wait_s))

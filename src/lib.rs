@@ -8,7 +8,7 @@
 //! file. Each floor imports only from the floors below it, and a test keeps it so:
 //!
 //! ```text
-//! main → cli            the binary, one file per subcommand
+//! main → cli            the binary, a file per subcommand
 //! app                   composition: config → pools → use cases → router and loops; knows every room
 //! http/                 the nouns: routes, extractors, problems; beside them the router, OpenAPI and the server
 //! maintenance/          rescue, sweep, due pass, partitions, retention, collector: ticks, bounded in rows and time

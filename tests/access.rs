@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::kit::app::{PASSWORD, TestApp, Worker};
 use crate::kit::client::{Answer, Client};
-use crate::kit::form::Form;
+use crate::kit::form::{self, Form};
 use crate::kit::images::{md5_of, photo};
 
 /// The columns of [`TABLE`]: nobody; the investigator who owns the image, job and submission; another
@@ -123,7 +123,9 @@ impl World {
                 return caller.form(&path, &[("username", "ines"), ("password", PASSWORD)]).await;
             }
             "submit_images" => {
-                return caller.upload(Form::default().file("z.png", &photo(9)).text("models", "ocr")).await;
+                let form = Form::default().file("z.png", &photo(9)).text("models", "ocr").finish();
+                let request = Request::post(&path).header(header::CONTENT_TYPE, form::CONTENT_TYPE);
+                return caller.send(request.body(Body::from(form)).expect("a request")).await;
             }
             "create_user" => json!({"name": "new", "password": "long enough", "roles": []}),
             "update_user" => json!({"email": "ines@example.org"}),
@@ -179,6 +181,21 @@ async fn every_operation_answers_everybody_as_the_table_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Probes and scrapers may add what they like.
+const ANY_QUERY: [&str; 4] = ["get_live", "get_ready", "get_metrics", "get_openapi"];
+
+#[tokio::test]
+async fn every_operation_refuses_a_query_that_it_does_not_know() {
+    let world = world().await;
+    for (id, method, path) in operations().iter().filter(|(id, ..)| !ANY_QUERY.contains(&id.as_str())) {
+        let (_, expected) = TABLE.iter().find(|row| row.0 == id).expect("a row");
+        let allowed = expected.iter().position(|status| *status < 300).expect("somebody who may");
+        let answer = world.call(id, method, &format!("{path}?colour=red"), &world.callers[allowed]).await;
+        let said = answer.problem(422, "unknown_field");
+        assert!(said["detail"].as_str().is_some_and(|detail| detail.contains("colour")), "{id}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_models_owner_sees_tracebacks_but_not_which_image() {
     let world = world().await;
@@ -206,6 +223,16 @@ async fn absent_and_foreign_things_have_the_same_answer() {
         of(format!("/submissions/{}", world.submission)).await,
         of(format!("/submissions/{}", Uuid::new_v4())).await
     );
+}
+
+#[tokio::test]
+async fn a_key_that_would_be_dead_is_not_made() {
+    let app = TestApp::new().await;
+    let admin = app.admin().await;
+    let key = |at: &str| json!({"service": "predict", "models": ["ocr"], "expires_at": at});
+    let dead = admin.post("/auth/key", key("2020-01-01T00:00:00Z")).await.problem(422, "invalid_field");
+    assert_eq!(dead["errors"][0]["pointer"], "/expires_at");
+    admin.post("/auth/key", key("2120-01-01T00:00:00Z")).await.ok(201);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::kit::app::{PASSWORD, TestApp, Worker};
-use crate::kit::client::Client;
+use crate::kit::client::{Client, assert_mends};
 use crate::kit::form::{self, Form};
 use crate::kit::images::{md5_of, photo, png};
 
@@ -110,7 +110,7 @@ async fn a_bad_file_is_rejected_with_its_reason() {
             (&rejected["name"], &rejected["problem"]["code"], &rejected["problem"]["status"]),
             (&json!(name), &json!(code), &json!(status))
         );
-        assert!(rejected["problem"]["mend"].as_str().is_some_and(|mend| mend.len() > 10));
+        assert_mends(&rejected["problem"]);
     }
     let mut truncated = photo(7);
     truncated.truncate(truncated.len() - 14);
@@ -165,7 +165,7 @@ async fn strange_json_is_refused_everywhere() {
     let cases: [(&str, u16, &str); 14] = [
         ("", 400, "malformed_json"),
         ("{\"images\":[],\"colour\":1} trailing", 400, "malformed_json"),
-        ("{\"images\":[1e999]}", 400, "malformed_json"),
+        ("{\"images\":[1e999]}", 422, "invalid_field"),
         ("{\"images\":[3,\"\\u0000\"]}", 422, "nul_character"),
         ("{", 400, "malformed_json"),
         ("{\"images\":[NaN]}", 400, "malformed_json"),
@@ -209,6 +209,57 @@ async fn strange_json_is_refused_everywhere() {
 }
 
 #[tokio::test]
+async fn an_array_is_no_object_however_well_its_items_fit() {
+    let (app, ines, worker) = desk().await;
+    let admin = app.admin().await;
+    let nine = Uuid::new_v4();
+    let held = json!([nine, 1, 0.5, null]);
+    let ended = json!([nine, 1, "rejected", null, null, null, null]);
+    let failed = json!({"id": nine, "lease_no": 1, "outcome": "rejected", "error": ["ValueError", "bad", null]});
+    let beat = format!("/workers/{}/heartbeat", worker.id);
+    let patch = Method::PATCH;
+    let post = Method::POST;
+    for (by, method, path, body, pointer) in [
+        (&admin, &post, "/auth/users", json!(["ada", PASSWORD, ["admin"], null]), ""),
+        (&admin, &patch, "/auth/users/ines", json!([null, null, ["admin"], null]), ""),
+        (&admin, &post, "/auth/key", json!(["predict", ["*"], null, null, null]), ""),
+        (&admin, &patch, "/models/face_detect", json!([true, null, null, null, null, null, null, null]), ""),
+        (&admin, &post, "/jobs/redrive", json!([null, "failed", null, null, false]), ""),
+        (&ines, &post, "/predict", json!([[], ["face_detect"], 0, null, null, null, null, null, null, null]), ""),
+        (&ines, &post, "/predict/status", json!([[], false]), ""),
+        (
+            &worker.key,
+            &post,
+            "/workers/register",
+            json!(["predict", "face_detect", null, "1", nine, null, null, null, null, 1, null, null]),
+            "",
+        ),
+        (&worker.key, &post, &beat, json!([true, []]), ""),
+        (&worker.key, &post, &beat, json!({"jobs": [held]}), "/jobs/0"),
+        (&worker.key, &post, "/jobs/claim", json!([worker.id, nine, 1, 0, null, null]), ""),
+        (&worker.key, &post, "/jobs/release", json!([worker.id, []]), ""),
+        (&worker.key, &post, "/jobs/release", json!({"worker": worker.id, "items": [[nine, 1]]}), "/items/0"),
+        (&worker.key, &post, "/jobs/complete", json!([worker.id, [], null]), ""),
+        (&worker.key, &post, "/jobs/complete", json!({"worker": worker.id, "items": [ended]}), "/items/0"),
+        (&worker.key, &post, "/jobs/complete", json!({"worker": worker.id, "items": [failed]}), "/items/0/error"),
+        (&worker.key, &post, "/jobs/complete", json!({"worker": worker.id, "items": [], "claim": [nine, 1]}), "/claim"),
+    ] {
+        let refused = by.call(method.clone(), path, Some(body)).await.problem(422, "invalid_field");
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{path}: {refused}");
+        assert!(refused["detail"].as_str().is_some_and(|d| d.contains("expected an object")), "{path}: {refused}");
+    }
+    let none = json!({"worker": worker.id, "items": [], "claim": null});
+    worker.key.post("/jobs/complete", none).await.ok(200);
+    let model = admin.get("/models/face_detect").await.ok(200);
+    assert_eq!(
+        (&model["paused"], app.count("SELECT count(*) FROM account WHERE name = 'ada'").await),
+        (&json!(false), 0)
+    );
+    let large = admin.patch("/models/face_detect", json!({"max_attempts": 99_999})).await.problem(422, "invalid_field");
+    assert!(large["detail"].as_str().is_some_and(|d| d.contains("a whole number from -32768")), "{large}");
+}
+
+#[tokio::test]
 async fn paths_and_queries_are_parsed() {
     let (_, ines, _) = desk().await;
     let md5 = "9e107d9d372bb6826bd81d3542a419d6";
@@ -228,9 +279,13 @@ async fn paths_and_queries_are_parsed() {
         ("/models/%00".to_owned(), 404, "not_found"),
         ("/queues/nothing".to_owned(), 404, "not_found"),
         ("/problems/nothing".to_owned(), 404, "not_found"),
+        ("/jobs?limit=1&limit=2".to_owned(), 422, "duplicate_key"),
         ("/nowhere".to_owned(), 404, "not_found"),
     ] {
         ines.get(&path).await.problem(status, code);
+    }
+    for path in ["/", "/docs", "/docs/"] {
+        assert_eq!(ines.get(path).await.status, 307, "{path}");
     }
     ines.call(Method::PUT, "/predict", None).await.problem(405, "method_not_allowed");
     let page = ines.get("/problems/unknown_model").await;
@@ -400,6 +455,9 @@ async fn registrations_are_checked() {
         ("instance", json!("1"), 422, "invalid_field"),
         ("batch_max", json!(0), 422, "invalid_field"),
         ("batch_max", json!(99_999_999_999u64), 422, "invalid_field"),
+        ("params_schema", json!(5), 422, "invalid_field"),
+        ("params_schema", json!("x"), 422, "invalid_field"),
+        ("params_schema", json!([1]), 422, "invalid_field"),
         ("service", json!("cook"), 422, "invalid_field"),
         ("service", json!("train"), 403, "wrong_service"),
         ("colour", json!("red"), 422, "unknown_field"),

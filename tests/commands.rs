@@ -66,6 +66,8 @@ async fn photographs_go_out_and_results_come_back() {
         desk.json(1, &["submit", "-m", "ocr", &first, &second, &bad, "--submission", &id, "--no-wait", "--json"]);
     assert_eq!((&sent["counts"]["jobs"], &sent["counts"]["rejected"]), (&2.into(), &1.into()), "{sent}");
     assert_eq!(sent["rejected"][0]["problem"]["code"], "not_an_image");
+    let waiting = desk.says(1, &["submit", "-m", "ocr", &first, &bad, "--submission", &id, "--no-wait"]);
+    assert!(waiting.contains("queued 1") && !waiting.contains("computed"), "{waiting}");
     let jobs = worker.claim(2).await;
     worker.succeed(&jobs[0]).await;
     worker.complete(&jobs[1], serde_json::json!({"outcome": "rejected", "error": {"type": "ValueError"}})).await;
@@ -77,8 +79,15 @@ async fn photographs_go_out_and_results_come_back() {
     assert!(table.contains("ok=true") && table.contains("rejected: ValueError"), "{table}");
     assert!(std::fs::read_to_string(page).expect("the report").contains("The worker rejected the photograph."));
     assert_eq!(desk.says(1, &["status", &id]).lines().count(), 3);
+    let told = |output: Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let folder = told(desk.run(&["status", desk.home.path().to_str().expect("UTF-8")]));
+    assert!(folder.contains("is a folder"), "{folder}");
     let looked_up = desk.json(1, &["status", "--json", &first, &second])["items"].clone();
     assert_eq!(looked_up.as_array().map(Vec::len), Some(2));
     desk.says(1, &["status", &"0".repeat(32)]);
     assert!(Path::new(&desk.home.path().join(".config/darkroom/session.json")).is_file());
+    app.user("rosa", &[Role::Researcher]).await;
+    desk.says(0, &["login", "--user", "rosa", "--password-file", &password]);
+    let refused = told(desk.run(&["submit", "-m", "ocr", &first]));
+    assert!(refused.contains("Missing role") && !refused.contains("--submission"), "nothing goes on: {refused}");
 }

@@ -78,8 +78,9 @@ async fn keys_are_shown_once_scoped_and_disabled() {
     rosa.delete(&format!("/auth/key/{}", made["id"].as_str().expect("an id"))).await.ok(204);
     key.post("/workers/register", register("face_detect")).await.problem(401, "disabled_credential");
     assert_eq!(app.count("SELECT count(*) FROM api_key WHERE disabled_at IS NOT NULL").await, 1, "the row stays");
-    let old = json!({"service": "predict", "models": ["*"], "expires_at": "2020-01-01T00:00:00Z"});
-    let expired = rosa.post("/auth/key", old).await.ok(201)["key"].as_str().expect("a key").to_owned();
+    let brief = json!({"service": "predict", "models": ["*"], "expires_at": "2120-01-01T00:00:00Z"});
+    let expired = rosa.post("/auth/key", brief).await.ok(201)["key"].as_str().expect("a key").to_owned();
+    app.alter("UPDATE api_key SET expires_at = clock_timestamp() WHERE expires_at IS NOT NULL").await;
     Client::new(app.router.clone(), Some(expired))
         .post("/workers/register", register("x"))
         .await

@@ -93,8 +93,86 @@ async fn doctor_finds_an_installation_well() {
     ];
     let found = run(&["doctor"], &environment);
     assert!(found.status.success() && said(&found).contains("the audit role can read"), "{}", said(&found));
-    let lost = run(&["doctor"], &[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")]);
-    assert_eq!(lost.status.code(), Some(1), "{}", said(&lost));
+}
+
+#[tokio::test]
+async fn doctor_judges_each_part_whatever_the_others_are_like() {
+    let redis = servers::servers().redis.url();
+    let home = tempfile::tempdir().expect("a folder");
+    let doctor = |environment: &[(&str, &str)]| {
+        let output = Command::new(DARKROOM)
+            .arg("doctor")
+            .env("REDIS_URL", &redis)
+            .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")
+            .envs(environment.iter().copied())
+            .current_dir(home.path())
+            .output()
+            .expect("darkroom");
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        said(&output)
+    };
+    for (name, value, told) in [
+        ("DARKROOM_LISTEN", "nonsense", "WRONG settings: DARKROOM_LISTEN"),
+        ("DATABASE_URL", "nonsense", "WRONG settings: DATABASE_URL"),
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing", "WRONG PostgreSQL: "),
+        ("DATABASE_PASSWORD_FILE", "/nowhere", "WRONG settings: cannot read /nowhere"),
+        ("REDIS_URL", "nonsense", "WRONG settings: REDIS_URL"),
+        ("DARKROOM_DATA", "/proc/nothing", "WRONG /proc/nothing: "),
+    ] {
+        let found = doctor(&[(name, value)]);
+        let rest = [("REDIS_URL", "ok    Redis answers"), ("DARKROOM_DATA", "ok    data can be written")];
+        assert!(found.contains(told), "{name}: {found}");
+        assert!(rest.iter().all(|(part, fine)| *part == name || found.contains(fine)), "{name}: {found}");
+    }
+    assert!(std::fs::read_dir(home.path()).expect("the folder").next().is_none(), "doctor makes nothing");
+}
+
+#[tokio::test]
+async fn an_owner_that_may_not_take_the_audit_role_is_told_what_helps() {
+    let url = servers::empty_database().await;
+    let mut root = PgConnection::connect(&url).await.expect("a connection");
+    let name = url.rsplit('/').next().expect("a database").to_owned();
+    for statement in ["CREATE ROLE plain_owner LOGIN".to_owned(), format!("ALTER DATABASE {name} OWNER TO plain_owner")]
+    {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut root).await.expect("a plain owner");
+    }
+    let url = url.replacen("postgres://darkroom@", "postgres://plain_owner@", 1);
+    let environment = [("DATABASE_URL", url.as_str())];
+    let migrated = run(&["migrate"], &environment);
+    let told = said(&migrated);
+    assert!(migrated.status.success() && told.contains("GRANT darkroom_audit TO plain_owner;"), "{told}");
+    let found = said(&run(&["doctor"], &environment));
+    assert!(found.contains("warn  `darkroom psql --audit` does not work"), "{found}");
+    let statements = told.lines().filter(|line| line.starts_with("GRANT")).collect::<Vec<_>>().join("\n");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut root).await.expect("what was told");
+    assert!(said(&run(&["doctor"], &environment)).contains("the audit role can read"));
+    assert!(!said(&run(&["migrate"], &environment)).contains("warning"));
+}
+
+#[test]
+fn a_server_says_why_it_cannot_reach_its_database() {
+    let refused = run(&["serve"], &[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")]);
+    assert!(!refused.status.success() && said(&refused).contains("Connection refused"), "{}", said(&refused));
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_error() {
+    let app = TestApp::new().await;
+    app.admin().await;
+    for command in ["doctor", "retention"] {
+        let mut child = Command::new(DARKROOM)
+            .arg(command)
+            .env("DATABASE_URL", &app.settings.database.database_url.0)
+            .env("REDIS_URL", &app.settings.redis_url.0)
+            .env("DARKROOM_DATA", &app.settings.data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("darkroom");
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().expect("an end");
+        assert!(ended.status.success() && !said(&ended).contains("panicked"), "{command}: {}", said(&ended));
+    }
 }
 
 /// A file of this many bytes that begins as a photograph, in pieces, distinct for every salt.

@@ -21,12 +21,46 @@ pub mod workers;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A field of a PATCH: absent, null or a value.
 fn patch_field<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<Option<Option<T>>, D::Error> {
     Deserialize::deserialize(field).map(Some)
+}
+
+/// What only a JSON object is read as: serde would take an array of a struct's fields in their order as well.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(object: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        object.deserialize_map(Members(PhantomData)).map(Object)
+    }
+}
+
+/// An object, or null.
+fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    Option::<Object<T>>::deserialize(field).map(|object| object.map(|Object(members)| members))
+}
+
+/// A list of objects, kept like [`at_most`].
+fn objects<'de, const MAX: usize, T: Deserialize<'de>, D: Deserializer<'de>>(list: D) -> Result<Vec<T>, D::Error> {
+    at_most::<MAX, Object<T>, D>(list).map(|list| list.into_iter().map(|Object(members)| members).collect())
 }
 
 /// A list of which at most one item more than `MAX` is kept: enough to see that it is too long, however long it is.

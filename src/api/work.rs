@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::at_most;
 use super::problem::Problem;
+use super::{object, objects};
 use crate::domain::job::Outcome;
 
 /// The most jobs that one claim takes, one completion ends, or one beat lists.
@@ -91,9 +91,10 @@ pub struct JobImage {
 pub struct CompleteRequest {
     pub worker: Uuid,
     /// At most 1,000; of several for one job the first counts.
-    #[serde(deserialize_with = "at_most::<BATCH_MAX, _, _>")]
+    #[serde(deserialize_with = "objects::<BATCH_MAX, _, _>")]
     pub items: Vec<CompleteItem>,
     /// Claim the next jobs in the same call; it never waits.
+    #[serde(default, deserialize_with = "object")]
     pub claim: Option<NextClaim>,
 }
 
@@ -112,6 +113,7 @@ pub struct CompleteItem {
     /// With `retry`: not before this many seconds.
     pub retry_after_s: Option<f64>,
     /// With `retry` and `rejected`.
+    #[serde(default, deserialize_with = "object")]
     pub error: Option<ItemError>,
 }
 
@@ -160,7 +162,7 @@ pub struct ItemOut {
 #[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "items": [{"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "lease_no": 1}]}))]
 pub struct ReleaseRequest {
     pub worker: Uuid,
-    #[serde(deserialize_with = "at_most::<BATCH_MAX, _, _>")]
+    #[serde(deserialize_with = "objects::<BATCH_MAX, _, _>")]
     pub items: Vec<ReleaseItem>,
 }
 

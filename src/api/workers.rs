@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::at_most;
+use super::objects;
 use super::work::BATCH_MAX;
 use crate::domain::key::Service;
 
@@ -28,7 +28,7 @@ pub struct Register {
     pub tags: Option<Vec<String>>,
     /// What it can say, if that is a fixed list.
     pub labels: Option<Vec<String>>,
-    /// A JSON Schema of its params.
+    /// A JSON Schema of its params, for people and clients to read: params are not checked against it.
     #[schema(value_type = Option<Object>)]
     pub params_schema: Option<Box<RawValue>>,
     /// How many jobs it likes at once.
@@ -64,7 +64,7 @@ pub struct BeatRequest {
     /// It takes no more jobs.
     pub draining: Option<bool>,
     /// All that it holds.
-    #[serde(deserialize_with = "at_most::<BATCH_MAX, _, _>")]
+    #[serde(deserialize_with = "objects::<BATCH_MAX, _, _>")]
     pub jobs: Vec<HeldJob>,
 }
 

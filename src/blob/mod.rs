@@ -72,6 +72,15 @@ impl Blobs {
         Ok(Self { store: Arc::new(store), root, staging, call_wait })
     }
 
+    /// Tries whether bytes can be written where the store lies or would be made; leaves nothing behind.
+    pub fn probe(folder: &Path) -> std::io::Result<()> {
+        for folder in [folder.join(KEPT), folder.join(STAGING)] {
+            let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+            tempfile::tempfile_in(there)?;
+        }
+        Ok(())
+    }
+
     /// The folder that holds the kept bytes.
     pub fn root(&self) -> &Path {
         &self.root

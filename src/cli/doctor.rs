@@ -1,14 +1,15 @@
 //! Looks for what is wrong with an installation, and says how to mend it.
 
-use std::time::Duration;
+use std::path::Path;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use super::exit::Exit;
 use crate::blob::Blobs;
-use crate::config::Serve;
+use crate::client::text;
+use crate::config::{Serve, read_secret};
 use crate::index::keys;
-use crate::store::{accounts, migrate, queues};
+use crate::store::{accounts, connect, migrate, queues};
 
 /// What was found, line by line.
 #[derive(Default)]
@@ -18,52 +19,82 @@ struct Findings {
 
 impl Findings {
     fn fine(&mut self, what: &str) {
-        println!("ok    {what}");
+        say(&format!("ok    {what}\n"));
     }
 
     fn odd(&mut self, what: &str, mend: &str) {
-        println!("warn  {what}\n      {mend}");
+        say(&format!("warn  {what}\n      {mend}\n"));
     }
 
     fn wrong(&mut self, what: &str, mend: &str) {
         self.wrong += 1;
-        println!("WRONG {what}\n      {mend}");
+        say(&format!("WRONG {what}\n      {mend}\n"));
     }
 }
 
-/// Checks settings, PostgreSQL, Redis and the storage; 1 when something is wrong.
+fn say(text: &str) {
+    // Whoever does not read on still gets the exit code.
+    let _ = text::print(text);
+}
+
+/// Checks settings, PostgreSQL, Redis and the storage, each whatever the others are like; 1 when something is wrong.
 pub async fn run(config: &Serve) -> anyhow::Result<Exit> {
     let mut findings = Findings::default();
-    match config.limits().and_then(|_| config.origins()) {
-        Ok(_) => findings.fine("the settings fit together"),
-        Err(error) => {
-            findings.wrong(&format!("settings: {error:#}"), "change them; darkroom serve --help explains each");
-        }
-    }
-    match PgConnection::connect_with(&config.database.options()?).await {
-        Ok(mut db) => {
-            findings.fine("PostgreSQL answers");
-            postgres(&mut findings, &mut db).await?;
-            redis(&mut findings, config, &mut db).await?;
-        }
-        Err(error) => findings.wrong(&format!("PostgreSQL: {error}"), "check DATABASE_URL, and that the server runs"),
-    }
-    match Blobs::open(&config.data, Duration::from_secs_f64(config.storage_wait_s)) {
-        Ok(_) => findings.fine(&format!("{} can be written", config.data.display())),
-        Err(error) => findings
-            .wrong(&format!("{}: {error}", config.data.display()), "make the folder writable, or set DARKROOM_DATA"),
-    }
+    settings(&mut findings, config).await;
+    let mut db = postgres(&mut findings, config).await;
+    redis(&mut findings, config, db.as_mut()).await;
+    storage(&mut findings, &config.data);
     Ok(if findings.wrong == 0 { Exit::Success } else { Exit::SomeFailed })
 }
 
-async fn postgres(findings: &mut Findings, db: &mut PgConnection) -> anyhow::Result<()> {
-    match migrate::check(db).await {
-        Ok(()) => findings.fine("the schema fits, and PostgreSQL keeps what it says it kept"),
-        Err(error) => {
-            findings.wrong(&error.to_string(), "until then the server does not start");
-            return Ok(());
-        }
+async fn settings(findings: &mut Findings, config: &Serve) {
+    let listen = tokio::net::lookup_host(&config.listen).await.map(drop);
+    let checks = [
+        config.limits().map(drop),
+        config.origins().map(drop),
+        listen.map_err(|error| anyhow::anyhow!("DARKROOM_LISTEN is {:?}: {error}", config.listen)),
+        config.token_key_file.as_deref().map_or(Ok(()), |file| read_secret(file).map(drop)),
+    ];
+    let mut fine = true;
+    for error in checks.into_iter().filter_map(Result::err) {
+        fine = false;
+        findings.wrong(&format!("settings: {error:#}"), "change it; darkroom serve --help explains each");
     }
+    if fine {
+        findings.fine("the settings fit together");
+    }
+}
+
+/// A connection to the database, if its schema fits.
+async fn postgres(findings: &mut Findings, config: &Serve) -> Option<PgConnection> {
+    let options = match config.database.options() {
+        Ok(options) => options,
+        Err(error) => {
+            findings.wrong(&format!("settings: {error:#}"), "change it; darkroom serve --help explains each");
+            return None;
+        }
+    };
+    let mut db = match connect(&options).await {
+        Ok(db) => db,
+        Err(error) => {
+            findings.wrong(&format!("PostgreSQL: {error}"), "check DATABASE_URL, and that the server runs");
+            return None;
+        }
+    };
+    findings.fine("PostgreSQL answers");
+    if let Err(error) = migrate::check(&mut db).await {
+        findings.wrong(&error.to_string(), "until then the server does not start");
+        return None;
+    }
+    findings.fine("the schema fits, and PostgreSQL keeps what it says it kept");
+    if let Err(error) = people(findings, &mut db).await {
+        findings.wrong(&format!("PostgreSQL: {error}"), "look at its log");
+        return None;
+    }
+    Some(db)
+}
+
+async fn people(findings: &mut Findings, db: &mut PgConnection) -> sqlx::Result<()> {
     if accounts::has_admin(db).await? {
         findings.fine("there is an administrator");
     } else {
@@ -72,41 +103,49 @@ async fn postgres(findings: &mut Findings, db: &mut PgConnection) -> anyhow::Res
     if migrate::audit_role_works(db).await? {
         findings.fine("the audit role can read the audit views");
     } else {
-        let mend = format!("as a role that may, run:\n{}", migrate::AUDIT_GRANTS);
-        findings.odd("the audit role is missing or may not read the audit views", &mend);
+        findings.odd(migrate::NO_AUDIT, &migrate::audit_remedy(db).await?);
     }
     Ok(())
 }
 
-async fn redis(findings: &mut Findings, config: &Serve, db: &mut PgConnection) -> anyhow::Result<()> {
-    let index = config.index()?;
-    let (connection, _) = match index.connect().await {
-        Ok(connected) => connected,
-        Err(error) => {
-            findings.odd(&format!("Redis: {error}"), "nothing is lost without it, but claims and look-ups are slower");
-            return Ok(());
-        }
+async fn redis(findings: &mut Findings, config: &Serve, db: Option<&mut PgConnection>) {
+    let index = match config.index() {
+        Ok(index) => index,
+        Err(error) => return findings.wrong(&format!("settings: {error:#}"), "write it as redis://host:6379"),
     };
-    index.trust(connection, "doctor").await?;
+    let connected = async { index.trust(index.connect().await?.0, "doctor").await };
+    if let Err(error) = connected.await {
+        let cost = "nothing is lost without it, but claims and look-ups are slower";
+        return findings.odd(&format!("Redis: {error}"), cost);
+    }
     findings.fine("Redis answers");
     match index.eviction_policy().await.as_deref() {
         Some("noeviction") | None => {}
         Some(policy) => findings.odd(&format!("Redis may evict keys ({policy})"), "set maxmemory-policy to noeviction"),
     }
-    for depth in queues::depths(db).await? {
+    let Some(db) = db else { return };
+    let depths = match queues::depths(db).await {
+        Ok(depths) => depths,
+        Err(error) => return findings.wrong(&format!("PostgreSQL: {error}"), "look at its log"),
+    };
+    for depth in depths {
         let shown = index.depth(&depth.model).await.unwrap_or(0);
         if shown.abs_diff(u64::try_from(depth.queued).unwrap_or(0)) > 100 {
-            let what = format!(
-                "{} has {} queued jobs, {} shows {shown}",
-                depth.model,
-                depth.queued,
-                keys::queue(&config.namespace, &depth.model)
-            );
+            let key = keys::queue(&config.namespace, &depth.model);
             findings.odd(
-                &what,
+                &format!("{} has {} queued jobs, {key} shows {shown}", depth.model, depth.queued),
                 "jobs not yet due are not in Redis; else the sweep mends it, look at darkroom_index_missing_total",
             );
         }
     }
-    Ok(())
+}
+
+fn storage(findings: &mut Findings, folder: &Path) {
+    let shown = folder.display();
+    match Blobs::probe(folder) {
+        Ok(()) => findings.fine(&format!("{shown} can be written")),
+        Err(error) => {
+            findings.wrong(&format!("{shown}: {error}"), "make the folder writable, or set DARKROOM_DATA");
+        }
+    }
 }

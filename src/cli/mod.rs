@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand.
+//! The command line: a file for each subcommand that is more than a call.
 //!
 //! Every subcommand is a clap `Args` struct with `run(self) -> anyhow::Result<Exit>`; [`exit::conclude`] turns that
 //! into an exit code. Results go to stdout, everything else to stderr.
@@ -40,7 +40,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try everything: private servers, real models, the photographs of examples/photos
+    /// Try everything: private servers, real models, the photographs of examples/photos; with DEMO_EXIT=1 it ends by itself
     Demo,
     /// Develop: private servers, and a server that restarts when the code changes
     Dev,

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use crate::config::{Database, read_secret};
+use crate::dev::find;
 
 #[derive(Args)]
 pub struct PsqlArgs {
@@ -22,7 +23,8 @@ pub struct PsqlArgs {
 
 impl PsqlArgs {
     pub fn run(self) -> anyhow::Result<Exit> {
-        let mut psql = Command::new("psql");
+        let program = find::psql().context("psql is not installed; as root: apt-get install -y postgresql-client")?;
+        let mut psql = Command::new(program);
         psql.arg("--no-psqlrc").arg(&self.database.database_url.0).args(&self.more);
         if let Some(file) = &self.database.database_password_file {
             psql.env("PGPASSWORD", read_secret(file)?);
@@ -30,7 +32,7 @@ impl PsqlArgs {
         if self.audit {
             psql.env("PGOPTIONS", "-c role=darkroom_audit -c default_transaction_read_only=on");
         }
-        let status = psql.status().context("psql is not installed; as root: apt-get install -y postgresql-client")?;
+        let status = psql.status().context("psql cannot be started")?;
         Ok(if status.success() { Exit::Success } else { Exit::SomeFailed })
     }
 }

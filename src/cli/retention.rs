@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use crate::app::App;
+use crate::client::text;
 use crate::config::Serve;
 use crate::maintenance;
 use crate::store::retention::Kind;
@@ -23,14 +24,15 @@ impl RetentionArgs {
         let app = App::new(&self.serve).await?;
         let old = maintenance::count_old(&app.ctx).await?;
         if old.is_empty() {
-            println!("everything is kept for ever; set DARKROOM_KEEP_IMAGES_DAYS and its like to change that");
+            text::print("everything is kept for ever; set DARKROOM_KEEP_IMAGES_DAYS and its like to change that\n")?;
             return Ok(Exit::Success);
         }
         for one in &old {
-            println!("{:<12} kept {:>5} days {:>12} would go", name(one.kind), one.keep.0, one.count);
+            let what = if self.act { "to go" } else { "would go" };
+            text::print(&format!("{:<12} kept {:>5} days {:>12} {what}\n", name(one.kind), one.keep.0, one.count))?;
         }
         if !self.act {
-            println!("nothing was removed; the server does so every hour, and `darkroom retention --act` now");
+            text::print("nothing was removed; the server does so every hour, and `darkroom retention --act` now\n")?;
             return Ok(Exit::Success);
         }
         if maintenance::reconnect(&app.ctx).await.is_err() {
@@ -42,7 +44,7 @@ impl RetentionArgs {
             for one in gone.iter().filter(|one| one.count > 0) {
                 let whole =
                     if matches!(one.kind, Kind::Jobs | Kind::Events) { ", counting a whole day as one" } else { "" };
-                println!("{:<12} {} gone{whole}", name(one.kind), one.count);
+                text::print(&format!("{:<12} {} gone{whole}\n", name(one.kind), one.count))?;
             }
             if gone.iter().all(|one| one.count == 0) {
                 return Ok(Exit::Success);

@@ -71,6 +71,10 @@ async fn resolve(api: &Api, target: &str) -> anyhow::Result<Vec<AskedImage>> {
     if target.len() == 36 && Uuid::parse_str(target).is_ok() {
         return of_submission(api, target).await;
     }
+    if Path::new(target).is_dir() {
+        let told = format!("`{}` is a folder; name the files in it, a hash, or a submission's id", text::clean(target));
+        return Err(ClientFault::Usage(told).into());
+    }
     let path = target.to_owned();
     let hashed = tokio::task::spawn_blocking(move || md5_of(Path::new(&path))).await?;
     let md5 = hashed.map_err(|error| {

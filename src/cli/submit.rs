@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::exit::Exit;
 use super::session::Connection;
 use super::table;
-use crate::client::error::ClientFault;
+use crate::client::error::{ApiError, ClientFault};
 use crate::client::options::Options;
 use crate::client::progress::Progress;
 use crate::client::submit::{SubmitReport, submit};
@@ -86,7 +86,7 @@ impl SubmitArgs {
         match report {
             Ok(report) => self.show(report).await,
             // What was refused at once left nothing behind to go on with.
-            Err(error) if Exit::of_error(&error) == Exit::Usage => Err(error),
+            Err(error) if Exit::of_error(&error) == Exit::Usage || is_forbidden(&error) => Err(error),
             Err(error) => {
                 let id = options.submission;
                 text::say(&format!(
@@ -142,6 +142,10 @@ impl SubmitArgs {
         }
         Ok(exit)
     }
+}
+
+fn is_forbidden(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<ApiError>().and_then(ApiError::status) == Some(403)
 }
 
 fn params(text: &str) -> Result<Value, String> {

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use sqlx::{ConnectOptions, PgConnection};
 
 use super::exit::Exit;
+use crate::client::text;
 use crate::config::{Database, read_secret};
 use crate::domain::account::Role;
 use crate::domain::name::Name;
@@ -101,7 +102,8 @@ impl Password {
         if self.password_file.is_some() {
             eprintln!("done: {name}");
         } else {
-            println!("{name}\n{password}");
+            // Whoever does not read it resets it.
+            let _ = text::print(&format!("{name}\n{password}\n"));
             eprintln!("This is the only time the password is shown.");
         }
     }

@@ -84,7 +84,7 @@ impl PhotoCounts {
         let images = text::count(self.images, "image");
         let jobs = text::count(self.jobs, "job");
         let origin = [
-            format!("computed now {}", self.computed_now),
+            format!("new {}", self.computed_now),
             format!("cached {}", self.cached),
             format!("attached {}", self.attached),
         ];

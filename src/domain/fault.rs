@@ -1,11 +1,11 @@
 //! What can be wrong with a request, as one table of stable codes.
 
-/// Declares [`Code`] with its name, title and the explanation on the served page `/problems/{code}`.
+/// Declares [`Code`] with its name, title and the advice, also that of the served page `/problems/{code}`.
 macro_rules! codes {
     ($($variant:ident $text:literal $title:literal $help:literal;)+) => {
         /// A stable name of a kind of fault; clients may match on it for ever.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Code { $(#[doc = $help] $variant,)+ }
+        pub enum Code { $(#[doc = concat!($title, ": ", $help)] $variant,)+ }
 
         impl Code {
             /// Every code, in the order of the table.
@@ -17,60 +17,60 @@ macro_rules! codes {
             /// A short title, the same for every occurrence.
             pub const fn title(self) -> &'static str { match self { $(Self::$variant => $title,)+ } }
 
-            /// What it means and how to mend it, in a sentence or two.
+            /// What to do about it, in a sentence or two that repeat no detail.
             pub const fn help(self) -> &'static str { match self { $(Self::$variant => $help,)+ } }
         }
     };
 }
 
 codes! {
-    MalformedJson "malformed_json" "Malformed JSON" "The body is not JSON (RFC 8259). NaN, Infinity and trailing commas are not JSON.";
-    MalformedBody "malformed_body" "Malformed body" "The body cannot be parsed as its Content-Type says.";
-    BodyCutOff "body_cut_off" "Body cut off" "The body ended before its end, or came too slowly. Send the request again.";
+    MalformedJson "malformed_json" "Malformed JSON" "Send one JSON text (RFC 8259) in UTF-8. NaN, Infinity and trailing commas are not JSON.";
+    MalformedBody "malformed_body" "Malformed body" "Send the body in the form that its Content-Type names.";
+    BodyCutOff "body_cut_off" "Body cut off" "Send the request again, whole and without long pauses.";
     MissingCredential "missing_credential" "Missing credential" "Send `Authorization: Bearer` with a token of POST /auth/login, or with an API key.";
-    UnknownCredential "unknown_credential" "Unknown credential" "The token or API key is not known here. Log in again, or ask for a new key.";
-    ExpiredCredential "expired_credential" "Expired credential" "The token or API key has expired. Log in again, or ask for a new key.";
-    DisabledCredential "disabled_credential" "Disabled credential" "The account or API key was disabled. Ask an administrator.";
-    WrongPassword "wrong_password" "Wrong name or password" "The name and password do not belong together, or the account is disabled.";
-    MissingRole "missing_role" "Missing role" "The account lacks a role that this operation needs. An administrator can grant it with PATCH /auth/users/{name}.";
-    WrongService "wrong_service" "Wrong service type" "The credential is of another kind or service type than this operation needs.";
-    OutOfScope "out_of_scope" "Model out of scope" "The API key may not reach this model: no glob of its scope matches, or the model belongs to somebody else.";
-    NotFound "not_found" "Not found" "It does not exist, or it is not yours to see.";
-    MethodNotAllowed "method_not_allowed" "Method not allowed" "The path exists but not with this method. GET /docs lists the operations.";
-    SubmissionConflict "submission_conflict" "Submission of another user" "The submission id is taken by another user. Choose a new UUID.";
-    StaleLease "stale_lease" "Stale lease" "The lease is not held by this worker any more, or never was. Drop the work; somebody else has it.";
-    NameTaken "name_taken" "Name taken" "An account of that name exists. Choose another name.";
-    NotEnded "not_ended" "Job not ended" "Only an ended job can be tried again. Wait for it or cancel it first.";
-    LastAdmin "last_admin" "Last administrator" "This would leave no enabled administrator. Make another one first.";
-    UnknownWorker "unknown_worker" "Unknown worker" "This session is not alive any more. Register again with POST /workers/register.";
-    TooLarge "too_large" "Too large" "The request is over a size limit, which its detail names. Send less at once.";
-    FileTooLarge "file_too_large" "File too large" "The file is over the size limit for one image, which its detail names.";
-    ResultTooLarge "result_too_large" "Result too large" "The result is over `max_result_bytes`. Store large data elsewhere and return a reference.";
-    UnsupportedMediaType "unsupported_media_type" "Unsupported media type" "The request's Content-Type is not one that this operation reads.";
-    RangeNotSatisfiable "range_not_satisfiable" "Range not satisfiable" "The Range header asks for bytes that the image does not have.";
-    UnknownModel "unknown_model" "Unknown model" "No microservice has registered a model of that name, or it was retired. GET /models lists them.";
-    InvalidField "invalid_field" "Invalid field" "A field has the wrong type or a value out of its range.";
-    UnknownField "unknown_field" "Unknown field" "The request has a field that this operation does not know. Check its spelling.";
-    DuplicateKey "duplicate_key" "Duplicate key" "A JSON object has the same key twice, so its meaning is not defined.";
-    NulCharacter "nul_character" "NUL character" "A string holds U+0000, which no store here can keep. Remove it.";
-    TooDeep "too_deep" "JSON too deep" "The JSON is nested deeper than the limit.";
-    InvalidHash "invalid_hash" "Invalid hash" "An image's key is its MD5: 32 hexadecimal digits.";
-    NoImage "no_image" "No image" "The request names no image. Send at least one file in `images`.";
-    NoModel "no_model" "No model" "The request names no model. Send at least one name in `models`.";
-    TooManyImages "too_many_images" "Too many images" "The request has more images, or more image × model pairs, than one request may have. Split it under one `submission`.";
-    EmptyFile "empty_file" "Empty file" "The file has no bytes.";
-    NotAnImage "not_an_image" "Not an image" "The file's signature is not JPEG, PNG, GIF, BMP, TIFF, WebP, HEIC or AVIF.";
-    MalformedImage "malformed_image" "Malformed image" "The file begins like an image, but its structure cannot be read.";
-    ImageTooBig "image_too_big" "Image too big" "The image declares more pixels or frames than the limit. It may be a decompression bomb.";
-    Md5Collision "md5_collision" "MD5 collision" "Other bytes with the same MD5 are stored already. Darkroom never mixes the two up.";
-    NothingAccepted "nothing_accepted" "No file was accepted" "Every file was rejected, or one was and `strict` is set; `errors` says why for each.";
-    NoLiveWorker "no_live_worker" "No live worker" "`require_live` is set and a model has no live worker. Start one, or leave `require_live` out.";
-    InvalidResult "invalid_result" "Invalid result" "The result is not a document that Darkroom keeps; its detail says where.";
-    TooManyRequests "too_many_requests" "Too many requests" "Wait as long as Retry-After says.";
-    TooManyLogins "too_many_logins" "Too many failed log-ins" "Too many wrong passwords. Wait as long as Retry-After says.";
-    Internal "internal" "Internal error" "Something is broken here. Give the operator the request_id.";
-    Unavailable "unavailable" "Unavailable" "A part of the service does not answer. Try again as Retry-After says.";
-    StorageFull "storage_full" "Storage full" "The image store has no room. Tell the operator.";
+    UnknownCredential "unknown_credential" "Unknown credential" "Log in again, or ask for a new key. A key must be sent whole.";
+    ExpiredCredential "expired_credential" "Expired credential" "Log in again, or ask for a new key.";
+    DisabledCredential "disabled_credential" "Disabled credential" "Ask an administrator to enable the account, or for a new key.";
+    WrongPassword "wrong_password" "Wrong name or password" "Check both, capitals too. An administrator can set a new password with PATCH /auth/users/{name}, and sees there whether the account is disabled.";
+    MissingRole "missing_role" "Missing role" "Ask an administrator, who can grant the role with PATCH /auth/users/{name}.";
+    WrongService "wrong_service" "Wrong service type" "Use the credential that this operation's description names: people send a token of POST /auth/login, microservices an API key of the right service type.";
+    OutOfScope "out_of_scope" "Model out of scope" "Use a key whose globs match the model. A researcher's key reaches only unknown models and the researcher's own; an administrator's key reaches any.";
+    NotFound "not_found" "Not found" "Check the name or id. What is somebody else's is answered as if it were not there: log in as its owner or as an administrator.";
+    MethodNotAllowed "method_not_allowed" "Method not allowed" "Use a method that GET /docs lists for this path.";
+    SubmissionConflict "submission_conflict" "Submission of another user" "Choose a new UUID; this one is in another user's hands.";
+    StaleLease "stale_lease" "Stale lease" "Drop the work and claim again; somebody else has this job, or it has ended.";
+    NameTaken "name_taken" "Name taken" "Choose another name, or change the account with PATCH /auth/users/{name}.";
+    NotEnded "not_ended" "Job not ended" "Wait until it has ended, or cancel it first.";
+    LastAdmin "last_admin" "Last administrator" "Make another account an administrator first.";
+    UnknownWorker "unknown_worker" "Unknown worker" "Register again with POST /workers/register.";
+    TooLarge "too_large" "Too large" "Send less at once, within the limit that the detail names.";
+    FileTooLarge "file_too_large" "File too large" "Make the image smaller, or ask the operator for a higher DARKROOM_IMAGE_BYTES_MAX.";
+    ResultTooLarge "result_too_large" "Result too large" "Keep the result within `max_result_bytes`: store large data elsewhere and return a reference.";
+    UnsupportedMediaType "unsupported_media_type" "Unsupported media type" "Send a Content-Type that this operation's description names, as application/json.";
+    RangeNotSatisfiable "range_not_satisfiable" "Range not satisfiable" "Ask for bytes within the image, or leave the Range header out.";
+    UnknownModel "unknown_model" "Unknown model" "Choose a model that GET /models lists, or start a microservice that registers this one; a retired model takes no jobs.";
+    InvalidField "invalid_field" "Invalid field" "Correct the field that `errors` points to; GET /docs describes what each may hold.";
+    UnknownField "unknown_field" "Unknown field" "Check its spelling, or leave it out; GET /docs lists the fields of each operation.";
+    DuplicateKey "duplicate_key" "Duplicate key" "Give each key and field once.";
+    NulCharacter "nul_character" "NUL character" "Remove U+0000 from the text: no store here can keep it.";
+    TooDeep "too_deep" "JSON too deep" "Nest arrays and objects less deeply.";
+    InvalidHash "invalid_hash" "Invalid hash" "Send the MD5 of the image's bytes: 32 hexadecimal digits.";
+    NoImage "no_image" "No image" "Send at least one file in `images`, or as JSON the MD5 of one that you uploaded.";
+    NoModel "no_model" "No model" "Send at least one name in `models`; GET /models lists them.";
+    TooManyImages "too_many_images" "Too many images" "Split the request; requests with one `submission` make one submission.";
+    EmptyFile "empty_file" "Empty file" "Send the file again if it should have content: it was saved or copied empty, or only in part.";
+    NotAnImage "not_an_image" "Not an image" "Send a JPEG, PNG, GIF, BMP, TIFF, WebP, HEIC or AVIF; the content decides, whatever the file's name.";
+    MalformedImage "malformed_image" "Malformed image" "Open the file in a viewer; if it shows, save it anew as JPEG or PNG and send that.";
+    ImageTooBig "image_too_big" "Image too big" "Make the image smaller before sending it. If you did not expect its size, take it for a decompression bomb.";
+    Md5Collision "md5_collision" "MD5 collision" "Keep the file and tell the operator: two different files with one MD5 are made on purpose. Darkroom never mixes them up.";
+    NothingAccepted "nothing_accepted" "No file was accepted" "Mend the files as `errors` says for each, or leave them out; without `strict` the good ones are taken.";
+    NoLiveWorker "no_live_worker" "No live worker" "Start a worker of the model, or leave `require_live` out and let the jobs wait.";
+    InvalidResult "invalid_result" "Invalid result" "Return `{\"items\": […], \"fields\": {…}, \"summary\": null}`, with what `errors` points to corrected.";
+    TooManyRequests "too_many_requests" "Too many requests" "Wait as long as Retry-After says, then send it again.";
+    TooManyLogins "too_many_logins" "Too many failed log-ins" "Wait as long as Retry-After says, then try the right password.";
+    Internal "internal" "Internal error" "Give the operator the `request_id`: the log has the cause under it.";
+    Unavailable "unavailable" "Unavailable" "Send it again as Retry-After says; if it lasts, tell the operator.";
+    StorageFull "storage_full" "Storage full" "Tell the operator, then send it again.";
 }
 
 /// One fault: a code, what happened, and what to do about it.
@@ -160,5 +160,19 @@ impl Fault {
     /// A value of a field that is out of range or of the wrong form.
     pub fn invalid(part: &'static str, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(Code::InvalidField, detail).at(part, pointer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_help_says_what_to_do() {
+        let states = ["A", "An", "Every", "It", "No", "Only", "Other", "Something", "The", "This", "Too"];
+        for code in Code::ALL {
+            let first = code.help().split(' ').next().unwrap_or_default();
+            assert!(!states.contains(&first) && code.help().ends_with('.'), "{}: {}", code.as_str(), code.help());
+        }
     }
 }

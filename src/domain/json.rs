@@ -134,7 +134,7 @@ fn check_number(number: &str) -> Result<(), Fault> {
     if double && number.len() <= NUMBER_CHARS_MAX {
         return Ok(());
     }
-    Err(Fault::new(Code::MalformedJson, format!("{} is not a number that a double holds.", shorten(number))))
+    Err(Fault::new(Code::InvalidField, format!("{} is not a number that a double holds.", shorten(number))))
 }
 
 /// The keys of the objects that are open.
@@ -216,7 +216,7 @@ mod tests {
         }
         for bad in ["1e999", "-1e400", "0e-20000", "1e99999999999", &"1".repeat(301), &format!("0.{}", "0".repeat(300))]
         {
-            assert_eq!(code(bad), Some(Code::MalformedJson), "{bad}");
+            assert_eq!(code(bad), Some(Code::InvalidField), "{bad}");
         }
     }
 }

@@ -25,10 +25,10 @@ pub fn normalise(posted: &RawValue, bytes_max: usize) -> Result<String, Fault> {
     check_size(posted, bytes_max)?;
     json::check(posted).map_err(|fault| match fault.code {
         // It came in JSON that could be read: what is wrong is this result alone.
-        Code::MalformedJson => invalid("", fault.detail),
+        Code::MalformedJson | Code::InvalidField => invalid("", fault.detail),
         _ => fault.on(""),
     })?;
-    if serde_json::from_str::<Normal<'_>>(posted).is_ok_and(|normal| normal.holds()) {
+    if posted.starts_with('{') && serde_json::from_str::<Normal<'_>>(posted).is_ok_and(|normal| normal.holds()) {
         return Ok(posted.to_owned());
     }
     let document = shape(posted)?;
@@ -254,6 +254,7 @@ mod tests {
             (r#"{"items":3,"a":1}"#, r#"{"items":[],"fields":{"value":{"items":3,"a":1}},"summary":null}"#),
             ("{ }", r#"{"items":[],"fields":{"value":{ }},"summary":null}"#),
             ("[[]]", r#"{"items":[],"fields":{"value":[[]]},"summary":null}"#),
+            ("[[],{},null]", r#"{"items":[],"fields":{"value":[[],{},null]},"summary":null}"#),
         ];
         for (posted, kept) in cases {
             assert_eq!(normal(posted).as_deref(), Ok(kept), "{posted}");

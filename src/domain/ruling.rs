@@ -15,7 +15,7 @@ pub const DEATHS_MAX: i16 = 3;
 /// The back-off doubles no more often than this.
 const DOUBLINGS_MAX: i16 = 20;
 
-/// How failed attempts are tried again.
+/// How failed attempts are tried again. PATCH takes the same fields beside `paused`, not under `retry`.
 #[derive(Debug, Clone, Serialize, ToSchema, sqlx::FromRow)]
 pub struct RetryPolicy {
     pub max_attempts: i16,

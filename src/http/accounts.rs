@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{AdminUser, AnyUser};
-use super::extract::{self, Json, Path, Query};
+use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, HttpError, Problems};
 use super::{AppState, Shared};
 use crate::api::accounts::{CreateUser, LoginForm, TokenOut, UpdateUser, UserOut};
@@ -35,7 +35,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 #[utoipa::path(post, path = "/auth/login", tag = "accounts",
     request_body(content = LoginForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = TokenOut), Problems))]
-async fn log_in(State(state): AppState, request: Request) -> Answer<impl IntoResponse> {
+async fn log_in(State(state): AppState, _: NoQuery, request: Request) -> Answer<impl IntoResponse> {
     let peer =
         request.extensions().get::<ConnectInfo<SocketAddr>>().map_or("local".to_owned(), |c| c.0.ip().to_string());
     let form = axum::Form::<LoginForm>::from_request(request, &()).await.map_err(|rejection| {
@@ -56,7 +56,7 @@ async fn log_in(State(state): AppState, request: Request) -> Answer<impl IntoRes
 ///
 /// The account of the token, and its roles.
 #[utoipa::path(get, path = "/auth/profile", tag = "accounts", security(("user" = []), ("token" = [])), responses((status = 200, body = UserOut), Problems))]
-async fn get_profile(AnyUser(user): AnyUser) -> Json<UserOut> {
+async fn get_profile(AnyUser(user): AnyUser, _: NoQuery) -> Json<UserOut> {
     Json(user.account.into())
 }
 

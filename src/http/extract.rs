@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::HttpError;
+use crate::api::Object;
 use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, Page, Paging};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -80,6 +81,7 @@ fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> HttpErro
 }
 
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, HttpError> {
+    check_no_query(request.uri())?;
     if !is_json(request.headers()) {
         let fault = Fault::new(Code::UnsupportedMediaType, "The body is not declared as JSON.");
         return Err(fault.mend("Send Content-Type: application/json.").into());
@@ -93,16 +95,32 @@ fn text(bytes: &[u8]) -> Result<&str, Fault> {
 
 /// Reads JSON straight into its type; only what is wrong is looked at again, for its place.
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
-    serde_json::from_str(text).or_else(|_| {
+    let read = serde_json::from_str(text).or_else(|_| {
         json::check_form(text)?;
         let mut input = serde_json::Deserializer::from_str(text);
         serde_path_to_error::deserialize(&mut input).map_err(|error| {
             let pointer = pointer(error.path());
             let why = error.into_inner().to_string();
             // The pointer says it better.
-            wrong("body", pointer, &shorten_why(why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why)))
+            let why = why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why);
+            wrong("body", pointer, &shorten_why(&in_words(why)))
         })
-    })
+    });
+    read.map(|Object(body)| body)
+}
+
+/// What serde says, without the names of our types.
+fn in_words(why: &str) -> String {
+    let Some((found, expected)) = why.rsplit_once(", expected ") else { return why.to_owned() };
+    let expected = match expected {
+        "i16" => format!("a whole number from {} to {}", i16::MIN, i16::MAX),
+        "i32" => format!("a whole number from {} to {}", i32::MIN, i32::MAX),
+        "i64" => "a whole number".to_owned(),
+        "usize" => "a whole number from 0 on".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        _ => return why.to_owned(),
+    };
+    format!("{found}, expected {expected}")
 }
 
 fn wrong(place: &'static str, pointer: String, why: &str) -> Fault {
@@ -152,6 +170,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
             }
         }
     }
+}
+
+/// That an operation takes no query: whoever sends one means something by it.
+pub struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HttpError> {
+        Ok(check_no_query(&parts.uri).map(|()| Self)?)
+    }
+}
+
+/// Refuses a query on behalf of an operation that knows no field of one.
+fn check_no_query(uri: &Uri) -> Result<(), Fault> {
+    let Some(query) = uri.query().filter(|query| !query.is_empty()) else { return Ok(()) };
+    let field = shorten(query.split(['=', '&']).next().unwrap_or_default());
+    let detail = format!("Wrong query: unknown field `{field}`; this operation takes none.");
+    Err(Fault::new(Code::UnknownField, detail).at("query", format!("/{field}")))
 }
 
 /// Parts of the path.

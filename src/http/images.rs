@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{AnyUser, Caller};
-use super::extract::{self, Json, Path, Query};
+use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::images::{ImageOut, ImageRecordOut};
@@ -52,6 +52,7 @@ async fn list_images(
 async fn get_image(
     State(state): AppState,
     AnyUser(user): AnyUser,
+    _: NoQuery,
     Path(md5): Path<String>,
 ) -> Answer<Json<ImageRecordOut>> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
@@ -79,6 +80,7 @@ async fn get_image(
 async fn get_image_content(
     State(state): AppState,
     caller: Caller,
+    _: NoQuery,
     Path(md5): Path<String>,
     headers: HeaderMap,
 ) -> Answer<Response> {

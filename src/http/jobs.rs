@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::{AdminUser, AnyUser};
-use super::extract::{self, Json, Path, Query};
+use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::jobs::{JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried};
@@ -79,7 +79,12 @@ fn read_query(query: JobsQuery) -> Result<Filter, Fault> {
 /// State, tries with tracebacks, and events. For those who asked for it and administrators; for the owner of its model without the image's key.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = JobHistory), Problems))]
-async fn get_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<Uuid>) -> Answer<Json<JobHistory>> {
+async fn get_job(
+    State(state): AppState,
+    AnyUser(user): AnyUser,
+    _: NoQuery,
+    Path(id): Path<Uuid>,
+) -> Answer<Json<JobHistory>> {
     let ctx = &state.ctx;
     let (job, sight) = jobs::find(ctx, &user, id).await?;
     let (attempts, events) =
@@ -92,7 +97,12 @@ async fn get_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<
 /// An administrator ends it. Anybody else withdraws, and it ends when nobody waits for it any more. An ended job stays as it is.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = JobStateOut), Problems))]
-async fn cancel_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<Uuid>) -> Answer<Json<JobStateOut>> {
+async fn cancel_job(
+    State(state): AppState,
+    AnyUser(user): AnyUser,
+    _: NoQuery,
+    Path(id): Path<Uuid>,
+) -> Answer<Json<JobStateOut>> {
     let state = jobs::cancel(&state.ctx, &user, id).await?;
     Ok(Json(JobStateOut { id, state }))
 }
@@ -102,7 +112,12 @@ async fn cancel_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Pa
 /// Makes a new job with `retry_of`; the ended one stays as it is.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 201, body = Retried), Problems))]
-async fn retry_job(State(state): AppState, AnyUser(user): AnyUser, Path(id): Path<Uuid>) -> Answer<impl IntoResponse> {
+async fn retry_job(
+    State(state): AppState,
+    AnyUser(user): AnyUser,
+    _: NoQuery,
+    Path(id): Path<Uuid>,
+) -> Answer<impl IntoResponse> {
     let made = jobs::retry(&state.ctx, &user, id).await?;
     Ok((StatusCode::CREATED, Json(Retried { id: made, retry_of: id })))
 }

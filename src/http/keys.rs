@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::ResearcherUser;
-use super::extract::{self, Json, Path, Query};
+use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::keys::{CreateKey, CreatedKey, Key};
@@ -90,6 +90,7 @@ async fn list_keys(
 async fn disable_key(
     State(state): AppState,
     ResearcherUser(user): ResearcherUser,
+    _: NoQuery,
     Path(id): Path<String>,
 ) -> Answer<StatusCode> {
     check_text(&id)?;

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::AnyUser;
-use super::extract::{self, Json, Path, Query};
+use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::models::{ModelOut, ModelsQuery, UpdateModel};
@@ -54,13 +54,14 @@ async fn find(ctx: &Ctx, name: &str) -> Result<Model, Error> {
 /// The same as in the list; retired ones too.
 #[utoipa::path(get, path = "/models/{name}", tag = "models", security(("user" = []), ("token" = [])),
     params(("name" = String, Path, example = "face_detect")), responses((status = 200, body = ModelOut), Problems))]
-async fn get_model(State(state): AppState, _: AnyUser, Path(name): Path<String>) -> Answer<Json<ModelOut>> {
+async fn get_model(State(state): AppState, _: AnyUser, _: NoQuery, Path(name): Path<String>) -> Answer<Json<ModelOut>> {
     Ok(Json(find(&state.ctx, &name).await?.into()))
 }
 
 /// Changes a model
 ///
-/// Pause and resume, limit, retry policy, retire. For administrators and the owner of a key for it.
+/// Pause and resume, limit, retry policy, retire. The fields that GET shows under `retry` are given beside the others here.
+/// For administrators and the owner of a key for it.
 #[utoipa::path(patch, path = "/models/{name}", tag = "models", security(("user" = []), ("token" = [])),
     params(("name" = String, Path, example = "face_detect")), request_body = UpdateModel, responses((status = 200, body = ModelOut), Problems))]
 async fn update_model(

@@ -113,5 +113,6 @@ pub fn docs() -> Router<Shared> {
         .try_it_out_enabled(true)
         .display_request_duration(true);
     let ui: Router<Shared> = SwaggerUi::new("/docs/ui").config(config).into();
-    Router::new().route("/docs", get(|| async { Redirect::temporary("/docs/ui/") })).merge(ui)
+    let to_ui = get(|| async { Redirect::temporary("/docs/ui/") });
+    Router::new().route("/docs", to_ui.clone()).route("/docs/", to_ui).merge(ui)
 }

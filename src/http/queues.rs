@@ -4,7 +4,7 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Json, Path};
+use super::extract::{Json, NoQuery, Path};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::page::Page;
@@ -20,7 +20,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 ///
 /// Zeros are given, not left out: an autoscaler reads `backlog`.
 #[utoipa::path(get, path = "/queues", tag = "health", responses((status = 200, body = Page<Queue>), Problems))]
-async fn list_queues(State(state): AppState) -> Answer<Json<Page<Queue>>> {
+async fn list_queues(State(state): AppState, _: NoQuery) -> Answer<Json<Page<Queue>>> {
     let items = state.queues.count().await?.into_iter().map(Queue::from).collect();
     Ok(Json(Page { items, next_cursor: None }))
 }
@@ -30,7 +30,7 @@ async fn list_queues(State(state): AppState) -> Answer<Json<Page<Queue>>> {
 /// The same as in the list.
 #[utoipa::path(get, path = "/queues/{model}", tag = "health", params(("model" = String, Path, example = "face_detect")),
     responses((status = 200, body = Queue), Problems))]
-async fn get_queue(State(state): AppState, Path(model): Path<String>) -> Answer<Json<Queue>> {
+async fn get_queue(State(state): AppState, _: NoQuery, Path(model): Path<String>) -> Answer<Json<Queue>> {
     let found = state.queues.count().await?.into_iter().find(|depth| depth.model == model);
     Ok(Json(found.ok_or_else(|| Fault::not_found("model"))?.into()))
 }

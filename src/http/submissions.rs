@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::AnyUser;
-use super::extract::{self, Json, Path, Query};
+use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::page::{Page, Paging};
@@ -69,6 +69,7 @@ async fn get_submission(
 async fn cancel_submission(
     State(state): AppState,
     AnyUser(user): AnyUser,
+    _: NoQuery,
     Path(id): Path<Uuid>,
 ) -> Answer<Json<Cancelled>> {
     let cancelled = submissions::cancel(&state.ctx, &user, id).await?;

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::{AnyUser, Microservice, PredictService};
-use super::extract::{self, Json, Path, Query};
+use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::page::Page;
@@ -82,6 +82,9 @@ fn read(body: Register) -> Result<Registration, Fault> {
             return Err(Fault::invalid("body", format!("/{field}"), "At most 10,000 of at most 200 characters each."));
         }
     }
+    if body.params_schema.as_ref().is_some_and(|schema| !schema.get().starts_with('{')) {
+        return Err(Fault::invalid("body", "/params_schema", "params_schema is not an object."));
+    }
     let schema = body.params_schema.map(|schema| json::parse(schema.get())).transpose();
     Ok(Registration {
         model,
@@ -135,6 +138,7 @@ fn held(job: HeldJob) -> Listed {
 async fn leave_worker(
     State(state): AppState,
     PredictService(key): PredictService,
+    _: NoQuery,
     Path(id): Path<Uuid>,
 ) -> Answer<StatusCode> {
     state.workers.leave(&key, id).await?;

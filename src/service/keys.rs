@@ -46,6 +46,11 @@ impl Keys {
             .db
             .write(async |tx| {
                 let owner = owner(tx, user, wish.owner.as_deref()).await?;
+                let now = accounts::now(tx).await?;
+                if let Some(at) = wish.expires_at.filter(|at| *at <= now) {
+                    let detail = format!("expires_at is {}, which has passed.", at.to_rfc3339());
+                    return Err(Fault::new(Code::InvalidField, detail).on("/expires_at").into());
+                }
                 let hash = text.secret_sha256();
                 let new = NewKey {
                     id: &text.id,

@@ -101,6 +101,12 @@ impl Db {
     }
 }
 
+/// One connection of its own: unlike a pool, it says at once why there is none.
+pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let late = |_| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "it does not answer").into());
+    tokio::time::timeout(CALL_WAIT, PgConnection::connect_with(options)).await.unwrap_or_else(late)
+}
+
 /// Puts a bound of [`CALL_WAIT`] on what waits for the database.
 // Not async, which would hold the work twice.
 pub fn within<T, E: From<sqlx::Error>>(work: impl Future<Output = Result<T, E>>) -> impl Future<Output = Result<T, E>> {

@@ -84,20 +84,38 @@ pub async fn version(connection: &mut PgConnection) -> sqlx::Result<Option<i32>>
     sqlx::query_scalar("SELECT max(version) FROM refinery_schema_history").fetch_one(connection).await
 }
 
-/// Whether the audit role exists and may read the audit views.
+/// Whether whoever is connected may become the audit role and read the views as such: tried, and undone.
 pub async fn audit_role_works(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let mut tx = connection.begin().await?;
+    let tried = tx
+        .execute(
+            "SET LOCAL ROLE darkroom_audit; SELECT FROM audit_jobs LIMIT 0; SELECT FROM audit_events LIMIT 0; \
+             SELECT FROM audit_keys LIMIT 0",
+        )
+        .await;
+    tx.rollback().await?;
+    match tried {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What there is to say when [`audit_role_works`] is false.
+pub const NO_AUDIT: &str =
+    "`darkroom psql --audit` does not work: the audit role is missing, or this role may not take it";
+
+/// What makes it work, for people to run.
+pub async fn audit_remedy(connection: &mut PgConnection) -> sqlx::Result<String> {
     sqlx::query_scalar(
-        "SELECT coalesce(bool_and(has_table_privilege(r.oid, v.name, 'SELECT')), false) FROM pg_roles AS r
-         CROSS JOIN unnest(ARRAY['audit_jobs', 'audit_events', 'audit_keys']) AS v (name) WHERE r.rolname = 'darkroom_audit'",
+        "SELECT format('as a superuser, in the database %I, run (a role that exists already is no harm):
+CREATE ROLE darkroom_audit NOLOGIN;
+GRANT SELECT ON audit_jobs, audit_events, audit_keys TO darkroom_audit;
+GRANT darkroom_audit TO %I;', current_database(), current_user)",
     )
     .fetch_one(connection)
     .await
 }
-
-/// The statements that `doctor` prints when the audit role could not be made.
-pub const AUDIT_GRANTS: &str = "CREATE ROLE darkroom_audit NOLOGIN;
-GRANT SELECT ON audit_jobs, audit_events, audit_keys TO darkroom_audit;
-GRANT darkroom_audit TO CURRENT_USER;";
 
 /// Guarded: the role is the whole cluster's and may exist; making one needs CREATEROLE, which may be missing.
 const AUDIT_ROLE: &str = "
@@ -112,7 +130,9 @@ DO $$ BEGIN
 EXCEPTION WHEN insufficient_privilege OR undefined_object THEN NULL;
 END $$;
 DO $$ BEGIN
-  IF NOT pg_has_role(CURRENT_USER, 'darkroom_audit', 'MEMBER') THEN
+  -- From PostgreSQL 16 on, whoever made a role is its member without the right to take it.
+  IF NOT pg_has_role(CURRENT_USER, 'darkroom_audit', CASE WHEN current_setting('server_version_num')::int < 160000
+                     THEN 'MEMBER' ELSE 'SET' END) THEN
     GRANT darkroom_audit TO CURRENT_USER;
   END IF;
 EXCEPTION WHEN insufficient_privilege OR undefined_object OR unique_violation THEN NULL;

@@ -24,4 +24,4 @@ pub mod ticks;
 pub mod work;
 pub mod workers;
 
-pub use db::{Db, broken_constraint, is_bad_value, is_crossed, is_unavailable};
+pub use db::{Db, broken_constraint, connect, is_bad_value, is_crossed, is_unavailable};

@@ -51,11 +51,22 @@ impl Answer {
         assert_eq!(body["status"], status);
         assert_eq!(body["type"], format!("/problems/{code}"));
         assert_eq!(body["request_id"].as_str(), self.headers["x-request-id"].to_str().ok());
-        for field in ["title", "detail", "mend"] {
-            assert!(body[field].as_str().is_some_and(|text| text.len() > 3), "{field}: {body}");
-        }
+        assert_mends(&body);
         body
     }
+}
+
+/// A problem says what is wrong, and then what to do, not the same twice.
+#[track_caller]
+pub fn assert_mends(problem: &Value) {
+    let said = |field: &str| problem[field].as_str().unwrap_or_default().to_lowercase();
+    for field in ["title", "detail", "mend"] {
+        assert!(said(field).len() > 3, "{field}: {problem}");
+    }
+    let (detail, mend) = (said("detail"), said("mend"));
+    let clauses = mend.split(['.', ',', ';', ':']).filter(|clause| clause.split_whitespace().count() > 2);
+    let repeated = clauses.map(str::trim).find(|clause| detail.contains(clause));
+    assert_eq!(repeated, None, "the mend repeats the detail: {problem}");
 }
 
 impl Client {

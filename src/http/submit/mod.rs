@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use self::terms::{check_terms, distinct, read_params};
 use super::auth::InvestigatorUser;
-use super::extract::{self, Json};
+use super::extract::{self, Json, NoQuery};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 use crate::api::submit::{ModelLoad, RejectedImage, SubmitHashes, Submitted, SubmittedImage, SubmittedJob, UploadForm};
@@ -30,7 +30,8 @@ pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
 ///
 /// Every image gets its MD5 as its key and is stored; every image × model becomes a job. When this answers 202, bytes and jobs are on stable storage.
 /// Faults of the whole request refuse it and leave nothing; then each file is judged alone, and a bad one goes to `rejected`.
-/// With JSON in place of the form, models run on images that you uploaded before.
+/// With JSON in place of the form, models run on images that you uploaded before. Swagger UI shows that one first: choose
+/// `multipart/form-data` to upload.
 #[utoipa::path(post, path = "/predict", tag = "predict", security(("user" = []), ("token" = [])),
     request_body(content(
         (UploadForm = "multipart/form-data"),
@@ -39,6 +40,7 @@ pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
 async fn submit_images(
     State(state): AppState,
     InvestigatorUser(user): InvestigatorUser,
+    _: NoQuery,
     mut request: Request,
 ) -> Answer<impl IntoResponse> {
     let ctx = &state.ctx;
