@@ -141,7 +141,7 @@ impl ImageStatus {
     /// The whole answer to a look-up as JSON, in which nothing waits to be explained: for images whose jobs have all ended.
     pub fn finished_answer(&self, md5: ContentMd5) -> Option<String> {
         #[derive(Serialize)]
-        struct Told<'s> {
+        struct WholeAnswer<'s> {
             md5: String,
             status: Overall,
             done: bool,
@@ -149,7 +149,7 @@ impl ImageStatus {
             jobs: BTreeMap<&'s str, &'s RawValue>,
         }
         let status = Overall::of(self.jobs.values().map(|job| job.state));
-        let told = Told {
+        let told = WholeAnswer {
             md5: md5.to_string(),
             status,
             done: status.done(),
