@@ -75,19 +75,24 @@ impl Index {
         found
     }
 
-    /// Reads the whole answer to a look-up as JSON, and whether the account is entitled to it. Nothing where none is mirrored, or where
-    /// anything was read of the image from PostgreSQL of late that is not.
-    pub async fn read_answer(&self, md5: ContentMd5, account: Uuid) -> Option<(String, bool)> {
-        let (title, answer) = self
-            .run(async |live| {
-                let mut read = redis::cmd("HMGET");
-                read.arg(keys::status(&self.namespace, md5, &live.epoch))
-                    .arg(pack::entitled(&account))
-                    .arg(pack::ANSWER);
-                read.query_async::<(Option<String>, Option<String>)>(&mut live.connection).await
-            })
-            .await?;
-        Some((answer.filter(|_| !self.floor().knows(md5))?, title.is_some()))
+    /// Reads the whole answers to look-ups as JSON, each with whether the account is entitled to it, in the order asked. Nothing where
+    /// none is mirrored, or where anything was read of the image from PostgreSQL of late that is not.
+    pub async fn read_answers(&self, asked: &[(ContentMd5, Uuid)]) -> Vec<Option<(String, bool)>> {
+        let read = async |live: &mut Live| {
+            let mut pipe = redis::pipe();
+            for (md5, account) in asked {
+                let key = keys::status(&self.namespace, *md5, &live.epoch);
+                pipe.hmget(key, &[pack::entitled(account).as_str(), pack::ANSWER]);
+            }
+            pipe.query_async::<Vec<(Option<String>, Option<String>)>>(&mut live.connection).await
+        };
+        let Some(read) = self.run(read).await else { return vec![None; asked.len()] };
+        let floor = self.floor();
+        let known = |md5: &ContentMd5| floor.knows(*md5);
+        let answer = |((md5, _), (title, answer)): (&(ContentMd5, Uuid), (Option<String>, Option<String>))| {
+            Some((answer.filter(|_| !known(md5))?, title.is_some()))
+        };
+        asked.iter().zip(read).map(answer).collect()
     }
 
     /// Asks for the right to fill these statuses; those that somebody else fills are not in it.

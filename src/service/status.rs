@@ -22,6 +22,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The line of look-ups that the mirror cannot answer.
 const LINE: Capacity = Capacity { at_once: 2, repeatable: true, ..Capacity::USUAL };
 
+/// The line of look-ups that the mirror may have an answer ready for: a journey to Redis costs more than what it asks.
+const READY_LINE: Capacity = Capacity { weight: 100, ..Capacity::USUAL };
+
 /// The images of a call that are stored, visible to its caller or not.
 pub type Visible = Vec<(ContentMd5, Arc<VisibleStatus>)>;
 
@@ -36,6 +39,7 @@ pub struct Lookup {
 /// What is known of images.
 pub struct Lookups {
     ctx: Arc<Ctx>,
+    ready: Arc<Batcher<(ContentMd5, Uuid), Option<(String, bool)>>>,
     reads: Arc<Batcher<Lookup, Visible>>,
 }
 
@@ -44,9 +48,12 @@ impl Lookups {
     pub const CONNECTIONS: u32 = LINE.at_once;
 
     pub fn new(ctx: &Arc<Ctx>) -> Self {
-        let own = Arc::clone(ctx);
-        let reads = Batcher::new(LINE, move |loads| load_together(Arc::clone(&own), loads), |_, _| {});
-        Self { ctx: Arc::clone(ctx), reads }
+        let (reading, loading) = (Arc::clone(ctx), Arc::clone(ctx));
+        Self {
+            ctx: Arc::clone(ctx),
+            ready: Batcher::new(READY_LINE, move |asked| ready_together(Arc::clone(&reading), asked), |_, _| {}),
+            reads: Batcher::new(LINE, move |loads| load_together(Arc::clone(&loading), loads), |_, _| {}),
+        }
     }
 
     /// The statuses of those of these images that the user may see.
@@ -92,7 +99,7 @@ impl Lookups {
 
     /// The whole answer about one image as JSON, where the mirror has it ready: all its jobs have ended.
     pub async fn ready_answer(&self, user: &User, md5: ContentMd5) -> Option<String> {
-        let (answer, entitled) = self.ctx.index.read_answer(md5, user.account.id).await?;
+        let (answer, entitled) = self.ready.call((md5, user.account.id), 1).await.ok()??;
         (entitled || user.is_admin()).then_some(answer)
     }
 
@@ -127,6 +134,10 @@ impl Lookups {
         }
         Ok(Arc::unwrap_or_clone(status))
     }
+}
+
+async fn ready_together(ctx: Arc<Ctx>, asked: Vec<(ContentMd5, Uuid)>) -> Result<Answers<Option<(String, bool)>>> {
+    Ok(ctx.index.read_answers(&asked).await.into())
 }
 
 async fn load_together(ctx: Arc<Ctx>, loads: Vec<Lookup>) -> Result<Answers<Visible>> {
