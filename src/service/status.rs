@@ -22,8 +22,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The line of look-ups that the mirror cannot answer.
 const LINE: Capacity = Capacity { at_once: 2, repeatable: true, ..Capacity::USUAL };
 
-/// The line of look-ups that the mirror may have an answer ready for: a journey to Redis costs more than what it asks.
-const READY_LINE: Capacity = Capacity { weight: 100, ..Capacity::USUAL };
+/// The line of look-ups that the mirror may have an answer ready for: a journey to Redis costs more than what it asks. Another begins
+/// beside it as soon as a few wait.
+const READY_LINE: Capacity = Capacity { weight: 100, crowd: 4, ..Capacity::USUAL };
 
 /// The images of a call that are stored, visible to its caller or not.
 pub type Visible = Vec<(ContentMd5, Arc<VisibleStatus>)>;
