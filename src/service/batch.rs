@@ -17,8 +17,8 @@ use crate::store::db::within;
 /// How often a batch is carried out again after another transaction crossed it, or its connection was lost.
 const CROSSED_MAX: usize = 3;
 
-/// How often a batch lets every task that is ready go first: the next calls of those who were answered together then come along,
-/// and nobody waits for them where there are none.
+/// How often a batch that follows one of several calls lets every task that is ready go first: the next calls of those who were
+/// answered together then come along. A call that is alone waits for nobody.
 const GATHERING: usize = 3;
 
 /// What a batch comes to.
@@ -72,6 +72,8 @@ struct Line<I, O> {
     waiting: VecDeque<Call<I, O>>,
     /// The weight of those who wait.
     weight: usize,
+    /// The calls of the last batch.
+    last: usize,
     under_way: u32,
 }
 
@@ -95,7 +97,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Batcher<I, O> {
         F: Future<Output = Result<Answers<O>>> + Send + 'static,
     {
         Arc::new(Self {
-            line: Mutex::new(Line { waiting: VecDeque::new(), weight: 0, under_way: 0 }),
+            line: Mutex::new(Line { waiting: VecDeque::new(), weight: 0, last: 0, under_way: 0 }),
             capacity,
             run: Box::new(move |items| Box::pin(run(items))),
             lost: Box::new(lost),
@@ -142,7 +144,8 @@ struct Lane<I: Clone + Send + 'static, O: Send + 'static> {
 impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
     async fn drive(mut self) {
         loop {
-            for _ in 0..GATHERING {
+            let gathers = self.batcher.line.lock().last > 1;
+            for _ in 0..if gathers { GATHERING } else { 0 } {
                 tokio::task::yield_now().await;
             }
             let Some(batch) = self.next() else { return };
@@ -172,6 +175,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
             self.open = false;
             return None;
         }
+        line.last = batch.len();
         Some(batch)
     }
 }
