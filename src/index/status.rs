@@ -44,6 +44,14 @@ return 1",
     )
 });
 
+/// The whole answer to a look-up, as JSON.
+#[derive(Debug, Clone)]
+pub struct ReadyAnswer {
+    pub json: String,
+    /// Whether the account that asked has a title to the image.
+    pub entitled: bool,
+}
+
 /// The right to fill the statuses of these images from what is read after it was got.
 #[derive(Debug)]
 pub struct Refill {
@@ -75,9 +83,9 @@ impl Index {
         found
     }
 
-    /// Reads the whole answers to look-ups as JSON, each with whether the account is entitled to it, in the order asked. Nothing where
-    /// none is mirrored, or where anything was read of the image from PostgreSQL of late that is not.
-    pub async fn read_answers(&self, asked: &[(ContentMd5, Uuid)]) -> Vec<Option<(String, bool)>> {
+    /// Reads the whole answers to look-ups, in the order asked. Nothing where none is mirrored, or where anything was read of the
+    /// image from PostgreSQL of late that is not.
+    pub async fn read_answers(&self, asked: &[(ContentMd5, Uuid)]) -> Vec<Option<ReadyAnswer>> {
         let read = async |live: &mut Live| {
             let mut pipe = redis::pipe();
             for (md5, account) in asked {
@@ -88,11 +96,12 @@ impl Index {
         };
         let Some(read) = self.run(read).await else { return vec![None; asked.len()] };
         let floor = self.floor();
-        let known = |md5: &ContentMd5| floor.knows(*md5);
-        let answer = |((md5, _), (title, answer)): (&(ContentMd5, Uuid), (Option<String>, Option<String>))| {
-            Some((answer.filter(|_| !known(md5))?, title.is_some()))
-        };
-        asked.iter().zip(read).map(answer).collect()
+        let mut answers = Vec::with_capacity(asked.len());
+        for ((md5, _), (title, json)) in asked.iter().zip(read) {
+            let json = json.filter(|_| !floor.knows(*md5));
+            answers.push(json.map(|json| ReadyAnswer { json, entitled: title.is_some() }));
+        }
+        answers
     }
 
     /// Asks for the right to fill these statuses; those that somebody else fills are not in it.

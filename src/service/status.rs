@@ -14,7 +14,7 @@ use super::{Ctx, Result};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, Overall};
-use crate::index::status::Fill;
+use crate::index::status::{Fill, ReadyAnswer};
 use crate::store::status::{self, VisibleStatus};
 
 /// How often a waiting look-up looks again though nobody woke it.
@@ -40,7 +40,7 @@ pub struct Lookup {
 /// What is known of images.
 pub struct Lookups {
     ctx: Arc<Ctx>,
-    ready: Arc<Batcher<(ContentMd5, Uuid), Option<(String, bool)>>>,
+    ready: Arc<Batcher<(ContentMd5, Uuid), Option<ReadyAnswer>>>,
     reads: Arc<Batcher<Lookup, Visible>>,
 }
 
@@ -100,8 +100,8 @@ impl Lookups {
 
     /// The whole answer about one image as JSON, where the mirror has it ready: all its jobs have ended.
     pub async fn ready_answer(&self, user: &User, md5: ContentMd5) -> Option<String> {
-        let (answer, entitled) = self.ready.call((md5, user.account.id), 1).await.ok()??;
-        (entitled || user.is_admin()).then_some(answer)
+        let answer = self.ready.call((md5, user.account.id), 1).await.ok()??;
+        (answer.entitled || user.is_admin()).then_some(answer.json)
     }
 
     /// One image's status, waiting until it is finished (for the named models, or all) or the time is up.
@@ -137,7 +137,7 @@ impl Lookups {
     }
 }
 
-async fn ready_together(ctx: Arc<Ctx>, asked: Vec<(ContentMd5, Uuid)>) -> Result<Answers<Option<(String, bool)>>> {
+async fn ready_together(ctx: Arc<Ctx>, asked: Vec<(ContentMd5, Uuid)>) -> Result<Answers<Option<ReadyAnswer>>> {
     Ok(ctx.index.read_answers(&asked).await.into())
 }
 
