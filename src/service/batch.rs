@@ -144,8 +144,8 @@ struct Lane<I: Clone + Send + 'static, O: Send + 'static> {
 impl<I: Clone + Send + 'static, O: Send + 'static> Lane<I, O> {
     async fn drive(mut self) {
         loop {
-            let gathers = self.batcher.line.lock().last > 1;
-            for _ in 0..if gathers { GATHERING } else { 0 } {
+            let rounds = if self.batcher.line.lock().last > 1 { GATHERING } else { 0 };
+            for _ in 0..rounds {
                 tokio::task::yield_now().await;
             }
             let Some(batch) = self.next() else { return };
