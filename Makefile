@@ -1,15 +1,21 @@
 # Two commands: `make demo` and `make test`. Neither needs anything but cargo; the rest is found or fetched.
 
-.PHONY: demo test bench chaos safeguards dev openapi
+.PHONY: help demo test bench chaos safeguards dev openapi
 
-# Python's packages are fetched while cargo builds.
+# The line before each target says what it does.
+help:
+	@awk '/^# /{said=substr($$0,3)} /^[a-z]+:/&&$$1!="help:"{printf "make %-12s%s\n",substr($$1,1,length($$1)-1),said}' Makefile
+
+# Shows everything: private servers, two real models, the photographs of examples/photos; stays up until Ctrl-C.
 demo:
+	@echo "building…"
 	@mkdir -p .darkroom; { test -x .darkroom/venv/bin/pip || python3 -m venv .darkroom/venv; } >/dev/null 2>&1 \
 	  && .darkroom/venv/bin/pip install -q --disable-pip-version-check \
 	     -r examples/face_detect/requirements.txt -r examples/image_stats/requirements.txt >/dev/null 2>&1 & \
 	cargo build; built=$$?; wait; test $$built -eq 0
 	cargo run --quiet -- demo
 
+# Checks format and lints, runs every test on private servers, then two minutes of chaos.
 test:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
@@ -17,14 +23,14 @@ test:
 	@cat target/postman.txt
 	DURATION=120 LEASE_S=2 cargo test --test chaos
 
-# Injures a whole installation for DURATION seconds and compares everybody's books; SEED repeats the order of faults, KEEP=1 keeps the logs.
 DURATION ?= 900
 LEASE_S ?= 6
+# Injures a whole installation for DURATION seconds and compares everybody's books; SEED repeats the order of faults, KEEP=1 keeps the logs.
 chaos:
 	DURATION=$(DURATION) LEASE_S=$(LEASE_S) cargo test --test chaos
 
-# Measures everything in turns (ONLY=lifecycle,lookup some of it; PROFILE=1 shows the costliest statements), and writes
-# target/bench/latest.json; ONLY=page writes docs/benchmarks.md from it. SHORT=1 only shows that everything runs.
+# ONLY=lifecycle,lookup measures some of it; PROFILE=1 shows the costliest statements; SHORT=1 only shows that everything runs.
+# Measures everything in turns, and writes target/bench/latest.json; ONLY=page writes docs/benchmarks.md from it.
 bench:
 	cargo bench --bench load $(if $(SHORT),--profile dev) -- $(ONLY)
 
@@ -32,6 +38,7 @@ bench:
 safeguards:
 	tests/safeguards/run
 
+# Runs private servers, and a server that restarts when the code changes.
 dev:
 	cargo run -- dev
 

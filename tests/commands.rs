@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::kit::app::{PASSWORD, TestApp};
 use crate::kit::images::photo;
-use crate::kit::process::DARKROOM;
+use crate::kit::process::{DARKROOM, Process};
 
 /// Somebody at a terminal, with a home of their own.
 struct Desk {
@@ -41,6 +41,71 @@ impl Desk {
         std::fs::write(&path, bytes).expect("a file");
         path.to_str().expect("a path in UTF-8").to_owned()
     }
+}
+
+impl Desk {
+    /// A home with a session of this user.
+    fn of(app: &TestApp, user: &str) -> (Self, Process) {
+        let server = app.process(&[]);
+        let desk = Self { home: tempfile::tempdir().expect("a folder"), server: server.base.clone() };
+        desk.log_in(user);
+        (desk, server)
+    }
+
+    fn log_in(&self, user: &str) -> String {
+        let password = self.write("password", PASSWORD.as_bytes());
+        self.says(0, &["login", "--user", user, "--password-file", &password])
+    }
+
+    /// What it says beside, if it ends with this code.
+    fn complains(&self, code: i32, args: &[&str]) -> String {
+        let output = self.run(args);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}{err}");
+        err.into_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_there_is_listed_and_taken_back() {
+    let app = TestApp::new().await;
+    app.user("ada", Role::ALL).await;
+    app.user("ines", &[Role::Investigator]).await;
+    let worker = app.worker("ocr").await;
+    let (desk, _server) = Desk::of(&app, "ada");
+    assert!(desk.says(0, &["submissions"]).contains("No submission yet"));
+    let photo = desk.write("a.png", &photo(1));
+    let id = Uuid::new_v4().to_string();
+    desk.says(0, &["submit", "-m", "ocr", &photo, "--submission", &id, "--no-wait"]);
+
+    // Each as a table with the same facts as its JSON.
+    let table = desk.says(0, &["submissions"]);
+    assert!(table.starts_with("SUBMISSION") && table.contains(&id) && table.contains("queued"), "{table}");
+    let listed = desk.json(0, &["submissions", "--limit", "1", "--json"]);
+    assert_eq!((&listed["items"][0]["id"], &listed["items"][1]), (&id.as_str().into(), &Value::Null));
+    let jobs = worker.claim(1).await;
+    let workers = desk.says(0, &["workers", "--model", "ocr"]);
+    assert!(workers.contains(&worker.id) && workers.contains("alive") && workers.contains("  1  "), "{workers}");
+    assert_eq!(desk.json(0, &["workers", "--json"])["items"][0]["running"], 1);
+    assert!(desk.says(0, &["workers", "--model", "none"]).contains("No worker"));
+    assert!(desk.says(0, &["models"]).contains("live") && desk.says(0, &["models", "--retired"]).contains("ocr"));
+    assert_eq!(desk.json(0, &["models", "--json"])["items"][0]["name"], "ocr");
+    assert!(desk.says(0, &["queues"]).contains("ocr"));
+    assert_eq!(desk.json(0, &["queues", "--json"])["items"][0]["running"], 1);
+
+    assert!(desk.says(0, &["cancel", &id]).contains("1 job cancelled"));
+    assert_eq!(desk.json(0, &["cancel", &id, "--json"])["items"][0]["cancelled"], 0);
+    assert_eq!(worker.succeed(&jobs[0]).await["problem"]["code"], "stale_lease");
+    desk.complains(2, &["cancel", &Uuid::new_v4().to_string()]);
+
+    let users = desk.says(0, &["user", "list"]);
+    assert!(users.contains("ines") && users.contains("investigator") && !users.contains("disabled"), "{users}");
+    desk.complains(0, &["user", "disable", "ines"]);
+    let listed = desk.json(0, &["user", "list", "--json"]);
+    assert!(listed["items"][1]["disabled_at"].is_string(), "{listed}");
+    desk.complains(0, &["user", "enable", "ines"]);
+    desk.log_in("ines");
+    desk.complains(3, &["user", "list"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

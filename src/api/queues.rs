@@ -1,11 +1,11 @@
 //! Queues of models.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A model's queue.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"model": "face_detect", "queued": 12, "running": 8, "backlog": 20, "workers": 1, "oldest_due_at": null, "oldest_wait_s": null}))]
 pub struct Queue {
     pub model: String,

@@ -87,7 +87,7 @@ pub struct WaitQuery {
 }
 
 /// What a cancel ended.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"id": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "cancelled": 3}))]
 pub struct Cancelled {
     pub id: Uuid,

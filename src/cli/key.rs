@@ -3,20 +3,14 @@
 use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::exit::Exit;
+use super::listing::{Listing, Question, minute};
 use super::session::Connection;
-use super::table;
 use crate::api::keys::{CreateKey, CreatedKey, Key};
-use crate::api::page::Page;
 use crate::client::error::Repeat;
-use crate::client::http::REQUEST_TIMEOUT;
 use crate::client::text;
 use crate::domain::key::Service;
-
-/// Pages of keys asked for at most; the server chooses the size of a page.
-const PAGES_MAX: usize = 1_000;
 
 /// Make, list and disable API keys
 #[derive(Debug, Args)]
@@ -30,7 +24,7 @@ enum KeyCommand {
     /// Make a key and print it, this once, on stdout
     Create(CreateArgs),
     /// List the keys that one may see
-    List(ListArgs),
+    List(Listing),
     /// Disable a key for good
     Disable(DisableArgs),
 }
@@ -54,15 +48,6 @@ struct CreateArgs {
 }
 
 #[derive(Debug, Args)]
-struct ListArgs {
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-#[derive(Debug, Args)]
 struct DisableArgs {
     /// The key's id, as listed
     #[arg(value_name = "ID")]
@@ -79,7 +64,7 @@ impl KeyArgs {
     pub async fn run(self) -> anyhow::Result<Exit> {
         match self.command {
             KeyCommand::Create(args) => create(args).await,
-            KeyCommand::List(args) => list(args).await,
+            KeyCommand::List(listing) => list(listing).await,
             KeyCommand::Disable(args) => {
                 args.connection.api()?.delete(&["auth", "key", &args.id]).await?;
                 text::say(&format!("Key {} is disabled.", text::clean(&args.id)));
@@ -106,31 +91,11 @@ async fn create(args: CreateArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-async fn list(args: ListArgs) -> anyhow::Result<Exit> {
-    let api = args.connection.api()?;
-    let mut keys = Page::<Key> { items: Vec::new(), next_cursor: None };
-    for _ in 0..PAGES_MAX {
-        let query: Vec<_> = keys.next_cursor.take().into_iter().map(|cursor| ("cursor", cursor)).collect();
-        let page: Page<Key> = api.get(&["auth", "key"], &query, REQUEST_TIMEOUT).await?;
-        keys.items.extend(page.items);
-        keys.next_cursor = page.next_cursor;
-        if keys.next_cursor.is_none() {
-            break;
-        }
-    }
-    let shown =
-        if args.json { serde_json::to_string_pretty(&json!({"items": keys.items}))? } else { shown(&keys.items) };
-    text::print(&format!("{}\n", shown.trim_end()))?;
-    Ok(Exit::Success)
-}
-
-fn shown(keys: &[Key]) -> String {
-    if keys.is_empty() {
-        return "No keys yet: darkroom key create --service predict --models 'face_*'".to_owned();
-    }
-    let mut lines = vec![["ID", "SERVICE", "MODELS", "OWNER", "STATE", "LAST USED", "DETAIL"].map(str::to_owned)];
-    lines.extend(keys.iter().map(|key| row(key, Utc::now())));
-    table::aligned(&lines, |_, _, cell| cell)
+async fn list(listing: Listing) -> anyhow::Result<Exit> {
+    let nothing = "No keys yet: darkroom key create --service predict --models 'face_*'";
+    let question = Question { path: &["auth", "key"], query: Vec::new(), most: None, nothing };
+    let titles = ["ID", "SERVICE", "MODELS", "OWNER", "STATE", "LAST USED", "DETAIL"];
+    listing.show(question, titles, |key| row(key, Utc::now())).await
 }
 
 fn row(key: &Key, now: DateTime<Utc>) -> [String; 7] {
@@ -146,7 +111,7 @@ fn row(key: &Key, now: DateTime<Utc>) -> [String; 7] {
         text::one_line(&key.models.join(","), 40),
         text::one_line(key.owner.as_deref().unwrap_or_default(), 24),
         state,
-        key.last_used_at.map_or_else(|| "never".to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string()),
+        key.last_used_at.map_or_else(|| "never".to_owned(), minute),
         text::one_line(key.detail.as_deref().unwrap_or_default(), 50),
     ]
 }

@@ -3,22 +3,28 @@
 //! Every subcommand is a clap `Args` struct with `run(self) -> anyhow::Result<Exit>`; [`exit::conclude`] turns that
 //! into an exit code. Results go to stdout, everything else to stderr.
 
+mod cancel;
 mod demo;
 mod dev;
 mod doctor;
 mod exit;
 mod healthcheck;
 mod key;
+mod listing;
 mod login;
 mod migrate;
+mod models;
 mod psql;
+mod queues;
 mod retention;
 mod session;
 mod setup;
 mod status;
+mod submissions;
 mod submit;
 mod table;
 mod user;
+mod workers;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,13 +56,23 @@ enum Command {
     Submit(submit::SubmitArgs),
     /// Ask what happened to images, by MD5 or file
     Status(status::StatusArgs),
+    /// List one's submissions and how far they are
+    Submissions(submissions::SubmissionsArgs),
+    /// Cancel submissions
+    Cancel(cancel::CancelArgs),
+    /// List the models, their workers and what waits for them
+    Models(models::ModelsArgs),
+    /// List the running microservices
+    Workers(workers::WorkersArgs),
+    /// List how much of each model's work waits and runs
+    Queues(queues::QueuesArgs),
     /// Make, list and disable API keys of microservices
     Key(key::KeyArgs),
     /// Run the server
     Serve(Serve),
     /// Bring the database's schema up to date
     Migrate(Database),
-    /// Make accounts beside the server, on its database: the first administrator
+    /// List, enable and disable accounts; make them beside the server, on its database: the first administrator
     User(user::UserArgs),
     /// Look for what is wrong with an installation, and say how to mend it
     Doctor(Serve),
@@ -92,6 +108,11 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Login(args) => args.run().await,
         Command::Submit(args) => args.run().await,
         Command::Status(args) => args.run().await,
+        Command::Submissions(args) => args.run().await,
+        Command::Cancel(args) => args.run().await,
+        Command::Models(args) => args.run().await,
+        Command::Workers(args) => args.run().await,
+        Command::Queues(args) => args.run().await,
         Command::Key(args) => args.run().await,
         Command::Serve(config) => app::serve(&config).await.map(|()| Exit::Success),
         Command::Migrate(database) => migrate::run(&database).await,

@@ -1,13 +1,18 @@
-//! Accounts made beside the server, on its database: how the first administrator comes to be.
+//! Accounts: listed, enabled and disabled over HTTP; made beside the server, on its database, which is how the first
+//! administrator comes to be.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use serde_json::json;
 use sqlx::{ConnectOptions, PgConnection};
 
 use super::exit::Exit;
+use super::listing::{Listing, Question, minute};
+use super::session::Connection;
+use crate::api::accounts::UserOut;
 use crate::client::text;
 use crate::config::{Database, read_secret};
 use crate::domain::account::Role;
@@ -24,6 +29,12 @@ pub struct UserArgs {
 
 #[derive(Subcommand)]
 enum Act {
+    /// List the accounts; for administrators
+    List(Listing),
+    /// Disable an account: its tokens and keys stop working within seconds; for administrators
+    Disable(Named),
+    /// Let a disabled account work again; for administrators
+    Enable(Named),
     /// Make an account; without a password file one is made up and printed, once
     Create {
         name: String,
@@ -45,6 +56,13 @@ enum Act {
 }
 
 #[derive(Args)]
+struct Named {
+    name: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Args)]
 struct Password {
     /// A file with the password
     #[arg(long)]
@@ -56,6 +74,9 @@ struct Password {
 impl UserArgs {
     pub async fn run(self) -> anyhow::Result<Exit> {
         match self.act {
+            Act::List(listing) => return list(listing).await,
+            Act::Disable(named) => named.set(true).await?,
+            Act::Enable(named) => named.set(false).await?,
             Act::Create { name, roles, email, password } => {
                 let name = Name::parse(&name).map_err(anyhow::Error::msg)?;
                 let (text, hash, mut db) = password.ready().await?;
@@ -80,6 +101,31 @@ impl UserArgs {
             }
         }
         Ok(Exit::Success)
+    }
+}
+
+async fn list(listing: Listing) -> anyhow::Result<Exit> {
+    let question =
+        Question { path: &["auth", "users"], query: Vec::new(), most: None, nothing: "There is no account." };
+    let row = |user: &UserOut| {
+        let roles: Vec<&str> = user.roles.iter().map(|role| role.as_str()).collect();
+        [
+            text::clean(&user.name),
+            roles.join(","),
+            if user.disabled_at.is_some() { "disabled" } else { "active" }.to_owned(),
+            text::one_line(user.email.as_deref().unwrap_or("-"), 40),
+            minute(user.created_at),
+        ]
+    };
+    listing.show(question, ["NAME", "ROLES", "STATE", "E-MAIL", "CREATED (UTC)"], row).await
+}
+
+impl Named {
+    async fn set(&self, disabled: bool) -> anyhow::Result<()> {
+        let change = json!({ "disabled": disabled });
+        let user: UserOut = self.connection.api()?.patch(&["auth", "users", &self.name], &change).await?;
+        text::say(&format!("{} is {}.", text::clean(&user.name), if disabled { "disabled" } else { "active" }));
+        Ok(())
     }
 }
 

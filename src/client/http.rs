@@ -90,6 +90,19 @@ impl Api {
         self.retrying(repeat, async || decode(answer(request()).await?).await).await
     }
 
+    /// `PATCH` with a JSON body; doing it twice is harmless.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn patch<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &B,
+    ) -> Result<T, ApiError> {
+        let request = || self.request(Method::PATCH, path).timeout(REQUEST_TIMEOUT).json(body);
+        self.retrying(Repeat::Harmless, async || decode(answer(request()).await?).await).await
+    }
+
     /// A token for a name and a password.
     ///
     /// # Errors

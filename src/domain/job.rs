@@ -207,6 +207,10 @@ pub enum Overall {
     Cancelled,
 }
 
+words!(Overall {
+    Queued "queued", Running "running", Succeeded "succeeded", Partial "partial", Failed "failed", Cancelled "cancelled"
+});
+
 impl Overall {
     /// Folds the states of the newest job per model; without any job there is nothing to wait for, and the
     /// status is `succeeded`.

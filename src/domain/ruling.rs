@@ -5,7 +5,7 @@
 //! random fraction 0…1.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::words::words;
@@ -16,7 +16,7 @@ pub const DEATHS_MAX: i16 = 3;
 const DOUBLINGS_MAX: i16 = 20;
 
 /// How failed attempts are tried again. PATCH takes the same fields beside `paused`, not under `retry`.
-#[derive(Debug, Clone, Serialize, ToSchema, sqlx::FromRow)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, sqlx::FromRow)]
 pub struct RetryPolicy {
     pub max_attempts: i16,
     /// The most that the first back-off waits; it doubles with every attempt.
