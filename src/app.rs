@@ -62,8 +62,9 @@ impl App {
             // The pool tried until its time was up, and says no more than that.
             store::connect(&options).await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
         }
-        let tokens = Tokens::new(&db.run(async |db| prepare(config, db).await).await?);
-        let index = Arc::new(config.index()?);
+        let secret = db.run(async |db| prepare(config, db).await).await?;
+        let tokens = Tokens::new(&secret);
+        let index = Arc::new(config.index(&secret)?);
         let blobs = Blobs::open(&config.data, Duration::from_secs_f64(config.storage_wait_s))
             .with_context(|| format!("cannot use the folder {}", config.data.display()))?;
         let replica = Uuid::new_v4();

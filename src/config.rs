@@ -11,7 +11,7 @@ use clap::Args;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::index::Index;
+use crate::index::{Index, Seal};
 use crate::inspect::Bounds;
 use crate::service::{Keep, Limits};
 
@@ -196,10 +196,10 @@ impl Serve {
         }
     }
 
-    /// The index of queues and statuses, not connected yet.
-    pub fn index(&self) -> anyhow::Result<Index> {
+    /// The index of queues and statuses, not connected yet; the secret is what its seal is made from.
+    pub fn index(&self, secret: &[u8]) -> anyhow::Result<Index> {
         let wait = Duration::from_millis(self.redis_wait_ms);
-        Index::new(&self.redis_url.0, &self.namespace, wait).context("REDIS_URL is no Redis URL")
+        Index::new(&self.redis_url.0, &self.namespace, Seal::new(secret), wait).context("REDIS_URL is no Redis URL")
     }
 
     /// The allowed origins as header values.

@@ -29,6 +29,10 @@ pub fn describe() {
         "darkroom_index_missing_total",
         "Due jobs that the sweep found missing from the Redis queues: drift."
     );
+    describe_counter!(
+        "darkroom_mirror_forged_total",
+        "Values mirrored in Redis under a wrong seal, each taken for a miss: somebody else writes it, or the token key has changed."
+    );
     describe_gauge!(
         "darkroom_claimable_wait_seconds",
         "How long a job that may be claimed has waited while a claim of its model waited, by model, as the last probe saw it: at most 2."
@@ -45,6 +49,7 @@ pub fn describe() {
     gauge!("darkroom_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     counter!("darkroom_stale_leases_total").absolute(0);
     counter!("darkroom_index_missing_total").absolute(0);
+    counter!("darkroom_mirror_forged_total").absolute(0);
 }
 
 /// Models' names by their queue.
@@ -93,6 +98,11 @@ pub fn claim_fallback(model: &str) {
 /// Counts jobs that the sweep had to put back.
 pub fn index_missing(count: u64) {
     counter!("darkroom_index_missing_total").increment(count);
+}
+
+/// Counts mirrored values that were not sealed here.
+pub fn mirror_forged(count: u64) {
+    counter!("darkroom_mirror_forged_total").increment(count);
 }
 
 /// Notes how long a claimable job has waited while somebody waited for it.

@@ -13,7 +13,7 @@ use crate::kit::images::{md5_of, photo};
 use crate::kit::scratch;
 use crate::work::submit;
 
-/// What Redis holds of the first photo, as somebody sees who looks by hand.
+/// What Redis holds of the first photo, as somebody sees and alters who looks by hand.
 pub struct Mirror {
     redis: MultiplexedConnection,
     prefix: String,
@@ -22,9 +22,14 @@ pub struct Mirror {
 
 impl Mirror {
     pub async fn of(app: &TestApp) -> Self {
+        Self::of_image(app, &md5_of(&photo(1))).await
+    }
+
+    /// Of another image.
+    pub async fn of_image(app: &TestApp, md5: &str) -> Self {
         let client = redis::Client::open(app.settings.redis_url.0.as_str()).expect("a client");
         let redis = client.get_multiplexed_async_connection().await.expect("a connection");
-        let prefix = format!("{{{}:{}}}", app.settings.namespace, md5_of(&photo(1)));
+        let prefix = format!("{{{}:{md5}}}", app.settings.namespace);
         Self { redis, prefix, epoch: app.ctx.index.epoch().expect("an epoch").to_string() }
     }
 
@@ -72,6 +77,19 @@ impl Mirror {
         let mut put = redis::cmd("SET");
         put.arg(self.key("token")).arg("another").arg("EX").arg(60);
         put.query_async::<()>(&mut self.redis.clone()).await.expect("a token");
+    }
+
+    /// The value of a field of the status, under its seal.
+    pub async fn field(&self, field: &str) -> Option<String> {
+        let mut get = redis::cmd("HGET");
+        get.arg(self.key("status")).arg(field);
+        get.query_async(&mut self.redis.clone()).await.expect("an answer of Redis")
+    }
+
+    pub async fn put_field(&self, field: &str, value: &str) {
+        let mut put = redis::cmd("HSET");
+        put.arg(self.key("status")).arg(field).arg(value);
+        put.query_async::<()>(&mut self.redis.clone()).await.expect("an answer of Redis");
     }
 
     async fn copy(&self) -> Vec<u8> {
@@ -187,19 +205,22 @@ async fn a_ready_answer_is_what_would_be_put_together_and_only_for_the_entitled(
 #[tokio::test]
 async fn a_whole_answer_of_before_does_not_outlive_a_refill_over_it() {
     let app = TestApp::new().await;
-    app.worker("ocr").await;
+    let worker = app.worker("ocr").await;
+    app.worker("face").await;
     let ines = app.investigator("ines").await;
     ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    worker.succeed(&worker.claim(1).await[0]).await;
     let (mirror, path) = (Mirror::of(&app).await, format!("/predict/{}", md5_of(&photo(1))));
+    assert_eq!(ines.get(&path).await.ok(200)["done"], true);
+    let before = mirror.field("a:").await.expect("a whole answer");
+    ines.submit(&[("a.png", photo(1))], &["face"]).await;
     assert_eq!(ines.get(&path).await.ok(200)["done"], false);
     // As if the server had died between the COMMIT of that submission and the word of it to Redis.
-    let mut put = redis::cmd("HSET");
-    put.arg(mirror.key("status")).arg("a:").arg(json!({"done": true}).to_string());
-    put.query_async::<()>(&mut mirror.redis.clone()).await.expect("an answer of before");
+    mirror.put_field("a:", &before).await;
     assert_eq!(ines.get(&path).await.ok(200)["done"], true, "what the mirror has ready is passed on");
     let otto = app.investigator("otto").await;
-    otto.submit(&[("a.png", photo(1))], &["ocr"]).await;
-    put.query_async::<()>(&mut mirror.redis.clone()).await.expect("an answer of before");
+    otto.submit(&[("a.png", photo(1))], &["face"]).await;
+    mirror.put_field("a:", &before).await;
     for client in [&otto, &otto, &ines] {
         assert_eq!(client.get(&path).await.ok(200)["done"], false);
     }
@@ -263,26 +284,28 @@ async fn a_replica_tells_others_of_ended_jobs_only_while_others_listen() {
 #[tokio::test]
 async fn those_who_wait_for_an_image_share_their_looks() {
     const WAITING: usize = 40;
+    // Each asks for a ready answer first, and then for the status.
+    const AT_FIRST: usize = 2 * WAITING;
     let redis = Redis::start(&scratch::make("shared-redis").expect("a folder"), true).await.expect("Redis");
     let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
     let workers = [app.worker("ocr").await, app.worker("face").await];
     let ines = app.investigator("ines").await;
     ines.submit(&[("a.png", photo(1))], &["ocr", "face"]).await;
     let mirror = Mirror::of(&app).await;
-    let looks = async || mirror.calls("hgetall").await;
+    let looks = async || mirror.calls("hmget").await;
     let wait = || {
         let (ines, path) = (ines.clone(), format!("/predict/{}?wait_s=40", md5_of(&photo(1))));
         tokio::spawn(async move { ines.get(&path).await.ok(200) })
     };
     let waiting: Vec<_> = (0..WAITING).map(|_| wait()).collect();
-    until("everybody to look once", async || looks().await >= WAITING).await;
+    until("everybody to look once", async || looks().await >= AT_FIRST).await;
     for worker in &workers {
         worker.succeed(&worker.claim(1).await[0]).await;
     }
     for waited in waiting {
         assert_eq!(waited.await.expect("an answer")["status"], "succeeded");
     }
-    let more = looks().await - WAITING;
+    let more = looks().await - AT_FIRST;
     assert!(more < WAITING, "{more} looks more, of {WAITING} who were woken twice");
 }
 

@@ -1,5 +1,6 @@
 //! Redis: a rebuildable hint beside the truth in PostgreSQL. Every call has a defined answer while Redis is
-//! away, and nothing here is ever asked what is so.
+//! away, and nothing here is ever asked what is so. Who writes it can cost time, and no more: a popped job is looked up before it is
+//! claimed, a wake-up makes somebody look, and what it mirrors of rights and results is sealed.
 //!
 //! One connection, behind a circuit breaker: the first call that fails or takes too long opens it, everybody
 //! falls back at once, and [`Index::connect`] and [`Index::trust`] close it again from the background. It stays open as
@@ -9,6 +10,7 @@ mod floor;
 pub mod keys;
 mod pack;
 pub mod queue;
+mod seal;
 pub mod status;
 pub mod wake;
 
@@ -21,6 +23,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 
 use self::floor::Floor;
+pub use self::seal::Seal;
 use crate::domain::image::ContentMd5;
 
 /// How long connecting may take.
@@ -36,11 +39,14 @@ const OWED_MAX: usize = 100_000;
 pub struct Index {
     client: Client,
     namespace: String,
+    seal: Seal,
     /// How long any call may take before Redis counts as away.
     call_wait: Duration,
     live: RwLock<Option<Live>>,
     /// Set when a pop met a queue that nobody vouches for.
     mistrust: AtomicBool,
+    /// How many values under a wrong seal were met since this was last asked.
+    forged: AtomicU64,
     connections: AtomicU64,
     /// Whether this replica listens to the others.
     listens: AtomicBool,
@@ -63,13 +69,15 @@ struct Live {
 
 impl Index {
     /// An index that is away until [`Index::connect`] and [`Index::trust`].
-    pub fn new(url: &str, namespace: &str, call_wait: Duration) -> Result<Self, RedisError> {
+    pub fn new(url: &str, namespace: &str, seal: Seal, call_wait: Duration) -> Result<Self, RedisError> {
         Ok(Self {
             client: Client::open(url)?,
             namespace: namespace.to_owned(),
+            seal,
             call_wait,
             live: RwLock::new(None),
             mistrust: AtomicBool::new(false),
+            forged: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             listens: AtomicBool::new(false),
             alone: AtomicBool::new(false),
@@ -176,6 +184,11 @@ impl Index {
     /// Whether a pop met a queue that nobody vouches for since this was last asked.
     pub fn take_mistrust(&self) -> bool {
         self.mistrust.swap(false, Ordering::Relaxed)
+    }
+
+    /// How many mirrored values were not sealed here, since this was last asked.
+    pub fn take_forged(&self) -> u64 {
+        self.forged.swap(0, Ordering::Relaxed)
     }
 
     fn current(&self) -> Option<Live> {

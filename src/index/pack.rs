@@ -1,10 +1,13 @@
-//! How a mirrored status is written: the fields of its HASH, legible to those who read Redis by hand.
+//! How a mirrored status is written: the fields of its HASH, each value under its seal and legible to those who read Redis by
+//! hand.
 //!
-//! Per model `j:` holds its newest job as `id version state JSON` and `r:` its newest success as `job JSON`; `u:` is there
-//! for every entitled account. `a:` holds the whole answer to a look-up, once all jobs have ended and if it is not large: it is
-//! passed on unread.
+//! `s:` holds the whole status, so that nothing can be left out of it: per model the newest job and the newest success. `u:` is
+//! there for every entitled account. `a:` holds the whole answer to a look-up, once all jobs have ended and if it is not large:
+//! it is passed on unread.
 
-use redis::ScriptInvocation;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -15,6 +18,8 @@ use crate::domain::job::{ImageStatus, JobState, JobView, ResultView};
 const RESULT_BYTES_MAX: usize = 64 * 1024;
 /// The largest answer mirrored whole, in bytes; a larger one is put together from its parts.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// The field of the status.
+pub(super) const STATUS: &str = "s:";
 /// The field of the whole answer.
 pub(super) const ANSWER: &str = "a:";
 
@@ -22,7 +27,8 @@ pub(super) const ANSWER: &str = "a:";
 #[derive(Debug, Default)]
 pub struct Mirrored {
     pub status: ImageStatus,
-    pub accounts: Vec<Uuid>,
+    /// Whether the account that asked has a title to the image.
+    pub entitled: bool,
     /// A result was too large to be mirrored.
     pub partial: bool,
 }
@@ -42,58 +48,47 @@ pub(super) fn entitled(account: &Uuid) -> String {
     format!("u:{account}")
 }
 
-/// Adds the fields and values of a status to a call.
-pub(super) fn pack(fill: &Fill<'_>, call: &mut ScriptInvocation<'_>) {
-    for account in fill.accounts {
-        call.arg(entitled(account)).arg("1");
-    }
-    for (model, job) in &fill.status.jobs {
-        let (state, json) = (job.state.as_str(), job.json.get());
-        call.arg(format!("j:{model}")).arg(format!("{} {} {state} {json}", job.id, job.version));
-    }
-    for (model, success) in &fill.status.results {
-        // One that is too large leaves `-` in its place.
-        let json = Some(success.json.get()).filter(|json| json.len() <= RESULT_BYTES_MAX).unwrap_or("-");
-        call.arg(format!("r:{model}")).arg(format!("{} {json}", success.job));
-    }
-    if let Some(answer) = fill.status.finished_answer(fill.md5).filter(|answer| answer.len() <= ANSWER_BYTES_MAX) {
-        call.arg(ANSWER).arg(answer);
-    }
+/// What the field of the status says, by models. Their names need no escapes.
+#[derive(Serialize, Deserialize)]
+struct Packed<'p> {
+    /// Job, its version, state and JSON.
+    #[serde(borrow)]
+    jobs: BTreeMap<&'p str, (Uuid, i64, JobState, &'p RawValue)>,
+    /// Job and JSON, which is left out where it is too large.
+    #[serde(borrow)]
+    results: BTreeMap<&'p str, (Uuid, Option<&'p RawValue>)>,
 }
 
-/// The status in the fields of a HASH; nothing when there are none, or they are not as [`pack`] writes them.
-pub(super) fn unpack(fields: Vec<(String, String)>) -> Option<Mirrored> {
-    if fields.is_empty() {
-        return None;
+/// The fields of a status and their values.
+pub(super) fn pack(fill: &Fill<'_>) -> Vec<(String, String)> {
+    let mut fields: Vec<(String, String)> = fill.accounts.iter().map(|id| (entitled(id), "1".to_owned())).collect();
+    let small = |json: &&RawValue| json.get().len() <= RESULT_BYTES_MAX;
+    let packed = Packed {
+        jobs: fill.status.jobs.iter().map(|(m, j)| (m.as_str(), (j.id, j.version, j.state, &*j.json))).collect(),
+        results: fill.status.results.iter().map(|(m, r)| (m.as_str(), (r.job, Some(&*r.json).filter(small)))).collect(),
+    };
+    if let Ok(packed) = serde_json::to_string(&packed) {
+        fields.push((STATUS.to_owned(), packed));
     }
-    let mut mirrored = Mirrored::default();
-    for (field, value) in fields {
-        let (kind, name) = field.split_once(':')?;
-        match kind {
-            "u" => mirrored.accounts.push(Uuid::parse_str(name).ok()?),
-            "j" => drop(mirrored.status.jobs.insert(name.to_owned(), unpack_job(&value)?)),
-            "r" if value.ends_with(" -") => mirrored.partial = true,
-            "r" => drop(mirrored.status.results.insert(name.to_owned(), unpack_success(&value)?)),
-            "a" => {}
-            _ => return None,
+    if let Some(answer) = fill.status.finished_answer(fill.md5).filter(|answer| answer.len() <= ANSWER_BYTES_MAX) {
+        fields.push((ANSWER.to_owned(), answer));
+    }
+    fields
+}
+
+/// The status that the field of that name says; nothing when it is not as [`pack`] writes it.
+pub(super) fn unpack(value: &str, entitled: bool) -> Option<Mirrored> {
+    let packed: Packed<'_> = serde_json::from_str(value).ok()?;
+    let mut mirrored = Mirrored { entitled, ..Mirrored::default() };
+    for (model, (id, version, state, json)) in packed.jobs {
+        mirrored.status.jobs.insert(model.to_owned(), JobView { id, version, state, json: json.to_owned() });
+    }
+    for (model, (job, json)) in packed.results {
+        if let Some(json) = json {
+            mirrored.status.results.insert(model.to_owned(), ResultView { job, json: json.to_owned() });
+        } else {
+            mirrored.partial = true;
         }
     }
     Some(mirrored)
-}
-
-fn unpack_job(value: &str) -> Option<JobView> {
-    let mut parts = value.splitn(4, ' ');
-    let id = Uuid::parse_str(parts.next()?).ok()?;
-    let version = parts.next()?.parse().ok()?;
-    let state = JobState::parse(parts.next()?)?;
-    Some(JobView { id, version, state, json: raw(parts.next()?)? })
-}
-
-fn unpack_success(value: &str) -> Option<ResultView> {
-    let (job, json) = value.split_once(' ')?;
-    Some(ResultView { job: Uuid::parse_str(job).ok()?, json: raw(json)? })
-}
-
-fn raw(json: &str) -> Option<Box<RawValue>> {
-    RawValue::from_string(json.to_owned()).ok()
 }

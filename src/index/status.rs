@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 
 use redis::Script;
 use redis::aio::MultiplexedConnection;
@@ -15,6 +16,7 @@ use redis::{RedisError, ScriptInvocation};
 use uuid::Uuid;
 
 pub use super::pack::{Fill, Mirrored};
+use super::seal::FieldPlace;
 use super::{Index, Live, PIPELINE_MAX, keys, pack};
 use crate::domain::image::ContentMd5;
 
@@ -60,23 +62,18 @@ pub struct Refill {
 }
 
 impl Index {
-    /// Reads mirrored statuses. A key that is not there is a miss, so is one that is behind what was read from PostgreSQL
-    /// of late, and so is everything while Redis is away.
-    pub async fn read_statuses(&self, images: &[ContentMd5]) -> HashMap<ContentMd5, Mirrored> {
+    /// Reads mirrored statuses for an account. A key that is not there is a miss, so is one that was not sealed here or is behind
+    /// what was read from PostgreSQL of late, and so is everything while Redis is away.
+    pub async fn read_statuses(&self, images: &[ContentMd5], account: Uuid) -> HashMap<ContentMd5, Mirrored> {
         let mut found = HashMap::new();
         for images in images.chunks(PIPELINE_MAX) {
-            let replies = self
-                .run(async |live| {
-                    let mut pipe = redis::pipe();
-                    for md5 in images {
-                        pipe.hgetall(keys::status(&self.namespace, *md5, &live.epoch));
-                    }
-                    pipe.query_async::<Vec<Vec<(String, String)>>>(&mut live.connection).await
-                })
-                .await
-                .unwrap_or_default();
-            let mirrored = images.iter().zip(replies);
-            found.extend(mirrored.filter_map(|(md5, fields)| Some((*md5, pack::unpack(fields)?))));
+            let asked = images.iter().map(|md5| (*md5, account));
+            let replies = self.read_sealed(asked, pack::STATUS).await.unwrap_or_default();
+            for (md5, (entitled, status)) in images.iter().zip(replies) {
+                if let Some(mirrored) = status.and_then(|status| pack::unpack(&status, entitled)) {
+                    found.insert(*md5, mirrored);
+                }
+            }
         }
         let floor = self.floor();
         found.retain(|md5, mirrored| !floor.is_above(*md5, &mirrored.status));
@@ -86,22 +83,50 @@ impl Index {
     /// Reads the whole answers to look-ups, in the order asked. Nothing where none is mirrored, or where anything was read of the
     /// image from PostgreSQL of late that is not.
     pub async fn read_answers(&self, asked: &[(ContentMd5, Uuid)]) -> Vec<Option<ReadyAnswer>> {
-        let read = async |live: &mut Live| {
-            let mut pipe = redis::pipe();
-            for (md5, account) in asked {
-                let key = keys::status(&self.namespace, *md5, &live.epoch);
-                pipe.hmget(key, &[pack::entitled(account).as_str(), pack::ANSWER]);
-            }
-            pipe.query_async::<Vec<(Option<String>, Option<String>)>>(&mut live.connection).await
+        let Some(read) = self.read_sealed(asked.iter().copied(), pack::ANSWER).await else {
+            return vec![None; asked.len()];
         };
-        let Some(read) = self.run(read).await else { return vec![None; asked.len()] };
         let floor = self.floor();
         let mut answers = Vec::with_capacity(asked.len());
-        for ((md5, _), (title, json)) in asked.iter().zip(read) {
+        for ((md5, _), (entitled, json)) in asked.iter().zip(read) {
             let json = json.filter(|_| !floor.knows(*md5));
-            answers.push(json.map(|json| ReadyAnswer { json, entitled: title.is_some() }));
+            answers.push(json.map(|json| ReadyAnswer { json, entitled }));
         }
         answers
+    }
+
+    /// Reads one field of each image, and whether the account that asks has a title to it, as far as they were sealed here.
+    async fn read_sealed(
+        &self,
+        asked: impl ExactSizeIterator<Item = (ContentMd5, Uuid)> + Clone,
+        field: &str,
+    ) -> Option<Vec<(bool, Option<String>)>> {
+        let titles: Vec<(ContentMd5, String)> = asked.map(|(md5, account)| (md5, pack::entitled(&account))).collect();
+        self.run(async |live| {
+            let mut pipe = redis::pipe();
+            for (md5, title) in &titles {
+                pipe.hmget(keys::status(&self.namespace, *md5, &live.epoch), &[title.as_str(), field]);
+            }
+            let read = pipe.query_async::<Vec<[Option<String>; 2]>>(&mut live.connection).await?;
+            let opened = titles.iter().zip(read).map(|((md5, title), [entitled, value])| {
+                let open = |field, sealed| self.open(FieldPlace { md5: *md5, epoch: &live.epoch, field }, sealed);
+                (
+                    entitled.and_then(|sealed| open(title, sealed)).is_some(),
+                    value.and_then(|sealed| open(field, sealed)),
+                )
+            });
+            Ok(opened.collect())
+        })
+        .await
+    }
+
+    /// The value under a seal; one of another's is counted.
+    fn open(&self, place: FieldPlace<'_>, sealed: String) -> Option<String> {
+        let value = self.seal.open(place, &sealed).map(str::to_owned);
+        if value.is_none() {
+            self.forged.fetch_add(1, Ordering::Relaxed);
+        }
+        value
     }
 
     /// Asks for the right to fill these statuses; those that somebody else fills are not in it.
@@ -162,7 +187,10 @@ impl Index {
         call.key(keys::token(&self.namespace, fill.md5, epoch));
         call.key(keys::mark(&self.namespace, fill.md5, epoch));
         call.arg(token).arg(if fill.finished { LONG_S } else { SHORT_S }).arg(SHORT_S);
-        pack::pack(fill, &mut call);
+        for (field, value) in pack::pack(fill) {
+            let sealed = self.seal.close(FieldPlace { md5: fill.md5, epoch, field: &field }, &value);
+            call.arg(field).arg(sealed);
+        }
         call
     }
 

@@ -24,7 +24,7 @@ use crate::service::Ctx;
 pub use collect::collect_blobs;
 pub use due::due_pass;
 pub use partitions::make_partitions;
-pub use redis::{compare_epochs, reconnect};
+pub use redis::{compare_epochs, count_forged, reconnect};
 pub use rescue::{rescue, rescue_every};
 pub use retention::{Old, count_old, remove_old};
 pub use sweep::Sweep;

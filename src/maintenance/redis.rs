@@ -2,21 +2,25 @@
 //! the other replicas.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::pace::{chain, jittered};
+use crate::metrics;
 use crate::service::{Ctx, Error, Result, announce};
 use crate::store::settings;
 
 /// How often a lost connection is tried again, and a good one asked for a sign of life.
 const TRY_EVERY: Duration = Duration::from_millis(500);
+/// How often what Redis says under a wrong seal is logged at most.
+const TELL_FORGED_EVERY: Duration = Duration::from_secs(60);
 const EPOCH: &str = "redis_epoch";
 
 pub(super) async fn run(ctx: Arc<Ctx>) {
-    let mut told = false;
+    let (mut told, mut forged) = (false, Forged::default());
     loop {
+        forged.look(&ctx);
         if !ctx.index.is_live() {
             match reconnect(&ctx).await {
                 Ok(()) => {
@@ -35,6 +39,35 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
         }
         tokio::time::sleep(jittered(TRY_EVERY)).await;
     }
+}
+
+/// What Redis said under a wrong seal.
+#[derive(Default)]
+struct Forged {
+    untold: u64,
+    told_at: Option<Instant>,
+}
+
+impl Forged {
+    /// Counts what came since the last look, and logs it if nothing was logged lately.
+    fn look(&mut self, ctx: &Ctx) {
+        self.untold += count_forged(ctx);
+        if self.untold > 0 && self.told_at.is_none_or(|at| at.elapsed() >= TELL_FORGED_EVERY) {
+            tracing::error!(
+                values = self.untold,
+                "redis holds values that were not sealed here: somebody else writes it, or replicas have different token keys; \
+                 none was believed"
+            );
+            *self = Self { untold: 0, told_at: Some(Instant::now()) };
+        }
+    }
+}
+
+/// Counts the values that Redis gave under a wrong seal since the last call; each was taken for a miss.
+pub fn count_forged(ctx: &Ctx) -> u64 {
+    let forged = ctx.index.take_forged();
+    metrics::mirror_forged(forged);
+    forged
 }
 
 /// Connects and takes up the epoch: the expected one when this is the Redis of before, else a new one, which

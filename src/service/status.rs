@@ -64,12 +64,12 @@ impl Lookups {
         images: &[ContentMd5],
         results: bool,
     ) -> Result<HashMap<ContentMd5, ImageStatus>> {
-        let mut mirrored = self.ctx.index.read_statuses(images).await;
+        let mut mirrored = self.ctx.index.read_statuses(images, user.account.id).await;
         let mut found = HashMap::new();
         let mut missing = Vec::new();
         for md5 in images {
             match mirrored.remove(md5) {
-                Some(m) if !(results && m.partial) && (user.is_admin() || m.accounts.contains(&user.account.id)) => {
+                Some(m) if !(results && m.partial) && (m.entitled || user.is_admin()) => {
                     found.insert(*md5, m.status);
                 }
                 // Asked for twice in one request.
