@@ -117,6 +117,12 @@ async fn retiring_a_model_cancels_its_queued_jobs() {
     ines.upload(form).await.problem(422, "unknown_model");
     assert_eq!(worker.succeed(&job).await["status"], 200, "what runs may end");
     assert_eq!(ines.get("/models").await.ok(200)["items"], json!([]));
+    let body = json!({"service": "predict", "model": "ocr", "version": "2", "instance": Uuid::new_v4()});
+    worker.key.post("/workers/register", body.clone()).await.problem(409, "retired_model");
+    assert_eq!(ines.get("/models").await.ok(200)["items"], json!([]), "a worker that starts again revives no model");
+    admin.patch("/models/ocr", json!({"retired": false})).await.ok(200);
+    worker.key.post("/workers/register", body).await.ok(201);
+    assert_eq!(ines.get("/models/ocr").await.ok(200)["retired_at"], Value::Null);
 }
 
 #[tokio::test]
@@ -124,11 +130,17 @@ async fn cancelling_withdraws_ones_own_request_only() {
     let app = TestApp::new().await;
     let worker = app.worker("ocr").await;
     let (ines, ivo, admin) = (app.investigator("ines").await, app.investigator("ivo").await, app.admin().await);
-    let first = ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    let form = Form::default().file("a.png", &photo(1)).text("models", "ocr").text("priority", "5");
+    let first = ines.upload(form).await.ok(202);
     ivo.submit(&[("a.png", photo(1))], &["ocr"]).await;
     let id = first["images"][0]["jobs"][0]["id"].as_str().expect("an id").to_owned();
     let cancel = format!("/jobs/{id}/cancel");
     assert_eq!(ines.post(&cancel, Value::Null).await.ok(200)["state"], "queued");
+    assert_eq!(
+        app.count("SELECT priority::bigint FROM job").await,
+        5,
+        "what one asked for is not unsaid: attaching only raises"
+    );
     assert_eq!(ivo.post(&cancel, Value::Null).await.ok(200)["state"], "cancelled");
     assert_eq!(ivo.post(&cancel, Value::Null).await.ok(200)["state"], "cancelled", "an ended job stays as it is");
     assert!(worker.claim(1).await.is_empty());

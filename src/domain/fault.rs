@@ -41,6 +41,7 @@ codes! {
     StaleLease "stale_lease" "Stale lease" "Drop the work and claim again; somebody else has this job, or it has ended.";
     NameTaken "name_taken" "Name taken" "Choose another name, or change the account with PATCH /auth/users/{name}.";
     NotEnded "not_ended" "Job not ended" "Wait until it has ended, or cancel it first.";
+    RetiredModel "retired_model" "Model retired" "Stop this worker, or have the model's owner or an administrator bring it back with PATCH /models/{name} and `retired` false.";
     LastAdmin "last_admin" "Last administrator" "Make another account an administrator first.";
     UnknownWorker "unknown_worker" "Unknown worker" "Register again with POST /workers/register.";
     TooLarge "too_large" "Too large" "Send less at once, within the limit that the detail names.";
@@ -48,7 +49,7 @@ codes! {
     ResultTooLarge "result_too_large" "Result too large" "Keep the result within `max_result_bytes`: store large data elsewhere and return a reference.";
     UnsupportedMediaType "unsupported_media_type" "Unsupported media type" "Send a Content-Type that this operation's description names, as application/json.";
     RangeNotSatisfiable "range_not_satisfiable" "Range not satisfiable" "Ask for bytes within the image, or leave the Range header out.";
-    UnknownModel "unknown_model" "Unknown model" "Choose a model that GET /models lists, or start a microservice that registers this one; a retired model takes no jobs.";
+    UnknownModel "unknown_model" "Unknown model" "Choose a model that GET /models lists, or start a microservice that registers this one; a retired model takes no jobs until its owner or an administrator restores it.";
     InvalidField "invalid_field" "Invalid field" "Correct the field that `errors` points to; GET /docs describes what each may hold.";
     UnknownField "unknown_field" "Unknown field" "Check its spelling, or leave it out; GET /docs lists the fields of each operation.";
     DuplicateKey "duplicate_key" "Duplicate key" "Give each key and field once.";

@@ -139,6 +139,7 @@ async fn make_again(
         submission,
         account,
         retry_of: Some(job.status.id),
+        takes_result: false,
     };
     let images: Vec<i64> = keys.keys().map(|wanted| wanted.image_id).collect();
     let kept: HashSet<i64> = images::lock_kept(tx, &images).await?.into_iter().collect();
@@ -160,8 +161,9 @@ async fn make_again(
     submissions::add_requests(tx, &requests).await?;
     wishes.retain(|wish| !made.contains_key(&wish.wanted));
     if !wishes.is_empty() {
-        for (wish, job) in wishes.iter().zip(submit::insert(tx, &wishes).await?) {
-            made.insert(wish.wanted, new_job(&wish.wanted, &job));
+        for job in submit::insert(tx, &wishes).await? {
+            let wanted = wishes[job.place.0].wanted;
+            made.insert(wanted, new_job(&wanted, &job));
         }
     }
     Ok(made)

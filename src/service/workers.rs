@@ -79,7 +79,7 @@ impl Workers {
     /// Opens a session, or prolongs the live one of the same instance; answers its id and whether it is new.
     ///
     /// A key reaches only models that its scope matches; one that a researcher made, only unknown models and
-    /// those of its owner.
+    /// those of its owner. A retired model comes back by its owner's word, not by a worker that was restarted.
     pub async fn register(&self, key: &ApiKey, new: &Registration) -> Result<(Uuid, bool)> {
         keys::need_service(key, Service::Predict)?;
         let name = new.model.as_str();
@@ -93,7 +93,10 @@ impl Workers {
             .db
             .write(async |tx| {
                 // Locked in turn, so that a fleet that starts together does not deadlock.
-                models::owner(tx, name).await?;
+                if models::is_retired(tx, name).await? {
+                    let detail = format!("{name:?} is retired.");
+                    return Err(Error::from(Fault::new(Code::RetiredModel, detail)));
+                }
                 let described = Described {
                     name,
                     version: &new.version,

@@ -124,7 +124,8 @@ pub struct ModelVersion {
     pub version_id: i32,
 }
 
-/// Makes a model and its version known, or refreshes what is said of it. A retired model comes back.
+/// Makes a model and its version known, or refreshes what is said of it. One that is retired stays so: the caller asks
+/// [`is_retired`] first.
 pub async fn register(
     db: &mut PgConnection,
     model: &Described<'_>,
@@ -144,12 +145,15 @@ pub async fn register(
         .await
 }
 
-/// Locks a model that is known and answers its owner; the outer option says whether it is.
-pub async fn owner(db: &mut PgConnection, name: &str) -> sqlx::Result<Option<Option<Uuid>>> {
-    sqlx::query_scalar("SELECT owner FROM queue WHERE name = $1 AND kind = 'model' FOR NO KEY UPDATE")
-        .bind(name)
-        .fetch_optional(db)
-        .await
+/// Locks a model, if it is known, and answers whether it is retired.
+pub async fn is_retired(db: &mut PgConnection, name: &str) -> sqlx::Result<bool> {
+    let retired: Option<bool> = sqlx::query_scalar(
+        "SELECT retired_at IS NOT NULL FROM queue WHERE name = $1 AND kind = 'model' FOR NO KEY UPDATE",
+    )
+    .bind(name)
+    .fetch_optional(db)
+    .await?;
+    Ok(retired == Some(true))
 }
 
 /// What may change of a model; what is absent stays.

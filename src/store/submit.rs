@@ -34,6 +34,8 @@ pub struct Wish {
     pub account: Uuid,
     /// The ended job that it tries again.
     pub retry_of: Option<Uuid>,
+    /// A success answers it as well.
+    pub takes_result: bool,
 }
 
 /// A live job that was attached to.
@@ -121,13 +123,16 @@ pub async fn cached(db: &mut PgConnection, wanted: &[Wanted]) -> sqlx::Result<Ve
 /// A job that was made.
 #[derive(Debug, Clone, FromRow)]
 pub struct Made {
+    /// Which wish it fulfils.
+    #[sqlx(try_from = "i64")]
+    pub place: AskedPlace,
     pub id: Uuid,
     pub rank: i64,
     pub due: bool,
 }
 
-/// Makes a job for every wish, and the request that waits for it; answers in the order of the wishes, which are sorted and
-/// free of repeats.
+/// Makes a job for every wish, which are sorted and free of repeats, and the request that waits for it; none where a success
+/// answers the wish that came since [`cached`] was asked.
 ///
 /// # Errors
 /// Breaks `job_single_flight` when another submission has made one of them since [`attach`]: start again.
@@ -142,6 +147,7 @@ pub async fn insert(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<
         .bind(wishes.iter().map(|wish| wish.submission).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.account).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.retry_of).collect::<Vec<_>>())
+        .bind(wishes.iter().map(|wish| wish.takes_result).collect::<Vec<_>>())
         .bind(wishes.len() as i64)
         .fetch_all(db)
         .await

@@ -123,7 +123,12 @@ pub(super) const fn status(code: Code) -> u16 {
         Code::MissingRole | Code::WrongService | Code::OutOfScope => 403,
         Code::NotFound => 404,
         Code::MethodNotAllowed => 405,
-        Code::SubmissionConflict | Code::StaleLease | Code::NameTaken | Code::NotEnded | Code::LastAdmin => 409,
+        Code::SubmissionConflict
+        | Code::StaleLease
+        | Code::NameTaken
+        | Code::NotEnded
+        | Code::RetiredModel
+        | Code::LastAdmin => 409,
         Code::UnknownWorker => 410,
         Code::TooLarge | Code::FileTooLarge | Code::ResultTooLarge => 413,
         Code::UnsupportedMediaType => 415,

@@ -25,8 +25,6 @@ struct Pair<'o> {
     model: &'o str,
     /// Its image was stored by this very transaction: nothing can be known of it.
     fresh: bool,
-    /// Only a new job or a live one may answer it.
-    rerun: bool,
     wish: Wish,
     answer: Option<PairAnswer>,
 }
@@ -56,9 +54,7 @@ pub(super) async fn answer_jobs(
     answer_cached(db, &mut pairs).await?;
     let mut moved = attach(db, &mut pairs).await?;
     // New jobs write their requests themselves.
-    let requests: Vec<Request> =
-        pairs.iter().filter(|p| asked.binary_search(&p.wish.wanted).is_ok()).filter_map(request).collect();
-    submissions::add_requests(db, &requests).await?;
+    add_requests(db, &pairs, &asked).await?;
     moved.extend(if careful { insert_or_attach(db, &mut pairs).await? } else { insert(db, &mut pairs).await? });
     Ok((by_image(orders.len(), pairs), moved))
 }
@@ -77,9 +73,9 @@ fn pairs<'o>(orders: &'o [Order], submissions: &[Uuid], found: &[Vec<Found>], pa
                     submission: submissions[place],
                     account: order.account,
                     retry_of: None,
+                    takes_result: !order.rerun && !image.is_new(),
                 };
-                let (fresh, rerun) = (image.is_new(), order.rerun);
-                pairs.push(Pair { order: place, model: &model.name, fresh, rerun, wish, answer: None });
+                pairs.push(Pair { order: place, model: &model.name, fresh: image.is_new(), wish, answer: None });
             }
         }
     }
@@ -101,7 +97,7 @@ async fn answer_before(db: &mut PgConnection, orders: &[Order], pairs: &mut [Pai
 }
 
 async fn answer_cached(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<()> {
-    let mut open = open(pairs, |pair| !pair.rerun && !pair.fresh);
+    let mut open = open(pairs, |pair| pair.wish.takes_result);
     if open.is_empty() {
         return Ok(());
     }
@@ -128,7 +124,7 @@ async fn attach(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<Vec<Mov
     Ok(moved)
 }
 
-/// With new jobs.
+/// With new jobs; where a success came since the cache was asked, with that.
 async fn insert(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<Vec<Moved>> {
     let mut open = open(pairs, |_| true);
     if open.is_empty() {
@@ -136,10 +132,21 @@ async fn insert(db: &mut PgConnection, pairs: &mut [Pair<'_>]) -> Result<Vec<Mov
     }
     let wishes: Vec<Wish> = open.iter().map(|pair| pair.wish).collect();
     let made = submit::insert(db, &wishes).await?;
-    for (pair, job) in open.iter_mut().zip(&made) {
-        pair.answer = Some(PairAnswer { job: job.id, state: JobState::Queued, outcome: "created" });
+    for job in &made {
+        open[job.place.0].answer = Some(PairAnswer { job: job.id, state: JobState::Queued, outcome: "created" });
     }
-    Ok(wishes.iter().zip(&made).map(|(wish, job)| new_job(&wish.wanted, job)).collect())
+    if made.len() < wishes.len() {
+        let late: Vec<Wanted> = open.iter().filter(|pair| pair.answer.is_none()).map(|pair| pair.wish.wanted).collect();
+        answer_cached(db, pairs).await?;
+        add_requests(db, pairs, &late).await?;
+    }
+    Ok(made.iter().map(|job| new_job(&wishes[job.place.0].wanted, job)).collect())
+}
+
+/// Writes down who asked for those of the wanted, in order, that are answered without a new job.
+async fn add_requests(db: &mut PgConnection, pairs: &[Pair<'_>], wanted: &[Wanted]) -> Result<()> {
+    let among = pairs.iter().filter(|pair| wanted.binary_search(&pair.wish.wanted).is_ok());
+    Ok(submissions::add_requests(db, &among.filter_map(request).collect::<Vec<_>>()).await?)
 }
 
 /// With new jobs, or with those that others made meanwhile.

@@ -16,9 +16,25 @@ use uuid::Uuid;
 
 /// Why a transaction of orders is not committed.
 enum Undone {
-    /// The only order is refused for its images; what became of them.
-    Refused(Vec<Found>),
+    /// Some orders, by their places, are not to be carried out: the others are carried out without them.
+    Refused(BTreeMap<usize, Refused>),
     Failed(Error),
+}
+
+/// Why an order leaves nothing behind.
+enum Refused {
+    /// For its images; what became of them.
+    Images(Vec<Found>),
+    Fault(Fault),
+}
+
+impl Refused {
+    fn answer(self) -> OrderAnswer {
+        match self {
+            Self::Images(images) => Ok(Committed { submission: None, images: fates(images, &HashMap::new()) }),
+            Self::Fault(fault) => Err(fault),
+        }
+    }
 }
 
 impl<E: Into<Error>> From<E> for Undone {
@@ -27,28 +43,40 @@ impl<E: Into<Error>> From<E> for Undone {
     }
 }
 
-pub(super) async fn commit_together(ctx: Arc<Ctx>, orders: Vec<Order>) -> Result<Answers<Committed>> {
+/// What each order of a batch is answered with; one bad order holds nobody else up.
+pub(super) type OrderAnswer = std::result::Result<Committed, Fault>;
+
+pub(super) async fn commit_together(ctx: Arc<Ctx>, mut orders: Vec<Order>) -> Result<Answers<OrderAnswer>> {
     ctx.index.mark_statuses(&images_of(&orders)).await;
     let params = orders.iter().flat_map(|order| &order.plan.models);
     let params = params.map(|model| (model.params.hash, model.params.text())).collect();
     let params = ctx.catalog.params_ids(&params).await?;
-    let mut written = write(&ctx, &orders, &params, false).await;
-    if matches!(&written, Err(Undone::Failed(error)) if error.is_crossed()) {
-        written = write(&ctx, &orders, &params, true).await;
-    }
-    match written {
-        Ok(Written { ids, found, jobs, moved }) => {
-            ctx.catalog.learn(learnt(&orders, &found));
-            let done = ids.iter().zip(found).zip(&jobs);
-            let done =
-                done.map(|((id, images), jobs)| Committed { submission: Some(*id), images: fates(images, jobs) });
-            Ok(Answers { each: done.collect(), then: announce::soon(&ctx, moved) })
+    let mut places: Vec<usize> = (0..orders.len()).collect();
+    let mut each: Vec<Option<OrderAnswer>> = orders.iter().map(|_| None).collect();
+    let mut careful = false;
+    let mut then = None;
+    while !orders.is_empty() {
+        match write(&ctx, &orders, &params, careful).await {
+            Ok(Written { ids, found, jobs, moved }) => {
+                ctx.catalog.learn(learnt(&orders, &found));
+                for (place, ((id, images), jobs)) in places.iter().zip(ids.iter().zip(found).zip(&jobs)) {
+                    each[*place] = Some(Ok(Committed { submission: Some(*id), images: fates(images, jobs) }));
+                }
+                then = announce::soon(&ctx, moved);
+                break;
+            }
+            Err(Undone::Refused(refused)) => {
+                // From the last one on, so that the places of the others stay.
+                for (at, refused) in refused.into_iter().rev() {
+                    each[places.remove(at)] = Some(refused.answer());
+                    orders.remove(at);
+                }
+            }
+            Err(Undone::Failed(error)) if error.is_crossed() && !careful => careful = true,
+            Err(Undone::Failed(error)) => return Err(error),
         }
-        Err(Undone::Refused(images)) => {
-            Ok(vec![Committed { submission: None, images: fates(images, &HashMap::new()) }].into())
-        }
-        Err(Undone::Failed(error)) => Err(error),
     }
+    Ok(Answers { each: each.into_iter().flatten().collect(), then })
 }
 
 /// What a transaction wrote.
@@ -65,12 +93,13 @@ async fn write(ctx: &Ctx, orders: &[Order], params: &ParamsIds, careful: bool) -
     ctx.hot
         .write(async |tx| {
             let ids = open(tx, orders).await?;
-            let mut found = find_images(tx, orders).await?;
+            let found = find_images(tx, orders).await?;
             if orders.iter().zip(&found).any(|(order, images)| is_refused(order, images)) {
-                return Err(match found.pop() {
-                    Some(images) if found.is_empty() => Undone::Refused(images),
-                    _ => Undone::Failed(Error::Internal("an order is refused: each goes alone".into())),
-                });
+                let places = orders.iter().zip(found).enumerate();
+                let refused = places.filter(|(_, (order, images))| is_refused(order, images));
+                return Err(Undone::Refused(
+                    refused.map(|(place, (_, images))| (place, Refused::Images(images))).collect(),
+                ));
             }
             let (jobs, moved) = answer_jobs(tx, orders, &ids, &found, params, careful).await?;
             Ok(Written { ids, found, jobs, moved })
@@ -93,16 +122,19 @@ fn images_of(orders: &[Order]) -> Vec<ContentMd5> {
 }
 
 /// Opens the submissions, or locks those that are open, so that requests of one submission take turns.
-async fn open(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Uuid>> {
+async fn open(db: &mut sqlx::PgConnection, orders: &[Order]) -> std::result::Result<Vec<Uuid>, Undone> {
     let asked: Vec<(Option<Uuid>, Uuid)> = orders.iter().map(|order| (order.submission, order.account)).collect();
     let opened = submissions::open(db, &asked).await?;
-    for (order, (id, owner)) in orders.iter().zip(&opened) {
-        if *owner != order.account {
-            let detail = format!("The submission {id} belongs to another user.");
-            return Err(Fault::new(Code::SubmissionConflict, detail).into());
-        }
+    let conflict = |(place, (order, (id, owner))): (usize, (&Order, &(Uuid, Uuid)))| {
+        let detail = format!("The submission {id} belongs to another user.");
+        (*owner != order.account).then(|| (place, Refused::Fault(Fault::new(Code::SubmissionConflict, detail))))
+    };
+    let conflicts: BTreeMap<usize, Refused> = orders.iter().zip(&opened).enumerate().filter_map(conflict).collect();
+    if conflicts.is_empty() {
+        Ok(opened.into_iter().map(|(id, _)| id).collect())
+    } else {
+        Err(Undone::Refused(conflicts))
     }
-    Ok(opened.into_iter().map(|(id, _)| id).collect())
 }
 
 async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Vec<Found>>> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub(super) use self::answer::{attached, new_job};
 use self::bytes::{drop_blobs, keep, uploads};
-use self::commit::commit_together;
+use self::commit::{OrderAnswer, commit_together};
 use self::judge::{GoodFile, collision, judge, nothing_or_strict, refusal, refuse_same_md5, warnings};
 use self::order::{Committed, Fate, Images, Order};
 use self::plan::{Plan, plan};
@@ -36,8 +36,8 @@ pub struct Submit {
     ctx: Arc<Ctx>,
     queues: Arc<Queues>,
     /// Of images that are stored. Apart, because one kind locks images that are there and the other makes them.
-    reruns: Arc<Batcher<Order, Committed>>,
-    uploads: Arc<Batcher<Order, Committed>>,
+    reruns: Arc<Batcher<Order, OrderAnswer>>,
+    uploads: Arc<Batcher<Order, OrderAnswer>>,
 }
 
 impl Submit {
@@ -139,7 +139,7 @@ impl Submit {
             Images::Uploaded(_) => &self.uploads,
         };
         let (weight, keys) = (order.weight(), order.keys());
-        line.call_apart(order, weight, keys).await
+        Ok(line.call_apart(order, weight, keys).await??)
     }
 }
 

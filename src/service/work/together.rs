@@ -125,15 +125,19 @@ struct Share {
 impl Round {
     fn new(takings: &[ClaimShare], standings: Vec<Option<Arc<Standing>>>) -> Self {
         let mut left = TAKEN_AT_ONCE;
+        // What each session is given here counts at once: its claims may come together.
+        let mut given: HashMap<Uuid, i64> = HashMap::new();
         let share = |(taking, standing): (&ClaimShare, Option<Arc<Standing>>)| {
             let first = matches!(taking.known, Known::Key(_));
             let open = |s: &Standing| {
                 let barred = s.limited || s.draining || (first && (s.paused || s.replay));
                 !barred && (!first || s.turn == Turn::Open)
             };
-            let free = standing.as_deref().filter(|s| open(s)).map_or(0, |s| (HELD_MAX - s.held).max(0));
+            let given = given.entry(taking.key.session).or_default();
+            let free = standing.as_deref().filter(|s| open(s)).map_or(0, |s| (HELD_MAX - s.held - *given).max(0));
             let room = taking.max.min(left).min(usize::try_from(free).unwrap_or_default());
             left -= room;
+            *given += room as i64;
             Share { key: taking.key, standing, room, hints: taking.given.clone(), ranked: taking.ranked, looked: false }
         };
         Self { shares: takings.iter().zip(standings).map(share).collect() }

@@ -1,10 +1,10 @@
--- Makes a model and its version known, or refreshes what is said of the model. A retired model comes back.
+-- Makes a model and its version known, or refreshes what is said of the model.
 -- $1 name; $2 the owner of a new one; $3 version; $4 description, $5 tags, $6 labels and $7 schema of its params, where null stays as
 -- it is; $8 the key that registers.
 -- Looked up before it is inserted, because ON CONFLICT burns an id; it only serves who makes the same at the same time.
 WITH known AS (
   UPDATE queue SET last_version = $3, description = coalesce($4, description), tags = coalesce($5, tags), labels = coalesce($6, labels),
-                   params_schema = coalesce($7, params_schema), retired_at = NULL
+                   params_schema = coalesce($7, params_schema)
   WHERE name = $1 AND kind = 'model'
   RETURNING id, owner
 ), made AS (
@@ -12,7 +12,7 @@ WITH known AS (
   SELECT $1, $2, $3, coalesce($4, ''), coalesce($5, '{}'), coalesce($6, '{}'), $7 WHERE NOT EXISTS (SELECT FROM known)
   ON CONFLICT ON CONSTRAINT queue_name_key DO UPDATE SET
     last_version = excluded.last_version, description = coalesce($4, q.description), tags = coalesce($5, q.tags),
-    labels = coalesce($6, q.labels), params_schema = coalesce($7, q.params_schema), retired_at = NULL
+    labels = coalesce($6, q.labels), params_schema = coalesce($7, q.params_schema)
   RETURNING id, owner, (xmax = 0) AS new
 ), told AS (
   INSERT INTO job_event (code, key_id, queue_id) SELECT 'model_registered', $8, id FROM made WHERE new
