@@ -10,7 +10,7 @@ help:
 demo:
 	@echo "building…"
 	@mkdir -p .darkroom; { test -x .darkroom/venv/bin/pip || python3 -m venv .darkroom/venv; } >/dev/null 2>&1 \
-	  && .darkroom/venv/bin/pip install -q --disable-pip-version-check \
+	  && .darkroom/venv/bin/pip install -q --disable-pip-version-check --require-hashes --only-binary=:all: \
 	     -r examples/face_detect/requirements.txt -r examples/image_stats/requirements.txt >/dev/null 2>&1 & \
 	cargo build; built=$$?; wait; test $$built -eq 0
 	cargo run --quiet -- demo
@@ -20,7 +20,7 @@ test:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo test
-	@cat target/postman.txt
+	@cat target/postman.txt target/crates.txt
 	DURATION=120 LEASE_S=2 cargo test --test chaos
 
 DURATION ?= 900

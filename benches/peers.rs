@@ -51,10 +51,11 @@ impl Peers {
         }
         if python {
             run("python3", &["-m", "venv", "venv"], &folder).await?;
-            let pip = ["install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"];
+            let pip =
+                ["install", "--quiet", "--require-hashes", "--disable-pip-version-check", "-r", "requirements.txt"];
             run("venv/bin/pip", &pip, &folder).await?;
         } else {
-            run("npm", &["install", "--no-audit", "--no-fund", "--silent"], &folder).await?;
+            run("npm", &["ci", "--no-audit", "--no-fund", "--silent"], &folder).await?;
         }
         let redis = Redis::start(&site.folder().join("redis-of-peers"), true).await?;
         let redis_at = open_to_network(&redis).await?;

@@ -1,5 +1,6 @@
 //! Composition: configuration → pools → router and loops. The only room that knows every other.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use crate::blob::Blobs;
 use crate::config::{Serve, read_secret};
+use crate::dev::{own_folder, private_file};
 use crate::domain::key::{KeyText, Service};
 use crate::http::{self, UseCases};
 use crate::service::Ctx;
@@ -152,7 +154,7 @@ struct KeyHash {
     models: Vec<String>,
 }
 
-async fn take_up_keys(db: &mut sqlx::PgConnection, folder: &std::path::Path) -> anyhow::Result<()> {
+async fn take_up_keys(db: &mut sqlx::PgConnection, folder: &Path) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
         if path.extension().is_none_or(|e| e != "json") {
@@ -176,36 +178,52 @@ async fn take_up_keys(db: &mut sqlx::PgConnection, folder: &std::path::Path) -> 
     Ok(())
 }
 
-/// Writes what an installation needs before its first start, and nothing that is there already: the database's
-/// password, the key that signs tokens, and one key per bundled microservice, each into a folder of its own, with
-/// the keys' hashes in another.
-pub fn setup(folder: &std::path::Path, models: &[String]) -> anyhow::Result<Vec<String>> {
+/// Who gets what `setup` writes; without, whoever runs it. Only root can name others.
+#[derive(Clone, Copy, Default)]
+pub struct Owners {
+    /// The id of the user that Darkroom and its microservices run as.
+    pub service: Option<u32>,
+    /// That of PostgreSQL and Redis, each of which then gets its password in a folder of its own.
+    pub servers: Option<u32>,
+}
+
+/// Writes what an installation needs before its first start, and nothing that is there already: the passwords of the
+/// database and of Redis, the key that signs tokens, and one key per bundled microservice, each into a folder of its
+/// own, with the keys' hashes in another. Only the owner may read a file or enter its folder; a folder of somebody
+/// else's is refused.
+pub fn setup(folder: &Path, models: &[String], owners: Owners) -> anyhow::Result<Vec<String>> {
+    if !folder.exists() {
+        own_folder(folder, None)?;
+    }
     let mut made = Vec::new();
-    let mut put = |path: std::path::PathBuf, text: String| -> anyhow::Result<bool> {
-        if path.exists() {
-            return Ok(false);
+    let mut put = |name: &str, text: String, owner: Option<u32>| -> anyhow::Result<String> {
+        let path = folder.join(name);
+        own_folder(path.parent().unwrap_or(folder), owner)?;
+        if !path.exists() {
+            private_file(&path, &text, owner)?;
+            made.push(path.display().to_string());
         }
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        made.push(path.display().to_string());
-        Ok(true)
+        // What stands counts, as an earlier run may have left it.
+        read_secret(&path)
     };
-    put(folder.join("database/password"), hex::encode(rand::random::<[u8; 24]>()))?;
-    put(folder.join("token/key"), hex::encode(rand::random::<[u8; 32]>()))?;
+    for (ours, server) in [("database", "postgres"), ("redis", "redis")] {
+        let password = put(&format!("{ours}/password"), hex::encode(rand::random::<[u8; 24]>()), owners.service)?;
+        if owners.servers.is_some() {
+            put(&format!("for-{server}/password"), password, owners.servers)?;
+        }
+    }
+    put("token/key", hex::encode(rand::random::<[u8; 32]>()), owners.service)?;
     for model in models {
-        let file = folder.join(format!("key-{model}/key"));
-        put(file.clone(), fresh_key().reveal())?;
-        // From the key that stands, which an earlier run may have left without its hash.
-        let key = KeyText::parse(&read_secret(&file)?).with_context(|| format!("{} holds no key", file.display()))?;
+        let file = format!("key-{model}/key");
+        let key = put(&file, fresh_key().reveal(), owners.service)?;
+        let key = KeyText::parse(&key).with_context(|| format!("{file} holds no key"))?;
         let hash = KeyHash {
             id: key.id.clone(),
             secret_sha256: hex::encode(key.secret_sha256()),
             service: Service::Predict,
             models: vec![model.clone()],
         };
-        put(folder.join(format!("hashes/{model}.json")), serde_json::to_string_pretty(&hash)?)?;
+        put(&format!("hashes/{model}.json"), serde_json::to_string_pretty(&hash)?, owners.service)?;
     }
     Ok(made)
 }

@@ -39,5 +39,6 @@ mod statements; // the SQL: understood, and by key where it counts
 mod storage; // the disk is full, read-only or slow; fsync before the answer
 mod storms; // everybody at once on the same few images
 mod submit; // photographs come in
+mod supply; // what is fetched
 mod two_seconds; // a job that may be claimed is
 mod work; // microservices claim and complete

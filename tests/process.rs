@@ -1,8 +1,12 @@
 //! The binary itself, as a process.
 
-use std::path::Path;
+use std::fs::Permissions;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use darkroom::dev::{self, process};
 use darkroom::domain::account::Role;
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
@@ -76,10 +80,72 @@ async fn setup_writes_secrets_once_and_the_server_takes_up_the_keys() {
     assert!(!read("hashes/face_detect.json").contains(&key[16..]), "only the hash");
     assert!(said(&run(&args, &[])).contains("nothing was changed"));
     assert_eq!((read("database/password"), read("key-face_detect/key")), (password, key.clone()));
+    for entry in walkdir::WalkDir::new(folder.path()).min_depth(1) {
+        let entry = entry.expect("an entry");
+        let mode = entry.metadata().expect("its mode").permissions().mode() & 0o777;
+        assert_eq!(mode, if entry.file_type().is_dir() { 0o700 } else { 0o600 }, "{}", entry.path().display());
+    }
+    let open = folder.path().join("key-other");
+    std::fs::create_dir(&open).expect("a folder");
+    std::fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("its mode");
+    let refused = run(&["setup", "--folder", path, "--models", "other"], &[]);
+    assert!(!refused.status.success() && said(&refused).contains("anybody may write"), "{}", said(&refused));
     let hashes = folder.path().join("hashes");
     let app = TestApp::with(|s| s.key_hashes = Some(hashes)).await;
     let service = Client::new(app.router.clone(), Some(key));
     Worker::register(service, "face_detect", "1").await;
+}
+
+#[test]
+fn setup_gives_each_secret_to_who_reads_it() {
+    if !process::is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("a path");
+    let args = ["setup", "--folder", path, "--models", "ocr", "--owner", "10001", "--servers-owner", "999"];
+    let owner = |name: &str| {
+        let file = folder.path().join(name);
+        let ids = [file.parent().expect("a folder"), &file].map(|path| path.metadata().expect(name).uid());
+        assert_eq!(ids[0], ids[1], "{name} and its folder");
+        ids[0]
+    };
+    for _ in 0..2 {
+        assert!(run(&args, &[]).status.success(), "{}", said(&run(&args, &[])));
+        let services = ["database/password", "redis/password", "token/key", "key-ocr/key", "hashes/ocr.json"];
+        assert_eq!(services.map(owner), [10001; 5]);
+        assert_eq!(["for-postgres/password", "for-redis/password"].map(owner), [999; 2]);
+    }
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
+    assert_eq!(read("for-postgres/password"), read("database/password"));
+    assert_eq!(read("for-redis/password"), read("redis/password"));
+    assert_ne!(read("redis/password"), read("database/password"));
+}
+
+#[test]
+fn a_folder_that_is_not_ours_is_refused_with_all_that_lies_in_it() {
+    let here = tempfile::tempdir().expect("a folder");
+    let mut hasher = DefaultHasher::new();
+    here.path().canonicalize().expect("a path").hash(&mut hasher);
+    let base = if process::is_root() { PathBuf::from("/var/tmp") } else { std::env::temp_dir() };
+    let data = base.join(format!("darkroom-{:016x}", hasher.finish()));
+    let refused = || said(&Command::new(DARKROOM).arg("dev").current_dir(here.path()).output().expect("darkroom"));
+    std::os::unix::fs::symlink(here.path(), &data).expect("a link");
+    assert!(refused().contains("is no folder"), "{}", refused());
+    std::fs::remove_file(&data).expect("to remove the link");
+    std::fs::create_dir(&data).expect("a folder");
+    std::fs::set_permissions(&data, Permissions::from_mode(0o777)).expect("its mode");
+    assert!(refused().contains("anybody may write into"), "{}", refused());
+    std::fs::set_permissions(&data, Permissions::from_mode(0o755)).expect("its mode");
+    if process::is_root() {
+        std::os::unix::fs::chown(&data, Some(12345), None).expect("another owner");
+        assert!(refused().contains("another user's (id 12345)"), "{}", refused());
+        std::os::unix::fs::chown(&data, Some(0), None).expect("our own");
+    }
+    dev::reachable_folder(&data).expect("a folder of ours");
+    let mode = data.metadata().expect("its mode").permissions().mode() & 0o777;
+    assert_eq!(mode, if process::is_root() { 0o710 } else { 0o700 });
+    std::fs::remove_dir(&data).expect("to remove it");
 }
 
 #[tokio::test]
@@ -272,11 +338,21 @@ async fn newman_runs_the_collection_where_node_is_at_hand() {
         std::fs::create_dir_all("target").expect("target");
         std::fs::write(POSTMAN_RUN, text).expect("a note");
     };
+    let (list, folder) = (Path::new("tests/newman"), Path::new("target/newman"));
     let mut install = Command::new("npm");
-    install.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix", "target/newman", "newman@6.2.2"]);
-    let program = Path::new("target/newman/node_modules/.bin/newman");
-    let at_hand =
-        program.exists() || install.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+    install.args(["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(folder);
+    let program = folder.join("node_modules/.bin/newman");
+    let same = |name: &str| {
+        let texts = [list, folder].map(|folder| std::fs::read(folder.join(name)).ok());
+        texts[0] == texts[1]
+    };
+    let at_hand = program.exists() && same("package-lock.json") || {
+        std::fs::create_dir_all(folder).expect("a folder");
+        for name in ["package.json", "package-lock.json"] {
+            std::fs::copy(list.join(name), folder.join(name)).expect("the list of packages");
+        }
+        install.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    };
     if !at_hand {
         return tell("Postman: no Node at hand; a Rust test sent the collection's requests in order.\n".to_owned());
     }
@@ -286,7 +362,7 @@ async fn newman_runs_the_collection_where_node_is_at_hand() {
     let server = app.process(&[]);
     let base = format!("base={}", server.base);
     let (investigator, admin) = (format!("investigator_password={PASSWORD}"), format!("admin_password={PASSWORD}"));
-    let ran = Command::new(program)
+    let ran = Command::new(&program)
         .args(["run", "postman/darkroom.postman_collection.json", "-e", "postman/darkroom.postman_environment.json"])
         .args([
             "--color",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Exit;
-use crate::app;
+use crate::app::{self, Owners};
 use crate::domain::name::Name;
 
 #[derive(Args)]
@@ -16,6 +16,12 @@ pub struct SetupArgs {
     /// Models of the bundled microservices, each of which gets a key
     #[arg(long, value_delimiter = ',')]
     models: Vec<String>,
+    /// Id of the user that may read what is written, as root in a container [default: whoever runs this]
+    #[arg(long, value_name = "UID")]
+    owner: Option<u32>,
+    /// Id of the user of PostgreSQL and Redis, who each get their password in a folder of their own
+    #[arg(long, value_name = "UID")]
+    servers_owner: Option<u32>,
 }
 
 impl SetupArgs {
@@ -23,7 +29,8 @@ impl SetupArgs {
         for name in &self.models {
             Name::parse(name).map_err(anyhow::Error::msg)?;
         }
-        match app::setup(&self.folder, &self.models)?.as_slice() {
+        let owners = Owners { service: self.owner, servers: self.servers_owner };
+        match app::setup(&self.folder, &self.models, owners)?.as_slice() {
             [] => eprintln!("everything is there already; nothing was changed"),
             made => eprintln!("wrote {}", made.join(", ")),
         }

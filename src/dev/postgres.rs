@@ -8,8 +8,9 @@ use anyhow::Context;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
-use super::process::{Server, await_start, is_root, output};
-use super::{find, private_folder};
+use super::find;
+use super::folder::{postgres_user, private_folder};
+use super::process::{Server, await_start, output};
 
 /// How long the server may take to accept connections; a crashed one first replays its log.
 const START_WAIT: Duration = Duration::from_secs(60);
@@ -31,7 +32,7 @@ impl Postgres {
         let bin = find::postgres_bin()?;
         let data = folder.join("pg");
         let cluster = data.join(format!("cluster-{}", major_version(&bin)?));
-        let runner = runner()?;
+        let runner = postgres_user()?;
         std::fs::create_dir_all(folder)?;
         private_folder(&data)?;
         if let Some(user) = &runner {
@@ -91,19 +92,4 @@ fn major_version(bin: &Path) -> anyhow::Result<String> {
     let number = text.split(' ').find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     let major = number.map(|n| n.chars().take_while(char::is_ascii_digit).collect());
     major.with_context(|| format!("{text:?} names no version"))
-}
-
-/// The user that runs the server when we are root, whom PostgreSQL refuses; made if there is none.
-fn runner() -> anyhow::Result<Option<String>> {
-    if !is_root() {
-        return Ok(None);
-    }
-    if output("id", &["-u", "postgres"]).is_err() {
-        output(
-            "useradd",
-            &["--system", "--no-create-home", "--user-group", "--shell", "/usr/sbin/nologin", "postgres"],
-        )
-        .context("PostgreSQL does not run as root, and no user postgres could be made")?;
-    }
-    Ok(Some("postgres".to_owned()))
 }

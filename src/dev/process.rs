@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -78,7 +79,13 @@ pub async fn await_start<T, E: std::fmt::Display, F: Future<Output = Result<T, E
 
 /// Whether this process is root, whom PostgreSQL refuses.
 pub fn is_root() -> bool {
-    output("id", &["-u"]).is_ok_and(|uid| uid.trim() == "0")
+    user_id() == 0
+}
+
+/// The id of the user that this process runs as; nobody's if the system does not say.
+pub fn user_id() -> u32 {
+    static ID: OnceLock<u32> = OnceLock::new();
+    *ID.get_or_init(|| output("id", &["-u"]).ok().and_then(|id| id.trim().parse().ok()).unwrap_or(u32::MAX))
 }
 
 /// Sends a signal, as `TERM`. By the shell's own `kill`: small systems have no other.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::find;
+use super::folder::private_folder;
 use super::process::{Server, await_start};
-use super::{find, private_folder};
 
 /// How long the server may take to accept connections.
 const START_WAIT: Duration = Duration::from_secs(20);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use darkroom::dev::process;
+use darkroom::dev::{process, reachable_folder};
 
 /// Makes a new folder for this process where the `postgres` user can reach it; those of the same name whose processes
 /// were killed go.
@@ -18,6 +18,6 @@ pub fn make(name: &str) -> anyhow::Result<PathBuf> {
         }
     }
     let folder = base.join(format!("{prefix}{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
+    reachable_folder(&folder)?;
     Ok(folder.canonicalize()?)
 }

@@ -22,7 +22,7 @@ use crate::client::progress::Progress;
 use crate::client::submit::{SubmitReport, submit};
 use crate::config::{Secret, Serve};
 use crate::dev::process::Server;
-use crate::dev::{FOLDER, Postgres, Redis, data_folder, private_file, private_folder, python};
+use crate::dev::{FOLDER, Postgres, Redis, data_folder, own_folder, private_file, python};
 use crate::domain::account::Role;
 use crate::domain::key::Service;
 use crate::report;
@@ -48,7 +48,7 @@ pub async fn run() -> anyhow::Result<Exit> {
         bail!("{PHOTOS} is not here; run the demo from the folder of the repository");
     }
     let start = Instant::now();
-    private_folder(Path::new(FOLDER))?;
+    own_folder(Path::new(FOLDER), None)?;
     let folder = data_folder()?.join("demo");
     say(start, "starting a PostgreSQL and a Redis of its own");
     let postgres = Postgres::start(&folder.join("postgres"), &[], false).await?;
@@ -192,7 +192,7 @@ async fn worker(ctx: &Ctx, base: &str, python: &Path, model: &str) -> anyhow::Re
     };
     ctx.db.run(async |db| keys::create(db, &new, None).await).await?;
     let key_file = Path::new(FOLDER).join(format!("{model}.key"));
-    private_file(&key_file, &key.reveal())?;
+    private_file(&key_file, &key.reveal(), None)?;
     let key_file = key_file.canonicalize()?;
     let settings = [format!("DARKROOM_URL={base}"), format!("DARKROOM_API_KEY_FILE={}", key_file.display())];
     let mut command = vec!["env".to_owned()];
