@@ -42,12 +42,12 @@ CREATE TABLE account (
   created_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-CREATE TABLE login_failure (
-  name     text        NOT NULL,
-  source   text        NOT NULL,
-  failures integer     NOT NULL,
-  since    timestamptz NOT NULL,
-  CONSTRAINT login_failure_pkey PRIMARY KEY (name, source)
+-- Tokens that were logged out, until they would have expired.
+CREATE TABLE ended_token (
+  account_id uuid        NOT NULL CONSTRAINT ended_token_account_fkey REFERENCES account,
+  id         uuid        NOT NULL,
+  expires_at timestamptz NOT NULL,
+  CONSTRAINT ended_token_pkey PRIMARY KEY (account_id, id)
 );
 
 CREATE TABLE api_key (

@@ -85,6 +85,7 @@ impl App {
             keys: Keys::new(&ctx),
             queues,
             ctx: Arc::clone(&ctx),
+            proxies: config.trusted_proxies.clone(),
             openapi: openapi_bytes()?,
             prometheus: telemetry::recorder()?,
         };

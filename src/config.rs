@@ -1,6 +1,7 @@
 //! Settings of the server, from flags and the environment. The only place that reads them.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::http::HeaderValue;
 use clap::Args;
+use ipnet::IpNet;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -23,11 +25,6 @@ const JOBS_MAX: usize = 10_000;
 const FRAMES_MAX: u32 = 1_000;
 /// The longest side that an image may declare, in pixels.
 const SIDE_MAX: u32 = 65_535;
-/// Wrong passwords for one name from one address before a pause.
-const LOGINS_MAX: i32 = 10;
-/// How long they are counted, in seconds.
-const LOGIN_WINDOW_S: f64 = 15.0 * 60.0;
-
 /// Where PostgreSQL is.
 #[derive(Args, Clone, Debug)]
 pub struct Database {
@@ -91,6 +88,9 @@ pub struct Serve {
     /// Origins that browsers may call from, comma-separated; `*` allows any
     #[arg(long, env = "DARKROOM_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
+    /// Addresses and networks of proxies, comma-separated, as `10.0.0.7,172.16.0.0/12`: theirs is what X-Forwarded-For is believed from
+    #[arg(long, env = "DARKROOM_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
     /// The most connections to PostgreSQL, besides 11 for what goes together
     #[arg(long, env = "DARKROOM_DB_CONNECTIONS", default_value_t = 10)]
     pub db_connections: u32,
@@ -181,8 +181,6 @@ impl Serve {
             jobs_max: JOBS_MAX,
             bounds: Bounds { max_pixels: self.pixels_max, max_frames: FRAMES_MAX, max_side: SIDE_MAX },
             token_s: self.token_s,
-            logins_max: LOGINS_MAX,
-            login_window_s: LOGIN_WINDOW_S,
         })
     }
 
@@ -208,6 +206,11 @@ impl Serve {
             |origin: &String| HeaderValue::from_str(origin.trim()).with_context(|| format!("{origin:?} is no origin"));
         self.cors_origins.iter().filter(|o| !o.trim().is_empty()).map(parse).collect()
     }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.trim().parse().or_else(|_| text.trim().parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| format!("{text:?} is no address, and no network like 10.0.0.0/8"))
 }
 
 fn is_namespace(text: &str) -> bool {

@@ -23,7 +23,8 @@ async fn accounts_are_made_changed_and_disabled() {
     let ines = app.log_in("ines", PASSWORD).await;
     assert_eq!(ines.get("/auth/profile").await.ok(200)["name"], "ines");
     ines.patch("/auth/users/ines", json!({"roles": ["admin"]})).await.problem(403, "missing_role");
-    ines.patch("/auth/users/ines", json!({"email": null, "password": "another password"})).await.ok(200);
+    let own = json!({"email": null, "password": "another password", "present_password": PASSWORD});
+    ines.patch("/auth/users/ines", own).await.ok(200);
     ines.get("/auth/profile").await.problem(401, "expired_credential");
     let ines = app.log_in("ines", "another password").await;
     admin.patch("/auth/users/ines", json!({"disabled": true})).await.ok(200);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::patch_field;
@@ -32,6 +32,15 @@ pub struct TokenOut {
     pub token_type: Cow<'static, str>,
     /// Seconds.
     pub expires_in: i64,
+}
+
+/// How far one logs out.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LogOutQuery {
+    /// End all tokens of the account; false when left out.
+    pub everywhere: Option<bool>,
 }
 
 /// An account.
@@ -75,6 +84,9 @@ pub struct UpdateUser {
     /// Withdraws all tokens given out before.
     #[schema(format = Password)]
     pub password: Option<String>,
+    /// The password by now, where one changes one's own.
+    #[schema(format = Password)]
+    pub present_password: Option<String>,
     /// For administrators.
     pub roles: Option<Vec<Role>>,
     /// For administrators; its tokens and keys stop working within seconds.

@@ -50,3 +50,11 @@ pub struct CreatedKey {
     #[serde(flatten)]
     pub about: Key,
 }
+
+/// What became of one's keys.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"disabled": 3}))]
+pub struct DisabledKeys {
+    /// How many were not disabled before.
+    pub disabled: usize,
+}

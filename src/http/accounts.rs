@@ -1,8 +1,6 @@
 //! Log-in and the accounts of people.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, FromRequest, Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,8 +10,9 @@ use super::auth::{AdminUser, AnyUser};
 use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, HttpError, Problems};
 use super::{AppState, Shared};
-use crate::api::accounts::{CreateUser, LoginForm, TokenOut, UpdateUser, UserOut};
+use crate::api::accounts::{CreateUser, LogOutQuery, LoginForm, TokenOut, UpdateUser, UserOut};
 use crate::api::page::{Page, Paging};
+use crate::domain::address::ClientAddress;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::json::check_text;
 use crate::domain::name::Name;
@@ -24,6 +23,7 @@ use crate::store::accounts::Account;
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(log_in))
+        .routes(routes!(log_out))
         .routes(routes!(get_profile))
         .routes(routes!(create_user, list_users))
         .routes(routes!(update_user))
@@ -31,13 +31,16 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Logs a user in
 ///
-/// Takes an OAuth2 password form and answers a token for `Authorization: Bearer`. Too many wrong passwords for one name are answered with 429.
+/// Takes an OAuth2 password form and answers a token for `Authorization: Bearer`. Who sends wrong passwords is slowed: 429, with a Retry-After that grows.
 #[utoipa::path(post, path = "/auth/login", tag = "accounts",
     request_body(content = LoginForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = TokenOut), Problems))]
-async fn log_in(State(state): AppState, _: NoQuery, request: Request) -> Answer<impl IntoResponse> {
-    let peer =
-        request.extensions().get::<ConnectInfo<SocketAddr>>().map_or("local".to_owned(), |c| c.0.ip().to_string());
+async fn log_in(
+    State(state): AppState,
+    from: ClientAddress,
+    _: NoQuery,
+    request: Request,
+) -> Answer<impl IntoResponse> {
     let form = axum::Form::<LoginForm>::from_request(request, &()).await.map_err(|rejection| {
         let code = match rejection.status() {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
@@ -47,9 +50,23 @@ async fn log_in(State(state): AppState, _: NoQuery, request: Request) -> Answer<
         };
         HttpError::from(Fault::new(code, rejection.body_text()).mend("Send a form with `username` and `password`."))
     })?;
-    let token = state.accounts.log_in(&form.username, &form.password, &peer).await?;
+    let token = state.accounts.log_in(&form.username, &form.password, from).await?;
     let out = TokenOut { access_token: token.text, token_type: "bearer".into(), expires_in: token.expires_in_s };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(out)))
+}
+
+/// Logs a user out
+///
+/// The token that is sent stops working: here at once, on other servers within 5 s. With `everywhere` all tokens of the account do.
+#[utoipa::path(post, path = "/auth/logout", tag = "accounts", security(("user" = []), ("token" = [])), params(LogOutQuery),
+    responses((status = 204), Problems))]
+async fn log_out(
+    State(state): AppState,
+    AnyUser(user): AnyUser,
+    Query(query): Query<LogOutQuery>,
+) -> Answer<StatusCode> {
+    state.accounts.log_out(&user, query.everywhere.unwrap_or(false)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Shows who one is
@@ -99,12 +116,13 @@ async fn list_users(State(state): AppState, _: AdminUser, Query(paging): Query<P
 
 /// Changes an account
 ///
-/// Administrators change anything of anybody; everybody their own e-mail and password.
+/// Administrators change anything of anybody; everybody their own e-mail and password. Who changes the own password sends the present one, too. A new password withdraws all tokens given out before; `DELETE /auth/key` disables one's keys.
 #[utoipa::path(patch, path = "/auth/users/{name}", tag = "accounts", security(("user" = []), ("token" = [])),
     params(("name" = String, Path, example = "ines")), request_body = UpdateUser, responses((status = 200, body = UserOut), Problems))]
 async fn update_user(
     State(state): AppState,
     AnyUser(by): AnyUser,
+    from: ClientAddress,
     Path(name): Path<String>,
     Json(change): Json<UpdateUser>,
 ) -> Answer<Json<UserOut>> {
@@ -113,10 +131,11 @@ async fn update_user(
     let wish = accounts::AccountWish {
         email: change.email,
         password: change.password,
+        present_password: change.present_password,
         roles: change.roles,
         disabled: change.disabled,
     };
-    Ok(Json(state.accounts.update(&by, &name, wish).await?.into()))
+    Ok(Json(state.accounts.update(&by, &name, wish, from).await?.into()))
 }
 
 impl From<Account> for UserOut {

@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::ResearcherUser;
+use super::auth::{AnyUser, ResearcherUser};
 use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
-use crate::api::keys::{CreateKey, CreatedKey, Key};
+use crate::api::keys::{CreateKey, CreatedKey, DisabledKeys, Key};
 use crate::api::page::{Page, Paging};
 use crate::domain::fault::Fault;
 use crate::domain::json::check_text;
@@ -20,7 +20,7 @@ use crate::service::{Error, keys};
 use crate::store;
 
 pub fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(create_key, list_keys)).routes(routes!(disable_key))
+    OpenApiRouter::new().routes(routes!(create_key, list_keys, disable_own_keys)).routes(routes!(disable_key))
 }
 
 /// The most globs of one key.
@@ -80,6 +80,15 @@ async fn list_keys(
         })
         .await?;
     Ok(Json(extract::page(found, limit, |key| (key.created_at, key.id.clone()))))
+}
+
+/// Disables all one's API keys
+///
+/// As after a theft. The rows stay for the audit; the keys stop working within seconds, and what their workers hold goes to others.
+#[utoipa::path(delete, path = "/auth/key", tag = "accounts", security(("user" = []), ("token" = [])),
+    responses((status = 200, body = DisabledKeys), Problems))]
+async fn disable_own_keys(State(state): AppState, AnyUser(user): AnyUser, _: NoQuery) -> Answer<Json<DisabledKeys>> {
+    Ok(Json(DisabledKeys { disabled: state.keys.disable_all(&user).await? }))
 }
 
 /// Disables an API key

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use bytes::Bytes;
+use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::service::Ctx;
@@ -32,6 +33,8 @@ pub struct UseCases {
     pub accounts: Accounts,
     pub keys: Keys,
     pub queues: Arc<Queues>,
+    /// Whose word on where a request comes from is believed.
+    pub proxies: Vec<IpNet>,
     /// The OpenAPI document, serialised once.
     pub openapi: Bytes,
     pub prometheus: PrometheusHandle,

@@ -3,8 +3,8 @@
 use crate::service::{Ctx, Result};
 use crate::store::{accounts, partitions, ticks};
 
-/// How many failed log-ins of yesterday are forgotten at once.
-const LOGINS_MAX: i64 = 10_000;
+/// How many ended tokens that have expired are forgotten at once.
+const TOKENS_MAX: i64 = 10_000;
 
 /// Makes what is missing, unless another replica is at it.
 pub async fn make_partitions(ctx: &Ctx) -> Result<()> {
@@ -12,7 +12,7 @@ pub async fn make_partitions(ctx: &Ctx) -> Result<()> {
         .write(async |tx| {
             if ticks::try_tick(tx, "partitions").await? {
                 partitions::make_partitions(tx, partitions::MONTHS_AHEAD).await?;
-                accounts::forget_logins(tx, LOGINS_MAX).await?;
+                accounts::forget_tokens(tx, TOKENS_MAX).await?;
             }
             Ok(())
         })

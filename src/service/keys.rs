@@ -77,6 +77,14 @@ impl Keys {
         if known { Ok(()) } else { Err(Fault::not_found("API key").into()) }
     }
 
+    /// Disables all keys of the user's; answers how many. They stop working as one that is disabled by itself does.
+    pub async fn disable_all(&self, user: &User) -> Result<usize> {
+        let own = user.account.id;
+        let disabled = self.ctx.db.run(async |db| keys::disable_all(db, own, own).await).await?;
+        disabled.iter().for_each(|id| self.known.forget(id));
+        Ok(disabled.len())
+    }
+
     /// The key that a microservice sent, if it holds.
     pub async fn recognise(&self, text: &str) -> Result<ApiKey> {
         let unknown = || Fault::new(Code::UnknownCredential, "The API key is not known here.");
@@ -91,10 +99,12 @@ impl Keys {
         };
         let key = self.known.get(&sent.id, read).await?.filter(|key| sent.matches(&key.secret_sha256));
         let key = key.ok_or_else(unknown)?;
-        if key.disabled_at.is_some() || key.owner_disabled {
-            return Err(
-                Fault::new(Code::DisabledCredential, "The API key, or its owner's account, is disabled.").into()
-            );
+        if key.disabled_at.is_some() {
+            return Err(Fault::new(Code::DisabledCredential, "The API key is disabled.").into());
+        }
+        if key.owner_barred {
+            let detail = "The key's owner is disabled, or has no role any more that holds keys.";
+            return Err(Fault::new(Code::DisabledCredential, detail).into());
         }
         let expired = |at| self.ctx.clock.now().is_none_or(|now| now >= at);
         if key.expires_at.is_some_and(expired) {

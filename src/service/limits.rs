@@ -30,10 +30,6 @@ pub struct Limits {
     pub bounds: Bounds,
     /// How long a token is valid, in seconds.
     pub token_s: i64,
-    /// Wrong passwords for one name from one address before a pause.
-    pub logins_max: i32,
-    /// How long failures are counted, in seconds.
-    pub login_window_s: f64,
 }
 
 /// How many days each part of history is kept; for ever where nothing is said.

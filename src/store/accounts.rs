@@ -1,4 +1,4 @@
-//! Accounts of people, and the brake on guessing their passwords.
+//! Accounts of people, and the tokens that they ended.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
@@ -34,10 +34,21 @@ impl FromRow<'_, PgRow> for Account {
     }
 }
 
+/// An account and what may make a token of it void.
+#[derive(Debug, Clone, FromRow)]
+pub struct KnownAccount {
+    #[sqlx(flatten)]
+    pub account: Account,
+    /// Tokens that were logged out and would be valid yet.
+    pub ended_tokens: Vec<Uuid>,
+}
+
 /// Those of these accounts that exist.
-pub async fn find(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Account>> {
+pub async fn find(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<KnownAccount>> {
     sqlx::query_as(
-        "SELECT id, name, email, roles, token_generation, disabled_at, created_at FROM account WHERE id = ANY($1)",
+        "SELECT id, name, email, roles, token_generation, disabled_at, created_at,
+                ARRAY(SELECT t.id FROM ended_token AS t WHERE t.account_id = a.id) AS ended_tokens
+         FROM account AS a WHERE id = ANY($1)",
     )
     .bind(ids)
     .fetch_all(db)
@@ -135,38 +146,55 @@ pub async fn list(db: &mut PgConnection, after: Option<&str>, limit: i64) -> sql
     .await
 }
 
-/// Counts one more attempt to log in under this name from this address, and answers how many there were in
-/// the window and in how many seconds it ends. Counting before the password is checked stops parallel guesses.
-pub async fn count_login(db: &mut PgConnection, name: &str, source: &str, window_s: f64) -> sqlx::Result<(i32, f64)> {
-    sqlx::query_as(
-        "INSERT INTO login_failure AS f (name, source, failures, since) VALUES ($1, $2, 1, clock_timestamp())
-         ON CONFLICT ON CONSTRAINT login_failure_pkey DO UPDATE SET
-           failures = CASE WHEN f.since < clock_timestamp() - interval '1 s' * $3 THEN 1 ELSE f.failures + 1 END,
-           since = CASE WHEN f.since < clock_timestamp() - interval '1 s' * $3 THEN clock_timestamp() ELSE f.since END
-         RETURNING failures, extract(epoch FROM since + interval '1 s' * $3 - clock_timestamp())::float8",
-    )
-    .bind(name)
-    .bind(source)
-    .bind(window_s)
-    .fetch_one(db)
-    .await
-}
+/// How many ended tokens of one account are kept: each look at the account reads them.
+const ENDED_TOKENS_MAX: i64 = 100;
 
-/// Forgets the failures after a log-in that worked.
-pub async fn clear_logins(db: &mut PgConnection, name: &str, source: &str) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM login_failure WHERE name = $1 AND source = $2")
-        .bind(name)
-        .bind(source)
-        .execute(db)
-        .await?;
+/// Ends a token, told with its Unix time of expiry, or every token of its account: also where too many were ended one by one.
+pub async fn log_out(
+    db: &mut PgConnection,
+    account: Uuid,
+    token: Uuid,
+    expires: i64,
+    everywhere: bool,
+) -> sqlx::Result<()> {
+    let ended = if everywhere { 0 } else { end_token(db, account, token, expires).await? };
+    if ended == 0 {
+        sqlx::query("UPDATE account SET token_generation = token_generation + 1 WHERE id = $1")
+            .bind(account)
+            .execute(&mut *db)
+            .await?;
+        sqlx::query("DELETE FROM ended_token WHERE account_id = $1").bind(account).execute(&mut *db).await?;
+    }
+    sqlx::query(
+        "INSERT INTO job_event (code, account_id, subject_id, reason) VALUES ('user_logged_out', $1, $1::text, $2)",
+    )
+    .bind(account)
+    .bind((ended == 0).then_some("everywhere"))
+    .execute(db)
+    .await?;
     Ok(())
 }
 
-/// Forgets failed log-ins of yesterday, at most `limit`.
-pub async fn forget_logins(db: &mut PgConnection, limit: i64) -> sqlx::Result<()> {
+async fn end_token(db: &mut PgConnection, account: Uuid, token: Uuid, expires: i64) -> sqlx::Result<u64> {
+    let ended = sqlx::query(
+        "INSERT INTO ended_token (account_id, id, expires_at) SELECT $1, $2, to_timestamp($3)
+         WHERE (SELECT count(*) FROM ended_token WHERE account_id = $1) < $4
+         ON CONFLICT ON CONSTRAINT ended_token_pkey DO UPDATE SET expires_at = excluded.expires_at",
+    )
+    .bind(account)
+    .bind(token)
+    .bind(expires as f64)
+    .bind(ENDED_TOKENS_MAX)
+    .execute(db)
+    .await?;
+    Ok(ended.rows_affected())
+}
+
+/// Forgets ended tokens that have expired, at most `limit`.
+pub async fn forget_tokens(db: &mut PgConnection, limit: i64) -> sqlx::Result<()> {
     sqlx::query(
-        "DELETE FROM login_failure WHERE ctid IN (
-           SELECT ctid FROM login_failure WHERE since < clock_timestamp() - interval '1 day' LIMIT $1)",
+        "DELETE FROM ended_token WHERE ctid = ANY(ARRAY(
+           SELECT ctid FROM ended_token WHERE expires_at <= clock_timestamp() LIMIT $1 FOR UPDATE SKIP LOCKED))",
     )
     .bind(limit)
     .execute(db)

@@ -22,8 +22,8 @@ pub struct ApiKey {
     pub expires_at: Option<DateTime<Utc>>,
     pub disabled_at: Option<DateTime<Utc>>,
     pub last_used_at: Option<DateTime<Utc>>,
-    /// Whether its owner's account is disabled.
-    pub owner_disabled: bool,
+    /// Whether its owner may hold it no more: the account is disabled or, if the key is not trusted, has no role for it.
+    pub owner_barred: bool,
 }
 
 /// What a new key is made of.
@@ -64,15 +64,7 @@ pub async fn create(db: &mut PgConnection, key: &NewKey<'_>, by: Option<Uuid>) -
 
 /// The key of that id.
 pub async fn find(db: &mut PgConnection, id: &str) -> sqlx::Result<Option<ApiKey>> {
-    sqlx::query_as(
-        "SELECT k.id, k.secret_sha256, k.service, k.models, k.owner, a.name AS owner_name, k.trusted, k.detail, k.created_at,
-                k.expires_at, k.disabled_at, k.last_used_at, a.disabled_at IS NOT NULL AS owner_disabled
-         FROM api_key AS k LEFT JOIN account AS a ON a.id = k.owner
-         WHERE k.id = $1",
-    )
-    .bind(id)
-    .fetch_optional(db)
-    .await
+    sqlx::query_as(include_str!("sql/keys/find.sql")).bind(id).fetch_optional(db).await
 }
 
 /// Keys newest first, from before the cursor; everybody's when no owner is given.
@@ -82,19 +74,13 @@ pub async fn list(
     before: Option<(DateTime<Utc>, &str)>,
     limit: i64,
 ) -> sqlx::Result<Vec<ApiKey>> {
-    sqlx::query_as(
-        "SELECT k.id, k.secret_sha256, k.service, k.models, k.owner, a.name AS owner_name, k.trusted, k.detail, k.created_at,
-                k.expires_at, k.disabled_at, k.last_used_at, a.disabled_at IS NOT NULL AS owner_disabled
-         FROM api_key AS k LEFT JOIN account AS a ON a.id = k.owner
-         WHERE ($1::uuid IS NULL OR k.owner = $1) AND ($2::timestamptz IS NULL OR (k.created_at, k.id) < ($2, $3))
-         ORDER BY k.created_at DESC, k.id DESC LIMIT $4",
-    )
-    .bind(owner)
-    .bind(before.map(|b| b.0))
-    .bind(before.map_or("", |b| b.1))
-    .bind(limit)
-    .fetch_all(db)
-    .await
+    sqlx::query_as(include_str!("sql/keys/list.sql"))
+        .bind(owner)
+        .bind(before.map(|b| b.0))
+        .bind(before.map_or("", |b| b.1))
+        .bind(limit)
+        .fetch_all(db)
+        .await
 }
 
 /// Disables a key of that owner, or of anybody; the row stays. Answers whether there is such a key.
@@ -118,4 +104,20 @@ pub async fn disable(db: &mut PgConnection, id: &str, owner: Option<Uuid>, by: U
         .await?;
     }
     Ok(known)
+}
+
+/// Disables all keys of an owner; answers which were not before.
+pub async fn disable_all(db: &mut PgConnection, owner: Uuid, by: Uuid) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "WITH made AS (
+           UPDATE api_key SET disabled_at = clock_timestamp() WHERE owner = $1 AND disabled_at IS NULL RETURNING id
+         ), told AS (
+           INSERT INTO job_event (code, account_id, key_id) SELECT 'key_disabled', $2, id FROM made
+         )
+         SELECT id FROM made",
+    )
+    .bind(owner)
+    .bind(by)
+    .fetch_all(db)
+    .await
 }

@@ -1,5 +1,6 @@
 //! Accounts of people: made, listed, changed.
 
+mod brake;
 mod login;
 mod password;
 mod tokens;
@@ -10,15 +11,17 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use self::brake::Brake;
 use self::password::Stretcher;
 use super::batch::{Answers, Batcher, Capacity};
 use super::cache::{Cache, STANDING_FRESH, STANDING_STALE};
 use super::{Ctx, Error, Result};
 use crate::domain::account::Role;
+use crate::domain::address::ClientAddress;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::name::Name;
 use crate::store;
-use crate::store::accounts::{self, Account, AccountChange};
+use crate::store::accounts::{self, Account, AccountChange, KnownAccount};
 
 pub use self::password::{check_password, hash_password, made_up_password};
 pub use self::tokens::Tokens;
@@ -32,6 +35,8 @@ const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
 pub struct AccountWish {
     pub email: Option<Option<String>>,
     pub password: Option<String>,
+    /// Must be right where one changes one's own.
+    pub present_password: Option<String>,
     pub roles: Option<Vec<Role>>,
     pub disabled: Option<bool>,
 }
@@ -40,8 +45,9 @@ pub struct AccountWish {
 pub struct Accounts {
     ctx: Arc<Ctx>,
     tokens: Tokens,
-    known: Cache<Uuid, Option<Account>>,
-    reads: Arc<Batcher<Uuid, Option<Account>>>,
+    known: Cache<Uuid, Option<KnownAccount>>,
+    reads: Arc<Batcher<Uuid, Option<KnownAccount>>>,
+    brake: Brake,
     stretcher: Stretcher,
 }
 
@@ -56,6 +62,7 @@ impl Accounts {
             tokens,
             known: Cache::new(STANDING_FRESH, STANDING_STALE),
             reads: Batcher::new(LINE, move |ids| read_together(Arc::clone(&own), ids), |_, _| {}),
+            brake: Brake::new(),
             stretcher: Stretcher::new(),
         }
     }
@@ -86,8 +93,9 @@ impl Accounts {
             .await
     }
 
-    /// Changes an account: an administrator anything of anybody; others their own e-mail and password.
-    pub async fn update(&self, by: &User, name: &str, wish: AccountWish) -> Result<Account> {
+    /// Changes an account: an administrator anything of anybody; others their own e-mail and password. Who changes the own
+    /// password tells the present one: a token that was stolen must not be worth an account.
+    pub async fn update(&self, by: &User, name: &str, wish: AccountWish, from: ClientAddress) -> Result<Account> {
         let own = by.account.name == name;
         if !by.is_admin() && !own {
             return Err(Fault::not_found("account").into());
@@ -98,6 +106,9 @@ impl Accounts {
         let password_hash = match wish.password {
             Some(password) => {
                 check_password(&password)?;
+                if own {
+                    self.check_present(name, wish.present_password.as_deref(), from).await?;
+                }
                 Some(self.stretcher.hash(password).await?)
             }
             None => None,
@@ -128,13 +139,24 @@ impl Accounts {
         self.known.forget(&account.id);
         Ok(account)
     }
+
+    async fn check_present(&self, name: &str, present: Option<&str>, from: ClientAddress) -> Result<()> {
+        let wrong = |detail| Err(Fault::new(Code::InvalidField, detail).on("/present_password").into());
+        let Some(present) = present else {
+            return wrong("Who changes the own password tells the present one.");
+        };
+        match self.confirm(name, present, from).await? {
+            (Some(_), _) => Ok(()),
+            (None, _) => wrong("This is not the present password."),
+        }
+    }
 }
 
-async fn read_together(ctx: Arc<Ctx>, ids: Vec<Uuid>) -> Result<Answers<Option<Account>>> {
+async fn read_together(ctx: Arc<Ctx>, ids: Vec<Uuid>) -> Result<Answers<Option<KnownAccount>>> {
     let (found, now) =
         ctx.hot.read(async |db| Ok::<_, Error>((accounts::find(db, &ids).await?, accounts::now(db).await?))).await?;
     ctx.clock.anchor(now);
-    let found: HashMap<Uuid, Account> = found.into_iter().map(|account| (account.id, account)).collect();
+    let found: HashMap<Uuid, KnownAccount> = found.into_iter().map(|known| (known.account.id, known)).collect();
     Ok(ids.iter().map(|id| found.get(id).cloned()).collect::<Vec<_>>().into())
 }
 

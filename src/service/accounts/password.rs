@@ -1,5 +1,6 @@
 //! Passwords: made up, checked, stretched.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::Argon2;
@@ -15,6 +16,8 @@ use crate::service::{Error, Result};
 const STRETCH_WAIT: Duration = Duration::from_secs(3);
 /// How many are stretched at once: each takes a core and 19 MiB.
 const STRETCHED_AT_ONCE: usize = 2;
+/// How many may wait for their turn: what is stretched in less than [`STRETCH_WAIT`].
+const STRETCH_LINE: usize = 64;
 /// The hash of nobody's password, so that unknown names take as long.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$UYVeVSP4FXDbSuJ4nR2B5mCYP8MJs3E1b1sLxYtFUYI";
@@ -45,11 +48,14 @@ pub fn hash_password(password: &str) -> Result<String> {
 }
 
 /// Stretches passwords off the async threads, a few at once.
-pub(super) struct Stretcher(Semaphore);
+pub(super) struct Stretcher {
+    at_once: Arc<Semaphore>,
+    line: Semaphore,
+}
 
 impl Stretcher {
     pub(super) fn new() -> Self {
-        Self(Semaphore::new(STRETCHED_AT_ONCE))
+        Self { at_once: Arc::new(Semaphore::new(STRETCHED_AT_ONCE)), line: Semaphore::new(STRETCH_LINE) }
     }
 
     /// The hash of a new password.
@@ -72,8 +78,15 @@ impl Stretcher {
 
     async fn stretch<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let busy = || Fault::new(Code::TooManyRequests, "Too many passwords are being checked.").retry_after(3);
-        let permit = tokio::time::timeout(STRETCH_WAIT, self.0.acquire()).await.map_err(|_| busy())?;
-        let _permit = permit.map_err(|_| busy())?;
+        let in_line = self.line.try_acquire().map_err(|_| busy())?;
+        let turn = tokio::time::timeout(STRETCH_WAIT, Arc::clone(&self.at_once).acquire_owned()).await;
+        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        drop(in_line);
+        let work = move || {
+            // Over when the work is, whoever hangs up.
+            let _turn = turn;
+            work()
+        };
         tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(e.into()))
     }
 }

@@ -24,6 +24,8 @@ pub struct Tokens {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Said {
     pub(super) account: Uuid,
+    /// The token's own.
+    pub(super) id: Uuid,
     /// The account's token generation: a raised one withdraws this token.
     pub(super) generation: i32,
     /// When it expires, in seconds of the Unix time.
@@ -34,6 +36,7 @@ pub(super) struct Said {
 struct Payload {
     iss: String,
     sub: Uuid,
+    jti: Uuid,
     generation: i32,
     iat: i64,
     exp: i64,
@@ -60,6 +63,7 @@ impl Tokens {
         let payload = Payload {
             iss: ISSUER.to_owned(),
             sub: account.id,
+            jti: Uuid::new_v4(),
             generation: account.token_generation,
             iat: now,
             exp: now + valid_s,
@@ -74,7 +78,7 @@ impl Tokens {
             return Some(said);
         }
         let payload: Payload = jsonwebtoken::decode(token, &self.decoding, &self.validation).ok()?.claims;
-        let said = Said { account: payload.sub, generation: payload.generation, expires: payload.exp };
+        let said = Said { account: payload.sub, id: payload.jti, generation: payload.generation, expires: payload.exp };
         self.verified.insert(token.into(), said);
         Some(said)
     }

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::tokens::Said;
 use crate::domain::account::Role;
 use crate::store::accounts::Account;
 
@@ -9,6 +10,8 @@ use crate::store::accounts::Account;
 #[derive(Debug, Clone)]
 pub struct User {
     pub account: Account,
+    /// What the token says.
+    pub(super) said: Said,
 }
 
 impl User {
