@@ -15,7 +15,7 @@ use crate::domain::fault::{Code, Fault};
 
 /// Failures that an address has in hand: an office behind one address mistypes, too.
 const IN_HAND: f64 = 20.0;
-/// One failure is forgiven after so many seconds.
+/// One failure is forgiven for so many seconds without another.
 const FORGIVEN_S: f64 = 180.0;
 /// The longest wait, in seconds.
 const WAIT_MAX_S: f64 = 900.0;
@@ -62,7 +62,7 @@ impl Brake {
         let of_account = failures.accounts.get(name).map_or(0.0, |failed| failed.left(now));
         let mut own = failures.addresses.get(&address).copied().unwrap_or(Failed::none(now));
         if let Some(wait_s) = own.wait_s(of_account, now) {
-            let detail = format!("{:.0} log-ins from this address failed.", own.left(now).ceil());
+            let detail = format!("{} log-ins from this address failed.", own.left(now));
             return Err(Fault::new(Code::TooManyLogins, detail).retry_after(wait_s));
         }
         if own.under_way >= AT_ONCE {
@@ -103,7 +103,7 @@ impl Failed {
 
     /// What is not forgiven yet.
     fn left(&self, now: Instant) -> f64 {
-        (self.count - now.duration_since(self.last).as_secs_f64() / FORGIVEN_S).max(0.0)
+        (self.count - (now.duration_since(self.last).as_secs_f64() / FORGIVEN_S).floor()).max(0.0)
     }
 
     fn once_more(self, now: Instant) -> Self {
