@@ -506,6 +506,12 @@ CREATE FUNCTION history_horizon(keep interval) RETURNS timestamptz LANGUAGE sql 
   SELECT least(clock_timestamp() - keep, (SELECT uuid_v7_at(id) FROM job ORDER BY id LIMIT 1))
 $$;
 
+-- Before when a job must have ended to go, if ended jobs are kept for `keep`: in a month whose events, which go by whole months, may
+-- go as well. So no event outlives the job that it tells of.
+CREATE FUNCTION ended_horizon(keep interval) RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+  SELECT date_trunc('month', clock_timestamp() - keep, 'UTC')
+$$;
+
 -- The monthly partitions of `job_archive` or `job_event` that end before an instant, oldest first.
 CREATE FUNCTION old_partitions(parent text, horizon timestamptz) RETURNS SETOF text LANGUAGE sql STABLE AS $$
   SELECT c.relname::text

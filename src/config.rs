@@ -124,10 +124,10 @@ pub struct Serve {
     /// Days that errors and tracebacks are kept
     #[arg(long, env = "DARKROOM_KEEP_ATTEMPTS_DAYS")]
     pub keep_attempts_days: Option<u32>,
-    /// Days that ended jobs, submissions and sessions are kept
+    /// Days that ended jobs, their events, submissions and sessions are kept
     #[arg(long, env = "DARKROOM_KEEP_JOBS_DAYS")]
     pub keep_jobs_days: Option<u32>,
-    /// Days that the audit is kept
+    /// Days that events are kept, where that is shorter than their jobs
     #[arg(long, env = "DARKROOM_KEEP_EVENTS_DAYS")]
     pub keep_events_days: Option<u32>,
     /// Seconds that a token is valid
@@ -156,6 +156,10 @@ impl Serve {
             (
                 kept.kinds().iter().all(|(_, days)| (1..=36_500).contains(&days.0)),
                 "DARKROOM_KEEP_*_DAYS are from 1 to 36500",
+            ),
+            (
+                self.keep_events_days.zip(self.keep_jobs_days).is_none_or(|(events, jobs)| events <= jobs),
+                "DARKROOM_KEEP_EVENTS_DAYS is over DARKROOM_KEEP_JOBS_DAYS, and events do not outlive the jobs that they tell of",
             ),
             (
                 self.image_bytes_max <= self.upload_bytes_max,

@@ -33,6 +33,7 @@ pub fn describe() {
         "darkroom_mirror_forged_total",
         "Values mirrored in Redis under a wrong seal, each taken for a miss: somebody else writes it, or the token key has changed."
     );
+    describe_counter!("darkroom_index_stale_total", "Hints of ended jobs that the sweep took out of the Redis queues.");
     describe_gauge!(
         "darkroom_claimable_wait_seconds",
         "How long a job that may be claimed has waited while a claim of its model waited, by model, as the last probe saw it: at most 2."
@@ -50,6 +51,7 @@ pub fn describe() {
     counter!("darkroom_stale_leases_total").absolute(0);
     counter!("darkroom_index_missing_total").absolute(0);
     counter!("darkroom_mirror_forged_total").absolute(0);
+    counter!("darkroom_index_stale_total").absolute(0);
 }
 
 /// Models' names by their queue.
@@ -103,6 +105,11 @@ pub fn index_missing(count: u64) {
 /// Counts mirrored values that were not sealed here.
 pub fn mirror_forged(count: u64) {
     counter!("darkroom_mirror_forged_total").increment(count);
+}
+
+/// Counts hints of ended jobs that the sweep took away.
+pub fn index_stale(count: usize) {
+    counter!("darkroom_index_stale_total").increment(count as u64);
 }
 
 /// Notes how long a claimable job has waited while somebody waited for it.

@@ -118,6 +118,9 @@ const LONG_AGO: &str = "
          make_partition('job_event', '2020-01-01', 'at', '2020-01-01 00:00+00', '2020-02-01 00:00+00');
   INSERT INTO job_event (at, code) VALUES ('2020-01-01 12:00+00', 'worker_left');";
 
+/// Whatever the day of today: in a month whose events may go as well.
+const TWO_MONTHS_AGO: &str = "UPDATE job_archive SET finished_at = finished_at - interval '62 days'";
+
 #[tokio::test]
 async fn partitions_go_by_whole_months_but_not_before_the_oldest_job() {
     let app = thirty_days().await;
@@ -131,7 +134,7 @@ async fn partitions_go_by_whole_months_but_not_before_the_oldest_job() {
     assert_eq!(app.count("SELECT count(*) FROM job_archive_202001 WHERE state = 'succeeded'").await, 1);
     let events = [(Kind::Events, 1)];
     assert_eq!(counts(&app).await, (events.to_vec(), events.to_vec()), "a job of that month ended only now");
-    app.alter("UPDATE job_archive SET finished_at = finished_at - interval '31 days'").await;
+    app.alter(TWO_MONTHS_AGO).await;
     let jobs = [(Kind::Jobs, 1)];
     assert_eq!(counts(&app).await, (jobs.to_vec(), jobs.to_vec()));
     assert_eq!(app.count("SELECT count(*) FROM pg_class WHERE relname LIKE '%_202001'").await, 0);
@@ -149,7 +152,7 @@ async fn a_job_that_outlives_every_partition_still_ends() {
     assert_eq!(app.count("SELECT count(*) FROM job_archive_default").await, 1);
     assert_eq!(status_of(&ines, 1).await, 200);
     assert_eq!(counts(&app).await, (vec![], vec![]), "it ended only now");
-    app.alter("UPDATE job_archive SET finished_at = finished_at - interval '31 days'").await;
+    app.alter(TWO_MONTHS_AGO).await;
     assert_eq!(counts(&app).await, (vec![(Kind::Jobs, 1)], vec![(Kind::Jobs, 1)]));
 }
 
@@ -165,4 +168,61 @@ async fn a_busy_partition_stays_until_the_next_tick() {
     reader.rollback().await.expect("an end");
     let gone = maintenance::remove_old(&app.ctx).await.expect("a tick");
     assert!(gone.iter().any(|o| o.kind == Kind::Jobs && o.count == 1));
+}
+
+#[tokio::test]
+async fn events_go_no_later_than_the_jobs_that_they_tell_of() {
+    let app = TestApp::with(|s| s.keep_jobs_days = Some(30)).await;
+    let worker = app.worker("ocr").await;
+    app.investigator("ines").await.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    app.alter(LONG_AGO).await;
+    app.alter("UPDATE job SET id = uuid_v7_floor('2020-01-01 06:00+00')").await;
+    app.sweep().await;
+    worker.succeed(&worker.claim(1).await[0]).await;
+    // It ended in the month in which what is kept now began: that month's events are still there.
+    app.alter(
+        "UPDATE job_archive SET finished_at = date_trunc('month', clock_timestamp() - interval '30 days', 'UTC')",
+    )
+    .await;
+    let events = [(Kind::Events, 1)];
+    assert_eq!(counts(&app).await, (events.to_vec(), events.to_vec()), "without a policy of their own");
+    app.alter("UPDATE job_archive SET finished_at = finished_at - interval '1 s'").await;
+    assert_eq!(counts(&app).await, (vec![(Kind::Jobs, 1)], vec![(Kind::Jobs, 1)]));
+    let mut longer = app.settings.clone();
+    longer.keep_events_days = Some(31);
+    let refused = longer.limits().expect_err("events cannot stay longer").to_string();
+    assert!(refused.contains("DARKROOM_KEEP_EVENTS_DAYS"), "{refused}");
+    longer.keep_events_days = Some(30);
+    longer.limits().expect("as long is well");
+}
+
+#[tokio::test]
+async fn a_submission_shows_how_its_jobs_ended_when_they_are_gone() {
+    let app = thirty_days().await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    let first = ines.submit(&[("a.png", photo(1)), ("b.png", photo(2))], &["ocr"]).await;
+    app.alter(LONG_AGO).await;
+    app.alter("UPDATE job SET id = overlay(id::text PLACING '016f6' FROM 1 FOR 5)::uuid").await;
+    app.alter("UPDATE request SET job_id = overlay(job_id::text PLACING '016f6' FROM 1 FOR 5)::uuid").await;
+    app.sweep().await;
+    let jobs = worker.claim(2).await;
+    worker.succeed(&jobs[0]).await;
+    worker.complete(&jobs[1], serde_json::json!({"outcome": "rejected", "error": {"type": "ValueError"}})).await;
+    let done = if jobs[0]["image"]["md5"] == md5_of(&photo(1)) { 1 } else { 2 };
+    let cached = ines.submit(&[("c.png", photo(done))], &["ocr"]).await;
+    assert_eq!(cached["images"][0]["jobs"][0]["outcome"], "finished");
+    app.alter(TWO_MONTHS_AGO).await;
+    assert!(counts(&app).await.1.contains(&(Kind::Jobs, 1)));
+    assert_eq!(app.count("SELECT count(*) FROM job_archive").await, 0);
+    for (submission, succeeded, failed) in [(&first, 1, 1), (&cached, 1, 0)] {
+        let path = format!("/submissions/{}", submission["submission"].as_str().expect("an id"));
+        let shown = ines.get(&path).await.ok(200);
+        let counts = &shown["counts"];
+        assert_eq!(
+            (&counts["succeeded"], &counts["failed"], &counts["cancelled"]),
+            (&succeeded.into(), &failed.into(), &0.into())
+        );
+        assert_eq!(shown["done"], true);
+    }
 }

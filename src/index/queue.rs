@@ -115,6 +115,19 @@ impl Index {
         .await;
     }
 
+    /// Some hints of a model's queue, in no order, about as many as asked for, and from where to go on: 0 at the beginning and at
+    /// the end. What stands there all the while is met at least once.
+    pub async fn scan(&self, model: &str, cursor: u64, count: usize) -> Option<(u64, Vec<Uuid>)> {
+        let (next, found) = self
+            .run(async |live| {
+                let mut scan = redis::cmd("ZSCAN");
+                scan.arg(keys::queue(&self.namespace, model)).arg(cursor).arg("COUNT").arg(count);
+                scan.query_async::<(u64, Vec<(Vec<u8>, f64)>)>(&mut live.connection).await
+            })
+            .await?;
+        Some((next, found.iter().filter_map(|(id, _)| Uuid::from_slice(id).ok()).collect()))
+    }
+
     /// Notes that a sweep begins for these models.
     pub async fn begin_sweep(&self, models: &[String], sweep: Uuid) -> bool {
         if models.is_empty() {

@@ -1,6 +1,6 @@
 //! The sweep: walks the live jobs in order of id, pushes those that belong into a queue, and shortens the life
 //! of their images' mirrored statuses; ends those past their time, and rescues those whose claim is gone, which it does also
-//! without Redis. Its cost is constant;
+//! without Redis. Beside it walks the queues, and takes out what has ended. Its cost is constant;
 //! its period grows with the depth.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::service::transition;
 use crate::service::{Ctx, Result, announce};
 use crate::store::queues::{self, Swept};
 
-/// How many jobs one step looks at.
+/// How many jobs one step looks at, and about how many hints.
 const STEP_ROWS: i64 = 2_000;
 /// How often a step is made.
 const STEP_EVERY: Duration = Duration::from_millis(500);
@@ -49,10 +49,20 @@ pub struct Sweep {
 
 struct Pass {
     id: Uuid,
-    after: Uuid,
+    /// The last job looked at; nothing once all were.
+    after: Option<Uuid>,
     models: Vec<String>,
+    /// How many of the models' queues were walked, and how far the next one is.
+    walked: usize,
+    cursor: u64,
     /// The index is filled by it, from its first job on. Without Redis only the jobs are set right.
     fills: bool,
+}
+
+impl Pass {
+    fn is_over(&self) -> bool {
+        self.after.is_none() && (!self.fills || self.walked == self.models.len())
+    }
 }
 
 impl Sweep {
@@ -66,28 +76,53 @@ impl Sweep {
                     ctx.db.read(queues::model_names).await?.into_iter().map(|(_, name)| name).collect();
                 let id = Uuid::new_v4();
                 let fills = live && ctx.index.begin_sweep(&models, id).await;
-                Pass { id, after: Uuid::nil(), models, fills }
+                Pass { id, after: Some(Uuid::nil()), models, walked: 0, cursor: 0, fills }
             }
         };
-        let page = ctx.db.read(async |db| queues::sweep_page(db, pass.after, STEP_ROWS).await).await?;
-        set_right(ctx, &page).await?;
+        if let Some(after) = pass.after {
+            look_at_jobs(ctx, &mut pass, after).await?;
+        }
         if pass.fills {
-            pass.fills = fill(ctx, &page).await?;
+            look_at_hints(ctx, &mut pass).await?;
         }
-        match page.last() {
-            Some(last) if page.len() as i64 == STEP_ROWS => {
-                pass.after = last.entry.id;
-                self.pass = Some(pass);
-                Ok(false)
-            }
-            _ => {
-                if pass.fills {
-                    ctx.index.end_sweep(&pass.models, pass.id).await;
-                }
-                Ok(true)
-            }
-        }
+        let over = pass.is_over();
+        self.pass = (!over).then_some(pass);
+        Ok(over)
     }
+}
+
+async fn look_at_jobs(ctx: &Ctx, pass: &mut Pass, after: Uuid) -> Result<()> {
+    let page = ctx.db.read(async |db| queues::sweep_page(db, after, STEP_ROWS).await).await?;
+    set_right(ctx, &page).await?;
+    if pass.fills {
+        pass.fills = fill(ctx, &page).await?;
+    }
+    pass.after = page.last().filter(|_| page.len() as i64 == STEP_ROWS).map(|last| last.entry.id);
+    if pass.after.is_none() && pass.fills {
+        ctx.index.end_sweep(&pass.models, pass.id).await;
+    }
+    Ok(())
+}
+
+/// Takes hints of ended jobs out of the queues: each would cost a claim a look in vain. Hints of live jobs stay, whatever
+/// their state, which may be another a moment later.
+async fn look_at_hints(ctx: &Ctx, pass: &mut Pass) -> Result<()> {
+    let mut looked = 0;
+    while let Some(model) = pass.models.get(pass.walked).filter(|_| looked < STEP_ROWS as usize) {
+        let Some((next, hints)) = ctx.index.scan(model, pass.cursor, STEP_ROWS as usize).await else {
+            pass.fills = false;
+            return Ok(());
+        };
+        if !hints.is_empty() {
+            let gone = ctx.db.read(async |db| queues::gone(db, &hints).await).await?;
+            ctx.index.remove(model, &gone).await;
+            metrics::index_stale(gone.len());
+        }
+        looked += hints.len();
+        pass.cursor = next;
+        pass.walked += usize::from(next == 0);
+    }
+    Ok(())
 }
 
 /// Pushes what belongs into a queue, and shortens the life of mirrored statuses; answers whether Redis took it.

@@ -40,9 +40,9 @@ pub struct Keep {
     pub results: Option<u32>,
     /// Errors and tracebacks.
     pub attempts: Option<u32>,
-    /// Ended jobs, submissions, and sessions of workers.
+    /// Ended jobs, submissions, sessions of workers, and the events that tell of them.
     pub jobs: Option<u32>,
-    /// The audit.
+    /// Events, where they go sooner than ended jobs; they never stay longer.
     pub events: Option<u32>,
 }
 
@@ -55,8 +55,9 @@ impl Keep {
             (Kind::Attempts, self.attempts),
             (Kind::Submissions, self.jobs),
             (Kind::Sessions, self.jobs),
+            // Before the jobs that they tell of.
+            (Kind::Events, self.events.or(self.jobs)),
             (Kind::Jobs, self.jobs),
-            (Kind::Events, self.events),
         ];
         all.into_iter().filter_map(|(kind, days)| Some((kind, Days(days?)))).collect()
     }

@@ -27,6 +27,16 @@ pub async fn still_ready(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Ve
     .await
 }
 
+/// Those of these ids that no live job has: they never will be one's again. `OFFSET 0` keeps it a probe by id.
+pub async fn gone(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "SELECT h.id FROM unnest($1::uuid[]) AS h (id) WHERE NOT EXISTS (SELECT FROM job AS j WHERE j.id = h.id OFFSET 0)",
+    )
+    .bind(ids)
+    .fetch_all(db)
+    .await
+}
+
 /// Flags at most `limit` jobs whose time has come. The clock is read in a sub-select: only so does the index serve.
 pub async fn flag_due(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<QueueEntry>> {
     sqlx::query_as(

@@ -2,7 +2,7 @@
 -- $1 how long they are kept; $2 the most.
 WITH bite AS MATERIALIZED (
   SELECT id, state FROM job_archive_default
-  WHERE id < (SELECT uuid_v7_floor(history_horizon($1))) AND finished_at < (SELECT clock_timestamp()) - $1::interval
+  WHERE id < (SELECT uuid_v7_floor(history_horizon($1))) AND finished_at < (SELECT ended_horizon($1))
   ORDER BY id LIMIT $2
 ), saved AS (
   UPDATE request AS r SET state = b.state FROM bite AS b WHERE r.job_id = b.id AND r.state IS NULL

@@ -7,7 +7,7 @@ WITH place AS MATERIALIZED (
          uuid_v7_floor((m.month + interval '1 month') AT TIME ZONE 'UTC') AS upper
   FROM (SELECT to_date(right($1, 6), 'YYYYMM')::timestamp AS month) AS m
 ), page AS MATERIALIZED (
-  SELECT a.id, a.state, a.finished_at >= clock_timestamp() - $2::interval AS young
+  SELECT a.id, a.state, a.finished_at >= (SELECT ended_horizon($2)) AS young
   FROM job_archive AS a
   WHERE a.id > (SELECT after FROM place) AND a.id < (SELECT upper FROM place)
   ORDER BY a.id LIMIT $3
