@@ -215,7 +215,10 @@ async fn a_submission_shows_how_its_jobs_ended_when_they_are_gone() {
     app.alter(TWO_MONTHS_AGO).await;
     assert!(counts(&app).await.1.contains(&(Kind::Jobs, 1)));
     assert_eq!(app.count("SELECT count(*) FROM job_archive").await, 0);
-    for (submission, succeeded, failed) in [(&first, 1, 1), (&cached, 1, 0)] {
+    // What is cached outlives its job, and answers still.
+    let later = ines.submit(&[("d.png", photo(done))], &["ocr"]).await;
+    assert_eq!(later["images"][0]["jobs"][0]["outcome"], "finished");
+    for (submission, succeeded, failed) in [(&first, 1, 1), (&cached, 1, 0), (&later, 1, 0)] {
         let path = format!("/submissions/{}", submission["submission"].as_str().expect("an id"));
         let shown = ines.get(&path).await.ok(200);
         let counts = &shown["counts"];
@@ -224,5 +227,8 @@ async fn a_submission_shows_how_its_jobs_ended_when_they_are_gone() {
             (&succeeded.into(), &failed.into(), &0.into())
         );
         assert_eq!(shown["done"], true);
+        let images = shown["images"].as_array().expect("images");
+        let count = |status: &str| images.iter().filter(|image| image["status"] == status).count();
+        assert_eq!((count("succeeded"), count("failed")), (succeeded, failed));
     }
 }
