@@ -47,6 +47,8 @@ impl Api {
                      (plain HTTP; for TLS put a local proxy in front)"
             ))
         })?;
+        // Which library of cryptography TLS uses is said once per process; who said it before said the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("darkroom/", env!("CARGO_PKG_VERSION")));

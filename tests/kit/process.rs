@@ -19,6 +19,8 @@ pub struct Process {
 impl Process {
     /// Starts a server on a free port with these variables and waits until it says where it listens; its log is copied.
     pub fn start(environment: &[(&str, &str)], mut log: impl Write + Send + 'static) -> anyhow::Result<Self> {
+        // For the clients that tests make themselves.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut child = Command::new(DARKROOM)
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "info"])
             .envs(environment.iter().copied())
