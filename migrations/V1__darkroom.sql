@@ -153,13 +153,15 @@ CREATE TABLE image (
   created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- A user's title to an image; without one the image does not exist for that user.
+-- A user's title to an image; without one the image does not exist for that user. A row for every name, with its path, under
+-- which the image came in a submission. The newest of an account outlives its submission.
 CREATE TABLE upload (
-  account_id uuid        NOT NULL CONSTRAINT upload_account_fkey REFERENCES account,
-  image_id   bigint      NOT NULL CONSTRAINT upload_image_fkey REFERENCES image ON DELETE CASCADE,
-  name       text        NOT NULL,
-  at         timestamptz NOT NULL DEFAULT clock_timestamp(),
-  CONSTRAINT upload_pkey PRIMARY KEY (account_id, image_id, name)
+  account_id    uuid        NOT NULL CONSTRAINT upload_account_fkey REFERENCES account,
+  image_id      bigint      NOT NULL CONSTRAINT upload_image_fkey REFERENCES image ON DELETE CASCADE,
+  submission_id uuid        NOT NULL,
+  name          text        NOT NULL,
+  at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT upload_pkey PRIMARY KEY (account_id, image_id, submission_id, name)
 );
 CREATE INDEX upload_image ON upload (image_id);
 

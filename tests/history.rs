@@ -5,6 +5,7 @@ use darkroom::store::retention::Kind;
 
 use crate::kit::app::TestApp;
 use crate::kit::client::Client;
+use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo};
 
 /// A server that keeps everything for thirty days.
@@ -89,7 +90,8 @@ async fn old_results_attempts_submissions_and_sessions_go() {
     let app = thirty_days().await;
     let worker = app.worker("ocr").await;
     let ines = app.investigator("ines").await;
-    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    let form = Form::default().file("a/1.png", &photo(1)).file("b/1.png", &photo(1)).text("models", "ocr");
+    ines.upload(form).await.ok(202);
     app.admin().await.patch("/models/ocr", serde_json::json!({"backoff_base_s": 0})).await.ok(200);
     let job = worker.claim(1).await.remove(0);
     worker.complete(&job, serde_json::json!({"outcome": "retry", "error": {"type": "OSError"}})).await;
@@ -107,6 +109,8 @@ async fn old_results_attempts_submissions_and_sessions_go() {
     .await;
     let all = [(Kind::Results, 1), (Kind::Attempts, 1), (Kind::Submissions, 2), (Kind::Sessions, 1)];
     assert_eq!(counts(&app).await, (all.to_vec(), all.to_vec()));
+    // The names went with their submission, but for the account's title.
+    assert_eq!(app.count("SELECT count(*) FROM upload").await, 1);
     let looked = ines.get(&format!("/predict/{}", md5_of(&photo(1)))).await.ok(200);
     assert_eq!((&looked["status"], &looked["results"]), (&serde_json::json!("succeeded"), &serde_json::json!({})));
     assert_eq!(counts(&app).await, (vec![], vec![]));

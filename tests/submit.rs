@@ -30,6 +30,39 @@ async fn an_upload_is_stored_and_becomes_jobs() {
 }
 
 #[tokio::test]
+async fn every_path_of_an_image_is_kept_with_its_submission() {
+    let app = TestApp::new().await;
+    app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    let names = async |id: &Uuid| {
+        let shown = ines.get(&format!("/submissions/{id}")).await.ok(200);
+        assert_eq!(shown["images"].as_array().map(Vec::len), Some(1), "{shown}");
+        (shown["images"][0]["name"].clone(), shown["images"][0]["names"].clone())
+    };
+    let send = async |id: &Uuid, names: &[&str]| {
+        let form = Form::default().text("models", "ocr").text("submission", &id.to_string());
+        ines.upload(names.iter().fold(form, |form, name| form.file(name, &photo(1)))).await.ok(202);
+    };
+    let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
+    send(&first, &["b/1.png", "a/1.png"]).await;
+    send(&first, &["c/1.png", "a/1.png"]).await;
+    send(&second, &["d/1.png", "a/1.png"]).await;
+    assert_eq!(names(&first).await, (json!("a/1.png"), json!(["a/1.png", "b/1.png", "c/1.png"])));
+    assert_eq!(names(&second).await, (json!("a/1.png"), json!(["a/1.png", "d/1.png"])));
+    // Named by its hash it has the newest name of all, and came under none.
+    let by_hash = json!({"images": [md5_of(&photo(1))], "models": ["ocr"]});
+    let third = ines.post("/predict", by_hash).await.ok(202);
+    let third = third["submission"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    assert_eq!(names(&third).await.1, json!([]));
+    // Of a path that is too long its end is kept.
+    let fourth = Uuid::new_v4();
+    send(&fourth, &[&format!("{}/end.png", "ä".repeat(2_000))]).await;
+    let (name, _) = names(&fourth).await;
+    let name = name.as_str().expect("a name");
+    assert!(name.len() <= 1_000 && name.starts_with('…') && name.ends_with("ä/end.png"), "{name}");
+}
+
+#[tokio::test]
 async fn parts_come_in_any_order_and_bad_files_are_told_apart() {
     let app = TestApp::new().await;
     app.worker("ocr").await;

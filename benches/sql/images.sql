@@ -6,4 +6,4 @@ WITH made AS (
   ORDER BY n
   RETURNING id
 )
-INSERT INTO upload (account_id, image_id, name) SELECT $3, id, id || '.jpg' FROM made
+INSERT INTO upload (account_id, image_id, submission_id, name) SELECT $3, id, '00000000-0000-0000-0000-000000000000', id || '.jpg' FROM made

@@ -93,7 +93,8 @@ impl From<Shown> for SubmissionOut {
         }
         let image = |rows: &[RequestRow]| SubmissionImage {
             md5: rows[0].md5.to_string(),
-            name: rows[0].name.clone(),
+            name: rows[0].names.first().or(rows[0].name.as_ref()).cloned(),
+            names: rows[0].names.clone(),
             status: Overall::of(rows.iter().map(|row| row.state)),
         };
         let images: Vec<SubmissionImage> = rows.chunk_by(|a, b| a.image_id == b.image_id).map(image).collect();

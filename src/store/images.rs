@@ -113,17 +113,27 @@ pub async fn put(db: &mut PgConnection, images: &[NewImage]) -> sqlx::Result<Vec
     .await
 }
 
-/// Gives accounts titles to images under the names they used; a name used before gets the time of its newest use.
-pub async fn give_titles(db: &mut PgConnection, titles: &[(Uuid, i64, &str)]) -> sqlx::Result<()> {
+/// A name under which an account's submission brought an image.
+#[derive(Debug, Clone, Copy)]
+pub struct Title<'a> {
+    pub account: Uuid,
+    pub image_id: i64,
+    pub submission: Uuid,
+    pub name: &'a str,
+}
+
+/// Gives accounts titles to images; a name that its submission used before gets the time of its newest use.
+pub async fn give_titles(db: &mut PgConnection, titles: &[Title<'_>]) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO upload (account_id, image_id, name)
-         SELECT DISTINCT t.account_id, t.image_id, t.name FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS t (account_id, image_id, name)
-         ORDER BY t.image_id, t.account_id, t.name
+        "INSERT INTO upload (account_id, image_id, submission_id, name)
+         SELECT DISTINCT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[]) AS t (account_id, image_id, submission_id, name)
+         ORDER BY image_id, account_id, submission_id, name
          ON CONFLICT ON CONSTRAINT upload_pkey DO UPDATE SET at = excluded.at",
     )
-    .bind(titles.iter().map(|t| t.0).collect::<Vec<_>>())
-    .bind(titles.iter().map(|t| t.1).collect::<Vec<_>>())
-    .bind(titles.iter().map(|t| t.2).collect::<Vec<_>>())
+    .bind(titles.iter().map(|title| title.account).collect::<Vec<_>>())
+    .bind(titles.iter().map(|title| title.image_id).collect::<Vec<_>>())
+    .bind(titles.iter().map(|title| title.submission).collect::<Vec<_>>())
+    .bind(titles.iter().map(|title| title.name).collect::<Vec<_>>())
     .execute(db)
     .await?;
     Ok(())

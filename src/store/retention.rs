@@ -132,23 +132,18 @@ pub async fn lock_submissions(db: &mut PgConnection, keep: Days, limit: i64) -> 
 /// left; answers how many rows went. Statements of their own, because what was asked under an id while its lock was waited for
 /// shows only now. A request that comes later under such an id opens the submission anew.
 pub async fn remove_submissions(db: &mut PgConnection, locked: &[Uuid], limit: i64) -> sqlx::Result<u64> {
-    let requests = sqlx::query(
-        "DELETE FROM request WHERE ctid IN (
-           SELECT r.ctid FROM unnest($1::uuid[]) AS s (id) JOIN request AS r ON r.submission_id = s.id
-           WHERE NOT EXISTS (SELECT FROM request AS o JOIN job AS j ON j.id = o.job_id WHERE o.submission_id = s.id AND o.state IS NULL)
-           LIMIT $2)",
-    )
-    .bind(locked)
-    .bind(limit)
-    .execute(&mut *db)
-    .await?;
+    let requests: i64 = sqlx::query_scalar(include_str!("sql/retention/remove_requests.sql"))
+        .bind(locked)
+        .bind(limit)
+        .fetch_one(&mut *db)
+        .await?;
     let submissions = sqlx::query(
         "DELETE FROM submission AS s WHERE s.id = ANY($1) AND NOT EXISTS (SELECT FROM request AS r WHERE r.submission_id = s.id)",
     )
     .bind(locked)
     .execute(db)
     .await?;
-    Ok(requests.rows_affected() + submissions.rows_affected())
+    Ok(u64::try_from(requests).unwrap_or_default() + submissions.rows_affected())
 }
 
 /// How far a month of ended jobs is on its way to go.

@@ -159,6 +159,8 @@ pub struct RequestRow {
     #[sqlx(try_from = "Vec<u8>")]
     pub md5: ContentMd5,
     pub name: Option<String>,
+    /// The names under which it came in the submission, in order; none, if it was named by its hash.
+    pub names: Vec<String>,
     #[sqlx(try_from = "String")]
     pub state: JobState,
 }

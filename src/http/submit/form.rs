@@ -21,8 +21,8 @@ use crate::service::submit::{Ask, File};
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// The most parts that are not files.
 const TEXTS_MAX: usize = 200;
-/// The longest file name kept, in characters.
-const NAME_CHARS_MAX: usize = 255;
+/// The most kept of a file's name, in bytes: an index holds it.
+const NAME_BYTES_MAX: usize = 1_000;
 
 /// Reads a whole form.
 pub(super) async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<File>), HttpError> {
@@ -46,9 +46,17 @@ pub(super) async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<Fil
 }
 
 fn file_name(field: &Field<'_>, index: usize) -> Result<String, Fault> {
-    let name: String = field.file_name().unwrap_or_default().chars().take(NAME_CHARS_MAX).collect();
-    check_text(&name)?;
-    Ok(if name.is_empty() { format!("image-{index}") } else { name })
+    let name = field.file_name().unwrap_or_default();
+    check_text(name)?;
+    Ok(if name.is_empty() { format!("image-{index}") } else { last_part(name) })
+}
+
+/// The end of a path that is too long says more than its beginning.
+fn last_part(name: &str) -> String {
+    match name.len().checked_sub(NAME_BYTES_MAX) {
+        None | Some(0) => name.to_owned(),
+        Some(over) => format!("…{}", &name[name.ceil_char_boundary(over + '…'.len_utf8())..]),
+    }
 }
 
 /// Stages one file; one over its limit is read to its end unstored.

@@ -7,7 +7,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::batch::Answers;
 use crate::service::{Ctx, Error, Result, announce};
-use crate::store::images::{self, ImageRecord, KnownImage, NewImage, StoredImage};
+use crate::store::images::{self, ImageRecord, KnownImage, NewImage, StoredImage, Title};
 use crate::store::submissions;
 use crate::store::work::Moved;
 use std::collections::{BTreeMap, HashMap};
@@ -93,7 +93,7 @@ async fn write(ctx: &Ctx, orders: &[Order], params: &ParamsIds, careful: bool) -
     ctx.hot
         .write(async |tx| {
             let ids = open(tx, orders).await?;
-            let found = find_images(tx, orders).await?;
+            let found = find_images(tx, orders, &ids).await?;
             if orders.iter().zip(&found).any(|(order, images)| is_refused(order, images)) {
                 let places = orders.iter().zip(found).enumerate();
                 let refused = places.filter(|(_, (order, images))| is_refused(order, images));
@@ -137,7 +137,7 @@ async fn open(db: &mut sqlx::PgConnection, orders: &[Order]) -> std::result::Res
     }
 }
 
-async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Vec<Vec<Found>>> {
+async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order], submissions: &[Uuid]) -> Result<Vec<Vec<Found>>> {
     let mut wanted: Vec<(usize, ContentMd5, Option<Uuid>)> = Vec::new();
     let mut rows: BTreeMap<ContentMd5, NewImage> = BTreeMap::new();
     for (place, order) in orders.iter().enumerate() {
@@ -164,7 +164,7 @@ async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order]) -> Result<Ve
         }
     };
     let found: Vec<Vec<Found>> = orders.iter().enumerate().map(found).collect();
-    give_titles(db, orders, &found).await?;
+    give_titles(db, orders, submissions, &found).await?;
     Ok(found)
 }
 
@@ -176,12 +176,19 @@ fn as_stored(upload: &Upload, stored: Option<&StoredImage>) -> Found {
     }
 }
 
-async fn give_titles(db: &mut sqlx::PgConnection, orders: &[Order], found: &[Vec<Found>]) -> Result<()> {
+async fn give_titles(
+    db: &mut sqlx::PgConnection,
+    orders: &[Order],
+    submissions: &[Uuid],
+    found: &[Vec<Found>],
+) -> Result<()> {
     let mut titles = Vec::new();
-    for (order, found) in orders.iter().zip(found) {
+    for ((order, submission), found) in orders.iter().zip(submissions).zip(found) {
         let Images::Uploaded(uploads) = &*order.images else { continue };
-        let named = uploads.iter().zip(found).filter_map(|(upload, found)| Some((found.id()?, upload.name.as_str())));
-        titles.extend(named.map(|(image, name)| (order.account, image, name)));
+        for (upload, found) in uploads.iter().zip(found) {
+            let Some(image_id) = found.id() else { continue };
+            titles.push(Title { account: order.account, image_id, submission: *submission, name: &upload.name });
+        }
     }
     if !titles.is_empty() {
         images::give_titles(db, &titles).await?;
