@@ -87,6 +87,7 @@ impl App {
             ctx: Arc::clone(&ctx),
             proxies: config.trusted_proxies.clone(),
             openapi: openapi_bytes()?,
+            figures_token: config.figures_token_file.as_deref().map(read_secret).transpose()?,
             prometheus: telemetry::recorder()?,
         };
         Ok(Self { ctx, router: http::router(Arc::new(state), &config.origins()?), stop })

@@ -82,6 +82,9 @@ pub struct Serve {
     /// A file with the key that signs tokens (32 bytes or more); else one is made and kept in the database
     #[arg(long, env = "DARKROOM_TOKEN_KEY_FILE")]
     pub token_key_file: Option<PathBuf>,
+    /// A file with the token that `/metrics` and `/queues` ask for; anybody may read them when not set
+    #[arg(long, env = "DARKROOM_FIGURES_TOKEN_FILE")]
+    pub figures_token_file: Option<PathBuf>,
     /// Folder with the hashes of the bundled microservices' keys, as `darkroom setup` writes them
     #[arg(long, env = "DARKROOM_KEY_HASHES")]
     pub key_hashes: Option<PathBuf>,
@@ -103,6 +106,9 @@ pub struct Serve {
     /// Seconds that a client may be silent within a request, or idle between two
     #[arg(long, env = "DARKROOM_CLIENT_WAIT_S", default_value_t = 30.0)]
     pub client_wait_s: f64,
+    /// Seconds that the body of a request may take in all
+    #[arg(long, env = "DARKROOM_BODY_WAIT_S", default_value_t = 3600.0)]
+    pub body_wait_s: f64,
     /// The largest image, in bytes
     #[arg(long, env = "DARKROOM_IMAGE_BYTES_MAX", default_value_t = 64 * 1024 * 1024)]
     pub image_bytes_max: u64,
@@ -154,6 +160,10 @@ impl Serve {
             ((0.1..=3600.0).contains(&self.storage_wait_s), "DARKROOM_STORAGE_WAIT_S is from 0.1 to 3600"),
             ((0.1..=3600.0).contains(&self.client_wait_s), "DARKROOM_CLIENT_WAIT_S is from 0.1 to 3600"),
             (
+                (1.0..=43_200.0).contains(&self.body_wait_s),
+                "DARKROOM_BODY_WAIT_S is from 1 to 43200: bytes that nothing names yet are collected after a day",
+            ),
+            (
                 kept.kinds().iter().all(|(_, days)| (1..=36_500).contains(&days.0)),
                 "DARKROOM_KEEP_*_DAYS are from 1 to 36500",
             ),
@@ -177,6 +187,7 @@ impl Serve {
             heartbeat_s: self.heartbeat_s,
             lease_s: self.lease_s,
             client_wait: Duration::from_secs_f64(self.client_wait_s),
+            body_wait: Duration::from_secs_f64(self.body_wait_s),
             keep: kept,
             result_bytes_max: self.result_bytes_max,
             image_bytes_max: self.image_bytes_max,

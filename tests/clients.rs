@@ -1,10 +1,15 @@
 //! Clients that are too slow, and those that are connected when the service stops.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::kit::app::{TestApp, until};
+use crate::kit::client::assert_mends;
 use crate::kit::form::{self, Form};
-use darkroom::http::serve;
+use axum::body::Body;
+use axum::http::Request;
+use darkroom::http::serve::{self, Pace};
+use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -87,4 +92,70 @@ async fn who_waits_is_answered_when_the_service_stops() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"jobs\":[]"), "{answer}");
     served.ended.await.expect("an orderly end");
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_given_up() {
+    let (_app, served) = served().await;
+    let mut stream = TcpStream::connect(served.address).await.expect("a connection");
+    let ask = "GET /docs/ui/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n".repeat(20);
+    stream.write_all(ask.as_bytes()).await.expect("to send");
+    // Whoever is given up cannot send any more.
+    let gone = || stream.try_write(b"GET / HTTP/1.1\r\n").is_err_and(|error| error.kind() != ErrorKind::WouldBlock);
+    until("to be given up", || std::future::ready(gone())).await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_gets_a_problem_too() {
+    let (_app, served) = served().await;
+    let long = "a".repeat(70_000);
+    for (asked, status, code) in [
+        ("nonsense\r\n\r\n".to_owned(), "400 ", "malformed_request"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nBad Name: b\r\n\r\n".to_owned(), "400 ", "malformed_request"),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", &long[..17_000]), "431 ", "header_too_large"),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(200)), "431 ", "header_too_large"),
+    ] {
+        let answer = exchange(served.address, &asked).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        let problem: serde_json::Value = serde_json::from_str(body).expect("a problem document");
+        assert_eq!(problem["code"], code, "{answer}");
+        assert!(head.contains("application/problem+json"), "{answer}");
+        assert!(
+            head.contains(&format!("x-request-id: {}", problem["request_id"].as_str().expect("an id"))),
+            "{answer}"
+        );
+        assert_mends(&problem);
+    }
+    // What a handler answers is left alone.
+    let answer =
+        exchange(served.address, "POST /auth/login?a=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.contains("unknown_field"), "{answer}");
+}
+
+/// A body that sends much at once, and then this much every few milliseconds, for ever.
+fn trickle(first: usize, then: usize) -> Request<Body> {
+    let rest =
+        futures_util::stream::unfold(tokio::time::interval(Duration::from_millis(20)), move |mut ticks| async move {
+            ticks.tick().await;
+            Some((vec![0; then], ticks))
+        });
+    let stream = futures_util::stream::iter([vec![0; first]]).chain(rest).map(Ok::<_, std::io::Error>);
+    Request::new(Body::from_stream(stream))
+}
+
+#[tokio::test]
+async fn a_body_does_not_live_for_ever_on_what_it_sent_quickly() {
+    let (short, long) = (Duration::from_millis(200), Duration::from_secs(600));
+    for (pace, first, then) in [
+        // A mebibyte earns a quarter of an hour, of which so little counts.
+        (Pace { silence: short, credit: short, whole: long }, 1024 * 1024, 1),
+        // However well it keeps up.
+        (Pace { silence: long, credit: long, whole: short }, 1, 1024),
+    ] {
+        let paced = serve::pace_body(pace, trickle(first, then)).into_body().into_data_stream();
+        let mut failures = paced.filter(|read| std::future::ready(read.is_err()));
+        let cut_off = tokio::time::timeout(Duration::from_secs(30), failures.next()).await;
+        assert!(cut_off.is_ok_and(|end| end.is_some()), "{pace:?}");
+    }
 }

@@ -1,6 +1,10 @@
 //! Accounts, keys, models; cancel, retry, redrive.
 
+use axum::http::Method;
 use darkroom::domain::account::Role;
+use darkroom::service::keys::fresh_key;
+use darkroom::service::queues::Queues;
+use darkroom::store::keys::{NewKey, create};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -221,7 +225,12 @@ async fn metrics_tell_what_an_operator_watches() {
     worker.succeed(&jobs[0]).await;
     worker.complete(&jobs[1], json!({"outcome": "retry"})).await;
     worker.succeed(&jobs[1]).await;
+    for n in 0..20 {
+        let invented = Method::from_bytes(format!("BREW{n}").as_bytes()).expect("a method");
+        assert!(app.nobody().call(invented, "/predict", None).await.status.is_client_error());
+    }
     let text = String::from_utf8(app.nobody().get("/metrics").await.bytes).expect("text");
+    assert!(text.contains("method=\"other\",route=\"/predict\"") && !text.contains("BREW"), "{text}");
     for line in [
         "darkroom_jobs{model=\"metered\",state=\"queued\"} 2",
         "darkroom_jobs{model=\"metered\",state=\"running\"} 0",
@@ -238,4 +247,52 @@ async fn metrics_tell_what_an_operator_watches() {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
     assert!(!text.contains(&md5_of(&photo(1))), "no ids in labels");
+}
+
+#[tokio::test]
+async fn the_figures_of_the_service_are_counted_once_for_all_who_ask() {
+    let app = TestApp::new().await;
+    app.worker("ocr").await;
+    let queues = Queues::new(&app.ctx);
+    let counted = futures_util::future::join_all((0..20).map(|_| queues.count())).await;
+    let counted: Vec<_> = counted.into_iter().map(|depths| depths.expect("depths")).collect();
+    assert!(counted.iter().all(|depths| std::sync::Arc::ptr_eq(depths, &counted[0])));
+}
+
+#[tokio::test]
+async fn the_figures_of_the_service_are_closed_by_a_token() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "open sesame\n").expect("a token");
+    let app = TestApp::with(|s| s.figures_token_file = Some(file.path().to_owned())).await;
+    app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    let operator = Client::new(app.router.clone(), Some("open sesame".to_owned()));
+    for path in ["/metrics", "/queues", "/queues/ocr"] {
+        app.nobody().get(path).await.problem(401, "missing_credential");
+        ines.get(path).await.problem(401, "unknown_credential");
+        assert!(operator.get(path).await.status.is_success(), "{path}");
+    }
+    assert!(app.nobody().get("/health/ready").await.status.is_success());
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_not_remembered() {
+    let app = TestApp::new().await;
+    let key = fresh_key();
+    let service = Client::new(app.router.clone(), Some(key.reveal()));
+    let ask = json!({"worker": Uuid::new_v4(), "claim_id": Uuid::new_v4()});
+    service.post("/jobs/claim", ask.clone()).await.problem(401, "unknown_credential");
+    let new = NewKey {
+        id: &key.id,
+        secret_sha256: &key.secret_sha256(),
+        service: darkroom::domain::key::Service::Predict,
+        models: &["*".to_owned()],
+        owner: None,
+        trusted: true,
+        detail: None,
+        expires_at: None,
+    };
+    let mut db = app.ctx.db.pool().acquire().await.expect("a connection");
+    create(&mut db, &new, None).await.expect("a key");
+    service.post("/jobs/claim", ask).await.problem(410, "unknown_worker");
 }

@@ -26,6 +26,9 @@ macro_rules! codes {
 codes! {
     MalformedJson "malformed_json" "Malformed JSON" "Send one JSON text (RFC 8259) in UTF-8. NaN, Infinity and trailing commas are not JSON.";
     MalformedBody "malformed_body" "Malformed body" "Send the body in the form that its Content-Type names.";
+    MalformedRequest "malformed_request" "Malformed request" "Send HTTP/1.1 as any usual client does.";
+    UriTooLong "uri_too_long" "Path too long" "Shorten the query; long lists go into the body of POST /predict/status and its like.";
+    HeaderTooLarge "header_too_large" "Header too large" "Send fewer and shorter header fields, of 16 KiB in all.";
     BodyCutOff "body_cut_off" "Body cut off" "Send the request again, whole and without long pauses.";
     MissingCredential "missing_credential" "Missing credential" "Send `Authorization: Bearer` with a token of POST /auth/login, or with an API key.";
     UnknownCredential "unknown_credential" "Unknown credential" "Log in again, or ask for a new key. A key must be sent whole.";

@@ -51,8 +51,11 @@ fn inexact_integer(value: &Value) -> Option<String> {
     const EXACT_MAX: u64 = 1 << 53;
     match value {
         Value::Number(n) => {
-            let magnitude = n.as_u64().or_else(|| n.as_i64().map(i64::unsigned_abs))?;
-            (magnitude > EXACT_MAX).then(|| n.to_string())
+            // What has no place in 64 bits was read as a double, and may have lost its digits already.
+            let magnitude = n.as_u64().or_else(|| n.as_i64().map(i64::unsigned_abs));
+            let inexact =
+                magnitude.map_or_else(|| n.as_f64().is_some_and(|n| n.abs() >= 2f64.powi(63)), |n| n > EXACT_MAX);
+            inexact.then(|| n.to_string())
         }
         Value::Array(items) => items.iter().find_map(inexact_integer),
         Value::Object(map) => map.values().find_map(inexact_integer),
@@ -77,6 +80,9 @@ mod tests {
     #[test]
     fn integers_that_would_round_are_refused() {
         assert!(Params::new(json!({"a": [9_007_199_254_740_993_u64]})).is_err());
+        let read = |text| Params::new(serde_json::from_str(text).expect("JSON"));
+        assert!(read(r#"{"a": 18446744073709551617}"#).is_err() && read(r#"{"a": -9223372036854775809}"#).is_err());
+        assert!(read(r#"{"a": 1.5, "b": -1e15}"#).is_ok());
         assert!(Params::new(json!({"a": 9_007_199_254_740_992_u64})).is_ok());
         assert!(Params::new(json!([])).is_err());
     }

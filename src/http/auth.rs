@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use subtle::ConstantTimeEq;
 
 use super::Shared;
 use super::problem::HttpError;
@@ -23,16 +24,35 @@ impl FromRequestParts<Shared> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, HttpError> {
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-        let bearer = header(AUTHORIZATION.as_str())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
+        let bearer = bearer(parts);
         let key = header("x-api-key").or_else(|| header("api_key"));
         // A user's token comes first: Swagger UI sends both where both are allowed.
         match (bearer, key) {
             (Some(token), _) if !token.starts_with("dr_") => Ok(Self::User(state.accounts.user(token).await?)),
             (Some(key), _) | (None, Some(key)) => Ok(Self::Key(state.keys.recognise(key).await?)),
             (None, None) => Err(Fault::new(Code::MissingCredential, "The request names no caller.").into()),
+        }
+    }
+}
+
+fn bearer(parts: &Parts) -> Option<&str> {
+    let (scheme, token) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Whoever may read the figures of the whole service: anybody, or who has the token that the operator set for it.
+pub struct Onlooker;
+
+impl FromRequestParts<Shared> for Onlooker {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, HttpError> {
+        let Some(token) = &state.figures_token else { return Ok(Self) };
+        let mend = "Send the token of DARKROOM_FIGURES_TOKEN_FILE as `Authorization: Bearer`.";
+        match bearer(parts) {
+            Some(sent) if sent.as_bytes().ct_eq(token.as_bytes()).into() => Ok(Self),
+            Some(_) => Err(Fault::new(Code::UnknownCredential, "That is not the operator's token.").mend(mend).into()),
+            None => Err(Fault::new(Code::MissingCredential, "The operator closed this page.").mend(mend).into()),
         }
     }
 }

@@ -6,6 +6,7 @@ use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::auth::Onlooker;
 use super::extract::Json;
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
@@ -41,9 +42,10 @@ async fn get_ready(State(state): AppState) -> impl IntoResponse {
 /// Shows the metrics
 ///
 /// In the Prometheus text format: jobs, waits, outcomes, retries, rescues, stale leases, workers, Redis drift, pool and durations.
+/// Open, unless the operator set a token for it.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain", example = json!("darkroom_workers{model=\"face_detect\"} 1")), Problems))]
-async fn get_metrics(State(state): AppState) -> Answer<impl IntoResponse> {
+async fn get_metrics(State(state): AppState, _: Onlooker) -> Answer<impl IntoResponse> {
     // While PostgreSQL is away the gauges keep their last values, and the rest still counts.
     let depths = state.queues.count().await.unwrap_or_default();
     let (open, idle) = state.ctx.db.connections();

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::auth::{AnyUser, Caller};
 use super::extract::{self, Json, NoQuery, Path, Query};
-use super::problem::{Answer, Problems};
+use super::problem::{Answer, HttpError, Problems};
 use super::{AppState, Shared};
 use crate::api::images::{ImageOut, ImageRecordOut};
 use crate::api::page::{Page, Paging};
@@ -87,7 +87,14 @@ async fn get_image_content(
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let ImageRecord { known: image, blob, .. } = image_for(&state.ctx, &caller, md5).await?;
     let bytes = u64::try_from(image.bytes).unwrap_or_default();
-    let (status, range) = match portion(&headers, &image)? {
+    let portion = match portion(&headers, &image) {
+        Ok(portion) => portion,
+        Err(fault) => {
+            let length = [(header::CONTENT_RANGE, format!("bytes */{bytes}"))];
+            return Ok((length, HttpError::from(fault)).into_response());
+        }
+    };
+    let (status, range) = match portion {
         Portion::Nothing => return Ok((StatusCode::NOT_MODIFIED, about(&image)).into_response()),
         Portion::Whole => (StatusCode::OK, 0..bytes),
         Portion::Part(range) => (StatusCode::PARTIAL_CONTENT, range),

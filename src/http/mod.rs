@@ -18,6 +18,7 @@ pub mod state;
 pub mod status;
 pub mod submissions;
 pub mod submit;
+mod wire;
 pub mod work;
 pub mod workers;
 
@@ -34,7 +35,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// The whole interface. `origins` are those that browsers may call from; `*` allows any.
 pub fn router(state: Shared, origins: &[HeaderValue]) -> Router {
-    let client_wait = state.ctx.limits.client_wait;
+    let pace = serve::Pace::new(state.ctx.limits.client_wait, state.ctx.limits.body_wait);
     let (operations, _) = openapi::operations(state.ctx.limits.upload_bytes_max).split_for_parts();
     operations
         .route("/", get(|| async { Redirect::temporary("/docs") }))
@@ -47,7 +48,7 @@ pub fn router(state: Shared, origins: &[HeaderValue]) -> Router {
                 .layer(axum::middleware::from_fn(layers::observe))
                 .layer(cors(origins))
                 .layer(CatchPanicLayer::custom(layers::panicked))
-                .map_request(move |request| serve::pace_body(client_wait, request))
+                .map_request(move |request| serve::pace_body(pace, request))
                 .layer(DefaultBodyLimit::max(extract::BODY_BYTES_MAX)),
         )
         .with_state(state)

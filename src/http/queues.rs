@@ -4,6 +4,7 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::auth::Onlooker;
 use super::extract::{Json, NoQuery, Path};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
@@ -18,10 +19,11 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Lists the queues of all models
 ///
-/// Zeros are given, not left out: an autoscaler reads `backlog`.
+/// Zeros are given, not left out: an autoscaler reads `backlog`. Counted at most once a second. Open, unless the operator set a
+/// token for it.
 #[utoipa::path(get, path = "/queues", tag = "health", responses((status = 200, body = Page<Queue>), Problems))]
-async fn list_queues(State(state): AppState, _: NoQuery) -> Answer<Json<Page<Queue>>> {
-    let items = state.queues.count().await?.into_iter().map(Queue::from).collect();
+async fn list_queues(State(state): AppState, _: Onlooker, _: NoQuery) -> Answer<Json<Page<Queue>>> {
+    let items = state.queues.count().await?.iter().map(Queue::from).collect();
     Ok(Json(Page { items, next_cursor: None }))
 }
 
@@ -30,16 +32,17 @@ async fn list_queues(State(state): AppState, _: NoQuery) -> Answer<Json<Page<Que
 /// The same as in the list.
 #[utoipa::path(get, path = "/queues/{model}", tag = "health", params(("model" = String, Path, example = "face_detect")),
     responses((status = 200, body = Queue), Problems))]
-async fn get_queue(State(state): AppState, _: NoQuery, Path(model): Path<String>) -> Answer<Json<Queue>> {
-    let found = state.queues.count().await?.into_iter().find(|depth| depth.model == model);
+async fn get_queue(State(state): AppState, _: Onlooker, _: NoQuery, Path(model): Path<String>) -> Answer<Json<Queue>> {
+    let depths = state.queues.count().await?;
+    let found = depths.iter().find(|depth| depth.model == model);
     Ok(Json(found.ok_or_else(|| Fault::not_found("model"))?.into()))
 }
 
-impl From<Depth> for Queue {
-    fn from(depth: Depth) -> Self {
+impl From<&Depth> for Queue {
+    fn from(depth: &Depth) -> Self {
         Self {
             backlog: depth.queued + depth.running,
-            model: depth.model,
+            model: depth.model.clone(),
             queued: depth.queued,
             running: depth.running,
             workers: depth.workers,

@@ -18,12 +18,20 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::wire::Wire;
+
 /// File descriptors left to everything but clients: the database, Redis, images, logs.
 const DESCRIPTORS_KEPT: u64 = 256;
 /// How long accepting pauses when the system has no more descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The slowest body that is waited for, in bytes per second, after its first silence.
 const BODY_RATE_MIN: f64 = 1024.0;
+/// How long a body may trickle on for what it sent quickly before: a gibibyte sent at once would earn twelve days.
+const BODY_CREDIT_MAX: Duration = Duration::from_secs(120);
+/// The largest header of a request, in bytes: a token takes one, and anybody may send this much.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// The most that is read at once, and written together, in bytes.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// Raises the limit of open files as far as the system lets us; answers how many clients may be connected.
 pub fn connections_max() -> usize {
@@ -88,25 +96,46 @@ fn connection(
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(client_wait)
-        .serve_connection(TokioIo::new(stream), service)
+        .max_header_size(HEADER_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(Wire::new(stream, client_wait)), service)
 }
 
-/// Cuts off bodies that stop coming for `client_wait`, or that trickle slower than [`BODY_RATE_MIN`].
-pub fn pace_body(client_wait: Duration, request: Request) -> Request {
-    request.map(|body| paced(body, client_wait))
+/// How long the body of a request is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long it may be silent.
+    pub silence: Duration,
+    /// How long it may trickle, slower than [`BODY_RATE_MIN`], for what it sent quickly before.
+    pub credit: Duration,
+    /// How long it may take in all.
+    pub whole: Duration,
 }
 
-fn paced(body: Body, client_wait: Duration) -> Body {
+impl Pace {
+    pub const fn new(client_wait: Duration, body_wait: Duration) -> Self {
+        Self { silence: client_wait, credit: BODY_CREDIT_MAX, whole: body_wait }
+    }
+}
+
+/// Cuts off bodies that do not keep up.
+pub fn pace_body(pace: Pace, request: Request) -> Request {
+    request.map(|body| paced(body, pace))
+}
+
+fn paced(body: Body, pace: Pace) -> Body {
     if http_body::Body::is_end_stream(&body) {
         return body;
     }
-    let state = (body.into_data_stream(), Instant::now() + client_wait);
+    let begun = Instant::now();
+    let state = (body.into_data_stream(), begun + pace.silence);
     Body::from_stream(futures_util::stream::try_unfold(state, move |(mut data, deadline)| async move {
-        let silent = Instant::now() + client_wait;
-        match tokio::time::timeout_at(silent.min(deadline), data.next()).await {
+        let until = (Instant::now() + pace.silence).min(deadline).min(begun + pace.whole);
+        match tokio::time::timeout_at(until, data.next()).await {
             Ok(Some(Ok(chunk))) => {
                 let earned = Duration::from_secs_f64(chunk.len() as f64 / BODY_RATE_MIN);
-                Ok(Some((chunk, (data, deadline + earned))))
+                let deadline = (deadline + earned).min(Instant::now() + pace.silence.max(pace.credit));
+                Ok(Some((chunk, (data, deadline))))
             }
             Ok(Some(Err(error))) => Err(error),
             Ok(None) => Ok(None),

@@ -37,5 +37,7 @@ pub struct UseCases {
     pub proxies: Vec<IpNet>,
     /// The OpenAPI document, serialised once.
     pub openapi: Bytes,
+    /// What `/metrics` and `/queues` ask for; nothing where they are open.
+    pub figures_token: Option<String>,
     pub prometheus: PrometheusHandle,
 }

@@ -91,6 +91,11 @@ impl Index {
         self.current().is_some()
     }
 
+    /// Whether any call has ever been able to reach Redis.
+    pub fn has_been_live(&self) -> bool {
+        self.connections.load(Ordering::Relaxed) > 0
+    }
+
     /// Opens a connection and reads which run of which Redis answers, at each connect.
     pub async fn connect(&self) -> Result<(MultiplexedConnection, String), RedisError> {
         let config = AsyncConnectionConfig::new()

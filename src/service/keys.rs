@@ -1,8 +1,10 @@
 //! API keys: made, disabled, recognised.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::accounts::User;
+use super::batch::{Answers, Batcher, Capacity};
 use super::cache::{Cache, STANDING_FRESH, STANDING_STALE};
 use super::{Ctx, Error, Result};
 use crate::domain::fault::{Code, Fault};
@@ -29,12 +31,18 @@ pub struct KeyWish {
 /// The keys of all microservices.
 pub struct Keys {
     ctx: Arc<Ctx>,
-    known: Cache<String, Option<ApiKey>>,
+    known: Cache<String, ApiKey>,
+    reads: Arc<Batcher<String, Option<ApiKey>>>,
 }
+
+/// The line of keys to be read: whoever invents keys is served by no more connections than this, together with all others.
+const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
 
 impl Keys {
     pub fn new(ctx: &Arc<Ctx>) -> Self {
-        Self { ctx: Arc::clone(ctx), known: Cache::new(STANDING_FRESH, STANDING_STALE) }
+        let own = Arc::clone(ctx);
+        let reads = Batcher::new(LINE, move |ids| read_together(Arc::clone(&own), ids), |_, _| {});
+        Self { ctx: Arc::clone(ctx), known: Cache::new(STANDING_FRESH, STANDING_STALE), reads }
     }
 
     /// Makes a key. Its text is in the answer and nowhere else.
@@ -89,16 +97,13 @@ impl Keys {
     pub async fn recognise(&self, text: &str) -> Result<ApiKey> {
         let unknown = || Fault::new(Code::UnknownCredential, "The API key is not known here.");
         let sent = KeyText::parse(text).ok_or_else(unknown)?;
+        // An id that nobody has is not remembered: invented ones would push out those that an outage is lived through with.
         let read = async || {
-            let read = async |db: &mut PgConnection| {
-                Ok::<_, Error>((keys::find(db, &sent.id).await?, accounts::now(db).await?))
-            };
-            let (key, now) = self.ctx.db.read(read).await?;
-            self.ctx.clock.anchor(now);
-            Ok(key)
+            let found = self.reads.call(sent.id.clone(), 1).await?;
+            found.ok_or_else(|| Error::from(unknown()))
         };
-        let key = self.known.get(&sent.id, read).await?.filter(|key| sent.matches(&key.secret_sha256));
-        let key = key.ok_or_else(unknown)?;
+        let key = self.known.get(&sent.id, read).await?;
+        let key = Some(key).filter(|key| sent.matches(&key.secret_sha256)).ok_or_else(unknown)?;
         if key.disabled_at.is_some() {
             return Err(Fault::new(Code::DisabledCredential, "The API key is disabled.").into());
         }
@@ -112,6 +117,18 @@ impl Keys {
         }
         Ok(key)
     }
+}
+
+async fn read_together(ctx: Arc<Ctx>, ids: Vec<String>) -> Result<Answers<Option<ApiKey>>> {
+    let read = async |db: &mut PgConnection| {
+        let keys = keys::find_each(db, &ids).await?;
+        let now = if keys.is_empty() { None } else { Some(accounts::now(db).await?) };
+        Ok::<_, Error>((keys, now))
+    };
+    let (keys, now) = ctx.db.read(read).await?;
+    now.into_iter().for_each(|now| ctx.clock.anchor(now));
+    let keys: HashMap<&str, &ApiKey> = keys.iter().map(|key| (key.id.as_str(), key)).collect();
+    Ok(ids.iter().map(|id| keys.get(id.as_str()).copied().cloned()).collect::<Vec<_>>().into())
 }
 
 async fn owner(db: &mut PgConnection, user: &User, named: Option<&str>) -> Result<Uuid> {

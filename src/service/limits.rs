@@ -14,6 +14,8 @@ pub struct Limits {
     pub lease_s: f64,
     /// How long a client may be silent within a request.
     pub client_wait: Duration,
+    /// How long the body of a request may take in all.
+    pub body_wait: Duration,
     /// How long history is kept.
     pub keep: Keep,
     /// The largest result, in bytes of JSON.

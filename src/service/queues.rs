@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::cache::Cache;
-use super::{Ctx, Result};
+use super::{Ctx, Error, Result};
 use crate::domain::job::{JobState, JobStatus, Waiting};
 use crate::store::queues::{self, Depth, Gate, QueueEntry};
 
@@ -16,6 +18,9 @@ const GATES_FRESH: Duration = Duration::from_secs(1);
 /// How old it may be while PostgreSQL does not answer.
 const GATES_STALE: Duration = Duration::from_secs(5 * 60);
 
+/// How old the depths may be: to count them costs more the more jobs there are, and anybody may ask.
+const DEPTHS_FRESH: Duration = Duration::from_secs(1);
+
 /// The gates of all models by name.
 pub type Gates = Arc<HashMap<String, Gate>>;
 
@@ -23,11 +28,18 @@ pub type Gates = Arc<HashMap<String, Gate>>;
 pub struct Queues {
     ctx: Arc<Ctx>,
     gates: Cache<(), Gates>,
+    depths: Mutex<Option<Counted>>,
+}
+
+/// The depths as they were found, or why they were not.
+struct Counted {
+    at: Instant,
+    depths: Result<Arc<Vec<Depth>>>,
 }
 
 impl Queues {
     pub fn new(ctx: &Arc<Ctx>) -> Self {
-        Self { ctx: Arc::clone(ctx), gates: Cache::new(GATES_FRESH, GATES_STALE) }
+        Self { ctx: Arc::clone(ctx), gates: Cache::new(GATES_FRESH, GATES_STALE), depths: Mutex::default() }
     }
 
     /// The gates of all models that are not retired, at most a second old while PostgreSQL answers.
@@ -80,9 +92,18 @@ impl Queues {
         Ok(self.ctx.db.read(async |db| queues::due_depths(db, &ids).await).await?)
     }
 
-    /// The depth of every model's queue, as PostgreSQL counts it.
-    pub async fn count(&self) -> Result<Vec<Depth>> {
-        Ok(self.ctx.db.read(queues::depths).await?)
+    /// The depth of every model's queue, as PostgreSQL counted it at most a second ago. One counts at a time, for all who ask:
+    /// no more than one connection is ever busy with it.
+    pub async fn count(&self) -> Result<Arc<Vec<Depth>>> {
+        let mut last = self.depths.lock().await;
+        let fresh = last.as_ref().filter(|counted| counted.at.elapsed() < DEPTHS_FRESH);
+        let depths = match fresh {
+            Some(counted) => return counted.depths.as_ref().map(Arc::clone).map_err(Error::alike),
+            None => self.ctx.db.read(queues::depths).await.map(Arc::new).map_err(Error::from),
+        };
+        let counted = depths.as_ref().map(Arc::clone).map_err(Error::alike);
+        *last = Some(Counted { at: Instant::now(), depths });
+        counted
     }
 }
 

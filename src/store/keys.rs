@@ -64,7 +64,12 @@ pub async fn create(db: &mut PgConnection, key: &NewKey<'_>, by: Option<Uuid>) -
 
 /// The key of that id.
 pub async fn find(db: &mut PgConnection, id: &str) -> sqlx::Result<Option<ApiKey>> {
-    sqlx::query_as(include_str!("sql/keys/find.sql")).bind(id).fetch_optional(db).await
+    Ok(find_each(db, &[id.to_owned()]).await?.pop())
+}
+
+/// The keys of those ids that there are.
+pub async fn find_each(db: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<ApiKey>> {
+    sqlx::query_as(include_str!("sql/keys/find.sql")).bind(ids).fetch_all(db).await
 }
 
 /// Keys newest first, from before the cursor; everybody's when no owner is given.

@@ -114,7 +114,7 @@ impl IntoResponse for HttpError {
 /// The HTTP status that a fault of this code is answered with.
 pub(super) const fn status(code: Code) -> u16 {
     match code {
-        Code::MalformedJson | Code::MalformedBody | Code::BodyCutOff => 400,
+        Code::MalformedJson | Code::MalformedBody | Code::MalformedRequest | Code::BodyCutOff => 400,
         Code::MissingCredential
         | Code::UnknownCredential
         | Code::ExpiredCredential
@@ -131,6 +131,7 @@ pub(super) const fn status(code: Code) -> u16 {
         | Code::LastAdmin => 409,
         Code::UnknownWorker => 410,
         Code::TooLarge | Code::FileTooLarge | Code::ResultTooLarge => 413,
+        Code::UriTooLong => 414,
         Code::UnsupportedMediaType => 415,
         Code::RangeNotSatisfiable => 416,
         Code::UnknownModel
@@ -152,6 +153,7 @@ pub(super) const fn status(code: Code) -> u16 {
         | Code::NoLiveWorker
         | Code::InvalidResult => 422,
         Code::TooManyRequests | Code::TooManyLogins => 429,
+        Code::HeaderTooLarge => 431,
         Code::Internal => 500,
         Code::Unavailable => 503,
         Code::StorageFull => 507,

@@ -162,7 +162,10 @@ impl Round {
                     }
                 }
                 Popped::Untrusted => {
-                    metrics::claim_fallback(&model);
+                    // One that has not met Redis yet has nothing to fall back from.
+                    if ctx.index.has_been_live() {
+                        metrics::claim_fallback(&model);
+                    }
                     shares.into_iter().for_each(|share| share.ranked = true);
                 }
             }
