@@ -89,9 +89,11 @@ pub struct Retried {
 #[schema(example = json!({"model": "face_detect", "state": "failed", "reason": "exhausted", "dry_run": true}))]
 pub struct Redrive {
     pub model: Option<String>,
-    /// `failed` or `cancelled`.
+    /// Only what ended without success is tried again.
+    #[schema(value_type = String, pattern = "^(failed|cancelled)$")]
     pub state: JobState,
-    /// `rejected`, `exhausted`, `poisoned` or `expired`.
+    /// Of failed jobs.
+    #[schema(pattern = "^(rejected|exhausted|poisoned|expired)$")]
     pub reason: Option<String>,
     pub submission: Option<Uuid>,
     /// True when left out: only say which jobs it would be.

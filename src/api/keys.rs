@@ -13,10 +13,12 @@ use crate::domain::key::Service;
 pub struct CreateKey {
     pub service: Service,
     /// Globs of model names (of dataset names for `train`); they may name models not yet known.
+    #[schema(min_items = 1, max_items = 100)]
     pub models: Vec<String>,
     /// Another account's name, for administrators.
     pub owner: Option<String>,
     /// What it is for.
+    #[schema(max_length = 500)]
     pub detail: Option<String>,
     pub expires_at: Option<DateTime<Utc>>,
 }

@@ -24,6 +24,12 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+
+/// How an MD5 is described: 32 hexadecimal digits, in either case.
+#[derive(ToSchema)]
+#[schema(pattern = "^[0-9A-Fa-f]{32}$", example = "9e107d9d372bb6826bd81d3542a419d6")]
+pub struct Md5Text(#[expect(dead_code, reason = "it only describes")] String);
 
 /// A field of a PATCH: absent, null or a value.
 fn patch_field<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<Option<Option<T>>, D::Error> {

@@ -60,21 +60,21 @@ pub struct ModelOut {
 pub struct UpdateModel {
     /// A paused model hands out no jobs.
     pub paused: Option<bool>,
-    /// 1…100000; null removes the limit.
+    /// Null removes the limit.
     #[serde(default, deserialize_with = "patch_field")]
-    #[schema(value_type = Option<i32>)]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 100_000)]
     pub max_running: Option<Option<i32>>,
-    /// 1…100
+    #[schema(minimum = 1, maximum = 100)]
     pub max_attempts: Option<i16>,
-    /// 0…3600
+    #[schema(minimum = 0, maximum = 3600)]
     pub backoff_base_s: Option<f32>,
-    /// 0…86400
+    #[schema(minimum = 0, maximum = 86_400)]
     pub backoff_cap_s: Option<f32>,
-    /// 1…2592000; null removes the limit.
+    /// Null removes the limit.
     #[serde(default, deserialize_with = "patch_field")]
-    #[schema(value_type = Option<f32>)]
+    #[schema(value_type = Option<f32>, minimum = 1, maximum = 2_592_000)]
     pub retry_budget_s: Option<Option<f32>>,
-    /// 1…86400
+    #[schema(minimum = 1, maximum = 86_400)]
     pub deadline_s: Option<f32>,
     /// True: takes no more jobs, and cancels those that are queued. A new registration brings it back.
     pub retired: Option<bool>,

@@ -72,6 +72,7 @@ pub struct ResultOut {
 pub struct StatusRequest {
     /// At most 1,000 MD5s.
     #[serde(deserialize_with = "at_most::<HASHES_MAX, _, _>")]
+    #[schema(max_items = 1000)]
     pub images: Vec<String>,
     /// Whether to send the results as well.
     pub results: Option<bool>,

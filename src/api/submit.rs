@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Md5Text;
 use super::problem::Problem;
 use crate::domain::job::JobState;
 
@@ -16,10 +17,10 @@ use crate::domain::job::JobState;
 #[derive(ToSchema)]
 pub struct UploadForm {
     /// The photographs: JPEG, PNG, GIF, BMP, TIFF, WebP, HEIC or AVIF.
-    #[schema(value_type = Vec<String>, format = Binary)]
+    #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
     pub images: Vec<Vec<u8>>,
     /// The models to run on each; repeated, or `a,b`.
-    #[schema(example = json!(["face_detect", "image_stats"]))]
+    #[schema(example = json!(["face_detect", "image_stats"]), min_items = 1)]
     pub models: Vec<String>,
     /// −100…100; higher is sooner.
     #[schema(required = false, default = 0, minimum = -100, maximum = 100)]
@@ -43,7 +44,7 @@ pub struct UploadForm {
     #[schema(required = false, example = "")]
     pub run_at: String,
     /// Give up this many seconds after `run_at`.
-    #[schema(required = false, default = 2_592_000)]
+    #[schema(required = false, default = 2_592_000, minimum = 1, maximum = 31_622_400)]
     pub finish_within_s: f64,
 }
 
@@ -53,9 +54,12 @@ pub struct UploadForm {
 #[schema(example = json!({"images": ["9e107d9d372bb6826bd81d3542a419d6"], "models": ["face_detect"], "rerun": true}))]
 pub struct SubmitHashes {
     /// MD5s of images that you uploaded.
+    #[schema(value_type = Vec<Md5Text>, min_items = 1, max_items = 1000)]
     pub images: Vec<String>,
+    #[schema(min_items = 1)]
     pub models: Vec<String>,
-    /// −100…100; higher is sooner.
+    /// Higher is sooner.
+    #[schema(minimum = -100, maximum = 100)]
     pub priority: Option<i16>,
     /// Compute again even where a result is known.
     pub rerun: Option<bool>,
@@ -67,6 +71,7 @@ pub struct SubmitHashes {
     pub strict: Option<bool>,
     pub run_at: Option<DateTime<Utc>>,
     /// Seconds after `run_at`.
+    #[schema(minimum = 1, maximum = 31_622_400)]
     pub finish_within_s: Option<f64>,
 }
 

@@ -22,13 +22,17 @@ pub struct ClaimRequest {
     pub worker: Uuid,
     /// A new UUID for every claim; the same again repeats it, as after a lost answer.
     pub claim_id: Uuid,
-    /// At most this many jobs, 1…1000.
+    /// At most this many jobs; 1 when left out.
+    #[schema(minimum = 1, maximum = 1000)]
     pub max: Option<usize>,
     /// Wait up to this many seconds (at most 50) for the first.
+    #[schema(minimum = 0, maximum = 50)]
     pub wait_s: Option<f64>,
     /// With `linger_s`: wait for this many.
+    #[schema(minimum = 1, maximum = 1000)]
     pub min: Option<usize>,
     /// How long to wait for `min` once there is one, at most 10 s.
+    #[schema(minimum = 0, maximum = 10)]
     pub linger_s: Option<f64>,
 }
 
@@ -92,6 +96,7 @@ pub struct CompleteRequest {
     pub worker: Uuid,
     /// At most 1,000; of several for one job the first counts.
     #[serde(deserialize_with = "objects::<BATCH_MAX, _, _>")]
+    #[schema(max_items = 1000)]
     pub items: Vec<CompleteItem>,
     /// Claim the next jobs in the same call; it never waits.
     #[serde(default, deserialize_with = "object")]
@@ -132,6 +137,7 @@ pub struct ItemError {
 #[serde(deny_unknown_fields)]
 pub struct NextClaim {
     pub claim_id: Uuid,
+    #[schema(minimum = 1, maximum = 1000)]
     pub max: Option<usize>,
 }
 
@@ -163,6 +169,7 @@ pub struct ItemOut {
 pub struct ReleaseRequest {
     pub worker: Uuid,
     #[serde(deserialize_with = "objects::<BATCH_MAX, _, _>")]
+    #[schema(max_items = 1000)]
     pub items: Vec<ReleaseItem>,
 }
 

@@ -65,6 +65,7 @@ pub struct BeatRequest {
     pub draining: Option<bool>,
     /// All that it holds.
     #[serde(deserialize_with = "objects::<BATCH_MAX, _, _>")]
+    #[schema(max_items = 1000)]
     pub jobs: Vec<HeldJob>,
 }
 

@@ -1,5 +1,8 @@
 //! The OpenAPI document: made from the code, committed as `openapi/openapi.json`, and served with Swagger UI.
 
+mod parameters;
+mod problems;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
@@ -66,6 +69,13 @@ pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
 pub fn document() -> Document {
     let (_, mut document) = operations(u64::MAX).split_for_parts();
     repeat_models_in_the_form(&mut document);
+    for (path, item) in &mut document.paths.paths {
+        let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in methods.into_iter().flatten() {
+            parameters::describe(path, operation);
+            problems::describe(operation);
+        }
+    }
     document
 }
 
@@ -84,6 +94,7 @@ fn base() -> Document {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.servers = Some(vec![ServerBuilder::new().url("/").build()]);
     let components = document.components.get_or_insert_default();
+    components.responses.extend(problems::components());
     let password = OAuth2::with_description(
         [Flow::Password(Password::new("/auth/login", Scopes::new()))],
         "A user's name and password.",

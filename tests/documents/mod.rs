@@ -39,8 +39,14 @@ fn every_operation_is_described() {
             assert!(operation[field].as_str().is_some_and(|text| text.len() > 5), "{what} has no {field}");
         }
         assert!(operation["tags"][0].is_string(), "{what} has no tag");
-        for status in ["4XX", "5XX"] {
-            assert!(operation["responses"][status].is_object(), "{what} does not describe {status}");
+        let secured = operation["security"].as_array().is_some_and(|needs| !needs.is_empty());
+        let statuses =
+            ["422", "429", "500", "503"].into_iter().chain(secured.then_some(["401", "403"]).into_iter().flatten());
+        for status in statuses {
+            assert!(has_example(&document, &operation["responses"][status]), "{what} does not describe {status}");
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(parameter["description"].is_string(), "{what} does not describe {}", parameter["name"]);
         }
         let success = operation["responses"].as_object().expect("responses").iter().find(|(s, _)| s.starts_with('2'));
         let (status, response) = success.unwrap_or_else(|| panic!("{what} has no success"));

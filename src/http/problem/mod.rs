@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use utoipa::openapi::RefOr;
 use utoipa::openapi::response::Response as DescribedResponse;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 use crate::api::problem::{Problem, ProblemField};
 use crate::domain::fault::{Code, Fault};
@@ -160,30 +160,11 @@ pub(super) const fn status(code: Code) -> u16 {
     }
 }
 
-/// The error responses of every operation, for its description.
+/// The error responses of every operation, for its description: `openapi` adds them by what the operation takes.
 pub struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<DescribedResponse>> {
-        let answer = |text: &str, example: Fault| {
-            let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
-            content = content.example(serde_json::to_value(Problem::from(example)).ok());
-            let response =
-                ResponseBuilder::new().description(text).content("application/problem+json", content.build());
-            RefOr::T(response.build())
-        };
-        let wrong = Fault::new(Code::InvalidField, "limit is 0; it is from 1 to 500.");
-        let away = Fault::new(Code::Unavailable, "A part of the service does not answer.");
-        [
-            (
-                "4XX",
-                "The request is wrong; `mend` says what to do. 401 and 403 as the roles demand, 429 with Retry-After.",
-                wrong,
-            ),
-            ("5XX", "The service cannot answer now; 503 comes with Retry-After.", away),
-        ]
-        .into_iter()
-        .map(|(status, text, example)| (status.to_owned(), answer(text, example)))
-        .collect()
+        BTreeMap::new()
     }
 }

@@ -1,0 +1,101 @@
+//! Schemathesis calls every operation with made-up requests, good and bad, as everybody, and finds nothing: no 5xx, no status
+//! and no answer that the document does not describe, no bad request taken (<https://schemathesis.readthedocs.io>).
+
+use std::path::Path;
+use std::process::Stdio;
+
+use darkroom::dev::python;
+use darkroom::domain::account::Role;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::kit::app::{TestApp, Worker};
+use crate::kit::client::Client;
+use crate::kit::images::{md5_of, photo};
+
+/// Seconds for making requests up, all callers together; what else they do doubles it at most.
+const SECONDS: usize = 60;
+/// Callers at once: each is one interpreter, on two cores.
+const AT_ONCE: usize = 2;
+const CALLERS: usize = 6;
+
+/// Somebody who calls.
+struct Caller {
+    name: &'static str,
+    /// The header of the credential; nobody has none.
+    credential: Option<String>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_requests_find_nothing() {
+    let Ok(python) = python::environment() else {
+        eprintln!("there is no Python: made-up requests were not tried");
+        return;
+    };
+    python::install_requirements(Path::new("tests/conformance/requirements.txt")).expect("schemathesis");
+    let app = TestApp::new().await;
+    let server = app.process(&[]);
+    let (callers, ids) = world(&app).await;
+    let calls = callers.iter().map(|caller| async {
+        let mut schemathesis = command(&python.with_file_name("st"), &server.base, caller);
+        let output = schemathesis.envs(ids.clone()).output().await.expect("schemathesis");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        println!(
+            "as {}: {}",
+            caller.name,
+            told.lines().find(|line| line.contains(" generated, ")).unwrap_or("nothing made up")
+        );
+        (!output.status.success()).then(|| format!("as {}:\n{told}", caller.name))
+    });
+    let told: Vec<Option<String>> = futures_util::stream::iter(calls).buffered(AT_ONCE).collect().await;
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    assert!(told.is_empty(), "{}", told.join("\n"));
+}
+
+fn command(schemathesis: &Path, base: &str, caller: &Caller) -> Command {
+    let seconds = SECONDS * AT_ONCE / CALLERS;
+    let mut command = Command::new(schemathesis);
+    command
+        .args(["--config-file", "tests/conformance/schemathesis.toml", "run", &format!("{base}/openapi.json")])
+        .args(["--max-time", &seconds.to_string(), "--seed", "1"])
+        .args(caller.credential.iter().map(|credential| format!("--header={credential}")))
+        .stdin(Stdio::null());
+    command
+}
+
+/// Everybody, and the ids of what is there.
+async fn world(app: &TestApp) -> ([Caller; CALLERS], [(&'static str, String); 5]) {
+    let owner = app.investigator("ines").await;
+    let admin = app.admin().await;
+    let researcher = app.user("rosa", &[Role::Researcher]).await;
+    let predict = app.key_of(&researcher, "predict", &["ocr"]).await;
+    let train = app.key_of(&researcher, "train", &["*"]).await;
+    let spare = researcher.post("/auth/key", json!({"service": "predict", "models": ["x"]})).await.ok(201);
+    let worker = Worker::register(predict.clone(), "ocr", "v1").await;
+    app.sweep().await;
+    let sent = owner.submit(&[("a.png", photo(1)), ("b.png", photo(2))], &["ocr"]).await;
+    let job = worker.claim(1).await.remove(0);
+    worker.succeed(&job).await;
+    let text = |value: &Value| value.as_str().expect("an id").to_owned();
+    let ids = [
+        ("MD5", md5_of(&photo(1))),
+        ("SUBMISSION", text(&sent["submission"])),
+        ("JOB", text(&job["id"])),
+        ("WORKER", worker.id.clone()),
+        ("KEY", text(&spare["id"])),
+    ];
+    let caller = |name, client: &Client| Caller {
+        name,
+        credential: client.token.as_ref().map(|token| format!("Authorization: Bearer {token}")),
+    };
+    let callers = [
+        Caller { name: "nobody", credential: None },
+        caller("an investigator", &owner),
+        caller("a researcher", &researcher),
+        caller("an administrator", &admin),
+        caller("a key for prediction", &predict),
+        caller("a key for training", &train),
+    ];
+    (callers, ids)
+}
