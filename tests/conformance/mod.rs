@@ -23,8 +23,8 @@ const CALLERS: usize = 6;
 /// Somebody who calls.
 struct Caller {
     name: &'static str,
-    /// The header of the credential; nobody has none.
-    credential: Option<String>,
+    /// What the `Authorization` header says; nobody's is that of an empty log-in form.
+    credential: String,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,24 +59,27 @@ fn command(schemathesis: &Path, base: &str, caller: &Caller) -> Command {
     command
         .args(["--config-file", "tests/conformance/schemathesis.toml", "run", &format!("{base}/openapi.json")])
         .args(["--max-time", &seconds.to_string(), "--seed", "1"])
-        .args(caller.credential.iter().map(|credential| format!("--header={credential}")))
+        .env("CREDENTIAL", &caller.credential)
         .stdin(Stdio::null());
     command
 }
 
 /// Everybody, and the ids of what is there.
-async fn world(app: &TestApp) -> ([Caller; CALLERS], [(&'static str, String); 5]) {
+async fn world(app: &TestApp) -> ([Caller; CALLERS], [(&'static str, String); 6]) {
     let owner = app.investigator("ines").await;
     let admin = app.admin().await;
     let researcher = app.user("rosa", &[Role::Researcher]).await;
-    let predict = app.key_of(&researcher, "predict", &["ocr"]).await;
-    let train = app.key_of(&researcher, "train", &["*"]).await;
+    // Not the researcher's, who disables all of his own.
+    let predict = app.key("predict", &["ocr"]).await;
+    let train = app.key("train", &["*"]).await;
+    let leaver = app.investigator("leaver").await;
     let spare = researcher.post("/auth/key", json!({"service": "predict", "models": ["x"]})).await.ok(201);
     let worker = Worker::register(predict.clone(), "ocr", "v1").await;
     app.sweep().await;
     let sent = owner.submit(&[("a.png", photo(1)), ("b.png", photo(2))], &["ocr"]).await;
     let job = worker.claim(1).await.remove(0);
     worker.succeed(&job).await;
+    let bearer = |client: &Client| format!("Bearer {}", client.token.as_ref().expect("a credential"));
     let text = |value: &Value| value.as_str().expect("an id").to_owned();
     let ids = [
         ("MD5", md5_of(&photo(1))),
@@ -84,13 +87,11 @@ async fn world(app: &TestApp) -> ([Caller; CALLERS], [(&'static str, String); 5]
         ("JOB", text(&job["id"])),
         ("WORKER", worker.id.clone()),
         ("KEY", text(&spare["id"])),
+        ("LEAVER", bearer(&leaver)),
     ];
-    let caller = |name, client: &Client| Caller {
-        name,
-        credential: client.token.as_ref().map(|token| format!("Authorization: Bearer {token}")),
-    };
+    let caller = |name, client: &Client| Caller { name, credential: bearer(client) };
     let callers = [
-        Caller { name: "nobody", credential: None },
+        Caller { name: "nobody", credential: "Basic".into() },
         caller("an investigator", &owner),
         caller("a researcher", &researcher),
         caller("an administrator", &admin),
