@@ -482,8 +482,10 @@ END
 $$;
 
 -- Makes the monthly partitions of the archive and the events from this month to `months_ahead` months on, only what is
--- missing; answers how many. Months, because a statement that cannot prune locks every partition.
-CREATE FUNCTION make_partitions(months_ahead integer) RETURNS integer LANGUAGE plpgsql AS $$
+-- missing; answers how many. Months, because a statement that cannot prune locks every partition. Like all that makes and removes
+-- partitions it works with the rights of the tables' owner, on a path that nobody else can write to: the application has none.
+CREATE FUNCTION make_partitions(months_ahead integer) RETURNS integer LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   first   timestamp;
   lower   timestamptz;
@@ -492,7 +494,7 @@ DECLARE
 BEGIN
   SET LOCAL lock_timeout = '1s';
   FOR first IN SELECT generate_series(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC'),
-                                      date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + months_ahead * interval '1 month',
+                                      date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + least(months_ahead, 12) * interval '1 month',
                                       interval '1 month') LOOP
     lower := first AT TIME ZONE 'UTC';
     upper := (first + interval '1 month') AT TIME ZONE 'UTC';
@@ -523,11 +525,33 @@ CREATE FUNCTION old_partitions(parent text, horizon timestamptz) RETURNS SETOF t
   ORDER BY c.relname
 $$;
 
--- Drops one partition, unless a lock that it needs is not free within a moment: traffic must not queue up behind it.
-CREATE FUNCTION drop_partition(parent text, name text) RETURNS void LANGUAGE plpgsql AS $$
+-- Drops one of the old partitions, if what it holds is kept for `keep`, and writes it down; answers whether it was one. A lock that
+-- is not free within a moment refuses it: traffic must not queue up behind it.
+CREATE FUNCTION drop_partition(parent text, name text, keep interval) RETURNS boolean LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
+  IF parent NOT IN ('job_archive', 'job_event')
+     OR name NOT IN (SELECT old_partitions(parent, history_horizon(greatest(keep, interval '1 day')))) THEN
+    RETURN false;
+  END IF;
   SET LOCAL lock_timeout = '200ms';
   EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, name);
   EXECUTE format('DROP TABLE %I', name);
+  INSERT INTO job_event (code, reason) VALUES ('history_removed', name);
+  RETURN true;
 END
 $$;
+
+-- Removes old events that fell into the DEFAULT partition, at most so many; answers how many.
+CREATE FUNCTION remove_stray_events(keep interval, most bigint) RETURNS bigint LANGUAGE sql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  WITH gone AS (
+    DELETE FROM job_event_default WHERE ctid IN (
+      SELECT ctid FROM job_event_default WHERE at < (SELECT history_horizon(greatest(keep, interval '1 day'))) LIMIT most)
+    RETURNING 1
+  )
+  SELECT count(*) FROM gone
+$$;
+
+-- Whoever may call these is said by the grants of `darkroom migrate`, with all else that a role may do.
+REVOKE EXECUTE ON FUNCTION make_partitions(integer), drop_partition(text, text, interval), remove_stray_events(interval, bigint) FROM PUBLIC;

@@ -1,8 +1,9 @@
 //! Settings of the server, from flags and the environment. The only place that reads them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,12 +11,15 @@ use anyhow::{Context, bail};
 use axum::http::HeaderValue;
 use clap::Args;
 use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
+use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::index::{Index, Seal};
 use crate::inspect::Bounds;
 use crate::service::{Keep, Limits};
+use crate::store::rights::{Login, Logins};
 
 /// The most files or hashes in one request.
 const IMAGES_MAX: usize = 1_000;
@@ -25,7 +29,8 @@ const JOBS_MAX: usize = 10_000;
 const FRAMES_MAX: u32 = 1_000;
 /// The longest side that an image may declare, in pixels.
 const SIDE_MAX: u32 = 65_535;
-/// Where PostgreSQL is.
+
+/// Where PostgreSQL is, for the application.
 #[derive(Args, Clone, Debug)]
 pub struct Database {
     /// PostgreSQL, as `postgres://user:password@host:5432/database`
@@ -44,16 +49,72 @@ pub struct Database {
 impl Database {
     /// The options to connect with.
     pub fn options(&self) -> anyhow::Result<PgConnectOptions> {
-        let options = PgConnectOptions::from_str(&self.database_url.0)
-            .context("DATABASE_URL is not a PostgreSQL URL, as postgres://user:password@host:5432/database")?;
-        match &self.database_password_file {
-            None => Ok(options),
-            Some(file) => {
-                let password = read_secret(file)?;
-                Ok(options.password(&password))
-            }
-        }
+        connect_options("DATABASE_URL", &self.database_url, self.database_password_file.as_deref())
     }
+}
+
+/// Where the same database is for an auditor.
+#[derive(Args, Clone, Debug)]
+pub struct Auditor {
+    /// The same database as an auditor, whose role may only read the audit's views; `migrate` makes it
+    #[arg(long, env = "DARKROOM_AUDIT_URL", hide_env_values = true)]
+    pub audit_url: Option<Secret>,
+    /// A file with the auditor's password, in place of one in the URL
+    #[arg(long, env = "DARKROOM_AUDIT_PASSWORD_FILE")]
+    pub audit_password_file: Option<PathBuf>,
+}
+
+/// Where the database is for each of the three roles.
+#[derive(Args, Clone, Debug)]
+pub struct Databases {
+    #[command(flatten)]
+    pub application: Database,
+    /// The same database as the owner of its tables, who makes the others' roles; else DATABASE_URL is its owner's
+    #[arg(long, env = "DARKROOM_OWNER_URL", hide_env_values = true)]
+    pub owner_url: Option<Secret>,
+    /// A file with the owner's password, in place of one in the URL
+    #[arg(long, env = "DARKROOM_OWNER_PASSWORD_FILE")]
+    pub owner_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub auditor: Auditor,
+}
+
+impl Databases {
+    /// The options to connect as the owner with, and who else is to log in.
+    pub fn roles(&self) -> anyhow::Result<(PgConnectOptions, Logins)> {
+        let application = self.application.options()?;
+        let owner = match &self.owner_url {
+            None => application.clone(),
+            Some(url) => connect_options("DARKROOM_OWNER_URL", url, self.owner_password_file.as_deref())?,
+        };
+        let auditor = match &self.auditor.audit_url {
+            None => None,
+            Some(url) => {
+                let options = connect_options("DARKROOM_AUDIT_URL", url, self.auditor.audit_password_file.as_deref())?;
+                Some(login(&options)?)
+            }
+        };
+        let other = application.get_username() != owner.get_username();
+        let logins = Logins { application: other.then(|| login(&application)).transpose()?, auditor };
+        Ok((owner, logins))
+    }
+}
+
+fn connect_options(setting: &str, url: &Secret, password_file: Option<&Path>) -> anyhow::Result<PgConnectOptions> {
+    let options = PgConnectOptions::from_str(&url.0).with_context(|| {
+        format!("{setting} is not a PostgreSQL URL, as postgres://user:password@host:5432/database")
+    })?;
+    match password_file {
+        None => Ok(options),
+        Some(file) => Ok(options.password(&read_secret(file)?)),
+    }
+}
+
+fn login(options: &PgConnectOptions) -> anyhow::Result<Login> {
+    let url = options.to_url_lossy();
+    let password = url.password().map(|encoded| percent_decode_str(encoded).decode_utf8());
+    let password = password.transpose().context("a password is not UTF-8")?;
+    Ok(Login { name: options.get_username().to_owned(), password: password.map(Cow::into_owned) })
 }
 
 /// Everything that `serve` may be told. `--help` and the table of docs/settings.md are made from these lines.
@@ -62,12 +123,6 @@ pub struct Serve {
     /// Address to listen on
     #[arg(long, env = "DARKROOM_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: String,
-    /// A file with the server's certificate and its chain, in PEM; with it the server speaks TLS, and takes up what changes
-    #[arg(long, env = "DARKROOM_TLS_CERT")]
-    pub tls_cert: Option<PathBuf>,
-    /// A file with the private key of that certificate, in PEM
-    #[arg(long, env = "DARKROOM_TLS_KEY")]
-    pub tls_key: Option<PathBuf>,
     #[command(flatten)]
     pub database: Database,
     /// Redis, as `redis://host:6379`; the server works without it, only slower
@@ -239,7 +294,7 @@ fn is_namespace(text: &str) -> bool {
 }
 
 /// Reads a secret from a file, without the line's end.
-pub fn read_secret(file: &std::path::Path) -> anyhow::Result<String> {
+pub fn read_secret(file: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

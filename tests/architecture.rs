@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("maintenance", &["service", "store", "index", "blob", "domain", "metrics"]),
     ("http", &["service", "store", "index", "blob", "domain", "metrics", "api"]),
     ("telemetry", &["metrics"]),
-    ("config", &["service", "index", "inspect", "domain"]),
+    ("config", &["service", "store", "index", "inspect", "domain"]),
     ("api", &["domain"]),
     ("report", &["api", "client", "inspect", "domain"]),
     ("client", &["api", "domain"]),

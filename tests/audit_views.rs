@@ -162,7 +162,7 @@ async fn workers_die(s: &mut Story, first: &Worker) {
 
 /// The rows of a view as JSON, in an order.
 async fn rows(app: &TestApp, sql: &'static str) -> Vec<Value> {
-    sqlx::query_scalar(sql).fetch_all(app.ctx.db.pool()).await.expect("rows")
+    sqlx::query_scalar(sql).fetch_all(&app.outside).await.expect("rows")
 }
 
 /// Puts names in place of ids, and takes times away.

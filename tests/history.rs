@@ -142,6 +142,8 @@ async fn partitions_go_by_whole_months_but_not_before_the_oldest_job() {
     let jobs = [(Kind::Jobs, 1)];
     assert_eq!(counts(&app).await, (jobs.to_vec(), jobs.to_vec()));
     assert_eq!(app.count("SELECT count(*) FROM pg_class WHERE relname LIKE '%_202001'").await, 0);
+    let told = "SELECT count(*) FROM audit_events WHERE code = 'history_removed' AND reason LIKE '%_202001'";
+    assert_eq!(app.count(told).await, 2, "what was removed is written down");
 }
 
 #[tokio::test]

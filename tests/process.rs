@@ -112,12 +112,15 @@ fn setup_gives_each_secret_to_who_reads_it() {
     };
     for _ in 0..2 {
         assert!(run(&args, &[]).status.success(), "{}", said(&run(&args, &[])));
-        let services = ["database/password", "redis/password", "token/key", "key-ocr/key", "hashes/ocr.json"];
-        assert_eq!(services.map(owner), [10001; 5]);
+        let services =
+            ["owner/password", "database/password", "audit/password", "redis/password", "token/key", "key-ocr/key"];
+        assert_eq!(services.map(owner), [10001; 6]);
+        assert_eq!(owner("hashes/ocr.json"), 10001);
         assert_eq!(["for-postgres/password", "for-redis/password"].map(owner), [999; 2]);
     }
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
-    assert_eq!(read("for-postgres/password"), read("database/password"));
+    assert_eq!(read("for-postgres/password"), read("owner/password"));
+    assert_ne!(read("owner/password"), read("database/password"));
     assert_eq!(read("for-redis/password"), read("redis/password"));
     assert_ne!(read("redis/password"), read("database/password"));
 }
@@ -158,7 +161,7 @@ async fn doctor_finds_an_installation_well() {
         ("DARKROOM_DATA", app.settings.data.to_str().expect("a path")),
     ];
     let found = run(&["doctor"], &environment);
-    assert!(found.status.success() && said(&found).contains("the audit role can read"), "{}", said(&found));
+    assert!(found.status.success() && said(&found).contains("can only add to what the audit says"), "{}", said(&found));
 }
 
 #[tokio::test]
@@ -193,26 +196,49 @@ async fn doctor_judges_each_part_whatever_the_others_are_like() {
     assert!(std::fs::read_dir(home.path()).expect("the folder").next().is_none(), "doctor makes nothing");
 }
 
-#[tokio::test]
-async fn an_owner_that_may_not_take_the_audit_role_is_told_what_helps() {
+/// A new database whose owner may make no roles, and a connection to it as who may.
+async fn of_plain_owner() -> (String, PgConnection) {
     let url = servers::empty_database().await;
     let mut root = PgConnection::connect(&url).await.expect("a connection");
     let name = url.rsplit('/').next().expect("a database").to_owned();
-    for statement in ["CREATE ROLE plain_owner LOGIN".to_owned(), format!("ALTER DATABASE {name} OWNER TO plain_owner")]
+    let statements = format!("CREATE ROLE plain_owner LOGIN; ALTER DATABASE {name} OWNER TO plain_owner");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut root).await.expect("a plain owner");
+    (url, root)
+}
+
+#[tokio::test]
+async fn an_owner_that_may_make_no_roles_is_told_what_helps() {
+    let (url, mut root) = of_plain_owner().await;
+    let of = |user: &str| url.replacen("postgres://darkroom@", &format!("postgres://{user}@"), 1);
+    let (owner, application, auditor) = (of("plain_owner"), of("plain_application:it%27s"), of("plain_auditor"));
+    let alone = run(&["migrate"], &[("DATABASE_URL", owner.as_str())]);
+    assert!(alone.status.success(), "one role is enough: {}", said(&alone));
+    let found = said(&run(&["doctor"], &[("DATABASE_URL", owner.as_str())]));
+    assert!(found.contains("warn  the application owns its tables"), "{found}");
+
+    let roles = [
+        ("DATABASE_URL", application.as_str()),
+        ("DARKROOM_OWNER_URL", owner.as_str()),
+        ("DARKROOM_AUDIT_URL", auditor.as_str()),
+    ];
+    let migrated = run(&["migrate"], &roles);
+    let told = String::from_utf8_lossy(&migrated.stdout).into_owned();
+    assert!(!migrated.status.success() && said(&migrated).contains("plain_owner"), "{}", said(&migrated));
+    assert!(told.contains("CREATE ROLE plain_application LOGIN PASSWORD '…';") && !told.contains("it's"), "{told}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(told)).execute(&mut root).await.expect("what was told");
+    assert!(run(&["migrate"], &roles).status.success());
+    let found = said(&run(&["doctor"], &roles));
+    assert!(found.contains("ok    the application can only add to what the audit says"), "{found}");
+
+    let audit = |sql: &str| run(&["psql", "--audit", "--", "-v", "ON_ERROR_STOP=1", "-c", sql], &roles);
+    assert!(audit("SELECT count(*) FROM audit_events").status.success());
+    for forbidden in
+        ["SELECT * FROM account", "SET ROLE plain_owner", "RESET ROLE; DELETE FROM job_event", "CREATE TEMP TABLE t ()"]
     {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut root).await.expect("a plain owner");
+        assert!(!audit(forbidden).status.success(), "{forbidden}");
     }
-    let url = url.replacen("postgres://darkroom@", "postgres://plain_owner@", 1);
-    let environment = [("DATABASE_URL", url.as_str())];
-    let migrated = run(&["migrate"], &environment);
-    let told = said(&migrated);
-    assert!(migrated.status.success() && told.contains("GRANT darkroom_audit TO plain_owner;"), "{told}");
-    let found = said(&run(&["doctor"], &environment));
-    assert!(found.contains("warn  `darkroom psql --audit` does not work"), "{found}");
-    let statements = told.lines().filter(|line| line.starts_with("GRANT")).collect::<Vec<_>>().join("\n");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut root).await.expect("what was told");
-    assert!(said(&run(&["doctor"], &environment)).contains("the audit role can read"));
-    assert!(!said(&run(&["migrate"], &environment)).contains("warning"));
+    let without = run(&["psql", "--audit"], &[("DATABASE_URL", owner.as_str())]);
+    assert!(!without.status.success() && said(&without).contains("DARKROOM_AUDIT_URL"), "{}", said(&without));
 }
 
 #[test]

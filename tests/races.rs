@@ -10,12 +10,13 @@ use uuid::Uuid;
 use crate::kit::app::{TestApp, Worker, until};
 use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo};
+use crate::kit::servers;
 use crate::lookup::Mirror;
 use crate::work::submit;
 
 /// A connection beside the server's.
 async fn beside(app: &TestApp) -> PgConnection {
-    PgConnection::connect(&app.settings.database.database_url.0).await.expect("a connection")
+    PgConnection::connect(&servers::as_superuser(&app.settings.database.database_url.0)).await.expect("a connection")
 }
 
 /// Waits until a statement of the server waits for a lock.

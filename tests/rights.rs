@@ -1,10 +1,17 @@
 //! Who can write Redis, or holds one of the database's passwords, gains no more than that.
 
+use std::str::FromStr;
+
+use darkroom::store::migrate;
+use darkroom::store::rights::{Login, Logins};
 use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::kit::app::{TestApp, until};
 use crate::kit::client::Client;
 use crate::kit::images::{md5_of, photo};
+use crate::kit::servers;
 use crate::lookup::Mirror;
 
 fn path(n: u64) -> String {
@@ -96,4 +103,130 @@ async fn what_was_sealed_in_another_epoch_is_a_miss() {
     assert_eq!(ines.get(&path(1)).await.ok(200)["done"], true);
     assert!(darkroom::maintenance::count_forged(&app.ctx) > 0);
     assert_ne!(later.field("s:").await, Some(status), "it was read from PostgreSQL, and mirrored anew");
+}
+
+/// Runs each statement, and expects that the role may not.
+async fn refused(url: &str, statements: &[String]) {
+    let mut db = PgConnection::connect(url).await.expect("a connection");
+    for statement in statements {
+        let error = db.execute(AssertSqlSafe(statement.clone())).await.expect_err(statement);
+        let code = error.as_database_error().and_then(|e| e.code()).map(|code| code.into_owned());
+        assert_eq!(code.as_deref(), Some("42501"), "{statement}: {error}");
+    }
+}
+
+fn owned<const N: usize>(statements: [&str; N]) -> Vec<String> {
+    statements.map(str::to_owned).to_vec()
+}
+
+/// The names of what the schema has of a kind, without partitions of months.
+async fn relations(app: &TestApp, kinds: &str) -> Vec<String> {
+    let sql = "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind::text = ANY(string_to_array($1, NULL))
+               AND relname !~ '_[0-9]{6}$' ORDER BY 1";
+    sqlx::query_scalar(sql).bind(kinds).fetch_all(&app.outside).await.expect("relations")
+}
+
+#[tokio::test]
+async fn the_application_can_only_add_to_what_has_been() {
+    let app = TestApp::new().await;
+    app.admin().await;
+    let url = &app.settings.database.database_url.0;
+    let month = "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMM')";
+    refused(
+        url,
+        &owned([
+            "UPDATE job_event SET code = 'nothing'",
+            "DELETE FROM job_event",
+            "TRUNCATE job_event",
+            "DELETE FROM job_event_default",
+            "DROP TABLE job_event",
+            "ALTER TABLE job_event RENAME TO gone",
+            "UPDATE job_archive SET state = 'failed'",
+            "DELETE FROM job_archive",
+            "SET ROLE test_owner",
+            "SET ROLE darkroom",
+            "CREATE TABLE mine ()",
+            "CREATE ROLE mine",
+            "SELECT make_partition('job_event', '2001-01-01', 'at', '2001-01-01', '2001-02-01')",
+        ]),
+    )
+    .await;
+    // What removes history for it judges by itself what is old, and writes down what it removed.
+    let mut db = PgConnection::connect(url).await.expect("a connection");
+    for (parent, name) in [("'job_event'", format!("'job_event_' || {month}")), ("'account'", "'account'".to_owned())] {
+        let sql = format!("SELECT drop_partition({parent}, {name}, '-100 years')");
+        let dropped: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut db).await.expect("an answer");
+        assert!(!dropped, "{name}");
+    }
+    app.alter("INSERT INTO job_event (at, code) VALUES (clock_timestamp() - interval '23 h' + interval '1 year', 'of no month')").await;
+    let removed: i64 =
+        sqlx::query_scalar("SELECT remove_stray_events('-100 years', 1000)").fetch_one(&mut db).await.expect("a count");
+    assert_eq!(removed, 0);
+}
+
+#[tokio::test]
+async fn the_application_may_read_every_table() {
+    let app = TestApp::new().await;
+    let mut db = PgConnection::connect(&app.settings.database.database_url.0).await.expect("a connection");
+    for table in relations(&app, "rp").await {
+        let may = sqlx::query_scalar::<_, bool>("SELECT has_table_privilege($1, 'SELECT')")
+            .bind(&table)
+            .fetch_one(&mut db)
+            .await;
+        assert!(may.expect("an answer"), "{table} is not in store/sql/rights/grants.sql");
+    }
+}
+
+#[tokio::test]
+async fn an_auditor_reads_the_views_and_nothing_else() {
+    let app = TestApp::new().await;
+    app.admin().await;
+    let url = servers::as_auditor(&app.settings.database.database_url.0);
+    let views = relations(&app, "v").await;
+    assert_eq!(views, ["audit_events", "audit_jobs", "audit_keys"]);
+    let mut db = PgConnection::connect(&url).await.expect("a connection");
+    for view in &views {
+        let rows = format!("SELECT * FROM {view}");
+        db.execute(AssertSqlSafe(rows)).await.expect("a view");
+    }
+    let tables = relations(&app, "rpS").await;
+    let mut statements: Vec<String> = tables.iter().map(|table| format!("SELECT * FROM {table}")).collect();
+    for relation in tables.iter().chain(&views) {
+        statements.extend(["DELETE FROM", "TRUNCATE", "INSERT INTO"].map(|verb| match verb {
+            "INSERT INTO" => format!("{verb} {relation} DEFAULT VALUES"),
+            _ => format!("{verb} {relation}"),
+        }));
+    }
+    statements.extend(owned([
+        "SET ROLE test_owner",
+        "SET ROLE test_application",
+        "SET ROLE darkroom",
+        "CREATE TABLE mine ()",
+        "SELECT make_partitions(1)",
+        "SELECT drop_partition('job_event', 'job_event_202001', '1 day')",
+        "SELECT remove_stray_events('1 day', 1)",
+        "SELECT pg_read_file('/etc/passwd')",
+    ]));
+    // A view over several tables, a sequence, takes no rows from anybody, whoever asks.
+    statements.retain(|s| {
+        !(views.iter().any(|view| s.ends_with(view) || s.contains(&format!("{view} DEFAULT")))
+            || s.contains("_seq") && !s.starts_with("SELECT"))
+    });
+    refused(&url, &statements).await;
+}
+
+#[tokio::test]
+async fn many_databases_of_a_cluster_make_the_same_roles_at_once() {
+    let mut settling = Vec::new();
+    for _ in 0..4 {
+        let url = servers::empty_database().await;
+        let options = PgConnectOptions::from_str(&url).expect("a URL");
+        migrate::migrate(&options).await.expect("a schema");
+        let login = |name: &str| Some(Login { name: name.to_owned(), password: Some("it's \\ \"secret\"".to_owned()) });
+        let logins = Logins { application: login("An \"application\""), auditor: login("an auditor's") };
+        settling.push(tokio::spawn(async move { migrate::settle_rights(&options, &logins).await }));
+    }
+    for settled in settling {
+        assert_eq!(settled.await.expect("an end").expect("rights"), Vec::<String>::new());
+    }
 }

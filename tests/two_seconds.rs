@@ -39,7 +39,7 @@ async fn waited_s(app: &TestApp, job: &Value, sent: DateTime<Utc>) -> f64 {
     let sql = "SELECT extract(epoch FROM started_at - greatest(created_at, run_at, $2))::float8 FROM audit_jobs
                WHERE id = $1 AND state = 'running'";
     let id: Uuid = job["id"].as_str().expect("an id").parse().expect("a UUID");
-    sqlx::query_scalar(sql).bind(id).bind(sent).fetch_one(app.ctx.db.pool()).await.expect("a running job")
+    sqlx::query_scalar(sql).bind(id).bind(sent).fetch_one(&app.outside).await.expect("a running job")
 }
 
 /// Waits for one job, and holds its hand-out to the promise.

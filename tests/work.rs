@@ -6,7 +6,7 @@ use darkroom::maintenance;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::kit::app::{TestApp, Worker, until};
@@ -86,8 +86,7 @@ async fn idle_waiters_cost_no_statement_of_their_own() {
         app.ctx.waiters.waited_for().into_iter().map(|(model, waited)| (model, waited.count)).collect()
     };
     until("fifty waiting claims", async || waiting() == [("ocr".to_owned(), 50)]).await;
-    let mut watcher =
-        PgConnection::connect(&app.settings.database.database_url.0).await.expect("a connection of our own");
+    let mut watcher = app.outside.acquire().await.expect("a connection of our own");
     let before = last_statements(&mut watcher).await;
     // One probe stands for a second of waiting by all of them together.
     maintenance::probe(&app.ctx).await.expect("a probe");

@@ -9,6 +9,7 @@ use walkdir::WalkDir;
 
 use super::exit::Exit;
 use crate::app::stop_signal;
+use crate::dev::postgres::{APPLICATION, AUDITOR};
 use crate::dev::{FOLDER, Postgres, Redis, data_folder, process};
 
 /// How often the files are looked at.
@@ -21,9 +22,16 @@ pub async fn run() -> anyhow::Result<Exit> {
     let folder = data_folder()?.join("dev");
     let given = |name: &str| std::env::var(name).ok().filter(|url| !url.is_empty());
     let (mut postgres, mut redis) = (None, None);
+    // One that is given is taken as it is, with the roles that are given.
+    let mut roles = Vec::new();
     let database_url = match given("DATABASE_URL") {
         Some(url) => url,
-        None => postgres.insert(Postgres::start(&folder.join("postgres"), &[], false).await?).url("postgres"),
+        None => {
+            let own = postgres.insert(Postgres::start(&folder.join("postgres"), &[], false).await?);
+            roles.push(("DARKROOM_OWNER_URL", own.url("postgres")));
+            roles.push(("DARKROOM_AUDIT_URL", own.url_as(AUDITOR, "postgres")));
+            own.url_as(APPLICATION, "postgres")
+        }
     };
     let redis_url = match given("REDIS_URL") {
         Some(url) => url,
@@ -32,11 +40,15 @@ pub async fn run() -> anyhow::Result<Exit> {
     let data = Path::new(FOLDER).join("dev-data");
     // Kept from before the first build, which replaces the file that this process runs from.
     let program = std::env::current_exe().context("cannot find this program")?;
-    let settings = [
+    let mut settings = vec![
         ("DATABASE_URL", database_url.clone()),
         ("REDIS_URL", redis_url),
         ("DARKROOM_DATA", data.display().to_string()),
     ];
+    for (name, url) in &roles {
+        eprintln!("{name}='{url}'");
+    }
+    settings.extend(roles);
     eprintln!("PostgreSQL: psql '{database_url}'");
     eprintln!(
         "make an administrator with:\n  DATABASE_URL='{database_url}' cargo run -- user create admin --roles admin,investigator,researcher"

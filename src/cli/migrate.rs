@@ -1,20 +1,28 @@
-//! `darkroom migrate`: brings the schema up to date.
+//! `darkroom migrate`: brings the schema up to date, and gives the other roles their rights.
 
 use super::exit::Exit;
-use crate::config::Database;
-use crate::store;
+use crate::client::text;
+use crate::config::Databases;
+use crate::store::migrate;
 
-/// Applies what is missing, and says what that was.
-pub async fn run(database: &Database) -> anyhow::Result<Exit> {
-    let options = database.options()?;
-    let applied = store::migrate::migrate(&options).await?;
+/// Applies what is missing as the owner, and says what that was; then settles who may do what. What this role may not do is printed
+/// for one that may.
+pub async fn run(databases: &Databases) -> anyhow::Result<Exit> {
+    let (owner, logins) = databases.roles()?;
+    let applied = migrate::migrate(&owner).await?;
     match applied.as_slice() {
         [] => eprintln!("the schema is up to date"),
         applied => eprintln!("applied {}", applied.join(", ")),
     }
-    let mut db = store::connect(&options).await?;
-    if !store::migrate::audit_role_works(&mut db).await? {
-        eprintln!("warning: {}\n{}", store::migrate::NO_AUDIT, store::migrate::audit_remedy(&mut db).await?);
+    let left = migrate::settle_rights(&owner, &logins).await?;
+    if left.is_empty() {
+        return Ok(Exit::Success);
     }
-    Ok(Exit::Success)
+    eprintln!(
+        "the role {:?} may make no roles; run this in the database {:?} as one that may, with passwords in place of the dots:",
+        owner.get_username(),
+        owner.get_database().unwrap_or(owner.get_username()),
+    );
+    text::print(&format!("{};\n", left.join(";\n")))?;
+    Ok(Exit::SomeFailed)
 }

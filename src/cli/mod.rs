@@ -34,7 +34,7 @@ use clap::{Parser, Subcommand};
 use self::exit::{Exit, conclude};
 use crate::app;
 use crate::client::text;
-use crate::config::{Database, Serve};
+use crate::config::{Databases, Serve};
 
 /// A durable queue between photographs and machine-learning models.
 #[derive(Parser)]
@@ -70,8 +70,8 @@ enum Command {
     Key(key::KeyArgs),
     /// Run the server
     Serve(Serve),
-    /// Bring the database's schema up to date
-    Migrate(Database),
+    /// Bring the database's schema up to date, and give its roles their rights
+    Migrate(Databases),
     /// List, enable and disable accounts; make them beside the server, on its database: the first administrator
     User(user::UserArgs),
     /// Look for what is wrong with an installation, and say how to mend it
@@ -115,7 +115,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Queues(args) => args.run().await,
         Command::Key(args) => args.run().await,
         Command::Serve(config) => app::serve(&config).await.map(|()| Exit::Success),
-        Command::Migrate(database) => migrate::run(&database).await,
+        Command::Migrate(databases) => migrate::run(&databases).await,
         Command::User(args) => args.run().await,
         Command::Doctor(config) => doctor::run(&config).await,
         Command::Retention(args) => args.run().await,

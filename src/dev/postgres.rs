@@ -17,6 +17,9 @@ const START_WAIT: Duration = Duration::from_secs(60);
 /// The socket is in a folder of its own, so the port is only part of its name.
 const PORT: u16 = 5432;
 const USER: &str = "darkroom";
+/// The role as which a server for development logs in, and that of its auditor.
+pub const APPLICATION: &str = "darkroom_app";
+pub const AUDITOR: &str = "darkroom_auditor";
 
 /// A running server; it stops when dropped.
 pub struct Postgres {
@@ -73,10 +76,15 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// The URL of a database of this server.
+    /// The URL of a database of this server, as who owns everything.
     pub fn url(&self, database: &str) -> String {
+        self.url_as(USER, database)
+    }
+
+    /// The same as another role; nobody is asked for a password on this socket.
+    pub fn url_as(&self, role: &str, database: &str) -> String {
         let socket = self.folder.join("pg").to_string_lossy().replace('/', "%2F");
-        format!("postgres://{USER}@{socket}:{PORT}/{database}")
+        format!("postgres://{role}@{socket}:{PORT}/{database}")
     }
 
     /// The process id of the server, to stop and continue it in tests.

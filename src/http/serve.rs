@@ -13,13 +13,11 @@ use futures_util::{FutureExt, StreamExt};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use super::tls::Tls;
 use super::wire::Wire;
 
 /// File descriptors left to everything but clients: the database, Redis, images, logs.
@@ -43,11 +41,9 @@ pub fn connections_max() -> usize {
 
 /// Serves until `stop` resolves, then lets requests under way finish for at most `drain`.
 ///
-/// With `tls`, every connection begins with its handshake. `client_wait` bounds how long a client may take over a
-/// request's header, or be idle between two requests.
+/// `client_wait` bounds how long a client may take over a request's header, or be idle between two requests.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<Tls>>,
     router: Router,
     client_wait: Duration,
     stop: impl Future<Output = ()>,
@@ -74,23 +70,9 @@ pub async fn serve(
                 continue;
             }
         };
-        // Answers are written whole: waiting for more to send only delays them.
-        let _ = stream.set_nodelay(true);
-        let (router, watcher) = (router.clone(), graceful.watcher());
+        let connection = graceful.watch(connection(stream, peer, router.clone(), client_wait));
         // A client that is cut off or goes away is no fault of ours. Mapped, because a block would hold the connection twice.
-        match &tls {
-            None => {
-                let connection = watcher.watch(connection(stream, peer, router, client_wait));
-                tokio::spawn(connection.map(|_| drop(slot)));
-            }
-            Some(tls) => {
-                let tls = Arc::clone(tls);
-                tokio::spawn(async move {
-                    let Some(stream) = tls.accept(stream, client_wait).await else { return };
-                    let _ = watcher.watch(connection(stream, peer, router, client_wait)).map(|_| drop(slot)).await;
-                });
-            }
-        }
+        tokio::spawn(connection.map(|_| drop(slot)));
     }
     drop(listener);
     if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
@@ -98,12 +80,14 @@ pub async fn serve(
     }
 }
 
-fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
+fn connection(
+    stream: TcpStream,
     peer: SocketAddr,
     router: Router,
     client_wait: Duration,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
+    // Answers are written whole: waiting for more to send only delays them.
+    let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));

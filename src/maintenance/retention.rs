@@ -144,13 +144,10 @@ async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
             .db
             .write(async |tx| {
                 // Asked again under the tick: another replica may have dropped it, or an old job come back to life.
-                if !ticks::try_tick(tx, "retention").await?
-                    || !partitions::old_partitions(tx, parent, keep).await?.contains(&name)
-                {
+                if !ticks::try_tick(tx, "retention").await? {
                     return Ok(false);
                 }
-                partitions::drop_partition(tx, parent, &name).await?;
-                Ok::<_, Error>(true)
+                Ok::<_, Error>(partitions::drop_partition(tx, parent, &name, keep).await?)
             })
             .await;
         match gone {

@@ -4,7 +4,9 @@ use anyhow::{Context, bail};
 use refinery_core::Migration;
 use refinery_core::traits::r#async::{AsyncMigrate, AsyncQuery, AsyncTransaction};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+use super::rights::{self, Logins};
 
 /// The newest migration this program knows. Raise it with every file added under `migrations/`: refinery's
 /// macro does not notice new files by itself.
@@ -27,16 +29,30 @@ pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> 
     super::partitions::make_partitions(&mut connection, super::partitions::MONTHS_AHEAD)
         .await
         .context("cannot make partitions")?;
-    connection.execute(AUDIT_ROLE).await.context("cannot prepare the audit role")?;
     connection.close().await?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// Settles the rights of the roles besides the owner; answers what is left for somebody who may.
+pub async fn settle_rights(owner: &PgConnectOptions, logins: &Logins) -> anyhow::Result<Vec<String>> {
+    let mut connection = PgConnection::connect_with(owner).await.context("cannot connect to PostgreSQL")?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await?;
+    let left = rights::settle(&mut connection, logins).await.context("cannot give the roles their rights")?;
+    connection.close().await?;
+    Ok(left)
 }
 
 /// Refuses a database whose schema is not the one this program was built for, or which does not keep what
 /// it says it kept.
 pub async fn check(connection: &mut PgConnection) -> anyhow::Result<()> {
     refuse_unreleased(connection).await?;
-    match version(connection).await? {
+    let found = version(connection).await;
+    if found.as_ref().is_err_and(|e| e.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "42501")) {
+        bail!(
+            "the role of DATABASE_URL has no rights on the tables; run `darkroom migrate` with DARKROOM_OWNER_URL set as well"
+        );
+    }
+    match found? {
         None => bail!("the database has no schema yet; run `darkroom migrate`"),
         Some(found) if found < LATEST => {
             bail!("the database has schema {found}, this program needs {LATEST}; run `darkroom migrate`")
@@ -83,61 +99,6 @@ pub async fn version(connection: &mut PgConnection) -> sqlx::Result<Option<i32>>
     }
     sqlx::query_scalar("SELECT max(version) FROM refinery_schema_history").fetch_one(connection).await
 }
-
-/// Whether whoever is connected may become the audit role and read the views as such: tried, and undone.
-pub async fn audit_role_works(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    let mut tx = connection.begin().await?;
-    let tried = tx
-        .execute(
-            "SET LOCAL ROLE darkroom_audit; SELECT FROM audit_jobs LIMIT 0; SELECT FROM audit_events LIMIT 0; \
-             SELECT FROM audit_keys LIMIT 0",
-        )
-        .await;
-    tx.rollback().await?;
-    match tried {
-        Ok(_) => Ok(true),
-        Err(sqlx::Error::Database(_)) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// What there is to say when [`audit_role_works`] is false.
-pub const NO_AUDIT: &str =
-    "`darkroom psql --audit` does not work: the audit role is missing, or this role may not take it";
-
-/// What makes it work, for people to run.
-pub async fn audit_remedy(connection: &mut PgConnection) -> sqlx::Result<String> {
-    sqlx::query_scalar(
-        "SELECT format('as a superuser, in the database %I, run (a role that exists already is no harm):
-CREATE ROLE darkroom_audit NOLOGIN;
-GRANT SELECT ON audit_jobs, audit_events, audit_keys TO darkroom_audit;
-GRANT darkroom_audit TO %I;', current_database(), current_user)",
-    )
-    .fetch_one(connection)
-    .await
-}
-
-/// Guarded: the role is the whole cluster's and may exist; making one needs CREATEROLE, which may be missing.
-const AUDIT_ROLE: &str = "
-DO $$ BEGIN
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'darkroom_audit') THEN
-    CREATE ROLE darkroom_audit NOLOGIN;
-  END IF;
-EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN NULL;
-END $$;
-DO $$ BEGIN
-  GRANT SELECT ON audit_jobs, audit_events, audit_keys TO darkroom_audit;
-EXCEPTION WHEN insufficient_privilege OR undefined_object THEN NULL;
-END $$;
-DO $$ BEGIN
-  -- From PostgreSQL 16 on, whoever made a role is its member without the right to take it.
-  IF NOT pg_has_role(CURRENT_USER, 'darkroom_audit', CASE WHEN current_setting('server_version_num')::int < 160000
-                     THEN 'MEMBER' ELSE 'SET' END) THEN
-    GRANT darkroom_audit TO CURRENT_USER;
-  END IF;
-EXCEPTION WHEN insufficient_privilege OR undefined_object OR unique_violation THEN NULL;
-  WHEN internal_error THEN NULL;
-END $$;";
 
 /// refinery's view of an sqlx connection.
 struct Adapter<'c>(&'c mut PgConnection);

@@ -16,6 +16,7 @@ pub mod partitions;
 pub mod place;
 pub mod queues;
 pub mod retention;
+pub mod rights;
 pub mod settings;
 pub mod status;
 pub mod submissions;

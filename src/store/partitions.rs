@@ -23,9 +23,10 @@ pub async fn old_partitions(db: &mut PgConnection, parent: &str, keep: Days) -> 
         .await
 }
 
-/// Drops one of them; refused with a lock time-out while anybody is busy with it.
-pub async fn drop_partition(db: &mut PgConnection, parent: &str, name: &str) -> sqlx::Result<()> {
-    sqlx::query("SELECT drop_partition($1, $2)").bind(parent).bind(name).execute(&mut *db).await?;
+/// Drops one of them, if it still is; refused with a lock time-out while anybody is busy with it.
+pub async fn drop_partition(db: &mut PgConnection, parent: &str, name: &str, keep: Days) -> sqlx::Result<bool> {
+    let dropped = sqlx::query_scalar("SELECT drop_partition($1, $2, $3)").bind(parent).bind(name).bind(keep.interval());
+    let dropped = dropped.fetch_one(&mut *db).await?;
     sqlx::query("DELETE FROM setting WHERE name = 'settled ' || $1").bind(name).execute(db).await?;
-    Ok(())
+    Ok(dropped)
 }

@@ -180,8 +180,9 @@ pub async fn remove(db: &mut PgConnection, kind: Kind, keep: Days, limit: i64) -
         // What fell into a DEFAULT partition; the others go whole.
         Kind::Jobs => include_str!("sql/retention/remove_jobs.sql"),
         Kind::Events => {
-            "DELETE FROM job_event_default WHERE ctid IN (
-               SELECT ctid FROM job_event_default WHERE at < (SELECT history_horizon($1)) LIMIT $2)"
+            let removed = sqlx::query_scalar::<_, i64>("SELECT remove_stray_events($1, $2)");
+            let removed = removed.bind(keep.interval()).bind(limit).fetch_one(db).await?;
+            return Ok(removed.unsigned_abs());
         }
         Kind::Images | Kind::Results | Kind::Submissions => return Ok(0),
     };

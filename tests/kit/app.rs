@@ -12,7 +12,7 @@ use darkroom::maintenance;
 use darkroom::service::{Ctx, accounts};
 use darkroom::store;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -41,6 +41,8 @@ pub struct TestApp {
     pub ctx: Arc<Ctx>,
     pub router: Router,
     pub settings: Serve,
+    /// The same database as who may do everything, to look on and alter from outside.
+    pub outside: PgPool,
     /// Holds the stop signal, and with it the server.
     app: App,
     _data: Option<tempfile::TempDir>,
@@ -77,7 +79,9 @@ impl TestApp {
 
     async fn compose(settings: Serve, data: Option<tempfile::TempDir>) -> Self {
         let app = App::new(&settings).await.expect("the server to compose");
-        Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, app, _data: data }
+        let outside = servers::as_superuser(&settings.database.database_url.0);
+        let outside = PgPool::connect_lazy(&outside).expect("a URL");
+        Self { ctx: app.ctx.clone(), router: app.router.clone(), settings, outside, app, _data: data }
     }
 
     /// Says that the service is about to stop.
@@ -171,23 +175,27 @@ impl TestApp {
     }
 
     async fn sql(&self, sql: &'static str, seconds: f64) {
-        sqlx::query(sql).bind(seconds).execute(self.ctx.db.pool()).await.expect("a statement");
+        sqlx::query(sql).bind(seconds).execute(&self.outside).await.expect("a statement");
     }
 
-    /// Does what no client can, as to make rows older.
+    /// Does what no client can, as to make rows older, as the owner of the tables.
     pub async fn alter(&self, sql: &'static str) {
-        sqlx::raw_sql(sql).execute(self.ctx.db.pool()).await.expect("a statement");
+        let mut outside = self.outside.acquire().await.expect("a connection");
+        let as_owner = "SELECT set_config('role', pg_get_userbyid(relowner), false) FROM pg_class WHERE oid = 'job_event'::regclass";
+        for sql in [as_owner, sql, "RESET ROLE"] {
+            sqlx::raw_sql(sql).execute(&mut *outside).await.expect("a statement");
+        }
     }
 
     /// The claims whose `open` is not the number of the jobs that run under them, or that do not list them; running jobs
     /// without a claim too.
     pub async fn miscounted_claims(&self) -> Vec<String> {
-        sqlx::query_scalar(MISCOUNTED).fetch_all(self.ctx.db.pool()).await.expect("the claims")
+        sqlx::query_scalar(MISCOUNTED).fetch_all(&self.outside).await.expect("the claims")
     }
 
     /// Counts rows.
     pub async fn count(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(self.ctx.db.pool()).await.expect("a count")
+        sqlx::query_scalar(sql).fetch_one(&self.outside).await.expect("a count")
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use darkroom::dev::{Postgres, Redis};
 use darkroom::store::migrate;
+use darkroom::store::rights::{Login, Logins};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
@@ -18,6 +19,12 @@ pub struct Servers {
 }
 
 const TEMPLATE: &str = "template_darkroom";
+/// Who may do everything in the cluster; tests look on from outside as this one.
+const SUPERUSER: &str = "darkroom";
+/// The three roles of every test's database: who owns its tables, as who the servers log in, and who audits.
+const OWNER: &str = "test_owner";
+const APPLICATION: &str = "test_application";
+const AUDITOR: &str = "test_auditor";
 
 /// The servers of this process, started by whoever asks first.
 pub fn servers() -> &'static Servers {
@@ -35,9 +42,30 @@ async fn start() -> anyhow::Result<Servers> {
     let settings = ["shared_buffers=128MB", "max_wal_size=2GB", "autovacuum=off"];
     let postgres = Postgres::start(&scratch::make("test-postgres")?, &settings, true).await?;
     let redis = Redis::start(&scratch::make("test-redis")?, true).await?;
-    execute(&postgres, "CREATE DATABASE template_darkroom").await?;
-    migrate::migrate(&PgConnectOptions::from_str(&postgres.url(TEMPLATE))?).await?;
+    execute(&postgres, &format!("CREATE ROLE {OWNER} LOGIN CREATEROLE")).await?;
+    execute(&postgres, &format!("CREATE DATABASE {TEMPLATE} OWNER {OWNER}")).await?;
+    let owner = PgConnectOptions::from_str(&as_role(&postgres.url(TEMPLATE), OWNER))?;
+    migrate::migrate(&owner).await?;
+    let login = |name: &str| Some(Login { name: name.to_owned(), password: None });
+    let logins = Logins { application: login(APPLICATION), auditor: login(AUDITOR) };
+    let left = migrate::settle_rights(&owner, &logins).await?;
+    anyhow::ensure!(left.is_empty(), "the owner may not {left:?}");
     Ok(Servers { postgres, redis })
+}
+
+fn as_role(url: &str, role: &str) -> String {
+    let (_, at) = url.split_once('@').expect("a URL with a user");
+    format!("postgres://{role}@{at}")
+}
+
+/// The same database as who may do everything.
+pub fn as_superuser(url: &str) -> String {
+    as_role(url, SUPERUSER)
+}
+
+/// The same database as its auditor.
+pub fn as_auditor(url: &str) -> String {
+    as_role(url, AUDITOR)
 }
 
 async fn execute(postgres: &Postgres, sql: &str) -> anyhow::Result<()> {
@@ -46,16 +74,17 @@ async fn execute(postgres: &Postgres, sql: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A new database, copied from the migrated one; answers its URL.
+/// A new database, copied from the migrated one; answers its URL as the application.
 pub async fn new_database() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("t_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let servers = servers();
-    execute(&servers.postgres, &format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await.expect("a database");
-    servers.postgres.url(&name)
+    let sql = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OWNER}");
+    execute(&servers.postgres, &sql).await.expect("a database");
+    as_role(&servers.postgres.url(&name), APPLICATION)
 }
 
-/// A new empty database; answers its URL.
+/// A new empty database; answers its URL as who may do everything.
 pub async fn empty_database() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("e_{}", NEXT.fetch_add(1, Ordering::Relaxed));

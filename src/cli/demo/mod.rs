@@ -16,12 +16,12 @@ use tokio::net::TcpListener;
 use super::exit::Exit;
 use super::table;
 use crate::app::{self, App};
-use crate::client::destination::Destination;
 use crate::client::http::Api;
 use crate::client::options::Options;
 use crate::client::progress::Progress;
 use crate::client::submit::{SubmitReport, submit};
 use crate::config::{Secret, Serve};
+use crate::dev::postgres::{APPLICATION, AUDITOR};
 use crate::dev::process::Server;
 use crate::dev::{FOLDER, Postgres, Redis, data_folder, own_folder, private_file, python};
 use crate::domain::account::Role;
@@ -32,6 +32,7 @@ use crate::service::accounts::{hash_password, made_up_password};
 use crate::service::keys::fresh_key;
 use crate::store::accounts::{self, AccountChange};
 use crate::store::keys::{self, NewKey};
+use crate::store::rights::{Login, Logins};
 use crate::store::{migrate, models};
 
 /// The microservices, each in its folder of `examples/`.
@@ -62,6 +63,8 @@ pub async fn run() -> anyhow::Result<Exit> {
     say(start, "migrating and starting the server");
     let database = PgConnectOptions::from_str(&postgres.url("postgres"))?;
     migrate::migrate(&database).await?;
+    let login = |name: &str| Some(Login { name: name.to_owned(), password: None });
+    migrate::settle_rights(&database, &Logins { application: login(APPLICATION), auditor: login(AUDITOR) }).await?;
     let app = App::new(&settings(&postgres, &redis)).await?;
     let ctx = Arc::clone(&app.ctx);
     let listener = listen().await?;
@@ -69,7 +72,8 @@ pub async fn run() -> anyhow::Result<Exit> {
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(app.run(listener, async { drop(ended.await) }));
     let demo = demonstrate(&ctx, &base, &python, start).await;
-    println!("Audit in SQL with:\n\nDATABASE_URL='{}' cargo run --quiet -- psql --audit\n", postgres.url("postgres"));
+    let audit = postgres.url_as(AUDITOR, "postgres");
+    println!("Audit in SQL with:\n\nDARKROOM_AUDIT_URL='{audit}' cargo run --quiet -- psql --audit\n");
     let exit = match demo {
         Ok((exit, workers)) => {
             if std::env::var("DEMO_EXIT").is_ok_and(|v| v == "1") {
@@ -106,7 +110,7 @@ fn settings(postgres: &Postgres, redis: &Redis) -> Serve {
         serve: Serve,
     }
     let mut serve = Defaults::parse_from(["darkroom"]).serve;
-    serve.database.database_url = Secret(postgres.url("postgres"));
+    serve.database.database_url = Secret(postgres.url_as(APPLICATION, "postgres"));
     serve.database.database_password_file = None;
     serve.redis_url = Secret(redis.url());
     serve.data = Path::new(FOLDER).join("demo-data");
@@ -130,10 +134,9 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
     }
     wait_for_workers(ctx, start).await?;
     say(start, "submitting the photographs");
-    let server = Destination::of(base);
-    let nobody = Api::new(&server, None)?;
+    let nobody = Api::new(base, None)?;
     let token = nobody.log_in(INVESTIGATOR, &password).await?;
-    let api = Api::new(&server, Some(token.access_token))?;
+    let api = Api::new(base, Some(token.access_token))?;
     let mut options = Options::new(vec![PathBuf::from(PHOTOS)], MODELS.map(str::to_owned).to_vec());
     options.rerun = true;
     let outcome = Arc::new(submit(&options, &api, Progress::stderr()).await?);
