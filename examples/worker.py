@@ -4,9 +4,11 @@ A microservice calls `run()` with its model's name and a `predict(image_bytes, j
 To say "this image is bad, never try it again", predict raises ValueError; any other exception means "try again later".
 Given files as arguments, a microservice needs no server: it prints one result per line.
 
-Environment: DARKROOM_URL (http://127.0.0.1:8080), DARKROOM_API_KEY or DARKROOM_API_KEY_FILE, BATCH (4).
+Environment: DARKROOM_URL (http://127.0.0.1:8080), DARKROOM_API_KEY or DARKROOM_API_KEY_FILE, BATCH (4),
+DARKROOM_CA_FILE (authorities to trust in place of the system's), DARKROOM_INSECURE (true: plain HTTP to another machine).
 """
 import http.client
+import ipaddress
 import json
 import logging
 import os
@@ -14,6 +16,7 @@ import pathlib
 import random
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -54,6 +57,12 @@ class Server:
 
     def __init__(self, base, key):
         self.base, self.key = base.rstrip("/"), key
+        parts = urllib.parse.urlsplit(self.base)
+        far = parts.scheme == "http" and not on_this_machine(parts.hostname or "")
+        if far and os.environ.get("DARKROOM_INSECURE") != "true":
+            sys.exit("%s would send the key and photographs in clear over the network: use https://, or, where nobody can "
+                     "listen on the way, set DARKROOM_INSECURE=true" % self.base)
+        self.trust = ssl.create_default_context(cafile=os.environ.get("DARKROOM_CA_FILE") or None)
 
     def once(self, method, path, body=None, timeout=30):
         """One request: the answer's bytes, or Gone, Refused or Busy. The key goes to this server only."""
@@ -63,7 +72,7 @@ class Server:
         if urllib.parse.urlsplit(url)[:2] == urllib.parse.urlsplit(self.base)[:2]:
             request.add_unredirected_header("Authorization", "Bearer " + self.key)
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
+            with urllib.request.urlopen(request, timeout=timeout, context=self.trust) as answer:
                 return answer.read()
         except urllib.error.HTTPError as error:
             kind = Gone if error.code == 410 else Busy if error.code == 429 or error.code >= 500 else Refused
@@ -237,6 +246,13 @@ def explain(error):
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return {"type": type(error).__name__, "message": str(error)[:1000],
             "traceback": trace.encode("utf-8", "replace")[-4096:].decode("utf-8", "ignore")}
+
+
+def on_this_machine(host):
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def api_key():

@@ -16,6 +16,7 @@ use crate::blob::Blobs;
 use crate::config::{Serve, read_secret};
 use crate::dev::{own_folder, private_file};
 use crate::domain::key::{KeyText, Service};
+use crate::http::tls::Tls;
 use crate::http::{self, UseCases};
 use crate::service::Ctx;
 use crate::service::accounts::{Accounts, Tokens};
@@ -49,6 +50,7 @@ const HOT_CONNECTIONS: u32 = Submit::CONNECTIONS
 pub struct App {
     pub ctx: Arc<Ctx>,
     pub router: Router,
+    tls: Option<Arc<Tls>>,
     /// Set when the process is about to stop; dropped, it says the same.
     pub stop: watch::Sender<bool>,
 }
@@ -57,6 +59,7 @@ impl App {
     /// Connects, checks the schema, and puts everything together.
     pub async fn new(config: &Serve) -> anyhow::Result<Self> {
         let limits = config.limits()?;
+        let tls = tls(config)?;
         let options = config.database.options()?;
         let db = Db::common(options.clone(), config.db_connections);
         let hot = Db::hot(options.clone(), HOT_CONNECTIONS);
@@ -90,7 +93,7 @@ impl App {
             figures_token: config.figures_token_file.as_deref().map(read_secret).transpose()?,
             prometheus: telemetry::recorder()?,
         };
-        Ok(Self { ctx, router: http::router(Arc::new(state), &config.origins()?), stop })
+        Ok(Self { ctx, router: http::router(Arc::new(state), &config.origins()?), tls, stop })
     }
 
     /// Serves until told to stop, then lets requests under way finish for a while.
@@ -104,6 +107,9 @@ impl App {
         }
         let mut loops = maintenance::start(&self.ctx);
         loops.spawn(telemetry::upkeep(telemetry::recorder()?));
+        if let Some(tls) = &self.tls {
+            loops.spawn(Arc::clone(tls).follow());
+        }
         let stop = self.stop;
         let stopped = async {
             until.await;
@@ -111,8 +117,17 @@ impl App {
             stop.send_replace(true);
         };
         let client_wait = self.ctx.limits.client_wait;
-        http::serve::serve(listener, self.router, client_wait, stopped, DRAIN_WAIT).await;
+        http::serve::serve(listener, self.tls, self.router, client_wait, stopped, DRAIN_WAIT).await;
         Ok(())
+    }
+}
+
+/// TLS as it is set, if it is.
+pub fn tls(config: &Serve) -> anyhow::Result<Option<Arc<Tls>>> {
+    match (&config.tls_cert, &config.tls_key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some(Arc::new(Tls::open(certificate, key)?))),
+        _ => bail!("DARKROOM_TLS_CERT and DARKROOM_TLS_KEY go together"),
     }
 }
 
@@ -239,7 +254,8 @@ pub async fn serve(config: &Serve) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(&config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    tracing::info!(%address, "darkroom listens; Swagger UI is at http://{address}/docs");
+    let scheme = if app.tls.is_some() { "https" } else { "http" };
+    tracing::info!(%address, "darkroom listens; Swagger UI is at {scheme}://{address}/docs");
     say_how_to_begin(&app.ctx).await;
     app.run(listener, stop_signal()).await
 }

@@ -123,6 +123,12 @@ pub struct Serve {
     /// Address to listen on
     #[arg(long, env = "DARKROOM_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: String,
+    /// A file with the server's certificate and its chain, in PEM; with it the server speaks TLS, and takes up what changes
+    #[arg(long, env = "DARKROOM_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// A file with the private key of that certificate, in PEM
+    #[arg(long, env = "DARKROOM_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
     #[command(flatten)]
     pub database: Database,
     /// Redis, as `redis://host:6379`; the server works without it, only slower

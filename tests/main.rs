@@ -42,5 +42,6 @@ mod storage; // the disk is full, read-only or slow; fsync before the answer
 mod storms; // everybody at once on the same few images
 mod submit; // photographs come in
 mod supply; // what is fetched
+mod tls; // certificates, and whom the client trusts
 mod two_seconds; // a job that may be claimed is
 mod work; // microservices claim and complete

@@ -5,6 +5,7 @@ use std::path::Path;
 use sqlx::PgConnection;
 
 use super::exit::Exit;
+use crate::app;
 use crate::blob::Blobs;
 use crate::client::text;
 use crate::config::{Serve, read_secret};
@@ -48,11 +49,13 @@ pub async fn run(config: &Serve) -> anyhow::Result<Exit> {
 }
 
 async fn settings(findings: &mut Findings, config: &Serve) {
-    let listen = tokio::net::lookup_host(&config.listen).await.map(drop);
+    let listen = tokio::net::lookup_host(&config.listen).await.map(Vec::from_iter);
+    let listen_far = listen.as_ref().is_ok_and(|places| places.iter().any(|place| !place.ip().is_loopback()));
     let checks = [
         config.limits().map(drop),
         config.origins().map(drop),
-        listen.map_err(|error| anyhow::anyhow!("DARKROOM_LISTEN is {:?}: {error}", config.listen)),
+        listen.map(drop).map_err(|error| anyhow::anyhow!("DARKROOM_LISTEN is {:?}: {error}", config.listen)),
+        app::tls(config).map(drop),
         config.token_key_file.as_deref().map_or(Ok(()), |file| read_secret(file).map(drop)),
     ];
     let mut fine = true;
@@ -62,6 +65,11 @@ async fn settings(findings: &mut Findings, config: &Serve) {
     }
     if fine {
         findings.fine("the settings fit together");
+    }
+    if listen_far && config.tls_cert.is_none() {
+        let mend =
+            "unless a proxy with TLS or a private network is in front, set DARKROOM_TLS_CERT and DARKROOM_TLS_KEY";
+        findings.odd(&format!("{} takes passwords and photographs in clear from other machines", config.listen), mend);
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 
 use super::exit::Exit;
-use super::session::{Connection, Session};
+use super::session::{ServerArgs, Session};
 use crate::api::accounts::UserOut;
 use crate::client::error::ClientFault;
 use crate::client::http::{Api, REQUEST_TIMEOUT};
@@ -25,9 +25,8 @@ pub struct LoginArgs {
     /// Read the password from standard input
     #[arg(long)]
     password_stdin: bool,
-    /// Address of the server [default: that of the last login, else `http://127.0.0.1:8080`]
-    #[arg(long, env = "DARKROOM_URL", value_name = "URL")]
-    server: Option<String>,
+    #[command(flatten)]
+    to: ServerArgs,
 }
 
 impl LoginArgs {
@@ -36,22 +35,22 @@ impl LoginArgs {
     /// # Errors
     /// No password to be had, a refused one, an unreachable server, an unwritable session file.
     pub async fn run(self) -> anyhow::Result<Exit> {
-        let server = Connection { server: self.server.clone(), token: None }.server()?;
-        let anonymous = Api::new(&server, None)?;
+        let to = self.to.destination()?;
+        let anonymous = Api::new(&to, None)?;
         let user = self.user_name().await?;
         let password = self.password(&user).await?;
         let answer = match anonymous.log_in(&user, &password).await {
             // "Sign in again" would be strange advice here.
             Err(error) if matches!(error.status(), Some(400 | 401)) => {
-                let text = format!("{server} refuses this name and password for `{user}`");
+                let text = format!("{} refuses this name and password for `{user}`", to.server);
                 return Err(ClientFault::SignIn(format!("{text}: try again, or ask an administrator")).into());
             }
             other => other?,
         };
         let token = answer.access_token;
-        let api = Api::new(&server, Some(token.clone()))?;
+        let api = Api::new(&to, Some(token.clone()))?;
         let profile: UserOut = api.get(&["auth", "profile"], &[], REQUEST_TIMEOUT).await?;
-        let path = Session { server, token }.store()?;
+        let path = Session { to, token }.store()?;
         text::print(&format!("{}\n", greeting(&profile, api.server())))?;
         let hours = answer.expires_in as f64 / 3_600.0;
         text::say(&format!("Token kept in {}, valid for {hours:.1} h.", path.display()));

@@ -6,20 +6,57 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::builder::FalseyValueParser;
 use serde::{Deserialize, Serialize};
 
+use crate::client::destination::Destination;
 use crate::client::error::ClientFault;
 use crate::client::http::Api;
 
 /// Where a server started without options listens.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
-/// Options of every subcommand that talks to a server.
+/// Options that say which server, and what is allowed for it.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Connection {
+pub struct ServerArgs {
     /// Address of the server [default: that of the last login, else `http://127.0.0.1:8080`]
     #[arg(long, env = "DARKROOM_URL", value_name = "URL")]
     pub server: Option<String>,
+    /// Certificates (PEM) of the authorities to trust in place of the system's; remembered by login
+    #[arg(long, env = "DARKROOM_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// Send passwords and photographs in clear (plain HTTP) to another machine; remembered by login
+    #[arg(long, env = "DARKROOM_INSECURE", value_parser = FalseyValueParser::new())]
+    pub insecure: bool,
+}
+
+impl ServerArgs {
+    /// The server of the options, else of the last login, with what that login was allowed for the same server.
+    ///
+    /// # Errors
+    /// The stored session cannot be read.
+    pub fn destination(&self) -> anyhow::Result<Destination> {
+        Ok(self.destination_or(Session::load()?.map(|session| session.to)))
+    }
+
+    fn destination_or(&self, last: Option<Destination>) -> Destination {
+        let said = given(self.server.as_deref());
+        let last = last.filter(|last| said.is_none_or(|server| same_server(server, &last.server)));
+        let mut to = last.unwrap_or_else(|| Destination::of(said.unwrap_or(DEFAULT_SERVER)));
+        if let Some(file) = given(self.ca_file.as_deref()) {
+            // Remembered for commands that are given in other folders.
+            to.ca_file = Some(std::path::absolute(file).unwrap_or_else(|_| PathBuf::from(file)));
+        }
+        to.insecure |= self.insecure;
+        to
+    }
+}
+
+/// Options of every subcommand that talks to a server.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Connection {
+    #[command(flatten)]
+    pub to: ServerArgs,
     /// Access token to use in place of the stored one
     #[arg(long, env = "DARKROOM_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -31,31 +68,16 @@ impl Connection {
     /// # Errors
     /// No token is given, and none is stored for this server.
     pub fn api(&self) -> anyhow::Result<Api> {
-        let session = Session::load()?;
-        let server = self.server_or(session.as_ref());
+        let to = self.to.destination()?;
         // A token goes to the server that gave it and to no other.
-        let stored = session.filter(|session| same_server(&session.server, &server));
+        let stored = Session::load()?.filter(|session| same_server(&session.to.server, &to.server));
         let token = given(self.token.as_deref()).map(str::to_owned);
         let Some(token) = token.or(stored.map(|session| session.token)) else {
+            let server = &to.server;
             let text = format!("not signed in at {server}: run `darkroom login --server {server}`");
             return Err(ClientFault::SignIn(text).into());
         };
-        Api::new(&server, Some(token))
-    }
-
-    /// The server alone, for signing in.
-    ///
-    /// # Errors
-    /// The stored session cannot be read.
-    pub fn server(&self) -> anyhow::Result<String> {
-        Ok(self.server_or(Session::load()?.as_ref()))
-    }
-
-    fn server_or(&self, session: Option<&Session>) -> String {
-        given(self.server.as_deref())
-            .or(session.map(|session| session.server.as_str()))
-            .unwrap_or(DEFAULT_SERVER)
-            .to_owned()
+        Api::new(&to, Some(token))
     }
 }
 
@@ -71,7 +93,8 @@ fn same_server(a: &str, b: &str) -> bool {
 /// What `login` leaves behind for the other subcommands.
 #[derive(Serialize, Deserialize)]
 pub struct Session {
-    pub server: String,
+    #[serde(flatten)]
+    pub to: Destination,
     pub token: String,
 }
 
@@ -135,19 +158,27 @@ mod tests {
     fn a_stored_session_is_for_its_owner_only() {
         let folder = std::env::temp_dir().join(format!("darkroom-{}", uuid::Uuid::new_v4()));
         let path = folder.join("session.json");
-        Session { server: "http://a".into(), token: "t".into() }.write(&path).unwrap();
+        Session { to: Destination::of("http://a"), token: "t".into() }.write(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let read: Session = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        assert_eq!((read.server.as_str(), read.token.as_str()), ("http://a", "t"));
+        assert_eq!((read.to.server.as_str(), read.token.as_str()), ("http://a", "t"));
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn options_win_over_the_session_and_empty_ones_do_not_count() {
-        let session = Session { server: "http://kept".into(), token: "t".into() };
-        let with = |server: &str| Connection { server: Some(server.into()), token: None };
-        assert_eq!(with("http://said").server_or(Some(&session)), "http://said");
-        assert_eq!(with(" ").server_or(Some(&session)), "http://kept");
-        assert_eq!(with("").server_or(None), DEFAULT_SERVER);
+        let kept = || {
+            let (ca_file, insecure) = (Some("/ca.pem".into()), true);
+            Some(Destination { ca_file, insecure, ..Destination::of("http://kept") })
+        };
+        let with = |server: &str| ServerArgs { server: Some(server.into()), ..ServerArgs::default() };
+        assert_eq!(
+            with("http://said").destination_or(kept()),
+            Destination::of("http://said"),
+            "allowed for another only"
+        );
+        assert_eq!(with(" ").destination_or(kept()), kept().unwrap());
+        assert_eq!(with("http://kept/").destination_or(kept()), kept().unwrap());
+        assert_eq!(with("").destination_or(None), Destination::of(DEFAULT_SERVER));
     }
 }

@@ -5,6 +5,7 @@
 //! `summary` (what came of it). [`progress`] shows it on a terminal meanwhile.
 
 pub mod counts;
+pub mod destination;
 pub mod error;
 pub mod http;
 pub mod options;

@@ -18,6 +18,7 @@ pub mod state;
 pub mod status;
 pub mod submissions;
 pub mod submit;
+pub mod tls;
 mod wire;
 pub mod work;
 pub mod workers;

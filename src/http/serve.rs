@@ -13,11 +13,13 @@ use futures_util::{FutureExt, StreamExt};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::tls::Tls;
 use super::wire::Wire;
 
 /// File descriptors left to everything but clients: the database, Redis, images, logs.
@@ -41,9 +43,11 @@ pub fn connections_max() -> usize {
 
 /// Serves until `stop` resolves, then lets requests under way finish for at most `drain`.
 ///
-/// `client_wait` bounds how long a client may take over a request's header, or be idle between two requests.
+/// With `tls`, every connection begins with its handshake. `client_wait` bounds how long a client may take over a
+/// request's header, or be idle between two requests.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     router: Router,
     client_wait: Duration,
     stop: impl Future<Output = ()>,
@@ -70,9 +74,23 @@ pub async fn serve(
                 continue;
             }
         };
-        let connection = graceful.watch(connection(stream, peer, router.clone(), client_wait));
+        // Answers are written whole: waiting for more to send only delays them.
+        let _ = stream.set_nodelay(true);
+        let (router, watcher) = (router.clone(), graceful.watcher());
         // A client that is cut off or goes away is no fault of ours. Mapped, because a block would hold the connection twice.
-        tokio::spawn(connection.map(|_| drop(slot)));
+        match &tls {
+            None => {
+                let connection = watcher.watch(connection(stream, peer, router, client_wait));
+                tokio::spawn(connection.map(|_| drop(slot)));
+            }
+            Some(tls) => {
+                let tls = Arc::clone(tls);
+                tokio::spawn(async move {
+                    let Some(stream) = tls.accept(stream, client_wait).await else { return };
+                    let _ = watcher.watch(connection(stream, peer, router, client_wait)).map(|_| drop(slot)).await;
+                });
+            }
+        }
     }
     drop(listener);
     if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
@@ -80,14 +98,12 @@ pub async fn serve(
     }
 }
 
-fn connection(
-    stream: TcpStream,
+fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     peer: SocketAddr,
     router: Router,
     client_wait: Duration,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
-    // Answers are written whole: waiting for more to send only delays them.
-    let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));

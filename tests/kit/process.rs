@@ -27,7 +27,8 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()?;
         let mut lines = BufReader::new(child.stderr.take().context("no log")?).lines().map_while(Result::ok);
-        let base = lines.find_map(|line| line[line.find("http://")?..].split("/docs").next().map(str::to_owned));
+        let base =
+            lines.find_map(|line| line.split_once("Swagger UI is at ")?.1.split("/docs").next().map(str::to_owned));
         // Read to the end, or it would block on a full pipe.
         std::thread::spawn(move || lines.for_each(|line| drop(writeln!(log, "{line}"))));
         let pid = child.id();

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use super::exit::Exit;
 use super::table;
 use crate::app::{self, App};
+use crate::client::destination::Destination;
 use crate::client::http::Api;
 use crate::client::options::Options;
 use crate::client::progress::Progress;
@@ -134,9 +135,10 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
     }
     wait_for_workers(ctx, start).await?;
     say(start, "submitting the photographs");
-    let nobody = Api::new(base, None)?;
+    let server = Destination::of(base);
+    let nobody = Api::new(&server, None)?;
     let token = nobody.log_in(INVESTIGATOR, &password).await?;
-    let api = Api::new(base, Some(token.access_token))?;
+    let api = Api::new(&server, Some(token.access_token))?;
     let mut options = Options::new(vec![PathBuf::from(PHOTOS)], MODELS.map(str::to_owned).to_vec());
     options.rerun = true;
     let outcome = Arc::new(submit(&options, &api, Progress::stderr()).await?);
