@@ -26,6 +26,7 @@ use crate::service::keys::{Keys, fresh_key};
 use crate::service::queues::Queues;
 use crate::service::status::Lookups;
 use crate::service::submit::Submit;
+use crate::service::uses::KeyUses;
 use crate::service::waiters::Waiters;
 use crate::service::work::{Claims, Completions};
 use crate::service::workers::Workers;
@@ -75,17 +76,30 @@ impl App {
         let replica = Uuid::new_v4();
         let (stop, stopping) = watch::channel(false);
         let (waiters, catalog, clock) = (Waiters::new(), Catalog::new(&db), DbClock::default());
-        let ctx = Arc::new(Ctx { db, hot, index, blobs, waiters, replica, limits, catalog, clock, stopping });
+        let ctx = Arc::new(Ctx {
+            db,
+            hot,
+            index,
+            blobs,
+            waiters,
+            replica,
+            limits,
+            catalog,
+            clock,
+            key_uses: KeyUses::default(),
+            stopping,
+        });
+        let keys = Arc::new(Keys::new(&ctx));
         let queues = Arc::new(Queues::new(&ctx));
         let workers = Arc::new(Workers::new(&ctx, &queues));
         let state = UseCases {
             submit: Submit::new(&ctx, &queues),
             lookups: Lookups::new(&ctx),
-            claims: Claims::new(&ctx, &queues, &workers),
+            claims: Claims::new(&ctx, &keys, &queues, &workers),
             completions: Completions::new(&ctx, &workers),
             workers,
             accounts: Accounts::new(&ctx, tokens),
-            keys: Keys::new(&ctx),
+            keys,
             queues,
             ctx: Arc::clone(&ctx),
             proxies: config.trusted_proxies.clone(),

@@ -208,6 +208,8 @@ async fn a_models_owner_sees_tracebacks_but_not_which_image() {
     assert_eq!(world.callers[1].get(&path).await.ok(200)["md5"], world.md5);
     let by_hash = world.callers[3].get(&format!("/jobs?md5={}", world.md5)).await.ok(200);
     assert_eq!(by_hash["items"], json!([]), "a hash cannot be probed by the jobs on it");
+    let first = world.callers[3].get(&format!("/jobs?limit=1&md5={}", world.md5)).await.ok(200);
+    assert_eq!((&first["items"], &first["next_cursor"]), (&json!([]), &Value::Null), "nor by what may follow");
 }
 
 #[tokio::test]
@@ -229,12 +231,44 @@ async fn absent_and_foreign_things_have_the_same_answer() {
 }
 
 #[tokio::test]
+async fn one_user_does_not_learn_what_another_sent_and_asked() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let (ines, ivo, admin) = (app.investigator("ines").await, app.investigator("ivo").await, app.admin().await);
+    let with = |params: &str| Form::default().file("a.png", &photo(1)).text("models", "ocr").text("params", params);
+    let new = async |who: &Client, form: Form| who.upload(form).await.ok(202)["images"][0]["new"].clone();
+    assert_eq!(new(&ines, with(r#"{"ocr":{"look_for":"a name"}}"#)).await, true);
+    assert_eq!(new(&ines, with("{}")).await, false, "she had sent it before");
+    assert_eq!(new(&ivo, with("{}")).await, true, "it is new to him");
+    assert_eq!(new(&ivo, with("{}").file("b.png", &photo(2))).await, false);
+    for job in worker.claim(8).await {
+        worker.succeed(&job).await;
+    }
+    let params = async |who: &Client| {
+        let record = who.get(&format!("/images/{}", md5_of(&photo(1)))).await.ok(200);
+        let mut told: Vec<String> = Vec::new();
+        for result in record["results"].as_array().expect("results") {
+            told.push(result["params"].to_string());
+        }
+        told.sort();
+        told
+    };
+    assert_eq!(params(&ines).await, [r#"{"look_for":"a name"}"#, "{}"]);
+    assert_eq!(params(&ivo).await, ["null", "{}"]);
+    assert_eq!(params(&admin).await, [r#"{"look_for":"a name"}"#, "{}"]);
+}
+
+#[tokio::test]
 async fn a_key_that_would_be_dead_is_not_made() {
     let app = TestApp::new().await;
     let admin = app.admin().await;
     let key = |at: &str| json!({"service": "predict", "models": ["ocr"], "expires_at": at});
     let dead = admin.post("/auth/key", key("2020-01-01T00:00:00Z")).await.problem(422, "invalid_field");
     assert_eq!(dead["errors"][0]["pointer"], "/expires_at");
+    for never in ["0000-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "+262142-01-01T00:00:00Z"] {
+        let far = admin.post("/auth/key", key(never)).await.problem(422, "invalid_field");
+        assert_eq!(far["errors"][0]["pointer"], "/expires_at", "{never}");
+    }
     admin.post("/auth/key", key("2120-01-01T00:00:00Z")).await.ok(201);
 }
 

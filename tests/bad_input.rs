@@ -287,6 +287,13 @@ async fn paths_and_queries_are_parsed() {
     for path in ["/", "/docs", "/docs/"] {
         assert_eq!(ines.get(path).await.status, 307, "{path}");
     }
+    let page = ines.get("/docs/ui/").await;
+    let policy = page.headers["content-security-policy"].to_str().expect("text");
+    assert!(policy.contains("script-src 'self';") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    let html = String::from_utf8_lossy(&page.bytes).replace(' ', "");
+    assert!(html.contains("<script") && !html.contains("<script>"), "the policy lets no script of the page itself run");
+    let script = ines.get("/docs/ui/swagger-initializer.js").await;
+    assert!(String::from_utf8_lossy(&script.bytes).contains("\"persistAuthorization\": false"), "tokens are not kept");
     ines.call(Method::PUT, "/predict", None).await.problem(405, "method_not_allowed");
     let page = ines.get("/problems/unknown_model").await;
     assert!(
@@ -458,6 +465,15 @@ async fn registrations_are_checked() {
         ("params_schema", json!(5), 422, "invalid_field"),
         ("params_schema", json!("x"), 422, "invalid_field"),
         ("params_schema", json!([1]), 422, "invalid_field"),
+        ("params_schema", json!({"type": "array"}), 422, "invalid_field"),
+        ("params_schema", json!({"properties": {"a": {"type": "text"}}}), 422, "invalid_field"),
+        ("version", json!("1\x1b[2J"), 422, "invalid_field"),
+        ("host", json!("gpu1\r\n"), 422, "invalid_field"),
+        ("sdk", json!("a\u{9b}31m"), 422, "invalid_field"),
+        ("description", json!("faces\u{7}"), 422, "invalid_field"),
+        ("tags", json!(["good", "\u{202e}bad"]), 422, "invalid_field"),
+        ("labels", json!(["a\tb"]), 422, "invalid_field"),
+        ("labels", json!(["x".repeat(201)]), 422, "invalid_field"),
         ("service", json!("cook"), 422, "invalid_field"),
         ("service", json!("train"), 403, "wrong_service"),
         ("colour", json!("red"), 422, "unknown_field"),
@@ -465,8 +481,51 @@ async fn registrations_are_checked() {
     ] {
         let mut body = good.clone();
         body[field] = value;
-        worker.key.post("/workers/register", body).await.problem(status, code);
+        let refused = worker.key.post("/workers/register", body).await.problem(status, code);
+        if let Some(pointer) = refused["errors"][0]["pointer"].as_str() {
+            assert!(pointer.starts_with(&format!("/{field}")), "{refused}");
+        }
     }
+    let mut whole = good;
+    whole["description"] = json!("Frontal faces.\n\tAlso of cats 🐈.");
+    whole["params_schema"] = json!({"type": "object", "properties": {"size": {"type": "integer", "minimum": 1}}});
+    worker.key.post("/workers/register", whole).await.ok(201);
+}
+
+#[tokio::test]
+async fn texts_for_people_hold_nothing_that_acts() {
+    let (app, _, _) = desk().await;
+    let admin = app.admin().await;
+    for email in ["ada@example.org\r\nBcc: all@example.org", "ada@", "@example.org", "a da@example.org", "\x1b@x"] {
+        let new = json!({"name": "ada", "password": PASSWORD, "roles": [], "email": email});
+        let change = json!({"email": email});
+        for refused in [admin.post("/auth/users", new).await, admin.patch("/auth/users/root", change).await] {
+            assert_eq!(refused.problem(422, "invalid_field")["errors"][0]["pointer"], "/email", "{email:?}");
+        }
+    }
+    let key = json!({"service": "predict", "models": ["a"], "detail": "gpu1\x1b]0;owned\x07"});
+    assert_eq!(admin.post("/auth/key", key).await.problem(422, "invalid_field")["errors"][0]["pointer"], "/detail");
+}
+
+#[tokio::test]
+async fn a_file_keeps_its_name_however_it_is_told() {
+    let (_app, ines, _) = desk().await;
+    let mut form = form().text("models", "face_detect").finish();
+    form.truncate(form.len() - "--\r\n".len());
+    for (n, disposition) in
+        [&b"filename=\"Zo\xeb.png\""[..], b"filename*=UTF-8''Zo%C3%AB%0A.png"].into_iter().enumerate()
+    {
+        form.extend(b"\r\nContent-Disposition: form-data; name=\"images\"; ");
+        form.extend(disposition);
+        form.extend(b"\r\n\r\n");
+        form.extend(photo(2 + n as u64));
+        form.extend(b"\r\n--darkroom-test-boundary");
+    }
+    form.extend(b"--\r\n");
+    let request = Request::post("/predict").header(header::CONTENT_TYPE, form::CONTENT_TYPE).body(Body::from(form));
+    let answer = ines.send(request.expect("a request")).await.ok(202);
+    let names: Vec<&Value> = answer["images"].as_array().expect("images").iter().map(|image| &image["name"]).collect();
+    assert_eq!(names, [&json!("a.png"), &json!("Zoë.png"), &json!("Zoë\u{fffd}.png")]);
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::kit::app::{PASSWORD, TestApp, Worker};
+use crate::kit::app::{PASSWORD, TestApp, Worker, until};
 use crate::kit::client::{Answer, Client};
+use crate::kit::images::{md5_of, photo};
 
 /// A log-in from an address, with what a proxy may have said of another.
 async fn log_in_from(app: &TestApp, address: &str, forwarded: Option<&str>, name: &str, password: &str) -> Answer {
@@ -84,10 +85,7 @@ async fn who_logs_out_is_out_on_every_replica() {
     first.call(axum::http::Method::POST, "/auth/logout", None).await.ok(204);
     first.get("/auth/profile").await.problem(401, "expired_credential");
     second.get("/auth/profile").await.ok(200);
-    crate::kit::app::until("the other replica to know", async || {
-        there(&first).get("/auth/profile").await.status.as_u16() == 401
-    })
-    .await;
+    until("the other replica to know", async || there(&first).get("/auth/profile").await.status.as_u16() == 401).await;
     there(&second).get("/auth/profile").await.ok(200);
     second.call(axum::http::Method::POST, "/auth/logout?everywhere=true", None).await.ok(204);
     for client in [&second, &third] {
@@ -147,8 +145,7 @@ async fn a_key_holds_as_long_as_its_owner_may_hold_one() {
         key.post("/workers/register", body).await
     };
     let turned = async |key: &Client, status: u16| {
-        crate::kit::app::until("the key to follow its owner", async || register(key).await.status.as_u16() == status)
-            .await;
+        until("the key to follow its owner", async || register(key).await.status.as_u16() == status).await;
     };
     for roles in [json!([]), json!(["investigator"])] {
         admin.patch("/auth/users/rosa", json!({"roles": roles})).await.ok(200);
@@ -182,4 +179,75 @@ async fn all_keys_of_a_user_go_at_once() {
     }
     other.post("/jobs/claim", claim).await.problem(410, "unknown_worker");
     assert_eq!(app.count("SELECT count(*) FROM job_event WHERE code = 'key_disabled'").await, 2);
+}
+
+#[tokio::test]
+async fn what_was_waited_for_is_not_handed_to_one_shut_out_meanwhile() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let (admin, boss) = (app.admin().await, app.user("boss", &[Role::Admin]).await);
+    let names = ["ines", "ivo", "ida"];
+    for (n, name) in names.into_iter().enumerate() {
+        let user = app.investigator(name).await;
+        let answer = user.submit(&[("a.png", photo(n as u64))], &["ocr"]).await;
+        let submission = answer["submission"].as_str().expect("an id").to_owned();
+        user.get("/auth/profile").await.ok(200);
+        let path =
+            [format!("/predict/{}?wait_s=1", md5_of(&photo(n as u64))), format!("/submissions/{submission}?wait_s=1")];
+        let path = &path[n % 2];
+        let disable = async {
+            let change = if n < 2 { json!({"disabled": true}) } else { json!({"password": "another password"}) };
+            admin.patch(&format!("/auth/users/{name}"), change).await.ok(200);
+        };
+        let code = if n < 2 { "disabled_credential" } else { "expired_credential" };
+        tokio::join!(user.get(path), disable).0.problem(401, code);
+        boss.get("/auth/profile").await.ok(200);
+        if n == 2 {
+            let demote = async { admin.patch("/auth/users/boss", json!({"roles": []})).await.ok(200) };
+            tokio::join!(boss.get(path), demote).0.problem(404, "not_found");
+        }
+    }
+    // A claim that waits is given nothing once its key is disabled, and the job waits for others.
+    for job in worker.claim(8).await {
+        worker.succeed(&job).await;
+    }
+    let other = Worker::register(app.key_of(&admin, "predict", &["ocr"]).await, "ocr", "v1").await;
+    let held = json!({"worker": worker.id, "claim_id": Uuid::new_v4(), "wait_s": 30});
+    let shut_out = async {
+        until("the claim to wait", async || app.ctx.waiters.waiting_for("ocr") == 1).await;
+        app.alter(
+            "UPDATE api_key SET disabled_at = now() WHERE id = (SELECT key_id FROM worker_session ORDER BY id LIMIT 1)",
+        )
+        .await;
+        let known =
+            async || worker.key.post("/jobs/claim", json!({"worker": worker.id, "claim_id": Uuid::new_v4()})).await;
+        until("the key to be known as disabled", async || known().await.status.as_u16() == 401).await;
+        let ina = app.investigator("ina").await;
+        ina.submit(&[("z.png", photo(9))], &["ocr"]).await;
+    };
+    tokio::join!(worker.key.post("/jobs/claim", held), shut_out).0.problem(401, "disabled_credential");
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE lease_no > 0").await, 0, "nobody got it");
+    assert_eq!(other.claim(8).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_known_to_the_minute() {
+    let app = TestApp::new().await;
+    let rosa = app.user("rosa", &[Role::Researcher]).await;
+    let key = app.key_of(&rosa, "predict", &["ocr"]).await;
+    let worker = Worker::register(key, "ocr", "v1").await;
+    app.key_of(&rosa, "predict", &["ocr"]).await;
+    darkroom::maintenance::write_uses(&app.ctx).await.expect("housekeeping");
+    let idle = "SELECT count(*) FROM api_key WHERE coalesce(last_used_at, created_at) < now() - interval '90 days'";
+    app.alter("UPDATE api_key SET created_at = now() - interval '1 year', last_used_at = now() - interval '1 year'")
+        .await;
+    assert_eq!(app.count(idle).await, 2);
+    worker.claim(1).await;
+    darkroom::maintenance::write_uses(&app.ctx).await.expect("housekeeping");
+    assert_eq!(app.count(idle).await, 1, "a key that works is not idle");
+    app.alter("UPDATE api_key SET last_used_at = NULL").await;
+    let guess = format!("{}x", &worker.key.token.clone().expect("a key")[..79]);
+    Client::new(app.router.clone(), Some(guess)).get("/auth/profile").await.problem(401, "unknown_credential");
+    darkroom::maintenance::write_uses(&app.ctx).await.expect("housekeeping");
+    assert_eq!(app.count("SELECT count(*) FROM api_key WHERE last_used_at IS NOT NULL").await, 0, "a guess is no use");
 }

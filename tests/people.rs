@@ -189,6 +189,37 @@ async fn retry_and_redrive_make_new_jobs() {
 }
 
 #[tokio::test]
+async fn a_cursor_belongs_to_its_list() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    app.worker("face").await;
+    let admin = app.user("root", Role::ALL).await;
+    Worker::register(worker.key.clone(), "ocr", "v1").await;
+    app.key_of(&admin, "predict", &["a"]).await;
+    let mut submission = String::new();
+    for n in 0..2 {
+        let answer = admin.submit(&[("a.png", photo(n)), ("b.png", photo(n + 2))], &["ocr"]).await;
+        submission = format!("/submissions/{}", answer["submission"].as_str().expect("an id"));
+    }
+    let lists = ["/auth/users", "/auth/key", "/images", "/submissions", "/jobs", "/workers", "/models", &submission];
+    let mut cursors = Vec::new();
+    for list in lists {
+        let page = admin.get(&format!("{list}?limit=1")).await.ok(200);
+        cursors.push(page["next_cursor"].as_str().unwrap_or_else(|| panic!("{list}: {page}")).to_owned());
+    }
+    for (n, list) in lists.into_iter().enumerate() {
+        for (of, cursor) in cursors.iter().enumerate() {
+            let answer = admin.get(&format!("{list}?limit=1&cursor={cursor}")).await;
+            if n == of {
+                answer.ok(200);
+            } else {
+                assert_eq!(answer.problem(422, "invalid_field")["errors"][0]["pointer"], "/cursor", "{list}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn lists_are_paged_and_narrowed() {
     let app = TestApp::new().await;
     app.worker("ocr").await;

@@ -91,7 +91,7 @@ async fn the_same_bytes_are_stored_once_and_the_same_job_is_attached_to() {
     let a = photo(1);
     let first = ines.submit(&[("a.png", a.clone())], &["ocr"]).await;
     let second = ivo.submit(&[("other.png", a.clone()), ("again.png", a.clone())], &["ocr"]).await;
-    assert_eq!(second["images"][0]["new"], false);
+    assert_eq!(second["images"][0]["new"], true, "to him");
     for image in second["images"].as_array().expect("images") {
         assert_eq!(image["jobs"][0]["id"], first["images"][0]["jobs"][0]["id"]);
         assert_eq!(image["jobs"][0]["outcome"], "attached");

@@ -37,7 +37,7 @@ pub struct Key {
     pub created_at: DateTime<Utc>,
     pub expires_at: Option<DateTime<Utc>>,
     pub disabled_at: Option<DateTime<Utc>>,
-    /// When a worker last registered with it.
+    /// When it was last used, to a minute.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 

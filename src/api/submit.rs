@@ -99,7 +99,7 @@ pub struct SubmittedImage {
     pub md5: String,
     pub sha256: String,
     pub bytes: u64,
-    /// Whether its bytes were not known before.
+    /// Whether you had not sent these bytes before; of others nothing is said.
     pub new: bool,
     pub warnings: Vec<String>,
     pub jobs: Vec<SubmittedJob>,

@@ -28,7 +28,8 @@ pub struct Register {
     pub tags: Option<Vec<String>>,
     /// What it can say, if that is a fixed list.
     pub labels: Option<Vec<String>>,
-    /// A JSON Schema of its params, for people and clients to read: params are not checked against it.
+    /// A JSON Schema (2020-12) of its params, for people and clients to read. It is an object whose keywords have the form that they
+    /// must have; params are not checked against it.
     #[schema(value_type = Option<Object>)]
     pub params_schema: Option<Box<RawValue>>,
     /// How many jobs it likes at once.

@@ -15,7 +15,7 @@ use super::session::Connection;
 use crate::api::accounts::UserOut;
 use crate::client::text;
 use crate::config::{Database, read_secret};
-use crate::domain::account::Role;
+use crate::domain::account::{Role, check_email};
 use crate::domain::name::Name;
 use crate::service::accounts::{check_password, hash_password, made_up_password};
 use crate::store;
@@ -79,6 +79,7 @@ impl UserArgs {
             Act::Enable(named) => named.set(false).await?,
             Act::Create { name, roles, email, password } => {
                 let name = Name::parse(&name).map_err(anyhow::Error::msg)?;
+                email.as_deref().map_or(Ok(()), check_email)?;
                 let (text, hash, mut db) = password.ready().await?;
                 let made = store::accounts::create(&mut db, name.as_str(), email.as_deref(), &hash, &roles, None).await;
                 if made.as_ref().is_err_and(|error| store::broken_constraint(error) == Some("account_name_key")) {

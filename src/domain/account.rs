@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::fault::{Code, Fault};
+use super::text::check_line;
 use super::words::words;
 
 /// What an account may do; an account has a set of them.
@@ -23,3 +25,13 @@ words!(Role { Admin "admin", Investigator "investigator", Researcher "researcher
 pub const PASSWORD_CHARS_MIN: usize = 8;
 /// The longest password taken, in bytes: argon2 must not be fed a novel.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Checks that a text may be an e-mail address; whether mail arrives there nobody knows.
+pub fn check_email(email: &str) -> Result<(), Fault> {
+    check_line(email)?;
+    let halves = email.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    if halves && email.len() <= 254 && !email.contains(' ') {
+        return Ok(());
+    }
+    Err(Fault::new(Code::InvalidField, "An e-mail address has an @, no space, and at most 254 bytes."))
+}

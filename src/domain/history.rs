@@ -43,8 +43,9 @@ pub struct Event {
 pub struct ImageResult {
     pub model: String,
     pub version: String,
-    #[schema(value_type = Object)]
-    pub params: Value,
+    /// Null where only others asked with them.
+    #[schema(value_type = Option<Object>)]
+    pub params: Option<Value>,
     pub job: Uuid,
     pub finished_at: DateTime<Utc>,
     // As it is stored: nothing here looks into it.

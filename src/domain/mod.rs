@@ -13,4 +13,6 @@ pub mod name;
 pub mod params;
 pub mod result;
 pub mod ruling;
+pub mod schema;
+pub mod text;
 pub mod words;

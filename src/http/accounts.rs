@@ -12,6 +12,7 @@ use super::problem::{Answer, HttpError, Problems};
 use super::{AppState, Shared};
 use crate::api::accounts::{CreateUser, LogOutQuery, LoginForm, TokenOut, UpdateUser, UserOut};
 use crate::api::page::{Page, Paging};
+use crate::domain::account::check_email;
 use crate::domain::address::ClientAddress;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::json::check_text;
@@ -88,18 +89,9 @@ async fn create_user(
     Json(new): Json<CreateUser>,
 ) -> Answer<impl IntoResponse> {
     let name = Name::parse(&new.name).map_err(|why| Fault::invalid("body", "/name", why))?;
-    check_email(new.email.as_deref())?;
+    new.email.as_deref().map_or(Ok(()), check_email).map_err(|fault| fault.at("body", "/email"))?;
     let account = state.accounts.create(&by, &name, new.email.as_deref(), new.password, &new.roles).await?;
     Ok((StatusCode::CREATED, Json(UserOut::from(account))))
-}
-
-fn check_email(email: Option<&str>) -> Result<(), Fault> {
-    let Some(email) = email else { return Ok(()) };
-    check_text(email)?;
-    if email.len() <= 254 && email.contains('@') {
-        return Ok(());
-    }
-    Err(Fault::invalid("body", "/email", "An e-mail address has an @ and at most 254 bytes."))
 }
 
 /// Lists the accounts
@@ -108,10 +100,10 @@ fn check_email(email: Option<&str>) -> Result<(), Fault> {
 #[utoipa::path(get, path = "/auth/users", tag = "accounts", security(("user" = []), ("token" = [])), params(Paging),
     responses((status = 200, body = Page<UserOut>), Problems))]
 async fn list_users(State(state): AppState, _: AdminUser, Query(paging): Query<Paging>) -> Answer<Json<Page<UserOut>>> {
-    let (limit, after) = extract::paging::<String>(&paging)?;
+    let (limit, after) = extract::paging::<String>("users", &paging)?;
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| store::accounts::list(db, after.as_deref(), limit).await).await?;
-    Ok(Json(extract::page(found, limit, |account| account.name.clone())))
+    Ok(Json(extract::page("users", found, limit, |account| account.name.clone())))
 }
 
 /// Changes an account
@@ -126,7 +118,8 @@ async fn update_user(
     Path(name): Path<String>,
     Json(change): Json<UpdateUser>,
 ) -> Answer<Json<UserOut>> {
-    check_email(change.email.as_ref().and_then(|e| e.as_deref()))?;
+    let email = change.email.as_ref().and_then(|email| email.as_deref());
+    email.map_or(Ok(()), check_email).map_err(|fault| fault.at("body", "/email"))?;
     check_text(&name)?;
     let wish = accounts::AccountWish {
         email: change.email,

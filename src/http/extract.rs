@@ -243,29 +243,31 @@ pub fn limit(limit: Option<i64>) -> Result<i64, Fault> {
 }
 
 /// The checked size of a page, and the unpacked cursor.
-pub fn paging<K: DeserializeOwned>(paging: &Paging) -> Result<(i64, Option<K>), Fault> {
-    Ok((limit(paging.limit)?, read_cursor(paging.cursor.as_deref())?))
+pub fn paging<K: DeserializeOwned>(list: &str, paging: &Paging) -> Result<(i64, Option<K>), Fault> {
+    Ok((limit(paging.limit)?, read_cursor(list, paging.cursor.as_deref())?))
 }
 
 /// A page of what was found, shown as it is told; its cursor is that of the last item, if it is full.
-pub fn page<F, T: From<F>, K: Serialize>(found: Vec<F>, limit: i64, key: impl FnOnce(&F) -> K) -> Page<T> {
+pub fn page<F, T: From<F>, K: Serialize>(list: &str, found: Vec<F>, limit: i64, key: impl FnOnce(&F) -> K) -> Page<T> {
     let full = i64::try_from(found.len()).is_ok_and(|n| n >= limit);
-    let next_cursor = found.last().filter(|_| full).map(|last| write_cursor(&key(last)));
+    let next_cursor = found.last().filter(|_| full).map(|last| write_cursor(list, &key(last)));
     Page { items: found.into_iter().map(T::from).collect(), next_cursor }
 }
 
-/// Packs the place of an item in its list.
-pub fn write_cursor(key: &impl Serialize) -> String {
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
+/// Packs the name of a list and the place of an item in it.
+pub fn write_cursor(list: &str, key: &impl Serialize) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&(list, key)).unwrap_or_default())
 }
 
-/// Unpacks a cursor that an earlier page gave.
-pub fn read_cursor<K: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<K>, Fault> {
+/// Unpacks a cursor that an earlier page of this list gave.
+pub fn read_cursor<K: DeserializeOwned>(list: &str, cursor: Option<&str>) -> Result<Option<K>, Fault> {
     let Some(cursor) = cursor else { return Ok(None) };
-    URL_SAFE_NO_PAD
-        .decode(cursor)
-        .ok()
-        .and_then(|bytes| serde_json::from_value(json::parse(std::str::from_utf8(&bytes).ok()?).ok()?).ok())
-        .map(Some)
-        .ok_or_else(|| Fault::invalid("query", "/cursor", "The cursor was not given by this list."))
+    let read = || -> Option<(String, K)> {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        serde_json::from_value(json::parse(std::str::from_utf8(&bytes).ok()?).ok()?).ok()
+    };
+    match read() {
+        Some((of, key)) if of == list => Ok(Some(key)),
+        _ => Err(Fault::invalid("query", "/cursor", "The cursor was not given by this list.")),
+    }
 }

@@ -38,15 +38,15 @@ async fn list_images(
     AnyUser(user): AnyUser,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<ImageOut>>> {
-    let (limit, before) = extract::paging::<(DateTime<Utc>, i64)>(&paging)?;
+    let (limit, before) = extract::paging::<(DateTime<Utc>, i64)>("images", &paging)?;
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| images::list(db, user.scope(), before, limit).await).await?;
-    Ok(Json(extract::page(found, limit, |image| (image.uploaded_at, image.known.id))))
+    Ok(Json(extract::page("images", found, limit, |image| (image.uploaded_at, image.known.id))))
 }
 
 /// Shows an image's record
 ///
-/// With the result of every model and version. For whoever uploaded the bytes, and administrators.
+/// With the result of every model and version; `params` is null where only others asked with them. For whoever uploaded the bytes, and administrators.
 #[utoipa::path(get, path = "/images/{md5}", tag = "images", security(("user" = []), ("token" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6")), responses((status = 200, body = ImageRecordOut), Problems))]
 async fn get_image(
@@ -62,7 +62,7 @@ async fn get_image(
         .read(async |db| {
             let image =
                 images::find(db, md5, user.scope()).await?.ok_or_else(|| Error::from(Fault::not_found("image")))?;
-            let results = images::results(db, image.known.id, RESULTS_MAX).await?;
+            let results = images::results(db, image.known.id, user.scope(), RESULTS_MAX).await?;
             Ok::<_, Error>((image, results))
         })
         .await?;

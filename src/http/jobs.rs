@@ -46,7 +46,7 @@ async fn list_jobs(
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| list(db, user.scope(), &filter, limit).await).await?;
     // Of what was found, shown or not: a page may show less than its limit.
-    let Page { items: found, next_cursor } = extract::page(found, limit, |job| job.status.id);
+    let Page { items: found, next_cursor } = extract::page("jobs", found, limit, |job| job.status.id);
     Ok(Json(Page { items: shown(&state.queues, &user, found, filter.md5.is_some()).await, next_cursor }))
 }
 
@@ -69,7 +69,7 @@ fn read_query(query: JobsQuery) -> Result<Filter, Fault> {
         reason: None,
         md5: query.md5.map(|text| extract::md5(&text, "query", "/md5")).transpose()?,
         submission: query.submission,
-        before: extract::read_cursor(query.cursor.as_deref())?,
+        before: extract::read_cursor("jobs", query.cursor.as_deref())?,
         last_word: false,
     })
 }

@@ -16,6 +16,7 @@ use crate::api::page::{Page, Paging};
 use crate::domain::fault::Fault;
 use crate::domain::json::check_text;
 use crate::domain::name::Glob;
+use crate::domain::text::check_line;
 use crate::service::{Error, keys};
 use crate::store;
 
@@ -45,8 +46,11 @@ async fn create_key(
         .enumerate()
         .map(|(index, glob)| Glob::parse(glob).map_err(|why| Fault::invalid("body", format!("/models/{index}"), why)))
         .collect::<Result<_, _>>()?;
-    if new.detail.as_ref().is_some_and(|d| d.chars().count() > 500) {
-        return Err(Fault::invalid("body", "/detail", "A detail has at most 500 characters.").into());
+    if let Some(detail) = &new.detail {
+        check_line(detail).map_err(|fault| fault.at("body", "/detail"))?;
+        if detail.chars().count() > 500 {
+            return Err(Fault::invalid("body", "/detail", "A detail has at most 500 characters.").into());
+        }
     }
     let wish = keys::KeyWish {
         service: new.service,
@@ -70,7 +74,7 @@ async fn list_keys(
     ResearcherUser(user): ResearcherUser,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<Key>>> {
-    let (limit, before) = extract::paging::<(DateTime<Utc>, String)>(&paging)?;
+    let (limit, before) = extract::paging::<(DateTime<Utc>, String)>("keys", &paging)?;
     let ctx = &state.ctx;
     let found = ctx
         .db
@@ -79,7 +83,7 @@ async fn list_keys(
             Ok::<_, Error>(store::keys::list(db, user.scope(), before, limit).await?)
         })
         .await?;
-    Ok(Json(extract::page(found, limit, |key| (key.created_at, key.id.clone()))))
+    Ok(Json(extract::page("keys", found, limit, |key| (key.created_at, key.id.clone()))))
 }
 
 /// Disables all one's API keys

@@ -32,11 +32,11 @@ async fn list_models(
     Query(query): Query<ModelsQuery>,
 ) -> Answer<Json<Page<ModelOut>>> {
     let limit = extract::limit(query.limit)?;
-    let after: Option<String> = extract::read_cursor(query.cursor.as_deref())?;
+    let after: Option<String> = extract::read_cursor("models", query.cursor.as_deref())?;
     let ctx = &state.ctx;
     let found =
         ctx.db.read(async |db| models::list(db, after.as_deref(), query.retired.unwrap_or(false), limit).await).await?;
-    Ok(Json(extract::page(found, limit, |model| model.name.clone())))
+    Ok(Json(extract::page("models", found, limit, |model| model.name.clone())))
 }
 
 async fn find(ctx: &Ctx, name: &str) -> Result<Model, Error> {

@@ -5,8 +5,9 @@ mod problems;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Redirect};
+use axum::http::{HeaderValue, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa::openapi::encoding::Encoding;
@@ -117,13 +118,25 @@ async fn get_openapi(State(state): AppState) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], state.openapi.clone())
 }
 
+/// What the page may load and do: only what this server sends, and in nobody's frame. Swagger UI draws with styles of its own and with
+/// images from data.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+    font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// Swagger UI at `/docs`, vendored: it needs no other host.
 pub fn docs() -> Router<Shared> {
+    // Who goes away from the page, or reloads it, logs in again: a token left in the browser's store is anybody's who sits down there.
     let config = Config::new(["/openapi.json"])
-        .persist_authorization(true)
+        .persist_authorization(false)
         .try_it_out_enabled(true)
         .display_request_duration(true);
     let ui: Router<Shared> = SwaggerUi::new("/docs/ui").config(config).into();
     let to_ui = get(|| async { Redirect::temporary("/docs/ui/") });
-    Router::new().route("/docs", to_ui.clone()).route("/docs/", to_ui).merge(ui)
+    let guarded = map_response(|mut page: Response| async {
+        page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+        page.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        page.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        page
+    });
+    Router::new().route("/docs", to_ui.clone()).route("/docs/", to_ui).merge(ui).layer(guarded)
 }

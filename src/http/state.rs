@@ -31,7 +31,7 @@ pub struct UseCases {
     pub completions: Completions,
     pub workers: Arc<Workers>,
     pub accounts: Accounts,
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
     pub queues: Arc<Queues>,
     /// Whose word on where a request comes from is believed.
     pub proxies: Vec<IpNet>,

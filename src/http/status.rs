@@ -1,6 +1,7 @@
 //! Look-ups: ask what happened to images.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderName, header};
@@ -49,7 +50,11 @@ async fn get_prediction(
     {
         return Ok(([NOT_STORED, JSON], answer).into_response());
     }
-    let status = state.lookups.wait_for(&user, md5, models.as_deref(), wait).await?;
+    let mut status = state.lookups.wait_for(&user, md5, models.as_deref(), wait).await?;
+    let fresh = state.accounts.again(&user).await?;
+    if fresh.scope() != user.scope() {
+        status = state.lookups.wait_for(&fresh, md5, models.as_deref(), Duration::ZERO).await?;
+    }
     let view = View::now(&state.queues, models.as_deref(), true).await;
     status::check_models(view.gates.as_ref(), &status, models.as_deref().unwrap_or_default())
         .map_err(|fault| fault.within("query"))?;

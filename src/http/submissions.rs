@@ -1,6 +1,7 @@
 //! Submissions: progress, waiting, cancelling.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -18,6 +19,8 @@ use crate::domain::job::Overall;
 use crate::service::submissions::{self, Shown};
 use crate::store::submissions::RequestRow;
 
+/// The images of a submission, as their cursors name the list.
+const IMAGES_LIST: &str = "submission";
 /// The most images on one page.
 const IMAGES_MAX: i64 = 1_000;
 
@@ -38,9 +41,9 @@ async fn list_submissions(
     AnyUser(user): AnyUser,
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<SubmissionOut>>> {
-    let (limit, before) = extract::paging::<(DateTime<Utc>, Uuid)>(&paging)?;
+    let (limit, before) = extract::paging::<(DateTime<Utc>, Uuid)>("submissions", &paging)?;
     let found = submissions::list(&state.ctx, &user, before, limit).await?;
-    Ok(Json(extract::page(found, limit, |shown| (shown.submission.created_at, shown.submission.id))))
+    Ok(Json(extract::page("submissions", found, limit, |shown| (shown.submission.created_at, shown.submission.id))))
 }
 
 /// Shows a submission
@@ -56,8 +59,12 @@ async fn get_submission(
 ) -> Answer<Json<SubmissionOut>> {
     let wait = extract::wait(query.wait_s, "query")?;
     let limit = extract::within("query", "limit", query.limit.unwrap_or(IMAGES_MAX), 1..=IMAGES_MAX)?;
-    let after = extract::read_cursor::<i64>(query.cursor.as_deref())?;
-    let shown = submissions::wait_for(&state.ctx, &user, id, wait, after, limit).await?;
+    let after = extract::read_cursor::<i64>(IMAGES_LIST, query.cursor.as_deref())?;
+    let mut shown = submissions::wait_for(&state.ctx, &user, id, wait, after, limit).await?;
+    let fresh = state.accounts.again(&user).await?;
+    if fresh.scope() != user.scope() {
+        shown = submissions::wait_for(&state.ctx, &fresh, id, Duration::ZERO, after, limit).await?;
+    }
     Ok(Json(shown.into()))
 }
 
@@ -106,7 +113,7 @@ impl From<Shown> for SubmissionOut {
             done: status.done(),
             created_at: submission.created_at,
             images,
-            next_cursor: last.map(|image| extract::write_cursor(&image)),
+            next_cursor: last.map(|image| extract::write_cursor(IMAGES_LIST, &image)),
             models,
             counts,
         }

@@ -3,6 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -18,6 +20,8 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::json;
 use crate::domain::key::Service;
 use crate::domain::name::Name;
+use crate::domain::schema::check_schema;
+use crate::domain::text::{check_line, check_lines, is_control};
 use crate::service::keys;
 use crate::service::workers::{Listed, Registration};
 use crate::store::workers::{Worker, list};
@@ -64,28 +68,23 @@ fn read(body: Register) -> Result<Registration, Fault> {
     let model =
         body.model.ok_or_else(|| Fault::invalid("body", "/model", "A service of type predict names its model."))?;
     let model = Name::parse(&model).map_err(|why| Fault::invalid("body", "/model", why))?;
-    let short = |field: &str, text: Option<&str>, most: usize| match text {
-        Some(t) if t.chars().count() > most => {
-            Err(Fault::invalid("body", format!("/{field}"), format!("{field} has at most {most} characters.")))
-        }
-        _ => Ok(()),
-    };
     short("version", Some(&body.version), 100)?;
-    short("description", body.description.as_deref(), 2000)?;
     short("host", body.host.as_deref(), 200)?;
     short("sdk", body.sdk.as_deref(), 200)?;
+    if let Some(description) = &body.description {
+        check_lines(description).map_err(|fault| fault.at("body", "/description"))?;
+        most("description", description, 2000)?;
+    }
     if body.version.is_empty() {
         return Err(Fault::invalid("body", "/version", "The version is empty; results are kept by it."));
     }
     for (field, list) in [("tags", &body.tags), ("labels", &body.labels)] {
-        if list.as_ref().is_some_and(|l| l.len() > 10_000 || l.iter().any(|t| t.chars().count() > 200)) {
-            return Err(Fault::invalid("body", format!("/{field}"), "At most 10,000 of at most 200 characters each."));
+        let list = list.as_deref().unwrap_or_default();
+        if list.len() > WORDS_MAX {
+            return Err(Fault::invalid("body", format!("/{field}"), format!("{field} has at most {WORDS_MAX} items.")));
         }
+        list.iter().enumerate().try_for_each(|(n, word)| short(&format!("{field}/{n}"), Some(word), 200))?;
     }
-    if body.params_schema.as_ref().is_some_and(|schema| !schema.get().starts_with('{')) {
-        return Err(Fault::invalid("body", "/params_schema", "params_schema is not an object."));
-    }
-    let schema = body.params_schema.map(|schema| json::parse(schema.get())).transpose();
     Ok(Registration {
         model,
         version: body.version,
@@ -94,10 +93,35 @@ fn read(body: Register) -> Result<Registration, Fault> {
         tags: body.tags,
         labels: body.labels,
         batch_max: extract::within("body", "batch_max", body.batch_max.unwrap_or(1), 1..=BATCH_MAX as i32)?,
-        params_schema: schema.map_err(|fault| fault.at("body", "/params_schema"))?,
+        params_schema: body.params_schema.map(|schema| read_schema(&schema)).transpose()?,
         host: body.host,
         sdk: body.sdk,
     })
+}
+
+/// The most tags or labels of a model.
+const WORDS_MAX: usize = 10_000;
+
+fn short(field: &str, line: Option<&str>, most_chars: usize) -> Result<(), Fault> {
+    let Some(line) = line else { return Ok(()) };
+    check_line(line).map_err(|fault| fault.at("body", format!("/{field}")))?;
+    most(field, line, most_chars)
+}
+
+fn most(field: &str, text: &str, chars: usize) -> Result<(), Fault> {
+    if text.chars().count() <= chars {
+        return Ok(());
+    }
+    Err(Fault::invalid("body", format!("/{field}"), format!("{field} has at most {chars} characters.")))
+}
+
+fn read_schema(schema: &RawValue) -> Result<Value, Fault> {
+    let read = || {
+        let schema = json::parse(schema.get()).map_err(|fault| fault.on(""))?;
+        check_schema(&schema)?;
+        Ok(schema)
+    };
+    read().map_err(|fault: Fault| fault.under("/params_schema").within("body"))
 }
 
 /// Takes a worker's beat
@@ -126,7 +150,7 @@ fn held(job: HeldJob) -> Listed {
         id: job.id,
         lease_no: job.lease_no,
         progress: job.progress.filter(|p| (0.0..=1.0).contains(p)),
-        note: job.note.map(|note| note.chars().take(500).collect()),
+        note: job.note.map(|note| note.chars().filter(|c| !is_control(*c)).take(500).collect()),
     }
 }
 
@@ -156,13 +180,13 @@ async fn list_workers(
     Query(query): Query<WorkersQuery>,
 ) -> Answer<Json<Page<WorkerOut>>> {
     let limit = extract::limit(query.limit)?;
-    let before: Option<Uuid> = extract::read_cursor(query.cursor.as_deref())?;
+    let before: Option<Uuid> = extract::read_cursor("workers", query.cursor.as_deref())?;
     if let Some(model) = &query.model {
         json::check_text(model)?;
     }
     let ctx = &state.ctx;
     let found = ctx.db.read(async |db| list(db, query.model.as_deref(), before, limit).await).await?;
-    Ok(Json(extract::page(found, limit, |worker| worker.id)))
+    Ok(Json(extract::page("workers", found, limit, |worker| worker.id)))
 }
 
 impl From<Worker> for WorkerOut {

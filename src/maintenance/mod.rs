@@ -11,6 +11,7 @@ mod redis;
 mod rescue;
 mod retention;
 mod sweep;
+mod uses;
 mod waiting;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use redis::{compare_epochs, count_forged, reconnect};
 pub use rescue::{rescue, rescue_every};
 pub use retention::{Old, count_old, remove_old};
 pub use sweep::Sweep;
+pub use uses::write_uses;
 pub use waiting::probe;
 
 /// Starts every loop; they end when the returned set is dropped.
@@ -46,6 +48,7 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
         "retention",
         |ctx| async move { remove_old(&ctx).await.map(drop) },
     );
+    every(&mut loops, ctx, uses::USES_EVERY, "uses", |ctx| async move { write_uses(&ctx).await });
     loops.spawn(sweep::run(Arc::clone(ctx)));
     loops.spawn(redis::run(Arc::clone(ctx)));
     loops.spawn(redis::listen(Arc::clone(ctx)));

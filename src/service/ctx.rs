@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::catalog::Catalog;
 use super::clock::DbClock;
 use super::limits::Limits;
+use super::uses::KeyUses;
 use super::waiters::Waiters;
 use crate::blob::Blobs;
 use crate::index::Index;
@@ -25,6 +26,7 @@ pub struct Ctx {
     pub limits: Limits,
     pub catalog: Catalog,
     pub clock: DbClock,
+    pub key_uses: KeyUses,
     /// Set when the process is about to stop: waiting requests answer at once.
     pub stopping: tokio::sync::watch::Receiver<bool>,
 }

@@ -12,10 +12,13 @@ use crate::domain::key::{KeyText, Service};
 use crate::domain::name::Glob;
 use crate::store::accounts;
 use crate::store::keys::{self, ApiKey, NewKey};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rand::Rng;
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+/// The farthest expiry that is taken: whatever lies beyond is a slip of the pen.
+const EXPIRY_MAX: TimeDelta = TimeDelta::days(36_525);
 
 /// What a new key is to be.
 #[derive(Debug)]
@@ -55,10 +58,7 @@ impl Keys {
             .write(async |tx| {
                 let owner = owner(tx, user, wish.owner.as_deref()).await?;
                 let now = accounts::now(tx).await?;
-                if let Some(at) = wish.expires_at.filter(|at| *at <= now) {
-                    let detail = format!("expires_at is {}, which has passed.", at.to_rfc3339());
-                    return Err(Fault::new(Code::InvalidField, detail).on("/expires_at").into());
-                }
+                wish.expires_at.map_or(Ok(()), |at| check_expiry(at, now))?;
                 let hash = text.secret_sha256();
                 let new = NewKey {
                     id: &text.id,
@@ -95,15 +95,34 @@ impl Keys {
 
     /// The key that a microservice sent, if it holds.
     pub async fn recognise(&self, text: &str) -> Result<ApiKey> {
-        let unknown = || Fault::new(Code::UnknownCredential, "The API key is not known here.");
         let sent = KeyText::parse(text).ok_or_else(unknown)?;
+        let key = self.look_up(&sent.id).await?;
+        if !sent.matches(&key.secret_sha256) {
+            return Err(unknown().into());
+        }
+        self.check(&key)?;
+        self.ctx.key_uses.note(&key.id);
+        Ok(key)
+    }
+
+    /// Whether a key that was recognised some time ago still holds: what was waited for is not handed to one that was shut out
+    /// meanwhile.
+    pub async fn still(&self, key: &ApiKey) -> Result<()> {
+        let key = self.look_up(&key.id).await?;
+        self.check(&key)
+    }
+
+    /// What is known of a key: at most a few seconds old while PostgreSQL answers.
+    async fn look_up(&self, id: &String) -> Result<ApiKey> {
         // An id that nobody has is not remembered: invented ones would push out those that an outage is lived through with.
         let read = async || {
-            let found = self.reads.call(sent.id.clone(), 1).await?;
+            let found = self.reads.call(id.clone(), 1).await?;
             found.ok_or_else(|| Error::from(unknown()))
         };
-        let key = self.known.get(&sent.id, read).await?;
-        let key = Some(key).filter(|key| sent.matches(&key.secret_sha256)).ok_or_else(unknown)?;
+        self.known.get(id, read).await
+    }
+
+    fn check(&self, key: &ApiKey) -> Result<()> {
         if key.disabled_at.is_some() {
             return Err(Fault::new(Code::DisabledCredential, "The API key is disabled.").into());
         }
@@ -115,7 +134,7 @@ impl Keys {
         if key.expires_at.is_some_and(expired) {
             return Err(Fault::new(Code::ExpiredCredential, "The API key has expired.").into());
         }
-        Ok(key)
+        Ok(())
     }
 }
 
@@ -129,6 +148,21 @@ async fn read_together(ctx: Arc<Ctx>, ids: Vec<String>) -> Result<Answers<Option
     now.into_iter().for_each(|now| ctx.clock.anchor(now));
     let keys: HashMap<&str, &ApiKey> = keys.iter().map(|key| (key.id.as_str(), key)).collect();
     Ok(ids.iter().map(|id| keys.get(id.as_str()).copied().cloned()).collect::<Vec<_>>().into())
+}
+
+fn unknown() -> Fault {
+    Fault::new(Code::UnknownCredential, "The API key is not known here.")
+}
+
+fn check_expiry(at: DateTime<Utc>, now: DateTime<Utc>) -> std::result::Result<(), Fault> {
+    let detail = match at {
+        at if at <= now => format!("expires_at is {}, which has passed.", at.to_rfc3339()),
+        at if at > now + EXPIRY_MAX => format!("expires_at is {at}, more than a century away."),
+        _ => return Ok(()),
+    };
+    let fault =
+        Fault::new(Code::InvalidField, detail).mend("Name a time to come, or leave it out for a key without an end.");
+    Err(fault.on("/expires_at"))
 }
 
 async fn owner(db: &mut PgConnection, user: &User, named: Option<&str>) -> Result<Uuid> {

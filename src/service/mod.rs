@@ -18,6 +18,7 @@ pub mod status;
 pub mod submissions;
 pub mod submit;
 pub mod transition;
+pub mod uses;
 pub mod waiters;
 pub mod watch;
 pub mod work;

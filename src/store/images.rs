@@ -31,6 +31,9 @@ pub struct StoredImage {
     pub blob: Uuid,
     /// It was not there before.
     pub new: bool,
+    /// Whether the account that sent it had a title to it before.
+    #[sqlx(default)]
+    pub titled: bool,
 }
 
 /// What workers are told of an image. It never changes.
@@ -122,21 +125,16 @@ pub struct Title<'a> {
     pub name: &'a str,
 }
 
-/// Gives accounts titles to images; a name that its submission used before gets the time of its newest use.
-pub async fn give_titles(db: &mut PgConnection, titles: &[Title<'_>]) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO upload (account_id, image_id, submission_id, name)
-         SELECT DISTINCT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[]) AS t (account_id, image_id, submission_id, name)
-         ORDER BY image_id, account_id, submission_id, name
-         ON CONFLICT ON CONSTRAINT upload_pkey DO UPDATE SET at = excluded.at",
-    )
-    .bind(titles.iter().map(|title| title.account).collect::<Vec<_>>())
-    .bind(titles.iter().map(|title| title.image_id).collect::<Vec<_>>())
-    .bind(titles.iter().map(|title| title.submission).collect::<Vec<_>>())
-    .bind(titles.iter().map(|title| title.name).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
-    Ok(())
+/// Gives accounts titles to images; a name that its submission used before gets the time of its newest use. Answers which images
+/// which accounts had titles to before.
+pub async fn give_titles(db: &mut PgConnection, titles: &[Title<'_>]) -> sqlx::Result<Vec<(Uuid, i64)>> {
+    sqlx::query_as(include_str!("sql/images/give_titles.sql"))
+        .bind(titles.iter().map(|title| title.account).collect::<Vec<_>>())
+        .bind(titles.iter().map(|title| title.image_id).collect::<Vec<_>>())
+        .bind(titles.iter().map(|title| title.submission).collect::<Vec<_>>())
+        .bind(titles.iter().map(|title| title.name).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await
 }
 
 /// All that is stored of an image, but for its bytes.
@@ -224,18 +222,15 @@ pub async fn list(
         .await
 }
 
-/// Every model × version × params that has answered, newest first, at most `limit`.
-pub async fn results(db: &mut PgConnection, image_id: i64, limit: i64) -> sqlx::Result<Vec<ImageResult>> {
-    sqlx::query_as(
-        "SELECT q.name AS model, v.name AS version, p.body AS params, o.job_id AS job, o.document AS result, o.finished_at
-         FROM outcome AS o JOIN queue AS q ON q.id = o.queue_id JOIN model_version AS v ON v.id = o.version_id
-         JOIN params AS p ON p.id = o.params_id
-         WHERE o.image_id = $1 AND o.version_id > 0 ORDER BY o.finished_at DESC, o.job_id LIMIT $2",
-    )
-    .bind(image_id)
-    .bind(limit)
-    .fetch_all(db)
-    .await
+/// Every model × version × params that has answered, newest first, at most `limit`; params only where the account asked with them,
+/// all of them without an account.
+pub async fn results(
+    db: &mut PgConnection,
+    image_id: i64,
+    account: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<ImageResult>> {
+    sqlx::query_as(include_str!("sql/images/results.sql")).bind(image_id).bind(account).bind(limit).fetch_all(db).await
 }
 
 /// Those of these blobs that an image row names: the rest may be collected.

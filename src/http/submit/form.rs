@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::super::extract;
 use super::super::problem::HttpError;
+use super::file_name::file_name;
 use super::terms::{check_terms, distinct, read_params};
 use crate::blob::{Staged, Staging};
 use crate::domain::fault::{Code, Fault};
@@ -38,17 +39,18 @@ pub(super) async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<Fil
             let detail = format!("The request has more than {} files.", ctx.limits.images_max);
             return Err(Fault::new(Code::TooManyImages, detail).at("form", "/images").into());
         }
-        let name = file_name(&field, files.len())?;
+        let name = name_of(&field, files.len());
         let staged = stage(ctx, field).await?;
         files.push(File { name, staged });
     }
     Ok((texts.ask()?, files))
 }
 
-fn file_name(field: &Field<'_>, index: usize) -> Result<String, Fault> {
-    let name = field.file_name().unwrap_or_default();
-    check_text(name)?;
-    Ok(if name.is_empty() { format!("image-{index}") } else { last_part(name) })
+fn name_of(field: &Field<'_>, index: usize) -> String {
+    match file_name(field.headers()) {
+        Some(name) if !name.is_empty() => last_part(&name),
+        _ => format!("image-{index}"),
+    }
 }
 
 /// The end of a path that is too long says more than its beginning.

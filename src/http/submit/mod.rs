@@ -1,5 +1,6 @@
 //! Submit photographs to models.
 
+mod file_name;
 mod form;
 mod terms;
 

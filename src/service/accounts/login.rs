@@ -67,6 +67,11 @@ impl Accounts {
         Ok(User { account: self.holder(said).await?, said })
     }
 
+    /// The same user some time later, if the token still holds: what was waited for is not handed to one who was shut out meanwhile.
+    pub async fn again(&self, user: &User) -> Result<User> {
+        Ok(User { account: self.holder(user.said).await?, said: user.said })
+    }
+
     /// The account of a token that holds.
     async fn holder(&self, said: Said) -> Result<Account> {
         let known = self

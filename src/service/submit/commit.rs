@@ -10,7 +10,7 @@ use crate::service::{Ctx, Error, Result, announce};
 use crate::store::images::{self, ImageRecord, KnownImage, NewImage, StoredImage, Title};
 use crate::store::submissions;
 use crate::store::work::Moved;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -163,8 +163,15 @@ async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order], submissions:
             uploads.iter().map(|upload| as_stored(upload, stored.get(&upload.row.md5))).collect()
         }
     };
-    let found: Vec<Vec<Found>> = orders.iter().enumerate().map(found).collect();
-    give_titles(db, orders, submissions, &found).await?;
+    let mut found: Vec<Vec<Found>> = orders.iter().enumerate().map(found).collect();
+    let titled = give_titles(db, orders, submissions, &found).await?;
+    for (order, found) in orders.iter().zip(&mut found) {
+        for image in found {
+            if let Found::Stored(image) = image {
+                image.titled = titled.contains(&(order.account, image.id));
+            }
+        }
+    }
     Ok(found)
 }
 
@@ -181,7 +188,7 @@ async fn give_titles(
     orders: &[Order],
     submissions: &[Uuid],
     found: &[Vec<Found>],
-) -> Result<()> {
+) -> Result<HashSet<(Uuid, i64)>> {
     let mut titles = Vec::new();
     for ((order, submission), found) in orders.iter().zip(submissions).zip(found) {
         let Images::Uploaded(uploads) = &*order.images else { continue };
@@ -190,10 +197,10 @@ async fn give_titles(
             titles.push(Title { account: order.account, image_id, submission: *submission, name: &upload.name });
         }
     }
-    if !titles.is_empty() {
-        images::give_titles(db, &titles).await?;
+    if titles.is_empty() {
+        return Ok(HashSet::new());
     }
-    Ok(())
+    Ok(images::give_titles(db, &titles).await?.into_iter().collect())
 }
 
 /// What the work will ask of these images.
@@ -224,7 +231,7 @@ fn fates(found: Vec<Found>, jobs: &HashMap<i64, Vec<AnsweringJob>>) -> Vec<Fate>
             let jobs = of(image.known.id);
             Fate::Known(image, jobs)
         }
-        Found::Stored(image) => Fate::Stored { blob: image.blob, jobs: of(image.id) },
+        Found::Stored(image) => Fate::Stored { blob: image.blob, titled: image.titled, jobs: of(image.id) },
         Found::Missing => Fate::Missing,
         Found::Collided(image) => Fate::Collided(image),
     };

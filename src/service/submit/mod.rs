@@ -77,10 +77,10 @@ impl Submit {
         let mut winners = HashSet::new();
         for (f, fate) in good.into_iter().zip(committed.images) {
             match fate {
-                Fate::Stored { blob, jobs } => {
+                Fate::Stored { blob, titled, jobs } => {
                     let own = blobs.get(&f.staged.md5).is_some_and(|(_, own)| *own == blob);
                     winners.extend(own.then_some(blob));
-                    images.push(taken(f, own, jobs));
+                    images.push(taken(f, !titled, jobs));
                 }
                 Fate::Collided(image) => {
                     tell_collision(&self.ctx, user, image).await;

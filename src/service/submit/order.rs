@@ -52,8 +52,8 @@ pub struct Committed {
 pub(super) enum Fate {
     /// It was stored before.
     Known(ImageRecord, Vec<AnsweringJob>),
-    /// It was uploaded; its row is that of this blob.
-    Stored { blob: Uuid, jobs: Vec<AnsweringJob> },
+    /// It was uploaded; its row is that of this blob. The account may have had a title to it before.
+    Stored { blob: Uuid, titled: bool, jobs: Vec<AnsweringJob> },
     /// The caller has no title to such an image.
     Missing,
     /// The image of this id has the same MD5 and other bytes.

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::take::{Claim, ClaimLine, Take};
+use crate::service::keys::Keys;
 use crate::service::queues::Queues;
 use crate::service::waiters::{Place, Wake};
 use crate::service::workers::{Workers, unknown_worker};
@@ -43,6 +44,7 @@ pub struct GivenJob {
 /// The claims of all workers.
 pub struct Claims {
     ctx: Arc<Ctx>,
+    keys: Arc<Keys>,
     queues: Arc<Queues>,
     workers: Arc<Workers>,
     line: ClaimLine,
@@ -52,9 +54,9 @@ impl Claims {
     /// The connections that its line uses at once.
     pub const CONNECTIONS: u32 = ClaimLine::CONNECTIONS;
 
-    pub fn new(ctx: &Arc<Ctx>, queues: &Arc<Queues>, workers: &Arc<Workers>) -> Self {
-        let (queues, workers) = (Arc::clone(queues), Arc::clone(workers));
-        Self { ctx: Arc::clone(ctx), queues, workers, line: ClaimLine::new(ctx) }
+    pub fn new(ctx: &Arc<Ctx>, keys: &Arc<Keys>, queues: &Arc<Queues>, workers: &Arc<Workers>) -> Self {
+        let (keys, queues, workers) = (Arc::clone(keys), Arc::clone(queues), Arc::clone(workers));
+        Self { ctx: Arc::clone(ctx), keys, queues, workers, line: ClaimLine::new(ctx) }
     }
 
     /// Answers a claim, waiting for work if it must.
@@ -119,7 +121,7 @@ impl Claims {
             if shut {
                 take.put_back(&self.ctx);
             } else {
-                let jobs = Box::pin(self.take_in_turn(ask, &standing, take, until)).await?;
+                let jobs = Box::pin(self.take_in_turn(key, ask, &standing, take, until)).await?;
                 if !jobs.is_empty() {
                     return Ok((false, jobs));
                 }
@@ -144,16 +146,22 @@ impl Claims {
     /// Takes what this session may be given now.
     async fn take_in_turn(
         &self,
+        key: &ApiKey,
         ask: &Claim,
         standing: &Arc<Standing>,
         take: Take,
         until: Instant,
     ) -> Result<Vec<Claimed>> {
+        if standing.turn == Turn::Open {
+            linger(&self.ctx, ask, &standing.model, until).await;
+        }
+        // It may have been disabled while it waited.
+        if let Err(error) = self.keys.still(key).await {
+            take.put_back(&self.ctx);
+            return Err(error);
+        }
         match standing.turn {
-            Turn::Open => {
-                linger(&self.ctx, ask, &standing.model, until).await;
-                self.line.look_again(take, ask, standing).await
-            }
+            Turn::Open => self.line.look_again(take, ask, standing).await,
             Turn::Suspect => match self.line.look_again(Take::Suspect, ask, standing).await? {
                 // Another session was faster.
                 none if none.is_empty() => self.line.look_again(take, ask, standing).await,

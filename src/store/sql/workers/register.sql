@@ -7,8 +7,6 @@ WITH made AS (
     version_id = excluded.version_id, batch_max = excluded.batch_max, host = excluded.host, sdk = excluded.sdk,
     beat_at = clock_timestamp(), alive_until = greatest(s.alive_until, excluded.alive_until)
   RETURNING s.id, (xmax = 0) AS new
-), used AS (
-  UPDATE api_key SET last_used_at = clock_timestamp() WHERE id = $1
 ), told AS (
   INSERT INTO job_event (code, key_id, session_id, queue_id) SELECT 'worker_registered', $1, id, $2 FROM made WHERE new
 )

@@ -1,0 +1,17 @@
+-- Every model × version × params that has answered of an image, newest first.
+-- $1 the image; $2 the account that asks, which is told only the params that it asked with, or null for an administrator; $3 the most.
+WITH own AS MATERIALIZED (
+  SELECT DISTINCT r.queue_id, r.params_id
+  FROM request AS r JOIN submission AS s ON s.id = r.submission_id
+  WHERE r.image_id = $1 AND s.account_id = $2
+)
+SELECT q.name AS model, v.name AS version,
+       CASE WHEN $2::uuid IS NULL OR EXISTS (SELECT FROM own AS w WHERE w.queue_id = o.queue_id AND w.params_id = o.params_id)
+            THEN p.body END AS params,
+       o.job_id AS job, o.document AS result, o.finished_at
+FROM outcome AS o
+JOIN queue AS q ON q.id = o.queue_id
+JOIN model_version AS v ON v.id = o.version_id
+JOIN params AS p ON p.id = o.params_id
+WHERE o.image_id = $1 AND o.version_id > 0
+ORDER BY o.finished_at DESC, o.job_id LIMIT $3
