@@ -29,6 +29,7 @@ mod deaths; // workers die, and what they held lives on
 mod documents; // OpenAPI, Postman and the pages agree with the code
 mod history; // how long what is over is kept
 mod inspect; // what the bytes of a file say they are
+mod interleave; // two use cases, statement by statement, in every order
 mod lookup; // what happened to an image
 mod model; // random interleavings against a pure model
 mod outage; // PostgreSQL or Redis do not answer

@@ -1,11 +1,15 @@
 -- Answers a claim sent again: a new lease of what it still holds, at the same attempt and with the same deadline.
 -- $1 session, $2 claim.
-WITH held AS MATERIALIZED (
+WITH live AS MATERIALIZED (
+  -- As in claim.sql: who is just leaving, or given up, is given no new lease.
+  SELECT id FROM worker_session WHERE id = $1 AND end_reason IS NULL FOR SHARE
+), held AS MATERIALIZED (
   SELECT j.id, j.started_at, now.at, c.deadline_at
-  FROM (SELECT clock_timestamp() AS at) AS now, claim AS c
+  FROM (SELECT clock_timestamp() AS at) AS now, live AS l
+  JOIN claim AS c ON c.session_id = l.id
   CROSS JOIN unnest(c.jobs) AS listed (id)
   JOIN job AS j ON j.id = listed.id
-  WHERE c.session_id = $1 AND c.claim_id = $2 AND j.session_id = $1 AND j.claim_id = $2 AND j.state = 'running'
+  WHERE c.claim_id = $2 AND j.session_id = $1 AND j.claim_id = $2 AND j.state = 'running'
   ORDER BY j.id FOR NO KEY UPDATE OF j
 ), taken AS (
   UPDATE job AS j SET lease_no = j.lease_no + 1, version = j.version + 1, started_at = h.at FROM held AS h WHERE j.id = h.id
