@@ -135,7 +135,7 @@ async fn redrive_jobs(
     let dry_run = ask.dry_run.unwrap_or(true);
     let filter = read_redrive(ask)?;
     let (found, made) = jobs::redrive(&state.ctx, &user, &filter, !dry_run).await?;
-    let ids = made.into_iter().map(Some).chain(std::iter::repeat(None));
+    let ids = made.into_iter().chain(std::iter::repeat(None));
     let items: Vec<RedrivenJob> =
         found.iter().zip(ids).map(|(job, id)| RedrivenJob { id, retry_of: job.status.id }).collect();
     Ok(Json(Redriven { dry_run, matched: items.len(), items }))

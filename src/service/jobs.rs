@@ -103,15 +103,15 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
         let detail = format!("The job is {}.", job.status.state.as_str());
         return Err(Fault::new(Code::NotEnded, detail).into());
     }
-    let made = try_again(ctx, user, &[job]).await?;
+    let made = try_again(ctx, user, &[job]).await?.into_iter().flatten().collect::<Vec<_>>();
     announce::moved(ctx, &made).await;
     // Its image was removed meanwhile, and it with that.
     let made = made.first().ok_or_else(|| Error::from(Fault::not_found("job")))?;
     Ok(made.id)
 }
 
-/// Makes new jobs for ended ones of different keys, in one transaction, in their order; none where the image is gone.
-async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Moved>> {
+/// Makes new jobs for ended ones of different keys, in one transaction, in their order; nothing where the image is gone.
+async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Option<Moved>>> {
     let md5s: Vec<ContentMd5> = jobs.iter().map(|job| job.md5).collect();
     ctx.index.mark_statuses(&md5s).await;
     let keys: BTreeMap<Wanted, &JobRecord> = jobs.iter().map(|job| (job.wanted, job)).collect();
@@ -122,7 +122,7 @@ async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Mov
             made => break made?,
         }
     };
-    Ok(jobs.iter().filter_map(|job| made.remove(&job.wanted)).collect())
+    Ok(jobs.iter().map(|job| made.remove(&job.wanted)).collect())
 }
 
 async fn make_again(
@@ -170,17 +170,22 @@ async fn make_again(
 }
 
 /// The failed or cancelled jobs that a redrive by this filter would try again, newest first, and with `act`
-/// the new jobs made for them. Those that were tried again since are left alone, so that a redrive of more than
-/// [`REDRIVE_MAX`] is done by repeating it.
-pub async fn redrive(ctx: &Ctx, user: &User, filter: &Filter, act: bool) -> Result<(Vec<JobRecord>, Vec<Uuid>)> {
+/// the new jobs made for them, nothing where the image is gone. Those that were tried again since are left alone, so that a
+/// redrive of more than [`REDRIVE_MAX`] is done by repeating it.
+pub async fn redrive(
+    ctx: &Ctx,
+    user: &User,
+    filter: &Filter,
+    act: bool,
+) -> Result<(Vec<JobRecord>, Vec<Option<Uuid>>)> {
     let filter = Filter { last_word: true, ..filter.clone() };
     let found = ctx.db.read(async |db| jobs::list(db, user.scope(), &filter, REDRIVE_MAX).await).await?;
     let mut made = Vec::new();
     if act {
         for jobs in found.chunks(REDRIVE_AT_ONCE) {
             let moved = try_again(ctx, user, jobs).await?;
-            announce::moved(ctx, &moved).await;
-            made.extend(moved.iter().map(|job| job.id));
+            made.extend(moved.iter().map(|job| Some(job.as_ref()?.id)));
+            announce::moved(ctx, &moved.into_iter().flatten().collect::<Vec<_>>()).await;
         }
     }
     Ok((found, made))
