@@ -17,7 +17,7 @@ pub struct Client {
 }
 
 /// What came back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -72,6 +72,11 @@ pub fn assert_mends(problem: &Value) {
 impl Client {
     pub fn new(router: Router, token: Option<String>) -> Self {
         Self { router, token }
+    }
+
+    /// The same caller by another way.
+    pub fn through(self, router: Router) -> Self {
+        Self { router, token: self.token }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

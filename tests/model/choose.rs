@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use super::ops::{self, Op, Step};
 use super::state::{How, Model, SLOTS, State, USERS, WORKERS, model_of};
 use super::table::Hits;
+use super::together::{self, Turn};
 
 /// How many steps one plan is followed at most.
 const PLAN: usize = 30;
@@ -29,12 +30,15 @@ enum Plan {
     Crowd(State),
     /// The slot's model is paused while it is in this state.
     Pause(State),
+    /// As many jobs of the slot's model run as may.
+    Fill,
 }
 
 /// The plan that leads to a pair.
 fn plan_for(row: &str, state: State) -> Plan {
     match row {
         "claim, paused" => Plan::Pause(state),
+        "claim, at its limit" => Plan::Fill,
         "rescue, third death alone" => Plan::Again(Op::Die),
         "rescue, past its deadline, last try" => Plan::Again(Op::Deadline),
         "failure, last try" => Plan::Again(Op::TryAgain),
@@ -61,8 +65,8 @@ impl Chooser {
         Self { rng: StdRng::seed_from_u64(seed), plan: Plan::Seek(State::Queued), slot: 0, left: 0, pair }
     }
 
-    /// A step that has a target.
-    pub fn next(&mut self, m: &Model, hits: &Hits) -> Step {
+    /// A step that has a target, or, now and then, two at once.
+    pub fn next(&mut self, m: &Model, hits: &Hits) -> Turn {
         if self.left == 0 || hits.of(self.pair.0, self.pair.1) > Some(self.pair.2) {
             self.plan(hits);
         }
@@ -77,7 +81,11 @@ impl Chooser {
             _ => None,
         };
         let any = || possible.choose(&mut self.rng).map(|(_, step)| *step);
-        step.or_else(any).expect("something can always be done")
+        let step = step.or_else(any).expect("something can always be done");
+        let fit: Vec<Step> =
+            possible.iter().map(|(_, other)| *other).filter(|other| together::may_go(step.op, other.op)).collect();
+        let beside = fit.choose(&mut self.rng).copied().filter(|_| self.rng.random_bool(0.25));
+        Turn { step, beside }
     }
 
     fn random(&mut self, op: Op, slot: usize) -> Step {
@@ -135,6 +143,9 @@ impl Chooser {
             Plan::Pause(goal) if now != goal && !m.paused[model_of(slot)] => self.toward(m, goal, &[slot]),
             Plan::Pause(_) if m.paused[model_of(slot)] => Some(self.random(Op::Claim, slot)),
             Plan::Pause(_) => Some(self.random(Op::Pause, slot)),
+            Plan::Fill if m.room(model_of(slot)) == Some(0) => Some(self.random(Op::Claim, slot)),
+            Plan::Fill if m.limits[model_of(slot)].is_some() => self.toward(m, State::Running, &[slot]),
+            Plan::Fill => Some(Step { op: Op::Limit, slot, pick: 0 }),
         }
     }
 
@@ -177,6 +188,8 @@ impl Chooser {
         let busy = ops::slots(Some(model)).find(|slot| m.state(*slot) == State::Running);
         if m.paused[model] {
             self.random(Op::Resume, slot)
+        } else if m.room(model) == Some(0) {
+            self.random(Op::Unlimit, slot)
         } else if let Some(at) = fit.choose(&mut self.rng) {
             Step { op: Op::Claim, slot, pick: *at + 2 * live.len() * self.rng.random_range(0..40) }
         } else if let Some(worker) = (0..WORKERS).find(over) {

@@ -80,10 +80,11 @@ impl World<'_> {
                 let seen = self.users[user].get(&path).await.json();
                 for (model, name) in MODELS.iter().enumerate() {
                     let of = |slot: usize| image_of(slot) == image && model_of(slot) == model;
-                    let newest = self.m.jobs.iter().rfind(|j| of(j.slot));
+                    let newest = self.m.jobs.iter().rfind(|j| of(j.slot) && !j.forgotten);
                     let shown = newest.map_or(json!([null, null]), |j| json!([j.id, j.state.public()]));
                     same(&path, json!([seen["jobs"][name]["id"], seen["jobs"][name]["state"]]), shown)?;
-                    let success = self.m.jobs.iter().rfind(|j| of(j.slot) && j.state == State::Succeeded);
+                    let success =
+                        self.m.jobs.iter().rfind(|j| of(j.slot) && j.state == State::Succeeded && !j.forgotten);
                     same(&path, &seen["results"][name]["job"], &success.map_or(Value::Null, |j| json!(j.id)))?;
                 }
             }

@@ -37,14 +37,15 @@ impl Model {
         if !again.is_empty() {
             return Grant::Again(again);
         }
-        if self.paused[model] || waits {
+        let room = self.room(model).unwrap_or(usize::MAX);
+        if self.paused[model] || waits || room == 0 {
             return Grant::Nothing;
         }
         if !suspects.is_empty() && held.is_empty() {
             return Grant::Alone(suspects);
         }
         let free = self.claimable(model);
-        let count = max.min(free.len());
+        let count = max.min(room).min(free.len());
         Grant::Some(free, count)
     }
 

@@ -16,6 +16,7 @@ mod shrink;
 mod state;
 mod table;
 mod time;
+mod together;
 mod workers;
 mod world;
 
@@ -26,8 +27,8 @@ use rand::Rng;
 use tokio::task::JoinSet;
 
 use self::choose::Chooser;
-use self::ops::Step;
 use self::table::{FLOOR, Hits};
+use self::together::Turn;
 use self::world::{Check, World};
 
 /// Steps of a run at least, and at most: within them, it goes on until every pair of the table was reached.
@@ -42,12 +43,12 @@ const MORE_EVERY: usize = 25;
 const SHRINK: Duration = Duration::from_secs(60);
 
 /// A case that failed: its steps and what was wrong.
-type Failure = (Vec<Step>, String);
+type Failure = (Vec<Turn>, String);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_service_does_what_the_model_says() {
     if let Ok(case) = std::env::var("MODEL_CASE") {
-        let steps: Vec<Step> = case.split_whitespace().map(|s| s.parse().expect("a step")).collect();
+        let steps: Vec<Turn> = case.split_whitespace().map(|s| s.parse().expect("a step")).collect();
         replay(&steps).await.expect("the case to pass");
         return;
     }
@@ -88,10 +89,10 @@ async fn the_service_does_what_the_model_says() {
 }
 
 /// Shrinks a failing case and reports it.
-async fn fail(seed: u64, case: Vec<Step>, wrong: &str) -> ! {
+async fn fail(seed: u64, case: Vec<Turn>, wrong: &str) -> ! {
     println!("MODEL_SEED={seed} failed after {} steps: {wrong}\nshrinking …", case.len());
     let mut last = wrong.to_owned();
-    let least = shrink::shrink(case, Instant::now() + SHRINK, async |steps: &[Step]| match replay(steps).await {
+    let least = shrink::shrink(case, Instant::now() + SHRINK, async |steps: &[Turn]| match replay(steps).await {
         Ok(()) => false,
         Err(wrong) => {
             last = wrong;
@@ -99,7 +100,7 @@ async fn fail(seed: u64, case: Vec<Step>, wrong: &str) -> ! {
         }
     })
     .await;
-    let list = least.iter().map(Step::to_string).collect::<Vec<_>>().join(" ");
+    let list = least.iter().map(Turn::to_string).collect::<Vec<_>>().join(" ");
     panic!("MODEL_SEED={seed}: {last}\nrun it again with\nMODEL_CASE='{list}'");
 }
 
@@ -117,12 +118,12 @@ async fn run_lane(mut chooser: Chooser, steps: RangeInclusive<usize>) -> Result<
     Ok((hits, made))
 }
 
-async fn run_case(chooser: &mut Chooser, hits: &mut Hits, case: &mut Vec<Step>, count: usize) -> Check {
+async fn run_case(chooser: &mut Chooser, hits: &mut Hits, case: &mut Vec<Turn>, count: usize) -> Check {
     let mut world = World::new(hits).await?;
     for n in 1..=count {
-        let step = chooser.next(&world.m, world.hits());
-        case.push(step);
-        world.step(step).await.map_err(|wrong| format!("{step}: {wrong}"))?;
+        let turn = chooser.next(&world.m, world.hits());
+        case.push(turn);
+        take(&mut world, turn).await?;
         if n % MORE_EVERY == 0 || n == count {
             world.compare_more().await?;
         }
@@ -130,11 +131,19 @@ async fn run_case(chooser: &mut Chooser, hits: &mut Hits, case: &mut Vec<Step>, 
     Ok(())
 }
 
-async fn replay(steps: &[Step]) -> Check {
+async fn replay(turns: &[Turn]) -> Check {
     let mut hits = Hits::default();
     let mut world = World::new(&mut hits).await?;
-    for step in steps {
-        world.step(*step).await.map_err(|wrong| format!("{step}: {wrong}"))?;
+    for turn in turns {
+        take(&mut world, *turn).await?;
     }
     world.compare_more().await
+}
+
+async fn take(world: &mut World<'_>, turn: Turn) -> Check {
+    let taken = match turn.beside {
+        Some(beside) => world.together([turn.step, beside]).await,
+        None => world.step(turn.step).await,
+    };
+    taken.map_err(|wrong| format!("{turn}: {wrong}"))
 }

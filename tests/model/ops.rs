@@ -22,7 +22,8 @@ operations! {
     RetryStranger, Look, Claim, ClaimGone, ClaimForeign, Replay, Succeed, SucceedTwice, SucceedEmpty, Reject, TryAgain,
     TryAgainLate, Release, Repeat, LateSuccess, LateRelease, Invent, OtherSession, OtherKey, Beat, BeatEarlier, BeatOther,
     BeatWithout, BeatWithoutLater, BeatGone, BeatForeign, Leave, LeaveOther, Silence, Rescue, Die, DieOverdue, Deadline, Outage, Expire,
-    ComeDue, Flush, Sweep, Pause, Resume, Register,
+    ComeDue, Flush, Sweep, Pause, Resume, Limit, Unlimit, Redrive, Forget,
+    Register,
 }
 
 /// An operation on a slot; `pick` chooses among whatever else there is to choose.
@@ -125,10 +126,9 @@ pub fn aim(m: &Model, step: Step) -> Option<Aim> {
         Op::Rescue | Op::Outage => Some(Aim { row: rescue_row(m, slot, op == Op::Outage), ..base }),
         Op::Expire => job.map(|_| Aim { row: "expire", ..base }),
         Op::ComeDue => job.map(|_| Aim { row: "come due", ..base }),
-        Op::Flush => Some(Aim { row: "flush", ..base }),
-        Op::Sweep => Some(Aim { row: "sweep", ..base }),
-        Op::Pause => Some(Aim { row: "pause", ..base }),
-        Op::Resume => Some(Aim { row: "resume", ..base }),
+        Op::Flush | Op::Sweep | Op::Pause | Op::Resume | Op::Limit | Op::Unlimit | Op::Redrive | Op::Forget => {
+            Some(Aim { row: row_of_all(op), ..base })
+        }
         Op::Leave | Op::LeaveOther => {
             let holder = job.and_then(|j| m.jobs[j].session);
             let able: Vec<usize> = live.iter().copied().filter(|s| (Some(*s) == holder) == (op == Op::Leave)).collect();
@@ -139,6 +139,20 @@ pub fn aim(m: &Model, step: Step) -> Option<Aim> {
             let (row, session, lease_no) = one_of(&leases(m, op, slot), pick)?;
             Some(Aim { row, session, lease_no, ..base })
         }
+    }
+}
+
+/// The row of what is done to all slots alike.
+fn row_of_all(op: Op) -> &'static str {
+    match op {
+        Op::Flush => "flush",
+        Op::Sweep => "sweep",
+        Op::Pause => "pause",
+        Op::Resume => "resume",
+        Op::Limit => "limit",
+        Op::Unlimit => "no limit",
+        Op::Redrive => "redrive",
+        _ => "forget what is old",
     }
 }
 
@@ -168,7 +182,7 @@ fn aim_at_request(m: &Model, step: Step, base: Aim) -> Option<Aim> {
     let stranger = matches!(step.op, Op::CancelStranger | Op::RetryStranger);
     let users: Vec<usize> = (0..USERS).filter(|&u| job.asked[u].is_none() == stranger).collect();
     let user = one_of(&users, step.pick)?;
-    let other_waits = (0..USERS).any(|u| u != user && job.asked[u] == Some(true));
+    let other_waits = job.redriven || (0..USERS).any(|u| u != user && job.asked[u] == Some(true));
     let row = match step.op {
         Op::Cancel if other_waits && job.state.live() => "cancel, another waits",
         Op::Cancel => "cancel",
@@ -189,7 +203,7 @@ fn aim_look(m: &Model, step: Step, base: Aim) -> Option<Aim> {
 /// Whether a user's look-up tells of this slot, if only that there is no such image.
 pub fn shows(m: &Model, slot: usize, user: usize) -> bool {
     let job = m.newest(slot);
-    let newest = m.jobs.iter().rposition(|j| j.slot / 2 == slot / 2);
+    let newest = m.jobs.iter().rposition(|j| j.slot / 2 == slot / 2 && !j.forgotten);
     m.titles[user][image_of(slot)] == job.is_some() && (job.is_none() || newest == job)
 }
 
@@ -201,6 +215,8 @@ pub fn claim_row(m: &Model, session: usize) -> &'static str {
         "claim, paused"
     } else if held.iter().any(|&j| m.jobs[j].suspect) {
         "claim, holding a suspect"
+    } else if m.room(s.model) == Some(0) {
+        "claim, at its limit"
     } else if m.suspects(s.model).is_empty() {
         "claim"
     } else if held.is_empty() {

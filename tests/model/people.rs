@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::ops::{self, Aim, Op, Step};
-use super::state::{IMAGES, MODELS, Submission, USERS, image_of, model_of, variant_of};
+use super::state::{IMAGES, MODELS, State, Submission, USERS, image_of, model_of, variant_of};
 use super::world::{Check, World, class, same, text};
 use crate::kit::client::Answer;
 use crate::kit::form::Form;
@@ -128,7 +128,7 @@ impl World<'_> {
         let was = self.m.state(step.slot);
         let admin = step.op == Op::CancelAdmin;
         let client = if admin { &self.admin } else { &self.users[aim.user] };
-        let answer = client.post(&format!("/jobs/{}/cancel", self.id(aim.job)), Value::Null).await;
+        let answer = self.call(client, &format!("/jobs/{}/cancel", self.id(aim.job)), Value::Null).await;
         let told = class(&answer, |body| text(&body["state"]));
         self.hit(aim.row, was, &told)?;
         let (Some(job), true) = (aim.job, step.op != Op::CancelStranger) else {
@@ -156,6 +156,38 @@ impl World<'_> {
             self.m.jobs[at].id = made.ok_or_else(|| format!("a retry: {told} without an id"))?;
         }
         same("a retry", (told, made), (format!("201 {outcome}"), Some(self.m.jobs[at].id)))
+    }
+
+    /// An administrator has what failed, or was cancelled, of a model tried again.
+    pub async fn redrive(&mut self, step: Step, aim: Aim) -> Check {
+        let was = self.states();
+        let state = if step.pick.is_multiple_of(2) { State::Failed } else { State::Cancelled };
+        let body = json!({ "model": MODELS[aim.model], "state": state.public(), "dry_run": false });
+        let answer = self.admin.post("/jobs/redrive", body).await;
+        same("a redrive", answer.status.as_u16(), 200)?;
+        let last = self.m.last_words(aim.model, state);
+        let mut made: BTreeMap<Uuid, Uuid> = BTreeMap::new();
+        for item in answer.json()["items"].as_array().into_iter().flatten() {
+            let id = |field: &str| Uuid::parse_str(&text(&item[field])).map_err(|e| format!("{item}: {e}"));
+            made.insert(id("retry_of")?, id("id")?);
+        }
+        let expected: Vec<Uuid> = last.iter().map(|job| self.m.jobs[*job].id).collect();
+        let got = expected.iter().filter(|id| made.contains_key(id)).count();
+        same("what is tried again", (made.len(), got), (expected.len(), expected.len()))?;
+        for slot in ops::slots(Some(aim.model)) {
+            let newest = self.m.newest(slot);
+            let told = if newest.is_some_and(|job| last.contains(&job)) { "created" } else { "left alone" };
+            if told == "created" || !matches!(was[slot], State::Failed | State::Cancelled) {
+                self.hit(aim.row, was[slot], told)?;
+            }
+        }
+        // In the order of their ids, as the rows are.
+        let mut pairs: Vec<(Uuid, usize)> = last.iter().map(|job| (made[&self.m.jobs[*job].id], *job)).collect();
+        pairs.sort();
+        for (id, of) in pairs {
+            self.m.redrive(of, id);
+        }
+        Ok(())
     }
 
     /// Asks about all images at once.

@@ -55,6 +55,8 @@ impl Model {
             claim: None,
             retry_of,
             asked,
+            redriven: false,
+            forgotten: false,
             past: Vec::new(),
             winner: None,
         });
@@ -70,8 +72,37 @@ impl Model {
         if let Some(user) = user {
             job.asked[user] = Some(false);
         }
-        if user.is_none() || !job.asked.contains(&Some(true)) {
+        if user.is_none() || !(job.redriven || job.asked.contains(&Some(true))) {
             self.end(at, State::Cancelled, None, None);
+        }
+    }
+
+    /// The jobs of a model that a redrive of this state tries again: the last word on their image, of whichever params, and nothing
+    /// of their slot is under way.
+    pub fn last_words(&self, model: usize, state: State) -> Vec<usize> {
+        let ended = |job: &Job| job.state.ended() && !job.forgotten;
+        let is_last = |at: &usize| {
+            let job = &self.jobs[*at];
+            let later = |other: &Job| other.slot / 2 == job.slot / 2 && ended(other);
+            job.state == state
+                && ended(job)
+                && !self.jobs[*at + 1..].iter().any(later)
+                && !self.jobs.iter().any(|other| other.slot == job.slot && other.state.live())
+        };
+        (0..self.jobs.len()).filter(|at| model_of(self.jobs[*at].slot) == model).filter(is_last).collect()
+    }
+
+    /// An administrator has a job tried again.
+    pub fn redrive(&mut self, of: usize, id: Uuid) {
+        let (_, at) = self.enqueue(0, self.jobs[of].slot, false, Some(of));
+        self.jobs[at].asked = [None; USERS];
+        (self.jobs[at].id, self.jobs[at].redriven) = (id, true);
+    }
+
+    /// What jobs came to is kept no longer.
+    pub fn forget(&mut self) {
+        for job in self.jobs.iter_mut().filter(|job| job.state.ended()) {
+            job.forgotten = true;
         }
     }
 

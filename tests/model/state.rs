@@ -125,6 +125,10 @@ pub struct Job {
     pub retry_of: Option<usize>,
     /// Per user: whether they asked, and whether they still wait.
     pub asked: [Option<bool>; USERS],
+    /// An administrator had it tried again, and so waits for it.
+    pub redriven: bool,
+    /// It has ended, and what it came to is kept no longer.
+    pub forgotten: bool,
     pub past: Vec<Past>,
     /// The lease whose completion ended it.
     pub winner: Option<(usize, i64)>,
@@ -158,12 +162,14 @@ pub struct Submission {
     pub job: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Model {
     pub jobs: Vec<Job>,
     pub sessions: Vec<Session>,
     pub submissions: Vec<Submission>,
     pub paused: [bool; 2],
+    /// How many jobs of each model may run at once.
+    pub limits: [Option<usize>; 2],
     /// Which users have a title to which images.
     pub titles: [[bool; IMAGES]; USERS],
     /// Some job was put off by a jittered back-off.
@@ -193,7 +199,7 @@ impl Model {
 
     /// The job whose result answers a submission that does not insist.
     pub fn result(&self, slot: usize) -> Option<usize> {
-        self.jobs.iter().rposition(|job| job.slot == slot && job.state == State::Succeeded)
+        self.jobs.iter().rposition(|job| job.slot == slot && job.state == State::Succeeded && !job.forgotten)
     }
 
     /// The running jobs of a session.
@@ -209,6 +215,12 @@ impl Model {
             .iter()
             .rposition(|s| s.model == model && s.worker == worker)
             .expect("every worker registers first")
+    }
+
+    /// How many more jobs of a model may run, under a limit.
+    pub fn room(&self, model: usize) -> Option<usize> {
+        let running = self.jobs.iter().filter(|job| job.state.running() && model_of(job.slot) == model).count();
+        Some(self.limits[model]?.saturating_sub(running))
     }
 
     fn of_model(&self, model: usize, state: State) -> Vec<usize> {

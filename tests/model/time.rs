@@ -15,6 +15,7 @@ const TIME_LEFT: &str = "UPDATE job SET finish_by = clock_timestamp() + interval
 const TIME_COME: &str = "UPDATE job SET run_at = clock_timestamp() WHERE id = $1 AND NOT due";
 const LONG_AWAY: &str = "UPDATE tick SET last_at = clock_timestamp() - interval '10 min' WHERE name = 'rescue'";
 const NEVER_AWAY: &str = "UPDATE tick SET last_at = clock_timestamp() WHERE name = 'rescue'";
+const OLD: &str = "UPDATE outcome SET finished_at = finished_at - interval '2 days'";
 const HELD_LONG: &str = "UPDATE job SET started_at = started_at - interval '2 hours' WHERE id = $1";
 
 impl World<'_> {
@@ -29,14 +30,14 @@ impl World<'_> {
             }
             Op::Expire => {
                 self.sql(PAST_FINISH, Some(id)).await?;
-                maintenance::due_pass(&self.app.ctx).await.map_err(|e| e.to_string())?;
+                maintenance::due_pass(self.ctx()).await.map_err(|e| e.to_string())?;
                 self.sql(TIME_LEFT, Some(id)).await?;
                 aim.job.into_iter().for_each(|job| self.m.expire(job));
                 return Ok(rows);
             }
             Op::ComeDue => {
                 self.sql(TIME_COME, Some(id)).await?;
-                maintenance::due_pass(&self.app.ctx).await.map_err(|e| e.to_string())?;
+                maintenance::due_pass(self.ctx()).await.map_err(|e| e.to_string())?;
                 aim.job.into_iter().for_each(|job| self.m.come_due(job));
                 return Ok(rows);
             }
@@ -60,9 +61,17 @@ impl World<'_> {
         }
         self.sql(if op == Op::Outage { LONG_AWAY } else { NEVER_AWAY }, None).await?;
         let rows = ops::slots(None).map(|slot| ops::rescue_row(&self.m, slot, op == Op::Outage)).collect();
-        maintenance::rescue(&self.app.ctx).await.map_err(|e| e.to_string())?;
+        maintenance::rescue(self.ctx()).await.map_err(|e| e.to_string())?;
         self.m.rescue(op == Op::Outage);
         Ok(rows)
+    }
+
+    /// Everything that was found out is older than it is kept.
+    pub async fn forget(&mut self) -> Check {
+        self.sql(OLD, None).await?;
+        maintenance::remove_old(self.ctx()).await.map_err(|e| e.to_string())?;
+        self.m.forget();
+        Ok(())
     }
 
     /// A worker says nothing for longer than its lease; nobody has noticed yet.

@@ -16,17 +16,19 @@ impl World<'_> {
         let was = self.states();
         let session = &self.m.sessions[aim.session];
         let (id, model) = (session.id, session.model);
+        let fresh = || Uuid::from_u64_pair(self.steps, self.steps << 32 | (step.pick << 8 | step.slot) as u64);
         let idle = |claim: &Uuid| self.m.held(aim.session).iter().all(|&j| self.m.jobs[j].claim != Some(*claim));
         let claim = match (step.op, aim.job.and_then(|job| self.m.jobs[job].claim)) {
             (Op::Replay, Some(claim)) => claim,
             // A claim that holds nothing any more may be sent again like a new one.
-            _ => session.last_claim.filter(|c| step.pick / 10 % 7 == 3 && idle(c)).unwrap_or_else(Uuid::new_v4),
+            _ => session.last_claim.filter(|c| step.pick / 10 % 7 == 3 && idle(c)).unwrap_or_else(fresh),
         };
         let max = if step.op == Op::Claim { [1, 2, 20][(step.pick / 100).min(2)] } else { 20 };
         let key = if step.op == Op::ClaimForeign { self.other_key(aim.session) } else { self.key(aim.session) };
         let body = json!({ "worker": id, "claim_id": claim, "max": max, "wait_s": 0 });
-        let answer = key.post("/jobs/claim", body).await;
+        let answer = self.call(key, "/jobs/claim", body).await;
         let free = self.m.claimable(model).len();
+        let most = max.min(self.m.room(model).unwrap_or(max));
         let grant = if step.op == Op::ClaimForeign { Grant::Gone } else { self.m.grant(aim.session, claim, max) };
         if matches!(grant, Grant::Gone) {
             for slot in ops::slots(None).filter(|&slot| was[slot] != State::Absent) {
@@ -43,7 +45,7 @@ impl World<'_> {
         for slot in ops::slots(Some(model)) {
             let Some(job) = self.m.newest(slot) else { continue };
             let chance = match was[slot] {
-                State::Queued => max < free,
+                State::Queued => 0 < most && most < free,
                 // One of several suspects is tried.
                 State::Suspect => {
                     was.iter()
@@ -128,7 +130,8 @@ impl World<'_> {
         let sent: Vec<Value> = items.iter().map(|(slot, lease)| self.item(step.op, *slot, *lease, said)).collect();
         let path = if said == Said::Released { "/jobs/release" } else { "/jobs/complete" };
         let key = if step.op == Op::OtherKey { self.other_key(aim.session) } else { self.key(aim.session) };
-        let answer = key.post(path, json!({ "worker": self.m.sessions[aim.session].id, "items": sent })).await;
+        let body = json!({ "worker": self.m.sessions[aim.session].id, "items": sent });
+        let answer = self.call(key, path, body).await;
         let body = answer.json();
         let told: Vec<(String, Value)> =
             body["items"].as_array().into_iter().flatten().map(|i| (item_class(i), i["state"].clone())).collect();

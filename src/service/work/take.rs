@@ -181,7 +181,10 @@ async fn take_counted(ctx: &Arc<Ctx>, ask: &Claim, standing: &Standing, suspect:
             Ok(Vec::new())
         }
     };
-    Ok(ctx.db.write(counted).await?)
+    let jobs: Vec<Claimed> = ctx.db.write(counted).await?;
+    // They were taken past the queue, and nobody would ever pop them.
+    ctx.index.remove(&standing.model, &jobs.iter().map(|job| job.id).collect::<Vec<_>>()).await;
+    Ok(jobs)
 }
 
 /// Gives back what nobody was there to take.
