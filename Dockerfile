@@ -1,5 +1,5 @@
 # The server: docker build -t darkroom .
-FROM rust:1.95-slim-bookworm AS cargo
+FROM rust:1.95.0-slim-bookworm AS cargo
 # By which the memory allocator is built.
 RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
@@ -15,7 +15,7 @@ COPY src src
 # Copied files keep their times, by which cargo would take the empty program for the newer one.
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked
 
-FROM debian:bookworm-slim
+FROM debian:12.13-slim
 # /data belongs to the user here, so that a new volume mounted on it does too.
 RUN useradd --uid 10001 --no-create-home darkroom && install -d -o darkroom -g darkroom -m 750 /data
 COPY --from=build /build/target/release/darkroom /usr/local/bin/

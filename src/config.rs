@@ -12,6 +12,7 @@ use axum::http::HeaderValue;
 use clap::Args;
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
+use redis::IntoConnectionInfo;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::LevelFilter;
@@ -134,6 +135,9 @@ pub struct Serve {
     /// Redis, as `redis://host:6379`; the server works without it, only slower
     #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "redis://127.0.0.1:6379")]
     pub redis_url: Secret,
+    /// A file with the password of Redis, in place of one in the URL
+    #[arg(long, env = "REDIS_PASSWORD_FILE")]
+    pub redis_password_file: Option<PathBuf>,
     /// Prefix of every Redis key, for several installations on one Redis
     #[arg(long, env = "DARKROOM_NAMESPACE", default_value = "darkroom")]
     pub namespace: String,
@@ -279,7 +283,12 @@ impl Serve {
     /// The index of queues and statuses, not connected yet; the secret is what its seal is made from.
     pub fn index(&self, secret: &[u8]) -> anyhow::Result<Index> {
         let wait = Duration::from_millis(self.redis_wait_ms);
-        Index::new(&self.redis_url.0, &self.namespace, Seal::new(secret), wait).context("REDIS_URL is no Redis URL")
+        let mut redis = self.redis_url.0.as_str().into_connection_info().context("REDIS_URL is no Redis URL")?;
+        if let Some(file) = &self.redis_password_file {
+            let settings = redis.redis_settings().clone().set_password(read_secret(file)?);
+            redis = redis.set_redis_settings(settings);
+        }
+        Ok(Index::new(redis, &self.namespace, Seal::new(secret), wait)?)
     }
 
     /// The allowed origins as header values.

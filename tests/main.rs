@@ -23,6 +23,7 @@ mod audit_views; // one small history, as the views tell it
 mod bad_input; // each fault gets its problem and leaves nothing behind
 mod clients; // too slow, or there when the service stops
 mod commands; // the commands that talk to a server
+mod compose; // what containers may do, and whom they reach
 mod conformance; // made-up requests, as everybody, against the document
 mod credentials; // log-in, log-out, and when a token or key stops to open doors
 mod deaths; // workers die, and what they held lives on

@@ -91,6 +91,25 @@ async fn everything_is_right_without_redis() {
 }
 
 #[tokio::test]
+async fn the_password_of_redis_comes_from_a_file() {
+    let redis = private_redis("closed-redis").await;
+    let client = redis::Client::open(redis.url()).expect("a client");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let close = ["SET", "requirepass", "open sesame"];
+    redis::cmd("CONFIG").arg(&close).query_async::<()>(&mut connection).await.expect("a password");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("password");
+    std::fs::write(&file, "open sesame\n").expect("a file");
+    let app = TestApp::with(|s| {
+        s.redis_url = darkroom::config::Secret(redis.url());
+        s.redis_password_file = Some(file.clone());
+    });
+    assert!(app.await.ctx.index.is_live());
+    let without = TestApp::without_redis(&redis.url()).await;
+    assert!(!without.ctx.index.is_live(), "nobody else gets in");
+}
+
+#[tokio::test]
 async fn a_flushed_redis_loses_no_job_and_heals() {
     let redis = private_redis("flushed-redis").await;
     let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;

@@ -19,7 +19,7 @@ const WATCHED: [&str; 4] = ["src", "migrations", "Cargo.toml", "Cargo.lock"];
 
 /// Runs until SIGINT or SIGTERM. With `DATABASE_URL` or `REDIS_URL` set, those are used.
 pub async fn run() -> anyhow::Result<Exit> {
-    let folder = data_folder()?.join("dev");
+    let folder = || anyhow::Ok(data_folder()?.join("dev"));
     let given = |name: &str| std::env::var(name).ok().filter(|url| !url.is_empty());
     let (mut postgres, mut redis) = (None, None);
     // One that is given is taken as it is, with the roles that are given.
@@ -27,7 +27,7 @@ pub async fn run() -> anyhow::Result<Exit> {
     let database_url = match given("DATABASE_URL") {
         Some(url) => url,
         None => {
-            let own = postgres.insert(Postgres::start(&folder.join("postgres"), &[], false).await?);
+            let own = postgres.insert(Postgres::start(&folder()?.join("postgres"), &[], false).await?);
             roles.push(("DARKROOM_OWNER_URL", own.url("postgres")));
             roles.push(("DARKROOM_AUDIT_URL", own.url_as(AUDITOR, "postgres")));
             own.url_as(APPLICATION, "postgres")
@@ -35,7 +35,7 @@ pub async fn run() -> anyhow::Result<Exit> {
     };
     let redis_url = match given("REDIS_URL") {
         Some(url) => url,
-        None => redis.insert(Redis::start(&folder.join("redis"), false).await?).url(),
+        None => redis.insert(Redis::start(&folder()?.join("redis"), false).await?).url(),
     };
     let data = Path::new(FOLDER).join("dev-data");
     // Kept from before the first build, which replaces the file that this process runs from.

@@ -123,7 +123,12 @@ async fn redis(findings: &mut Findings, config: &Serve, db: Option<&mut PgConnec
     // It reads nothing that is sealed.
     let index = match config.index(&[]) {
         Ok(index) => index,
-        Err(error) => return findings.wrong(&format!("settings: {error:#}"), "write it as redis://host:6379"),
+        Err(error) => {
+            return findings.wrong(
+                &format!("settings: {error:#}"),
+                "write it as redis://host:6379; a password may lie in REDIS_PASSWORD_FILE",
+            );
+        }
     };
     let connected = async { index.trust(index.connect().await?.0, "doctor").await };
     if let Err(error) = connected.await {

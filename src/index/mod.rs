@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, RedisError};
 
 use self::floor::Floor;
 pub use self::seal::Seal;
@@ -69,9 +69,9 @@ struct Live {
 
 impl Index {
     /// An index that is away until [`Index::connect`] and [`Index::trust`].
-    pub fn new(url: &str, namespace: &str, seal: Seal, call_wait: Duration) -> Result<Self, RedisError> {
+    pub fn new(redis: ConnectionInfo, namespace: &str, seal: Seal, call_wait: Duration) -> Result<Self, RedisError> {
         Ok(Self {
-            client: Client::open(url)?,
+            client: Client::open(redis)?,
             namespace: namespace.to_owned(),
             seal,
             call_wait,

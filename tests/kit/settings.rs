@@ -16,6 +16,7 @@ pub fn settings(database_url: &str, redis_url: &str, data: PathBuf) -> Serve {
     serve.database.database_url = Secret(database_url.to_owned());
     serve.database.database_password_file = None;
     serve.redis_url = Secret(redis_url.to_owned());
+    serve.redis_password_file = None;
     serve.data = data;
     serve
 }

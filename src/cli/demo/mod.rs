@@ -114,6 +114,7 @@ fn settings(postgres: &Postgres, redis: &Redis) -> Serve {
     serve.database.database_url = Secret(postgres.url_as(APPLICATION, "postgres"));
     serve.database.database_password_file = None;
     serve.redis_url = Secret(redis.url());
+    serve.redis_password_file = None;
     serve.data = Path::new(FOLDER).join("demo-data");
     serve
 }
