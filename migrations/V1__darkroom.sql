@@ -362,12 +362,14 @@ CREATE TRIGGER image_forgotten AFTER DELETE ON image REFERENCING OLD TABLE AS go
 -- rows that they leave.
 CREATE TABLE job_event (
   at            timestamptz NOT NULL DEFAULT clock_timestamp(),
-  -- When the jobs were handed out before, for `reclaimed`.
+  -- When the jobs were handed out before, for `reclaimed`; when the first was, for what is told in a sum.
   former_at     timestamptz,
   queue_id      integer,
   -- The job's version after it.
   version       integer,
   lease_no      integer,
+  -- How often, for what is told in a sum; `at` was the last.
+  count         integer,
   attempt       smallint,
   job_id        uuid,
   submission_id uuid,
@@ -406,20 +408,25 @@ COMMENT ON VIEW audit_jobs IS 'Every job, live and ended: its image by MD5, mode
 
 CREATE VIEW audit_events AS
   SELECT to_char(e.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || coalesce('-' || e.job_id || '-' || lpad(e.version::text, 10, '0'), '') AS id,
-         e.at, e.code, e.job_id, e.submission_id, e.account_id, a.name AS account, e.subject_id, e.key_id, e.session_id AS worker,
-         q.name AS model, e.lease_no::bigint AS lease_no, e.attempt, e.reason
+         e.at, e.code, e.job_id, e.submission_id, e.account_id, a.name AS account, e.subject_id,
+         -- Looked up only where it is asked for.
+         coalesce((SELECT s.name FROM account AS s WHERE s.id = CASE WHEN e.subject_id LIKE '________-%' THEN e.subject_id::uuid END),
+                  (SELECT encode(i.md5, 'hex') FROM image AS i
+                   WHERE i.id = CASE WHEN e.subject_id ~ '^[0-9]{1,18}$' THEN e.subject_id::bigint END)) AS subject,
+         e.key_id, e.session_id AS worker, q.name AS model, e.lease_no::bigint AS lease_no, e.attempt, e.reason, e.count, e.since
   FROM (
-    SELECT at, code, job_id, submission_id, account_id, subject_id, key_id, session_id, queue_id, lease_no, attempt, version, reason
+    SELECT at, code, job_id, submission_id, account_id, subject_id, key_id, session_id, queue_id, lease_no, attempt, version, reason,
+           count, CASE WHEN count IS NOT NULL THEN former_at END AS since
     FROM job_event
     UNION ALL
     -- Every job was made once.
-    SELECT uuid_v7_at(id), 'created', id, submission_id, account_id, NULL, NULL, NULL, queue_id, NULL, NULL, 1, NULL FROM job
+    SELECT uuid_v7_at(id), 'created', id, submission_id, account_id, NULL, NULL, NULL, queue_id, NULL, NULL, 1, NULL, NULL, NULL FROM job
     UNION ALL
-    SELECT uuid_v7_at(id), 'created', id, submission_id, account_id, NULL, NULL, NULL, queue_id, NULL, NULL, 1, NULL FROM job_archive
+    SELECT uuid_v7_at(id), 'created', id, submission_id, account_id, NULL, NULL, NULL, queue_id, NULL, NULL, 1, NULL, NULL, NULL FROM job_archive
     UNION ALL
     -- A lease began with a claim, unless it was handed out again; what it led to says when it began. Its place among events of the
     -- same instant is its lease's: the job's version goes on rising while it runs.
-    SELECT c.started_at, 'claimed', c.job_id, NULL, NULL, NULL, coalesce(c.key_id, s.key_id), c.session_id, c.queue_id, c.lease_no, c.attempt, c.lease_no + 1, NULL
+    SELECT c.started_at, 'claimed', c.job_id, NULL, NULL, NULL, coalesce(c.key_id, s.key_id), c.session_id, c.queue_id, c.lease_no, c.attempt, c.lease_no + 1, NULL, NULL, NULL
     FROM (
       SELECT id AS job_id, session_id, queue_id, started_at, lease_no, attempt, NULL AS key_id FROM job WHERE state = 'running'
       UNION ALL
@@ -432,12 +439,12 @@ CREATE VIEW audit_events AS
     LEFT JOIN worker_session AS s ON s.id = c.session_id
     WHERE NOT EXISTS (SELECT FROM job_event AS r WHERE r.job_id = c.job_id AND r.code = 'reclaimed' AND r.lease_no = c.lease_no)
     UNION ALL
-    SELECT r.former_at, 'claimed', r.job_id, NULL, NULL, NULL, r.key_id, r.session_id, r.queue_id, r.lease_no - 1, r.attempt, r.lease_no, NULL
+    SELECT r.former_at, 'claimed', r.job_id, NULL, NULL, NULL, r.key_id, r.session_id, r.queue_id, r.lease_no - 1, r.attempt, r.lease_no, NULL, NULL, NULL
     FROM job_event AS r
     WHERE r.code = 'reclaimed'
       AND NOT EXISTS (SELECT FROM job_event AS b WHERE b.job_id = r.job_id AND b.code = 'reclaimed' AND b.lease_no = r.lease_no - 1)
     UNION ALL
-    SELECT finished_at, 'succeeded', id, NULL, NULL, NULL, key_id, session_id, queue_id, lease_no, attempt, version, NULL
+    SELECT finished_at, 'succeeded', id, NULL, NULL, NULL, key_id, session_id, queue_id, lease_no, attempt, version, NULL, NULL, NULL
     FROM job_archive WHERE state = 'succeeded'
   ) AS e
   LEFT JOIN account AS a ON a.id = e.account_id

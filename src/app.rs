@@ -20,6 +20,7 @@ use crate::http::tls::Tls;
 use crate::http::{self, UseCases};
 use crate::service::Ctx;
 use crate::service::accounts::{Accounts, Tokens};
+use crate::service::acts::FrequentActs;
 use crate::service::catalog::Catalog;
 use crate::service::clock::DbClock;
 use crate::service::keys::{Keys, fresh_key};
@@ -75,7 +76,8 @@ impl App {
             .with_context(|| format!("cannot use the folder {}", config.data.display()))?;
         let replica = Uuid::new_v4();
         let (stop, stopping) = watch::channel(false);
-        let (waiters, catalog, clock) = (Waiters::new(), Catalog::new(&db), DbClock::default());
+        let (waiters, catalog, clock, acts) =
+            (Waiters::new(), Catalog::new(&db), DbClock::default(), FrequentActs::new(&db));
         let ctx = Arc::new(Ctx {
             db,
             hot,
@@ -86,6 +88,7 @@ impl App {
             limits,
             catalog,
             clock,
+            acts,
             key_uses: KeyUses::default(),
             stopping,
         });
@@ -124,14 +127,17 @@ impl App {
         if let Some(tls) = &self.tls {
             loops.spawn(Arc::clone(tls).follow());
         }
-        let stop = self.stop;
+        let (stop, ctx) = (self.stop, self.ctx);
         let stopped = async {
             until.await;
             tracing::info!("stopping: requests under way may finish");
             stop.send_replace(true);
         };
-        let client_wait = self.ctx.limits.client_wait;
+        let client_wait = ctx.limits.client_wait;
         http::serve::serve(listener, self.tls, self.router, client_wait, stopped, DRAIN_WAIT).await;
+        if let Err(error) = ctx.acts.write().await {
+            tracing::error!(%error, "log-ins that failed and images viewed lately could not be written down");
+        }
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! What an auditor finds in SQL.
 
+use axum::body::Body;
+use axum::http::{Method, Request};
 use darkroom::domain::account::Role;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, TypeInfo};
@@ -38,6 +40,10 @@ async fn seeded() -> TestApp {
     let queued = ines.get("/jobs?state=queued").await.ok(200)["items"][0]["id"].as_str().expect("an id").to_owned();
     ines.post(&format!("/jobs/{queued}/cancel"), Value::Null).await.ok(200);
     admin.patch("/models/ocr", json!({"paused": true})).await.ok(200);
+    for _ in 0..2 {
+        assert_eq!(ines.get(&format!("/images/{}/content", md5_of(&photo(1)))).await.status, 200);
+    }
+    app.ctx.acts.write().await.expect("a tick");
     app
 }
 
@@ -51,6 +57,7 @@ async fn ask(app: &TestApp, sql: &str) -> Vec<Vec<Option<String>>> {
     db.execute("SET default_transaction_read_only = on").await.expect("read-only");
     let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut db).await.expect("the query");
     let text = |row: &sqlx::postgres::PgRow, n: usize| match row.column(n).type_info().name() {
+        "INT4" => row.get::<Option<i32>, _>(n).map(|v| v.to_string()),
         "INT8" => row.get::<Option<i64>, _>(n).map(|v| v.to_string()),
         "INT2" => row.get::<Option<i16>, _>(n).map(|v| v.to_string()),
         "BOOL" => row.get::<Option<bool>, _>(n).map(|v| v.to_string()),
@@ -70,7 +77,7 @@ fn column(rows: &[Vec<Option<String>>], n: usize) -> Vec<&str> {
 async fn the_pages_five_queries_answer_a_known_history() {
     let app = seeded().await;
     let queries = queries();
-    assert_eq!(queries.len(), 5);
+    assert_eq!(queries.len(), 6);
     let ends = ask(&app, &queries[0]).await;
     assert_eq!(column(&ends, 1), ["cancelled", "failed", "queued", "succeeded"]);
     assert_eq!(column(&ends, 2), ["-", "rejected", "-", "-"]);
@@ -90,6 +97,71 @@ async fn the_pages_five_queries_answer_a_known_history() {
     );
     assert_eq!(column(&acts, 1), ["-", "root", "-", "rosa", "rosa", "rosa", "root"]);
     assert_eq!(acts[6][6].as_deref(), Some("paused"));
+    let seen = ask(&app, &queries[5]).await;
+    assert_eq!(seen.len(), 1);
+    assert_eq!(
+        (column(&seen, 0), column(&seen, 1), column(&seen, 2)),
+        (vec!["ines"], vec![md5_of(&photo(1)).as_str()], vec!["2"])
+    );
+}
+
+#[tokio::test]
+async fn log_ins_and_views_are_told_in_sums_with_names() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1)), ("b.png", photo(2))], &["ocr"]).await;
+    let content = |n: u64| format!("/images/{}/content", md5_of(&photo(n)));
+    for n in [1, 1, 2, 1] {
+        assert_eq!(ines.get(&content(n)).await.status, 200);
+    }
+    // Neither a microservice, nor who is sent nothing, views.
+    let etag = ines.call(Method::HEAD, &content(1), None).await.headers["etag"].clone();
+    let again = Request::get(content(1)).header("if-none-match", etag).body(Body::empty()).expect("a request");
+    assert_eq!(ines.send(again).await.status, 304);
+    assert_eq!(worker.claim(2).await.len(), 2);
+    assert_eq!(worker.key.get(&content(1)).await.status, 200);
+    app.investigator("otto").await.get(&content(1)).await.problem(404, "not_found");
+    for (name, times) in [("ines", 3), ("nobody-of-that-name", 2)] {
+        for _ in 0..times {
+            let answer =
+                app.nobody().form("/auth/login", &[("username", name), ("password", "a wrong password")]).await;
+            answer.problem(401, "wrong_password");
+        }
+    }
+    let rows = "SELECT account, subject, count FROM audit_events WHERE code IN ('image_viewed', 'log_in_failed') ORDER BY 1, 2, 3";
+    assert!(ask(&app, rows).await.is_empty(), "no request writes a row");
+    app.ctx.acts.write().await.expect("a tick");
+    app.ctx.acts.write().await.expect("a tick with nothing to tell");
+    let (one, two) = (md5_of(&photo(1)), md5_of(&photo(2)));
+    let mut told = [
+        [Some("ines"), Some(one.as_str()), Some("3")],
+        [Some("ines"), Some(two.as_str()), Some("1")],
+        [None, Some("ines"), Some("3")],
+        [None, None, Some("2")],
+    ];
+    told[..2].sort();
+    assert_eq!(
+        ask(&app, rows).await,
+        told.iter().map(|row| row.map(|c| c.map(str::to_owned)).to_vec()).collect::<Vec<_>>()
+    );
+    let backwards = "SELECT count(*) FROM audit_events WHERE since > at OR (count IS NULL) <> (since IS NULL)";
+    assert_eq!(app.count(backwards).await, 0);
+    let log_ins =
+        "SELECT count(*) FROM audit_events WHERE code = 'user_logged_in' AND account = 'ines' AND subject = 'ines'";
+    assert_eq!(app.count(log_ins).await, 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_now_is_told_later() {
+    let app = TestApp::new().await;
+    app.alter("ALTER TABLE job_event RENAME TO elsewhere").await;
+    app.ctx.acts.log_in_failed(None).await.expect("counted");
+    app.ctx.acts.write().await.expect_err("a tick that cannot write");
+    app.ctx.acts.log_in_failed(None).await.expect("counted");
+    app.alter("ALTER TABLE elsewhere RENAME TO job_event").await;
+    app.ctx.acts.write().await.expect("a tick");
+    assert_eq!(app.count("SELECT count::bigint FROM audit_events WHERE code = 'log_in_failed'").await, 2);
 }
 
 /// The names in the first column of the first table under a heading.

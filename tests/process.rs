@@ -14,7 +14,7 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::kit::app::{PASSWORD, TestApp, Worker};
+use crate::kit::app::{PASSWORD, TestApp, Worker, until};
 use crate::kit::client::Client;
 use crate::kit::images::png;
 use crate::kit::process::DARKROOM;
@@ -239,6 +239,19 @@ async fn an_owner_that_may_make_no_roles_is_told_what_helps() {
     }
     let without = run(&["psql", "--audit"], &[("DATABASE_URL", owner.as_str())]);
     assert!(!without.status.success() && said(&without).contains("DARKROOM_AUDIT_URL"), "{}", said(&without));
+}
+
+#[tokio::test]
+async fn what_was_counted_is_written_down_when_the_server_stops() {
+    let app = TestApp::new().await;
+    let server = app.process(&[]);
+    let guess = reqwest::Client::new().post(format!("{}/auth/login", server.base));
+    let answer =
+        guess.form(&[("username", "nobody"), ("password", "a wrong password")]).send().await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 401);
+    process::signal(&server.pid.to_string(), "TERM").expect("a signal");
+    let told = "SELECT coalesce(sum(count), 0)::bigint FROM audit_events WHERE code = 'log_in_failed'";
+    until("what was counted", async || app.count(told).await == 1).await;
 }
 
 #[test]

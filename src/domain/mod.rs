@@ -2,6 +2,7 @@
 //! ours is imported from outside this floor.
 
 pub mod account;
+pub mod act;
 pub mod address;
 pub mod fault;
 pub mod history;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use utoipa_axum::router::OpenApiRouter;
@@ -82,6 +82,7 @@ async fn get_image_content(
     caller: Caller,
     _: NoQuery,
     Path(md5): Path<String>,
+    method: Method,
     headers: HeaderMap,
 ) -> Answer<Response> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
@@ -102,6 +103,9 @@ async fn get_image_content(
     let part = (status == StatusCode::PARTIAL_CONTENT).then(|| range.clone());
     let shown = part.as_ref().map(|r| (header::CONTENT_RANGE, format!("bytes {}-{}/{bytes}", r.start, r.end - 1)));
     let length = (header::CONTENT_LENGTH, (range.end - range.start).to_string());
+    if let (Caller::User(user), Method::GET) = (&caller, method) {
+        state.ctx.acts.viewed(user.account.id, image.id).await?;
+    }
     let stream = state.ctx.blobs.read(&image.sha256, blob, part).await.map_err(Error::from)?;
     let headers = AppendHeaders(shown.into_iter().chain([length]));
     Ok((status, about(&image), headers, Body::from_stream(stream)).into_response())

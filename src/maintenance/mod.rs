@@ -32,6 +32,9 @@ pub use sweep::Sweep;
 pub use uses::write_uses;
 pub use waiting::probe;
 
+/// How often what people do often is written down: a killed server loses no more of it.
+const TELL_ACTS_EVERY: Duration = Duration::from_secs(10);
+
 /// Starts every loop; they end when the returned set is dropped.
 pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
@@ -49,6 +52,7 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
         |ctx| async move { remove_old(&ctx).await.map(drop) },
     );
     every(&mut loops, ctx, uses::USES_EVERY, "uses", |ctx| async move { write_uses(&ctx).await });
+    every(&mut loops, ctx, TELL_ACTS_EVERY, "acts", |ctx| async move { ctx.acts.write().await });
     loops.spawn(sweep::run(Arc::clone(ctx)));
     loops.spawn(redis::run(Arc::clone(ctx)));
     loops.spawn(redis::listen(Arc::clone(ctx)));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::acts::FrequentActs;
 use super::catalog::Catalog;
 use super::clock::DbClock;
 use super::limits::Limits;
@@ -27,6 +28,7 @@ pub struct Ctx {
     pub catalog: Catalog,
     pub clock: DbClock,
     pub key_uses: KeyUses,
+    pub acts: FrequentActs,
     /// Set when the process is about to stop: waiting requests answer at once.
     pub stopping: tokio::sync::watch::Receiver<bool>,
 }

@@ -2,6 +2,7 @@
 //! plumbing beside them.
 
 pub mod accounts;
+pub mod acts;
 pub mod announce;
 pub mod batch;
 pub mod cache;

@@ -6,6 +6,7 @@
 //! each by key; and a statement that waits for several rows of a kind takes them in order of their keys.
 
 pub mod accounts;
+pub mod acts;
 pub mod db;
 pub mod images;
 pub mod jobs;

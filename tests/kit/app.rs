@@ -181,7 +181,8 @@ impl TestApp {
     /// Does what no client can, as to make rows older, as the owner of the tables.
     pub async fn alter(&self, sql: &'static str) {
         let mut outside = self.outside.acquire().await.expect("a connection");
-        let as_owner = "SELECT set_config('role', pg_get_userbyid(relowner), false) FROM pg_class WHERE oid = 'job_event'::regclass";
+        let as_owner =
+            "SELECT set_config('role', pg_get_userbyid(relowner), false) FROM pg_class WHERE oid = 'job'::regclass";
         for sql in [as_owner, sql, "RESET ROLE"] {
             sqlx::raw_sql(sql).execute(&mut *outside).await.expect("a statement");
         }

@@ -8,6 +8,7 @@ use crate::domain::address::ClientAddress;
 use crate::domain::fault::{Code, Fault};
 use crate::service::{Error, Result};
 use crate::store::accounts::{self, Account};
+use crate::store::acts;
 
 /// A token and how long it is valid, in seconds.
 pub struct Token {
@@ -25,6 +26,7 @@ impl Accounts {
         let (account, now) = self.confirm(&name, password, from).await?;
         let account =
             account.ok_or_else(|| Fault::new(Code::WrongPassword, "The name and password do not belong together."))?;
+        self.ctx.db.run(async |db| acts::tell_log_in(db, account.id).await).await?;
         self.ctx.clock.anchor(now);
         let valid_s = self.ctx.limits.token_s;
         let text = self.tokens.sign(&account, now.timestamp(), valid_s)?;
@@ -48,7 +50,12 @@ impl Accounts {
                 .await?;
             let (account, hash) = found.map_or((None, None), |(account, hash)| (Some(account), Some(hash)));
             let right = self.stretcher.verify(password, hash).await?;
-            Ok((account.filter(|account| right && account.disabled_at.is_none()), now))
+            let whose = account.as_ref().map(|account| account.id);
+            let account = account.filter(|account| right && account.disabled_at.is_none());
+            if account.is_none() {
+                self.ctx.acts.log_in_failed(whose).await?;
+            }
+            Ok((account, now))
         };
         let checked = checked.await;
         if !matches!(checked, Ok((None, _))) {

@@ -1,0 +1,92 @@
+//! What people do often is counted in memory and written down in sums: by a tick, when there are many, and at the end. A server that is
+//! killed loses what it counted since the last tick.
+
+use std::collections::HashMap;
+use std::mem;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::Result;
+use crate::domain::act::FrequentAct;
+use crate::store::Db;
+use crate::store::acts::{self, ActSum};
+
+/// The most sums held, some 2 MB: who adds one more writes all of them first.
+const SUMS_MAX: usize = 10_000;
+
+/// Who did what to which image.
+type Doer = (FrequentAct, Option<Uuid>, Option<i64>);
+
+/// What was counted and is not written yet.
+pub struct FrequentActs {
+    db: Db,
+    sums: Mutex<HashMap<Doer, Sum>>,
+}
+
+#[derive(Clone, Copy)]
+struct Sum {
+    count: i32,
+    first: Instant,
+    last: Instant,
+}
+
+impl FrequentActs {
+    pub fn new(db: &Db) -> Self {
+        Self { db: db.clone(), sums: Mutex::default() }
+    }
+
+    /// Counts an image's bytes sent to a person. Fails where nothing more can be written down: then they are not to be sent.
+    pub async fn viewed(&self, account: Uuid, image: i64) -> Result<()> {
+        self.count((FrequentAct::ImageViewed, Some(account), Some(image))).await
+    }
+
+    /// Counts a log-in that failed, and at whom it was aimed if there is such an account.
+    pub async fn log_in_failed(&self, account: Option<Uuid>) -> Result<()> {
+        self.count((FrequentAct::LogInFailed, account, None)).await
+    }
+
+    async fn count(&self, doer: Doer) -> Result<()> {
+        while !self.add(doer) {
+            self.write().await?;
+        }
+        Ok(())
+    }
+
+    fn add(&self, doer: Doer) -> bool {
+        let (now, mut sums) = (Instant::now(), self.sums.lock());
+        if sums.len() >= SUMS_MAX && !sums.contains_key(&doer) {
+            return false;
+        }
+        let sum = sums.entry(doer).or_insert(Sum { count: 0, first: now, last: now });
+        (sum.count, sum.last) = (sum.count.saturating_add(1), now);
+        true
+    }
+
+    /// Writes down what was counted. What cannot be written is kept; where it may have been written after all, it is told twice rather
+    /// than not at all.
+    pub async fn write(&self) -> Result<()> {
+        let taken = mem::take(&mut *self.sums.lock());
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<ActSum> = taken.iter().map(|(doer, sum)| sum.of(*doer)).collect();
+        let written = self.db.run(async |db| acts::tell(db, &told).await).await;
+        if written.is_err() {
+            let mut sums = self.sums.lock();
+            for (doer, before) in taken {
+                let sum = sums.entry(doer).or_insert(Sum { count: 0, ..before });
+                sum.count = sum.count.saturating_add(before.count);
+                sum.first = before.first;
+            }
+        }
+        Ok(written?)
+    }
+}
+
+impl Sum {
+    fn of(self, (act, account, image): Doer) -> ActSum {
+        ActSum { act, account, image, count: self.count, first: self.first.elapsed(), last: self.last.elapsed() }
+    }
+}
