@@ -24,7 +24,9 @@ use crate::service::acts::FrequentActs;
 use crate::service::catalog::Catalog;
 use crate::service::clock::DbClock;
 use crate::service::keys::{Keys, fresh_key};
+use crate::service::mirror::Mirror;
 use crate::service::queues::Queues;
+use crate::service::readiness::{self, Readiness};
 use crate::service::status::Lookups;
 use crate::service::submit::Submit;
 use crate::service::uses::KeyUses;
@@ -46,7 +48,8 @@ const HOT_CONNECTIONS: u32 = Submit::CONNECTIONS
     + Claims::CONNECTIONS
     + Completions::CONNECTIONS
     + Workers::CONNECTIONS
-    + Accounts::CONNECTIONS;
+    + Accounts::CONNECTIONS
+    + readiness::CONNECTIONS;
 
 /// A composed server that does not listen yet.
 pub struct App {
@@ -65,6 +68,7 @@ impl App {
         let options = config.database.options()?;
         let db = Db::common(options.clone(), config.db_connections);
         let hot = Db::hot(options.clone(), HOT_CONNECTIONS);
+        let upkeep = Db::upkeep(options.clone());
         if db.run(sqlx::Connection::ping).await.is_err() {
             // The pool tried until its time was up, and says no more than that.
             store::connect(&options).await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
@@ -78,9 +82,13 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let (waiters, catalog, clock, acts) =
             (Waiters::new(), Catalog::new(&db), DbClock::default(), FrequentActs::new(&db));
+        let (readiness, mirror) = (Readiness::new(&db, &hot), Mirror::new(&index, &db));
         let ctx = Arc::new(Ctx {
             db,
             hot,
+            upkeep,
+            readiness,
+            mirror,
             index,
             blobs,
             waiters,

@@ -10,6 +10,7 @@ mod kit {
     pub mod form;
     pub mod images;
     pub mod process;
+    pub mod proxy;
     pub mod scratch;
     pub mod servers;
     pub mod settings;
