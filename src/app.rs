@@ -141,8 +141,8 @@ impl App {
             tracing::info!("stopping: requests under way may finish");
             stop.send_replace(true);
         };
-        let client_wait = ctx.limits.client_wait;
-        http::serve::serve(listener, self.tls, self.router, client_wait, stopped, DRAIN_WAIT).await;
+        let (wait, connections) = (ctx.limits.client_wait, ctx.limits.connections_max);
+        http::serve::serve(listener, self.tls, self.router, wait, connections, stopped, DRAIN_WAIT).await;
         if let Err(error) = ctx.acts.write().await {
             tracing::error!(%error, "log-ins that failed and images viewed lately could not be written down");
         }

@@ -31,6 +31,14 @@ use utoipa::ToSchema;
 #[schema(pattern = "^[0-9A-Fa-f]{32}$", example = "9e107d9d372bb6826bd81d3542a419d6")]
 pub struct Md5Text(#[expect(dead_code, reason = "it only describes")] String);
 
+/// How a glob of names is described: a name of which `*` stands for any part.
+#[derive(ToSchema)]
+#[schema(pattern = "^[a-z0-9*][a-z0-9_.*-]{0,63}$", example = "face_*")]
+pub struct GlobText(#[expect(dead_code, reason = "it only describes")] String);
+
+/// The most names of models, or globs, in one request.
+pub const NAMES_MAX: usize = 1000;
+
 /// A field of a PATCH: absent, null or a value.
 fn patch_field<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<Option<Option<T>>, D::Error> {
     Deserialize::deserialize(field).map(Some)
