@@ -1,5 +1,6 @@
 //! Python, only ever inside an environment of our own.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +13,19 @@ use super::process::output;
 
 /// Makes the environment if it is not there, with pip, and returns its `python`.
 pub fn environment() -> anyhow::Result<PathBuf> {
+    let _alone = alone()?;
+    made()
+}
+
+/// Waits until nobody else makes or fills the environment, in this process or another; pip bounds how long that takes.
+fn alone() -> anyhow::Result<File> {
     own_folder(Path::new(FOLDER), None)?;
+    let lock = File::create(Path::new(FOLDER).join("python.lock"))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+fn made() -> anyhow::Result<PathBuf> {
     let folder = Path::new(FOLDER).join("venv");
     let python = std::env::current_dir()?.join(&folder).join("bin/python");
     if works(&python) {
@@ -42,6 +55,7 @@ const PINNED: [&str; 4] = ["install", "--quiet", "--require-hashes", "--only-bin
 
 /// Unpacks a package that needs no other into a folder; `requirements` is its line of a requirements file.
 pub fn install_into(folder: &Path, requirements: &str) -> anyhow::Result<()> {
+    let _alone = alone()?;
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(requirements.as_bytes())?;
     let (folder, file) = (folder.to_string_lossy(), file.path().to_string_lossy());
@@ -53,7 +67,8 @@ pub fn install_requirements(file: &Path) -> anyhow::Result<()> {
     let wanted = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let name = file.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     let stamp = Path::new(FOLDER).join("venv").join(format!("installed-{name}.txt"));
-    environment()?;
+    let _alone = alone()?;
+    made()?;
     if std::fs::read_to_string(&stamp).is_ok_and(|before| before == wanted) {
         return Ok(());
     }
@@ -65,7 +80,7 @@ pub fn install_requirements(file: &Path) -> anyhow::Result<()> {
 
 /// Installs what the arguments name.
 fn pip(args: &[&str]) -> anyhow::Result<()> {
-    let python = environment()?;
+    let python = made()?;
     let mut all = vec!["-m", "pip", "--disable-pip-version-check"];
     all.extend(PINNED);
     all.extend(args);
