@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::world::{Facts, World};
+use crate::kit::servers;
 
 /// Every statement that waits for more than one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +162,8 @@ const OVER: &str = "UPDATE worker_session SET ended_at = clock_timestamp(), end_
 async fn whoever_waits_for_a_row_holds_none_that_comes_after_it() {
     let world = World::new().await;
     let facts = std::sync::Arc::clone(&world.facts);
-    let options: PgConnectOptions = world.app.settings.database.database_url.0.parse().expect("a URL");
+    let url = servers::as_superuser(&world.app.settings.database.database_url.0);
+    let options: PgConnectOptions = url.parse().expect("a URL");
     let (mut rival, mut observer) =
         (options.connect().await.expect("a connection"), options.connect().await.expect("a connection"));
     let mut wrong = Vec::new();

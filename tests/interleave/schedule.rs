@@ -11,6 +11,7 @@ use super::Pair;
 use super::cases::{self, Report};
 use super::gate::{Gate, Pool};
 use super::world::{Facts, World};
+use crate::kit::servers;
 
 /// How soon it is asked whether a step waits for a lock: most do not. Each time it is asked again after twice as long.
 const ASK_AFTER: Duration = Duration::from_millis(1);
@@ -65,7 +66,8 @@ pub struct Played {
 
 impl Stage {
     pub async fn open(world: &World) -> Self {
-        let options: PgConnectOptions = world.app.settings.database.database_url.0.parse().expect("a URL");
+        let url = servers::as_superuser(&world.app.settings.database.database_url.0);
+        let options: PgConnectOptions = url.parse().expect("a URL");
         let socket = options.get_socket().expect("a private PostgreSQL").join(".s.PGSQL.5432");
         let line = async |pool| {
             let (gate, db) = Gate::open(&options, socket.clone(), pool).await.expect("a connection behind a gate");
