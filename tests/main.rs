@@ -10,20 +10,17 @@ mod kit {
     pub mod form;
     pub mod images;
     pub mod process;
-    pub mod proxy;
     pub mod scratch;
     pub mod servers;
     pub mod settings;
     pub mod wait;
 }
 
-mod abuse; // everything that costs memory, at once
 mod access; // who may call what
 mod architecture; // which floor imports which
 mod audit; // what an auditor finds in SQL
 mod audit_views; // one small history, as the views tell it
 mod bad_input; // each fault gets its problem and leaves nothing behind
-mod budgets; // how much at once, and no more
 mod clients; // too slow, or there when the service stops
 mod commands; // the commands that talk to a server
 mod compose; // what containers may do, and whom they reach
@@ -31,6 +28,7 @@ mod conformance; // made-up requests, as everybody, against the document
 mod credentials; // log-in, log-out, and when a token or key stops to open doors
 mod deaths; // workers die, and what they held lives on
 mod documents; // OpenAPI, Postman and the pages agree with the code
+mod held_up; // by what others hold or spoiled, nobody is
 mod history; // how long what is over is kept
 mod inspect; // what the bytes of a file say they are
 mod interleave; // two use cases, statement by statement, in every order

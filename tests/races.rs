@@ -1,6 +1,5 @@
 //! Moments that must not come between: each is held still by a lock or a deferred trigger, never by a sleep.
 
-use darkroom::index::queue::Hint;
 use darkroom::maintenance;
 use darkroom::service::transition;
 use serde_json::json;
@@ -15,12 +14,12 @@ use crate::lookup::Mirror;
 use crate::work::submit;
 
 /// A connection beside the server's.
-async fn beside(app: &TestApp) -> PgConnection {
+pub async fn beside(app: &TestApp) -> PgConnection {
     PgConnection::connect(&servers::as_superuser(&app.settings.database.database_url.0)).await.expect("a connection")
 }
 
 /// Waits until a statement of the server waits for a lock.
-async fn until_blocked(app: &TestApp) {
+pub async fn until_blocked(app: &TestApp) {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     until("a statement that waits for a lock", async || app.count(sql).await > 0).await;
 }
@@ -318,78 +317,4 @@ async fn finish(worker: &Worker, jobs: &[serde_json::Value]) {
     for job in jobs {
         worker.succeed(job).await;
     }
-}
-
-#[tokio::test]
-async fn a_refused_submission_holds_up_none_of_those_that_came_with_it() {
-    let app = TestApp::new().await;
-    app.worker("ocr").await;
-    let ines = submit(&app, 4).await;
-    let rerun = |salt: u64, submission: Option<&str>| {
-        let body = json!({ "images": [md5_of(&photo(salt))], "models": ["ocr"], "submission": submission });
-        let ines = ines.clone();
-        tokio::spawn(async move { ines.post("/predict", body).await })
-    };
-    let foreign = app.investigator("jo").await.submit(&[("z.png", photo(9))], &["ocr"]).await;
-    let mut rival = beside(&app).await;
-    let mut tx = rival.begin().await.expect("a transaction");
-    sqlx::query("SELECT FROM image ORDER BY id LIMIT 1 FOR UPDATE").execute(&mut *tx).await.expect("an image");
-    // The first goes alone and waits; those that come meanwhile go together.
-    let first = rerun(1, None);
-    until_blocked(&app).await;
-    let (good, other) = (rerun(2, None), rerun(3, None));
-    let (unknown, taken) = (rerun(8, None), rerun(4, foreign["submission"].as_str()));
-    let before = app.count("SELECT count(*) FROM submission").await;
-    // Nothing shows that they are in line: one look at Redis each is all that keeps them from it.
-    for _ in 0..200 {
-        app.count("SELECT 1::bigint").await;
-    }
-    tx.commit().await.expect("a commit");
-    for answer in [first, good, other] {
-        answer.await.expect("an answer").ok(202);
-    }
-    unknown.await.expect("an answer").problem(422, "nothing_accepted");
-    taken.await.expect("an answer").problem(409, "submission_conflict");
-    let made = app.count("SELECT count(*) FROM submission").await - before;
-    let transactions =
-        "SELECT count(DISTINCT xmin::text) FROM (SELECT xmin FROM submission ORDER BY created_at DESC LIMIT 3) AS s";
-    assert_eq!(
-        (made, app.count(transactions).await),
-        (3, 2),
-        "the two went in one transaction, and the refused left nothing"
-    );
-}
-
-#[tokio::test]
-async fn stale_hints_before_it_do_not_keep_a_job_waiting() {
-    let app = TestApp::new().await;
-    let worker = app.worker("ocr").await;
-    submit(&app, 1).await;
-    let stale = |_| Hint { id: Uuid::new_v4(), model: "ocr".to_owned(), rank: i64::MIN / 1024 };
-    let hints: Vec<Hint> = (0..1_000).map(stale).collect();
-    app.ctx.index.push(&hints).await.expect("Redis");
-    assert_eq!(worker.claim(1).await.len(), 1, "what the queue proposed was gone, so PostgreSQL is asked");
-    assert_eq!(app.ctx.index.depth("ocr").await, Some(999), "one look cost one hint");
-}
-
-#[tokio::test]
-async fn a_session_holds_no_more_than_its_beat_may_list() {
-    let app = TestApp::new().await;
-    let worker = app.worker("ocr").await;
-    submit(&app, 1).await;
-    app.alter(
-        "INSERT INTO image (md5, sha256, bytes, media_type, width, height, frames, blob)
-         SELECT decode(md5(n::text), 'hex'), sha256, bytes, media_type, width, height, frames, gen_random_uuid()
-         FROM image, generate_series(1, 1199) AS n;
-         INSERT INTO job (id, image_id, params_id, run_at, finish_by, queue_id, due, submission_id, account_id)
-         SELECT uuid_v7(), i.id, j.params_id, j.run_at, j.finish_by, j.queue_id, true, j.submission_id, j.account_id
-         FROM job AS j, image AS i WHERE i.id <> j.image_id",
-    )
-    .await;
-    app.sweep().await;
-    assert_eq!(worker.claim(800).await.len(), 800);
-    let (first, second) = tokio::join!(worker.claim(150), worker.claim(150));
-    assert_eq!(first.len() + second.len(), 200, "two that come together share what is left");
-    assert!(worker.claim(1).await.is_empty(), "its beat lists a thousand at most");
-    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'queued'").await, 200);
 }

@@ -8,8 +8,6 @@ use super::acts::FrequentActs;
 use super::catalog::Catalog;
 use super::clock::DbClock;
 use super::limits::Limits;
-use super::mirror::Mirror;
-use super::readiness::Readiness;
 use super::uses::KeyUses;
 use super::waiters::Waiters;
 use crate::blob::Blobs;
@@ -21,11 +19,7 @@ pub struct Ctx {
     pub db: Db,
     /// For what goes together.
     pub hot: Db,
-    /// For the maintenance.
-    pub upkeep: Db,
-    pub readiness: Readiness,
     pub index: Arc<Index>,
-    pub mirror: Mirror,
     pub blobs: Blobs,
     pub waiters: Arc<Waiters>,
     /// This process among the replicas.

@@ -19,12 +19,26 @@ mod embedded {
 /// Serialises migrating programs; any constant would do.
 const LOCK: i64 = 7_201_117;
 
-/// Brings the database up to [`LATEST`] on one direct connection, and returns what was applied.
-pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> {
+/// How long a migration waits for a table that is in use: whoever comes after it waits behind it.
+const LOCK_WAIT: &str = "3s";
+
+/// The one connection that may change the schema; another program waits here until it is closed.
+async fn alone(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
     let mut connection = PgConnection::connect_with(options).await.context("cannot connect to PostgreSQL")?;
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await?;
+    sqlx::query("SELECT set_config('lock_timeout', $1, false)").bind(LOCK_WAIT).execute(&mut connection).await?;
+    Ok(connection)
+}
+
+/// Brings the database up to [`LATEST`] on one direct connection, and returns what was applied.
+pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> {
+    let mut connection = alone(options).await?;
     refuse_unreleased(&mut connection).await?;
-    let report = embedded::migrations::runner().run_async(&mut Adapter(&mut connection)).await?;
+    let report = embedded::migrations::runner().run_async(&mut Adapter(&mut connection)).await;
+    let report = report.map_err(anyhow::Error::from).map_err(|error| {
+        let in_use = error.chain().any(|cause| cause.downcast_ref().is_some_and(is_lock_timeout));
+        if in_use { error.context("a table is in use; run `darkroom migrate` again") } else { error }
+    })?;
     // Before any traffic: attaching the partition of today fails the inserts that are on their way to DEFAULT.
     super::partitions::make_partitions(&mut connection, super::partitions::MONTHS_AHEAD)
         .await
@@ -35,8 +49,7 @@ pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> 
 
 /// Settles the rights of the roles besides the owner; answers what is left for somebody who may.
 pub async fn settle_rights(owner: &PgConnectOptions, logins: &Logins) -> anyhow::Result<Vec<String>> {
-    let mut connection = PgConnection::connect_with(owner).await.context("cannot connect to PostgreSQL")?;
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await?;
+    let mut connection = alone(owner).await?;
     let left = rights::settle(&mut connection, logins).await.context("cannot give the roles their rights")?;
     connection.close().await?;
     Ok(left)
@@ -98,6 +111,10 @@ pub async fn version(connection: &mut PgConnection) -> sqlx::Result<Option<i32>>
         return Ok(None);
     }
     sqlx::query_scalar("SELECT max(version) FROM refinery_schema_history").fetch_one(connection).await
+}
+
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "55P03")
 }
 
 /// refinery's view of an sqlx connection.

@@ -8,7 +8,6 @@
 pub mod accounts;
 pub mod acts;
 pub mod db;
-pub mod epoch;
 pub mod images;
 pub mod jobs;
 pub mod keys;

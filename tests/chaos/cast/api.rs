@@ -37,7 +37,7 @@ pub enum Body {
 }
 
 impl Body {
-    pub fn put(&self, request: RequestBuilder) -> RequestBuilder {
+    fn put(&self, request: RequestBuilder) -> RequestBuilder {
         match self {
             Self::Nothing => request,
             Self::Json(value) => request.json(value),
