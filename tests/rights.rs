@@ -1,12 +1,16 @@
 //! Who can write Redis, or holds one of the database's passwords, gains no more than that.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
+use darkroom::index::keys;
+use darkroom::service::announce;
 use darkroom::store::migrate;
 use darkroom::store::rights::{Login, Logins};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use uuid::Uuid;
 
 use crate::kit::app::{TestApp, until};
 use crate::kit::client::Client;
@@ -103,6 +107,38 @@ async fn what_was_sealed_in_another_epoch_is_a_miss() {
     assert_eq!(ines.get(&path(1)).await.ok(200)["done"], true);
     assert!(darkroom::maintenance::count_forged(&app.ctx) > 0);
     assert_ne!(later.field("s:").await, Some(status), "it was read from PostgreSQL, and mirrored anew");
+}
+
+#[tokio::test]
+async fn forged_hints_and_wake_ups_hand_out_nothing_wrong() {
+    let app = TestApp::new().await;
+    let (ocr, face) = (app.worker("ocr").await, app.worker("face").await);
+    let ines = app.investigator("ines").await;
+    let submitted = ines.submit(&[("a.png", photo(1))], &["face"]).await;
+    let of_face: Uuid = submitted["images"][0]["jobs"][0]["id"].as_str().expect("an id").parse().expect("a UUID");
+    let redis = redis::Client::open(app.settings.redis_url.0.as_str()).expect("a client");
+    let mut redis = redis.get_multiplexed_async_connection().await.expect("a connection");
+    let listening = tokio::spawn({
+        let ctx = Arc::clone(&app.ctx);
+        async move { announce::listen(&ctx).await }
+    });
+    until("it to listen", async || app.ctx.index.listeners().await == Some(1)).await;
+    let mut put = redis::cmd("ZADD");
+    put.arg(keys::queue(&app.settings.namespace, "ocr"));
+    for hint in [of_face.as_bytes().as_slice(), Uuid::new_v4().as_bytes(), b"no id at all", b""] {
+        put.arg(i64::MIN).arg(hint);
+    }
+    put.query_async::<()>(&mut redis).await.expect("hints");
+    for news in ["x model ocr 99999999999999999999", "x model", "x image zz", "x suspect nothing", "", "\u{0}"] {
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(keys::wake(&app.settings.namespace)).arg(news);
+        publish.query_async::<()>(&mut redis).await.expect("news");
+    }
+    assert!(ocr.claim(8).await.is_empty(), "the job of another model");
+    assert_eq!(face.claim(8).await.len(), 1, "its own");
+    ines.submit(&[("a.png", photo(2))], &["ocr"]).await;
+    assert_eq!(ocr.claim(8).await.len(), 1);
+    assert!(!listening.is_finished(), "no word ends the listening");
 }
 
 /// Runs each statement, and expects that the role may not.
