@@ -164,6 +164,7 @@ CREATE TABLE upload (
   CONSTRAINT upload_pkey PRIMARY KEY (account_id, image_id, submission_id, name)
 );
 CREATE INDEX upload_image ON upload (image_id);
+CREATE INDEX upload_newest ON upload (account_id, at DESC, image_id DESC);
 
 -- Jobs ---------------------------------------------------------------------------------------------
 
@@ -270,8 +271,9 @@ CREATE TABLE job_archive (
   CONSTRAINT job_archive_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE TABLE job_archive_default PARTITION OF job_archive DEFAULT;
--- For counts and redrive, which look for what did not succeed.
+-- For redrive and lists, which look for what did not succeed: of all models, or of one.
 CREATE INDEX job_archive_unsuccessful ON job_archive (id) WHERE state <> 'succeeded';
+CREATE INDEX job_archive_unsuccessful_of_queue ON job_archive (queue_id, id) WHERE state <> 'succeeded';
 
 -- What a version of a model said of an image with given params, and, at version 0, the newest job that ended without
 -- success: cache, result and newest state in one. The newest job of an image and model is that with the greatest id among
@@ -319,10 +321,13 @@ CREATE TABLE attempt (
 CREATE TABLE submission (
   id         uuid        CONSTRAINT submission_pkey PRIMARY KEY DEFAULT uuid_v7(),
   account_id uuid        NOT NULL CONSTRAINT submission_account_fkey REFERENCES account,
-  created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- What all its requests came to: {"images", "counts": [[queue, state, requests], …]}. Null until somebody counted them after the
+  -- last had ended, and again when one is added or goes.
+  tally      jsonb
 );
 CREATE INDEX submission_of_account ON submission (account_id, created_at DESC, id DESC);
-CREATE INDEX submission_age ON submission USING brin (created_at);
+CREATE INDEX submission_newest ON submission (created_at DESC, id DESC);
 
 -- Who waits for which job, or was answered by it. Written under the lock of its submission, which holds the rest in place.
 CREATE TABLE request (
@@ -347,7 +352,8 @@ BEGIN
   IF EXISTS (SELECT FROM job WHERE image_id IN (SELECT id FROM gone)) THEN
     RAISE EXCEPTION 'an image with live jobs cannot go' USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'image_live_jobs';
   END IF;
-  DELETE FROM request WHERE image_id IN (SELECT id FROM gone);
+  WITH lost AS (DELETE FROM request WHERE image_id IN (SELECT id FROM gone) RETURNING submission_id)
+  UPDATE submission SET tally = NULL WHERE id IN (SELECT submission_id FROM lost);
   DELETE FROM outcome WHERE image_id IN (SELECT id FROM gone);
   RETURN NULL;
 END

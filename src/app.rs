@@ -27,6 +27,7 @@ use crate::service::keys::{Keys, fresh_key};
 use crate::service::queues::Queues;
 use crate::service::status::Lookups;
 use crate::service::submit::Submit;
+use crate::service::tallies::Tallies;
 use crate::service::uses::KeyUses;
 use crate::service::waiters::Waiters;
 use crate::service::work::{Claims, Completions};
@@ -78,6 +79,7 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let (waiters, catalog, clock, acts) =
             (Waiters::new(), Catalog::new(&db), DbClock::default(), FrequentActs::new(&db));
+        let tallies = Tallies::new(&db);
         let ctx = Arc::new(Ctx {
             db,
             hot,
@@ -87,6 +89,7 @@ impl App {
             replica,
             limits,
             catalog,
+            tallies,
             clock,
             acts,
             key_uses: KeyUses::default(),

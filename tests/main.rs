@@ -34,6 +34,7 @@ mod inspect; // what the bytes of a file say they are
 mod interleave; // two use cases, statement by statement, in every order
 mod lookup; // what happened to an image
 mod model; // random interleavings against a pure model
+mod old; // what a page costs when history is long
 mod outage; // PostgreSQL or Redis do not answer
 mod people; // accounts, keys, models, cancel, retry
 mod process; // the binary itself

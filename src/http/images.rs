@@ -30,7 +30,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Lists images
 ///
-/// One's own, newest first; everybody's for administrators.
+/// One's own, newest title first; everybody's for administrators, newest image first.
 #[utoipa::path(get, path = "/images", tag = "images", security(("user" = []), ("token" = [])), params(Paging),
     responses((status = 200, body = Page<ImageOut>), Problems))]
 async fn list_images(

@@ -20,7 +20,7 @@ use crate::service::Error;
 use crate::service::accounts::User;
 use crate::service::jobs::{self, Sight};
 use crate::service::queues::Queues;
-use crate::store::jobs::{Filter, JobRecord, attempts, events, list};
+use crate::store::jobs::{Filter, JobRecord, JobsPage, attempts, events, list};
 
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -33,7 +33,8 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Lists jobs
 ///
-/// Those one asked for, and those of models one owns; all for administrators. Newest first.
+/// First those one asked for, newest submission first, then those of models one owns, newest first; all for administrators. A page
+/// may be short, or empty, and not the last: it looks at a bounded number of jobs, so follow `next_cursor` until it is null.
 #[utoipa::path(get, path = "/jobs", tag = "jobs", security(("user" = []), ("token" = [])), params(JobsQuery),
     responses((status = 200, body = Page<JobDetail>), Problems))]
 async fn list_jobs(
@@ -44,10 +45,9 @@ async fn list_jobs(
     let limit = extract::limit(query.limit)?;
     let filter = read_query(query)?;
     let ctx = &state.ctx;
-    let found = ctx.db.read(async |db| list(db, user.scope(), &filter, limit).await).await?;
-    // Of what was found, shown or not: a page may show less than its limit.
-    let Page { items: found, next_cursor } = extract::page("jobs", found, limit, |job| job.status.id);
-    Ok(Json(Page { items: shown(&state.queues, &user, found, filter.md5.is_some()).await, next_cursor }))
+    let JobsPage { jobs, next } = ctx.db.read(async |db| list(db, user.scope(), &filter, limit).await).await?;
+    let items = shown(&state.queues, &user, jobs, filter.md5.is_some()).await;
+    Ok(Json(Page { items, next_cursor: next.map(|place| extract::write_cursor("jobs", &place)) }))
 }
 
 /// What the user may see of these. Who could name a hash and learn a job by it would learn that the image exists.
@@ -69,7 +69,7 @@ fn read_query(query: JobsQuery) -> Result<Filter, Fault> {
         reason: None,
         md5: query.md5.map(|text| extract::md5(&text, "query", "/md5")).transpose()?,
         submission: query.submission,
-        before: extract::read_cursor("jobs", query.cursor.as_deref())?,
+        after: extract::read_cursor("jobs", query.cursor.as_deref())?,
         last_word: false,
     })
 }

@@ -87,16 +87,16 @@ async fn cancel_submission(
 impl From<Shown> for SubmissionOut {
     fn from(shown: Shown) -> Self {
         let Shown { submission, counts, images: in_all, rows, more } = shown;
-        let status = Overall::of(counts.iter().map(|count| count.state));
+        let status = Overall::of(counts.iter().map(|(_, state, _)| *state));
         let mut models: BTreeMap<String, StateCounts> = BTreeMap::new();
         let mut states = StateCounts::default();
         let (mut jobs, mut ended) = (0, 0);
-        for count in &counts {
-            let n = usize::try_from(count.jobs).unwrap_or_default();
-            models.entry(count.model.clone()).or_default().add(count.state, n);
-            states.add(count.state, n);
+        for (model, state, n) in &counts {
+            let n = usize::try_from(*n).unwrap_or_default();
+            models.entry(model.to_string()).or_default().add(*state, n);
+            states.add(*state, n);
             jobs += n;
-            ended += if count.state.ended() { n } else { 0 };
+            ended += if state.ended() { n } else { 0 };
         }
         let image = |rows: &[RequestRow]| SubmissionImage {
             md5: rows[0].md5.to_string(),

@@ -8,6 +8,7 @@ use super::acts::FrequentActs;
 use super::catalog::Catalog;
 use super::clock::DbClock;
 use super::limits::Limits;
+use super::tallies::Tallies;
 use super::uses::KeyUses;
 use super::waiters::Waiters;
 use crate::blob::Blobs;
@@ -26,6 +27,7 @@ pub struct Ctx {
     pub replica: Uuid,
     pub limits: Limits,
     pub catalog: Catalog,
+    pub tallies: Tallies,
     pub clock: DbClock,
     pub key_uses: KeyUses,
     pub acts: FrequentActs,

@@ -178,8 +178,17 @@ pub async fn redrive(
     filter: &Filter,
     act: bool,
 ) -> Result<(Vec<JobRecord>, Vec<Option<Uuid>>)> {
-    let filter = Filter { last_word: true, ..filter.clone() };
-    let found = ctx.db.read(async |db| jobs::list(db, user.scope(), &filter, REDRIVE_MAX).await).await?;
+    let mut filter = Filter { last_word: true, ..filter.clone() };
+    let mut found: Vec<JobRecord> = Vec::new();
+    loop {
+        let most = REDRIVE_MAX - found.len() as i64;
+        let page = ctx.db.read(async |db| jobs::list(db, user.scope(), &filter, most).await).await?;
+        found.extend(page.jobs);
+        filter.after = page.next;
+        if filter.after.is_none() || found.len() as i64 == REDRIVE_MAX {
+            break;
+        }
+    }
     let mut made = Vec::new();
     if act {
         for jobs in found.chunks(REDRIVE_AT_ONCE) {

@@ -18,6 +18,7 @@ pub mod queues;
 pub mod status;
 pub mod submissions;
 pub mod submit;
+pub mod tallies;
 pub mod transition;
 pub mod uses;
 pub mod waiters;

@@ -1,16 +1,21 @@
 //! Submissions for people: found, waited for, listed, withdrawn.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::accounts::User;
+use super::tallies::Progress;
 use super::transition;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::fault::Fault;
-use crate::store::submissions::{self, Count, RequestRow, Submission, WaitProgress};
+use crate::domain::job::JobState;
+use crate::store::submissions::{self, Place, RequestRow, Submission};
 
 /// How soon a waiting submission looks again after any job ended.
 const LOOK_AGAIN_SOON: Duration = Duration::from_millis(200);
@@ -21,15 +26,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How many images a list shows in all, some of each submission: the rest is on the pages of each.
 const LISTED_IMAGES: i64 = 1_000;
 
-/// How many jobs are withdrawn in one transaction.
+/// How many requests one transaction looks at to withdraw them.
 const CANCEL_AT_ONCE: i64 = 1_000;
 
 /// A submission, how far it is, and a page of its images.
 #[derive(Debug)]
 pub struct Shown {
     pub submission: Submission,
-    /// Its requests by model and state, all of them.
-    pub counts: Vec<Count>,
+    /// How many of its requests are for a model and in a state: all of them.
+    pub counts: Vec<(Arc<str>, JobState, i64)>,
     /// How many images it has.
     pub images: i64,
     /// The requests of the page, by image and model.
@@ -58,11 +63,20 @@ pub async fn wait_for(
     let until = Instant::now() + wait;
     let mut ended = ctx.waiters.watch_ended();
     let mut stopping = ctx.stopping.clone();
-    let submission = find(ctx, user, id).await?;
-    let mut progress = WaitProgress::START;
+    let mut submission = find(ctx, user, id).await?;
+    let mut live = None;
     while Instant::now() < until {
         ended.borrow_and_update();
-        if ctx.db.read(async |db| submissions::is_done(db, id, &mut progress).await).await? {
+        // From the last one that was seen alive on: an ended job never lives again.
+        if let Some(from) = live {
+            live = ctx.db.read(async |db| submissions::next_live(db, id, from).await).await?;
+        }
+        if live.is_none() {
+            submission = find(ctx, user, id).await?;
+            let progress = ctx.tallies.of(std::slice::from_ref(&submission), true).await?;
+            live = progress.first().and_then(|progress| progress.lives_after).map(Place::after);
+        }
+        if live.is_none() {
             break;
         }
         tokio::select! {
@@ -84,43 +98,43 @@ pub async fn list(ctx: &Ctx, user: &User, before: Option<(DateTime<Utc>, Uuid)>,
 
 async fn show(ctx: &Ctx, list: Vec<Submission>, after_image: Option<i64>, limit: i64) -> Result<Vec<Shown>> {
     let ids: Vec<Uuid> = list.iter().map(|submission| submission.id).collect();
-    let (mut counts, images, mut rows) = ctx
-        .db
-        .read(async |db| {
-            let counts = submissions::counts(db, &ids).await?;
-            let images = submissions::count_images(db, &ids).await?;
-            let rows = submissions::requests_page(db, &ids, after_image, limit).await?;
-            Ok::<_, Error>((counts, images, rows))
-        })
-        .await?;
-    let shown = |submission: Submission| {
-        let counts = counts.extract_if(.., |count| count.submission_id == submission.id).collect();
-        let rows: Vec<RequestRow> = rows.extract_if(.., |row| row.submission_id == submission.id).collect();
-        let images = images.iter().find(|(id, _)| *id == submission.id).map_or(0, |(_, images)| *images);
+    let progress = ctx.tallies.of(&list, false).await?;
+    let counts = progress.iter().flat_map(|progress| progress.tally.counts());
+    let queues: Vec<i32> = counts.map(|(queue, _, _)| *queue).collect();
+    let names = ctx.catalog.names(queues).await?;
+    let rows = ctx.db.read(async |db| submissions::requests_page(db, &ids, after_image, limit).await).await?;
+    let mut by_submission: HashMap<Uuid, Vec<RequestRow>> = HashMap::new();
+    for row in rows {
+        by_submission.entry(row.submission_id).or_default().push(row);
+    }
+    let shown = |(submission, progress): (Submission, Progress)| {
+        let count = |(queue, state, jobs): &(i32, JobState, i64)| Some((Arc::clone(names.get(queue)?), *state, *jobs));
+        let counts = progress.tally.counts().iter().filter_map(count).collect();
+        let rows = by_submission.remove(&submission.id).unwrap_or_default();
+        let images = progress.tally.images;
         let more = rows.chunk_by(|a, b| a.image_id == b.image_id).count() as i64 == limit && images > limit;
         Shown { submission, counts, images, rows, more }
     };
-    Ok(list.into_iter().map(shown).collect())
+    Ok(list.into_iter().zip(progress).map(shown).collect())
 }
 
 /// Withdraws a whole submission; answers how many of its jobs ended by it.
 pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<usize> {
     let submission = find(ctx, user, id).await?;
     let mut ended = 0;
+    let mut after = Place::after(i64::MIN);
     loop {
-        let (live, moved) = ctx
-            .db
-            .write(async |tx| {
-                let live = submissions::lock_jobs(tx, id, CANCEL_AT_ONCE).await?;
-                let unwanted = submissions::withdraw(tx, &live, submission.account_id, Some(id)).await?;
-                let moved = transition::cancel(tx, &unwanted, Some(user.account.id)).await?;
-                Ok::<_, Error>((live.len(), moved))
-            })
-            .await?;
+        let step = async |tx: &mut PgConnection| {
+            let Some((jobs, last)) = submissions::next_requests(tx, id, after, CANCEL_AT_ONCE).await? else {
+                return Ok::<_, Error>(None);
+            };
+            let live = submissions::lock_jobs(tx, &jobs).await?;
+            let unwanted = submissions::withdraw(tx, &live, submission.account_id, Some(id)).await?;
+            Ok(Some((transition::cancel(tx, &unwanted, Some(user.account.id)).await?, last)))
+        };
+        let Some((moved, last)) = ctx.db.write(step).await? else { return Ok(ended) };
         announce::cancelled(ctx, &moved).await;
         ended += moved.len();
-        if (live as i64) < CANCEL_AT_ONCE {
-            return Ok(ended);
-        }
+        after = last;
     }
 }

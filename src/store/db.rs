@@ -156,8 +156,9 @@ fn session_settings(options: PgConnectOptions) -> PgConnectOptions {
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         ("timezone", "UTC"),
-        // No statement here runs long enough to gain by it.
+        // No statement here runs long enough to gain by these.
         ("jit", "off"),
+        ("max_parallel_workers_per_gather", "0"),
     ])
 }
 

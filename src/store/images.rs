@@ -206,20 +206,20 @@ pub async fn find_for_key(db: &mut PgConnection, key: ContentMd5, api_key: &str)
     .await
 }
 
-/// Images newest title first, from before the cursor (time, image id).
+/// Images from before the cursor (time, image id): an account's own, newest title first, or, without an account, all, those
+/// first that were stored last.
 pub async fn list(
     db: &mut PgConnection,
     account: Option<Uuid>,
     before: Option<(DateTime<Utc>, i64)>,
     limit: i64,
 ) -> sqlx::Result<Vec<ImageRecord>> {
-    sqlx::query_as(include_str!("sql/images/list.sql"))
-        .bind(account)
-        .bind(before.map(|b| b.0))
-        .bind(before.map_or(0, |b| b.1))
-        .bind(limit)
-        .fetch_all(db)
-        .await
+    let (at, id) = before.unwrap_or((DateTime::<Utc>::MAX_UTC, i64::MAX));
+    let list = match account {
+        Some(account) => sqlx::query_as(include_str!("sql/images/list.sql")).bind(account).bind(at).bind(id),
+        None => sqlx::query_as(include_str!("sql/images/list_all.sql")).bind(id),
+    };
+    list.bind(limit).fetch_all(db).await
 }
 
 /// Every model × version × params that has answered, newest first, at most `limit`; params only where the account asked with them,

@@ -22,6 +22,7 @@ pub mod settings;
 pub mod status;
 pub mod submissions;
 pub mod submit;
+pub mod tallies;
 pub mod ticks;
 pub mod work;
 pub mod workers;

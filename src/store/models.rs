@@ -35,7 +35,7 @@ pub struct Model {
     pub workers: i64,
     /// Versions that live workers serve.
     pub live_versions: Vec<String>,
-    /// Queued jobs; those in line are counted up to [`DEPTH_COUNTED_MAX`].
+    /// Queued jobs; those in line are counted up to [`DEPTH_COUNTED_MAX`], as are those of all models that are for later.
     pub queued: i64,
     pub running: i64,
     /// Since when the queued job that is first in line has been due.

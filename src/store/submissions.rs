@@ -3,11 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::place::AskedPlace;
 use super::submit::Wanted;
+use super::tallies::Tally;
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
 
@@ -98,11 +100,18 @@ pub struct Submission {
     pub id: Uuid,
     pub account_id: Uuid,
     pub created_at: DateTime<Utc>,
+    /// What all of it came to, once that was counted.
+    pub tally: Option<Json<Tally>>,
+    /// Another whenever requests were added to it or taken away.
+    pub stamp: String,
 }
 
 /// One submission.
 pub async fn find(db: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Submission>> {
-    sqlx::query_as("SELECT id, account_id, created_at FROM submission WHERE id = $1").bind(id).fetch_optional(db).await
+    sqlx::query_as("SELECT id, account_id, created_at, tally, xmin::text AS stamp FROM submission WHERE id = $1")
+        .bind(id)
+        .fetch_optional(db)
+        .await
 }
 
 /// Submissions newest first, from before the cursor; everybody's when no account is given.
@@ -113,7 +122,7 @@ pub async fn list(
     limit: i64,
 ) -> sqlx::Result<Vec<Submission>> {
     sqlx::query_as(
-        "SELECT id, account_id, created_at FROM submission
+        "SELECT id, account_id, created_at, tally, xmin::text AS stamp FROM submission
          WHERE ($1::uuid IS NULL OR account_id = $1) AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
          ORDER BY created_at DESC, id DESC LIMIT $4",
     )
@@ -121,32 +130,8 @@ pub async fn list(
     .bind(before.map(|b| b.0))
     .bind(before.map_or(Uuid::nil(), |b| b.1))
     .bind(limit)
-    .fetch_all(db)
-    .await
-}
-
-/// How many requests of a submission for a model are in a state.
-#[derive(Debug, Clone, FromRow)]
-pub struct Count {
-    pub submission_id: Uuid,
-    pub model: String,
-    #[sqlx(try_from = "String")]
-    pub state: JobState,
-    pub jobs: i64,
-}
-
-/// The requests of these submissions, counted by model and state. A withdrawn request counts as cancelled.
-pub async fn counts(db: &mut PgConnection, submissions: &[Uuid]) -> sqlx::Result<Vec<Count>> {
-    sqlx::query_as(include_str!("sql/submissions/counts.sql")).bind(submissions).fetch_all(db).await
-}
-
-/// How many images each of these submissions has.
-pub async fn count_images(db: &mut PgConnection, submissions: &[Uuid]) -> sqlx::Result<Vec<(Uuid, i64)>> {
-    sqlx::query_as(
-        "SELECT submission_id, count(*)
-         FROM (SELECT DISTINCT submission_id, image_id FROM request WHERE submission_id = ANY($1)) AS r GROUP BY submission_id",
-    )
-    .bind(submissions)
+    // Planned for what is given: with an account along its index, without one along that of all.
+    .persistent(false)
     .fetch_all(db)
     .await
 }
@@ -181,50 +166,66 @@ pub async fn requests_page(
         .await
 }
 
-/// How far a wait for a submission has come: before this place every request has ended, unless it was added since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WaitProgress(i64, i32, i64);
-
-impl WaitProgress {
-    pub const START: Self = Self(i64::MIN, i32::MIN, i64::MIN);
+/// A place among the requests of a submission, in order of their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Place {
+    image_id: i64,
+    queue_id: i32,
+    params_id: i64,
 }
 
-/// Whether no job that a submission waits for lives. An ended job never lives again, so a wait that keeps its `progress`
-/// looks at each request about once, however often it asks.
-pub async fn is_done(db: &mut PgConnection, submission: Uuid, progress: &mut WaitProgress) -> sqlx::Result<bool> {
-    let mut from = *progress;
-    loop {
-        let live: Option<(i64, i32, i64)> = sqlx::query_as(include_str!("sql/submissions/next_live.sql"))
-            .bind(submission)
-            .bind(from.0)
-            .bind(from.1)
-            .bind(from.2)
-            .fetch_optional(&mut *db)
-            .await?;
-        match live {
-            Some((image, queue, params)) => {
-                *progress = WaitProgress(image, queue, params);
-                return Ok(false);
-            }
-            None if from == WaitProgress::START => return Ok(true),
-            // Requests may have been added before it.
-            None => from = WaitProgress::START,
-        }
+impl Place {
+    /// Before the requests for the image that follows this one.
+    pub const fn after(image_id: i64) -> Self {
+        Self { image_id, queue_id: i32::MAX, params_id: i64::MAX }
     }
 }
 
-/// Locks live jobs that a submission's standing requests wait for, at most `limit`, in order of id; the caller withdraws in a
-/// second statement, so that it counts what the locks waited for, and goes on until none is left.
-pub async fn lock_jobs(db: &mut PgConnection, submission: Uuid, limit: i64) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar(
-        "SELECT j.id FROM job AS j WHERE j.id IN (
-           SELECT r.job_id FROM request AS r WHERE r.submission_id = $1 AND r.withdrawn_at IS NULL AND r.state IS NULL)
-         ORDER BY j.id LIMIT $2 FOR UPDATE",
+/// The first request of a submission, from a place on, whose job lives: before it none does, if none did before the place.
+pub async fn next_live(db: &mut PgConnection, submission: Uuid, from: Place) -> sqlx::Result<Option<Place>> {
+    sqlx::query_as(include_str!("sql/submissions/next_live.sql"))
+        .bind(submission)
+        .bind(from.image_id)
+        .bind(from.queue_id)
+        .bind(from.params_id)
+        .fetch_optional(db)
+        .await
+}
+
+/// The next requests of a submission after a place, at most `limit`, as far as they stand and are not known to have ended: the
+/// jobs that they wait for, and the last of them all; nothing where none follows.
+pub async fn next_requests(
+    db: &mut PgConnection,
+    submission: Uuid,
+    after: Place,
+    limit: i64,
+) -> sqlx::Result<Option<(Vec<Uuid>, Place)>> {
+    #[derive(FromRow)]
+    struct Standing {
+        #[sqlx(flatten)]
+        place: Place,
+        job: Option<Uuid>,
+    }
+    let rows: Vec<Standing> = sqlx::query_as(
+        "SELECT image_id, queue_id, params_id, CASE WHEN withdrawn_at IS NULL AND state IS NULL THEN job_id END AS job FROM request
+         WHERE submission_id = $1 AND (image_id, queue_id, params_id) > ($2, $3, $4)
+         ORDER BY image_id, queue_id, params_id LIMIT $5",
     )
     .bind(submission)
+    .bind(after.image_id)
+    .bind(after.queue_id)
+    .bind(after.params_id)
     .bind(limit)
     .fetch_all(db)
-    .await
+    .await?;
+    let last = rows.last().map(|row| row.place);
+    Ok(last.map(|last| (rows.into_iter().filter_map(|row| row.job).collect(), last)))
+}
+
+/// Locks those of these jobs that live, in order of id; the caller withdraws in a second statement, so that it counts what the
+/// locks waited for.
+pub async fn lock_jobs(db: &mut PgConnection, jobs: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar("SELECT id FROM job WHERE id = ANY($1) ORDER BY id FOR UPDATE").bind(jobs).fetch_all(db).await
 }
 
 /// Locks one live job.

@@ -1,20 +1,26 @@
--- The newest jobs of queues, or of all, live and ended: a walk along their ids.
--- $1 queues, or null for all; $2 the state or null; $3 the reason or null; $4 the id before which to begin; $5 whether only jobs
--- count after which nothing was tried for their image and model, nor is under way; $6 the most.
-SELECT j.id
+-- The newest jobs of queues, or of all, live and ended: a walk along their ids, which looks at a bounded number of them. The last of
+-- those is told as well when the walk ends with it, without being one that was looked for.
+-- $1 queues, or null for all; $2 one of them, or null: what did not succeed has an index by it; $3 the state or null; $4 the reason or
+-- null; $5 the id before which to begin; $6 how many to look at; $7 the most.
+SELECT id, found
 FROM (
-  SELECT id, image_id, queue_id, params_id, state, NULL::fail_reason AS reason FROM job
-  UNION ALL
-  SELECT id, image_id, queue_id, params_id, state, reason FROM job_archive
-) AS j
-WHERE j.id < $4 AND ($1::integer[] IS NULL OR j.queue_id = ANY($1))
-  AND ($2::text IS NULL OR j.state = $2::job_state) AND ($3::text IS NULL OR j.reason::text = $3)
-  AND (NOT $5 OR (
-    -- Version 0 holds the newest job of its key that ended without success.
-    EXISTS (SELECT FROM outcome AS o
-            WHERE o.image_id = j.image_id AND o.queue_id = j.queue_id AND o.params_id = j.params_id AND o.version_id = 0 AND o.job_id = j.id)
-    AND NOT EXISTS (SELECT FROM outcome AS o WHERE o.image_id = j.image_id AND o.queue_id = j.queue_id AND o.job_id > j.id)
-    AND NOT EXISTS (SELECT FROM job AS l WHERE l.image_id = j.image_id AND l.queue_id = j.queue_id AND l.params_id = j.params_id)
-  ))
-ORDER BY j.id DESC
-LIMIT $6
+  SELECT w.id, row_number() OVER (ORDER BY w.id DESC) AS place,
+         ($1::integer[] IS NULL OR w.queue_id = ANY($1)) AND ($3::text IS NULL OR w.state = $3::job_state)
+           AND ($4::text IS NULL OR w.reason = $4::fail_reason) AS found
+  FROM (
+    SELECT id, queue_id, state, NULL::fail_reason AS reason FROM job
+    WHERE id < $5 AND ($3::text IS NULL OR $3::text IN ('queued', 'running'))
+    UNION ALL
+    SELECT id, queue_id, state, reason FROM job_archive
+    WHERE id < $5 AND ($3::text IS NULL OR $3::text = 'succeeded')
+    UNION ALL
+    SELECT id, queue_id, state, reason FROM job_archive
+    WHERE id < $5 AND state <> 'succeeded' AND $3::text IN ('failed', 'cancelled') AND $2::integer IS NULL
+    UNION ALL
+    SELECT id, queue_id, state, reason FROM job_archive
+    WHERE id < $5 AND state <> 'succeeded' AND $3::text IN ('failed', 'cancelled') AND queue_id = $2
+    ORDER BY id DESC LIMIT $6
+  ) AS w
+) AS walked
+WHERE found OR place = $6
+ORDER BY id DESC LIMIT $7

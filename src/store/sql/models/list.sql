@@ -1,9 +1,9 @@
 -- Models by name, with what is going on around them.
 -- $1 names, or null for all; $2 the name after which to begin; $3 whether retired ones count; $4 the most; $5 how far the due jobs
--- of one model are counted: along the index of those that are ready, however long the line is.
+-- of one model are counted, and those of all that are for later: along an index, however long the line is.
 WITH later AS MATERIALIZED (
-  -- Few wait for their time; they have no index by queue, so they are counted in one pass.
-  SELECT queue_id, count(*) AS jobs FROM job WHERE NOT due GROUP BY queue_id
+  -- They have no index by queue, so those of all that come next are counted in one pass.
+  SELECT queue_id, count(*) AS jobs FROM (SELECT queue_id FROM job WHERE NOT due ORDER BY run_at LIMIT $5) AS l GROUP BY queue_id
 ), held AS MATERIALIZED (
   SELECT queue_id, sum(open) AS jobs FROM claim GROUP BY queue_id
 )

@@ -1,0 +1,91 @@
+//! What each page and route costs on a small history and on one that grew: the blocks that PostgreSQL touches for it, which
+//! are the same at every run. The suite grows it to thousands of images; `make old` to a million, within the same bounds.
+
+mod meter;
+mod past;
+mod routes;
+
+use std::time::Instant;
+
+use darkroom::config::Secret;
+use darkroom::domain::account::Role;
+use sqlx::AssertSqlSafe;
+
+use self::meter::Meter;
+use self::routes::{Cost, measure};
+use crate::kit::app::TestApp;
+
+/// How many images there are at first.
+const SMALL: u32 = 3_000;
+/// How many then, where nobody says.
+const LARGE: u32 = 12_000;
+/// What a call may touch where history is long, as a multiple of what it touches where it is short. Between them lies a walk:
+/// indexes are a level deeper, and the planner turns from whole tables of a few blocks to them.
+const GROWTH: i64 = 3;
+/// Besides, in blocks.
+const GROWTH_BLOCKS: i64 = 1_000;
+/// Ended jobs go after so many days: a third of what there is.
+const KEEP_DAYS: u32 = 700;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_page_costs_does_not_grow_with_history() {
+    let large = std::env::var("OLD").ok().map_or(LARGE, |images| images.parse().expect("OLD is a number of images"));
+    let meter = Meter::start().await.expect("a PostgreSQL that counts");
+    let app = TestApp::with(|s| {
+        s.database.database_url = Secret(meter.url());
+        s.keep_jobs_days = Some(KEEP_DAYS);
+    })
+    .await;
+    for (name, role) in
+        [("root", Role::Admin), ("ines", Role::Investigator), ("mary", Role::Investigator), ("rosa", Role::Researcher)]
+    {
+        app.user(name, &[role]).await;
+    }
+    app.worker("ocr").await;
+    app.alter(include_str!("fill.sql")).await;
+    grow(&app, 0, SMALL).await;
+    let before = measure(&app, &meter, SMALL).await;
+    grow(&app, SMALL, large).await;
+    let after = measure(&app, &meter, large).await;
+    print(&before, &after, meter.bare_look_up().await);
+    let wrong: Vec<String> = before.iter().zip(&after).filter_map(|(before, after)| after.is_wrong(before)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    past::twenty_at_once(&meter).await;
+    past::hints_of_ended_jobs_go(&app, large).await;
+    past::answers_outlive_their_jobs(&app).await;
+    past::a_great_submission_is_cancelled(&app, &meter).await;
+}
+
+impl Cost {
+    fn is_wrong(&self, before: &Self) -> Option<String> {
+        let bound = self.bound?;
+        if self.blocks.max(before.blocks) > bound {
+            return Some(format!("{} may touch {bound} blocks", self.name));
+        }
+        let grows = self.blocks > GROWTH * before.blocks + GROWTH_BLOCKS;
+        grows.then(|| format!("{} grows with history: {} blocks, then {}", self.name, before.blocks, self.blocks))
+    }
+}
+
+/// Adds to the history, and does what autovacuum does in time.
+async fn grow(app: &TestApp, from: u32, to: u32) {
+    let began = Instant::now();
+    sqlx::query(AssertSqlSafe(format!("SELECT grow_history({from}, {to})")))
+        .execute(app.ctx.db.pool())
+        .await
+        .expect("a longer history");
+    app.alter("VACUUM ANALYZE").await;
+    println!("{to} images and {} requests are there after {:.0?}", 6 * to, began.elapsed());
+}
+
+fn print(before: &[Cost], after: &[Cost], bare: f64) {
+    println!(
+        "{:<76} {:>8} {:>8} {:>8} {:>8}",
+        "blocks touched, and milliseconds where it is large", "small", "large", "bound", "ms"
+    );
+    for (before, Cost { name, blocks, bound, ms }) in before.iter().zip(after) {
+        let bound = bound.map_or("-".to_owned(), |bound| bound.to_string());
+        println!("{name:<76} {:>8} {blocks:>8} {bound:>8} {ms:>8.1}", before.blocks);
+    }
+    println!("a bare look-up by key: 3 blocks, {bare:.2} ms");
+}
