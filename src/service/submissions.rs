@@ -15,7 +15,7 @@ use super::transition;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::fault::Fault;
 use crate::domain::job::JobState;
-use crate::store::submissions::{self, Place, RequestRow, Submission};
+use crate::store::submissions::{self, RequestRow, Submission, SubmissionPlace};
 
 /// How soon a waiting submission looks again after any job ended.
 const LOOK_AGAIN_SOON: Duration = Duration::from_millis(200);
@@ -74,7 +74,7 @@ pub async fn wait_for(
         if live.is_none() {
             submission = find(ctx, user, id).await?;
             let progress = ctx.tallies.of(std::slice::from_ref(&submission), true).await?;
-            live = progress.first().and_then(|progress| progress.lives_after).map(Place::after);
+            live = progress.first().and_then(|progress| progress.lives_after).map(SubmissionPlace::after);
         }
         if live.is_none() {
             break;
@@ -122,7 +122,7 @@ async fn show(ctx: &Ctx, list: Vec<Submission>, after_image: Option<i64>, limit:
 pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<usize> {
     let submission = find(ctx, user, id).await?;
     let mut ended = 0;
-    let mut after = Place::after(i64::MIN);
+    let mut after = SubmissionPlace::after(i64::MIN);
     loop {
         let step = async |tx: &mut PgConnection| {
             let Some((jobs, last)) = submissions::next_requests(tx, id, after, CANCEL_AT_ONCE).await? else {

@@ -137,7 +137,7 @@ pub async fn list(db: &mut PgConnection, account: Option<Uuid>, filter: &Filter,
         Some(account) => Some(queues_owned(db, account, queue).await?),
         None => queue.map(|queue| vec![queue]),
     };
-    let look = Look { account, queue, queues, filter, limit };
+    let look = JobLook { account, queue, queues, filter, limit };
     match filter.after {
         Some(JobPlace::Made(after)) if !named => look.made(db, after, limit).await,
         Some(JobPlace::Asked(after)) if named || account.is_some() => look.asked(db, after).await,
@@ -167,7 +167,7 @@ struct Candidate {
 }
 
 /// One look for jobs.
-struct Look<'f> {
+struct JobLook<'f> {
     account: Option<Uuid>,
     /// Only jobs of this queue.
     queue: Option<i32>,
@@ -177,7 +177,7 @@ struct Look<'f> {
     limit: i64,
 }
 
-impl Look<'_> {
+impl JobLook<'_> {
     /// Jobs that were asked for, newest request first: more and more candidates at once, until the page is full or enough
     /// were looked at; then those of the queues.
     async fn asked(&self, db: &mut PgConnection, mut after: RequestPlace) -> sqlx::Result<JobsPage> {

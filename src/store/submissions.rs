@@ -168,13 +168,13 @@ pub async fn requests_page(
 
 /// A place among the requests of a submission, in order of their keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
-pub struct Place {
+pub struct SubmissionPlace {
     image_id: i64,
     queue_id: i32,
     params_id: i64,
 }
 
-impl Place {
+impl SubmissionPlace {
     /// Before the requests for the image that follows this one.
     pub const fn after(image_id: i64) -> Self {
         Self { image_id, queue_id: i32::MAX, params_id: i64::MAX }
@@ -182,7 +182,11 @@ impl Place {
 }
 
 /// The first request of a submission, from a place on, whose job lives: before it none does, if none did before the place.
-pub async fn next_live(db: &mut PgConnection, submission: Uuid, from: Place) -> sqlx::Result<Option<Place>> {
+pub async fn next_live(
+    db: &mut PgConnection,
+    submission: Uuid,
+    from: SubmissionPlace,
+) -> sqlx::Result<Option<SubmissionPlace>> {
     sqlx::query_as(include_str!("sql/submissions/next_live.sql"))
         .bind(submission)
         .bind(from.image_id)
@@ -197,16 +201,16 @@ pub async fn next_live(db: &mut PgConnection, submission: Uuid, from: Place) -> 
 pub async fn next_requests(
     db: &mut PgConnection,
     submission: Uuid,
-    after: Place,
+    after: SubmissionPlace,
     limit: i64,
-) -> sqlx::Result<Option<(Vec<Uuid>, Place)>> {
+) -> sqlx::Result<Option<(Vec<Uuid>, SubmissionPlace)>> {
     #[derive(FromRow)]
-    struct Standing {
+    struct StandingRequest {
         #[sqlx(flatten)]
-        place: Place,
+        place: SubmissionPlace,
         job: Option<Uuid>,
     }
-    let rows: Vec<Standing> = sqlx::query_as(
+    let rows: Vec<StandingRequest> = sqlx::query_as(
         "SELECT image_id, queue_id, params_id, CASE WHEN withdrawn_at IS NULL AND state IS NULL THEN job_id END AS job FROM request
          WHERE submission_id = $1 AND (image_id, queue_id, params_id) > ($2, $3, $4)
          ORDER BY image_id, queue_id, params_id LIMIT $5",

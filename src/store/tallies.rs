@@ -50,7 +50,7 @@ pub struct Bite {
 /// Counts the requests of each of these submissions for at most `images` images after one; nothing where none follows.
 pub async fn count(db: &mut PgConnection, places: &[(Uuid, i64)], images: i64) -> sqlx::Result<HashMap<Uuid, Bite>> {
     #[derive(FromRow)]
-    struct Counted {
+    struct BiteRow {
         submission: Uuid,
         images: i64,
         last: i64,
@@ -59,7 +59,7 @@ pub async fn count(db: &mut PgConnection, places: &[(Uuid, i64)], images: i64) -
         state: JobState,
         jobs: i64,
     }
-    let rows: Vec<Counted> = sqlx::query_as(include_str!("sql/tallies/count.sql"))
+    let rows: Vec<BiteRow> = sqlx::query_as(include_str!("sql/tallies/count.sql"))
         .bind(places.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind(places.iter().map(|(_, after)| *after).collect::<Vec<_>>())
         .bind(images)
