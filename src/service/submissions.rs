@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::accounts::User;
-use super::tallies::Progress;
+use super::tallies::HowFar;
 use super::transition;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::fault::Fault;
@@ -107,7 +107,7 @@ async fn show(ctx: &Ctx, list: Vec<Submission>, after_image: Option<i64>, limit:
     for row in rows {
         by_submission.entry(row.submission_id).or_default().push(row);
     }
-    let shown = |(submission, progress): (Submission, Progress)| {
+    let shown = |(submission, progress): (Submission, HowFar)| {
         let count = |(queue, state, jobs): &(i32, JobState, i64)| Some((Arc::clone(names.get(queue)?), *state, *jobs));
         let counts = progress.tally.counts().iter().filter_map(count).collect();
         let rows = by_submission.remove(&submission.id).unwrap_or_default();

@@ -26,12 +26,12 @@ const REMEMBERED_MAX: usize = 1_000;
 /// What this process remembers of great submissions that are not done.
 pub struct Tallies {
     db: Db,
-    known: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<Known>>>>,
+    known: Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<Remembered>>>>,
 }
 
 /// What is known of one, in order of its images; neighbours that have ended are one.
 #[derive(Default)]
-struct Known {
+struct Remembered {
     stamp: String,
     parts: Vec<Part>,
     /// When it was counted to its end, and how long that took.
@@ -45,7 +45,7 @@ struct Part {
 
 /// How far a submission is.
 #[derive(Debug, Clone, Default)]
-pub struct Progress {
+pub struct HowFar {
     pub tally: Tally,
     /// The image after which the first request lives, if one does: all before have ended.
     pub lives_after: Option<i64>,
@@ -58,8 +58,8 @@ impl Tallies {
 
     /// How far these submissions are, in their order. Of a great one that lives, an answer of a moment ago counts, unless it
     /// is to be `fresh`.
-    pub async fn of(&self, submissions: &[Submission], fresh: bool) -> Result<Vec<Progress>> {
-        let mut counted: HashMap<Uuid, Progress> = HashMap::new();
+    pub async fn of(&self, submissions: &[Submission], fresh: bool) -> Result<Vec<HowFar>> {
+        let mut counted: HashMap<Uuid, HowFar> = HashMap::new();
         let open: Vec<&Submission> = submissions.iter().filter(|s| s.tally.is_none()).collect();
         for some in open.chunks(AT_ONCE) {
             let mut done = Vec::new();
@@ -74,14 +74,14 @@ impl Tallies {
             }
         }
         let of = |submission: &Submission| match &submission.tally {
-            Some(tally) => Progress { tally: tally.0.clone(), lives_after: None },
+            Some(tally) => HowFar { tally: tally.0.clone(), lives_after: None },
             None => counted.remove(&submission.id).unwrap_or_default(),
         };
         Ok(submissions.iter().map(of).collect())
     }
 
     /// The first bite of each tells whether it is great.
-    async fn count_some<'s>(&self, some: &[&'s Submission], fresh: bool) -> Result<Vec<(&'s Submission, Progress)>> {
+    async fn count_some<'s>(&self, some: &[&'s Submission], fresh: bool) -> Result<Vec<(&'s Submission, HowFar)>> {
         let remembered = |s: &&Submission| self.known.lock().contains_key(&s.id);
         let (mut great, small): (Vec<&Submission>, Vec<&Submission>) = some.iter().copied().partition(remembered);
         let places: Vec<(Uuid, i64)> = small.iter().map(|s| (s.id, i64::MIN)).collect();
@@ -92,7 +92,7 @@ impl Tallies {
                 Some(first) if first.tally.images == BITE_IMAGES => great.push(submission),
                 first => {
                     let part = first.map(|bite| Part { after: i64::MIN, bite });
-                    counted.push((submission, Progress::of(part.as_slice())));
+                    counted.push((submission, HowFar::of(part.as_slice())));
                 }
             }
         }
@@ -103,16 +103,16 @@ impl Tallies {
     }
 
     /// One counts at a time; who comes next goes on where the last one was cut off.
-    async fn count_great(&self, submission: &Submission, fresh: bool) -> Result<Progress> {
+    async fn count_great(&self, submission: &Submission, fresh: bool) -> Result<HowFar> {
         let known = self.remember(submission.id);
         let mut known = known.lock().await;
         if known.stamp != submission.stamp {
-            *known = Known { stamp: submission.stamp.clone(), ..Known::default() };
+            *known = Remembered { stamp: submission.stamp.clone(), ..Remembered::default() };
         }
         if let Some((at, took)) = known.counted.filter(|_| !fresh)
             && at.elapsed() < took * PAUSE
         {
-            return Ok(Progress::of(&known.parts));
+            return Ok(HowFar::of(&known.parts));
         }
         let began = Instant::now();
         for part in known.parts.iter_mut().filter(|part| !part.bite.tally.ended()) {
@@ -127,7 +127,7 @@ impl Tallies {
         }
         known.join();
         known.counted = Some((Instant::now(), began.elapsed()));
-        let progress = Progress::of(&known.parts);
+        let progress = HowFar::of(&known.parts);
         if progress.lives_after.is_none() {
             self.known.lock().remove(&submission.id);
         }
@@ -139,7 +139,7 @@ impl Tallies {
         Ok(self.db.read(async |db| tallies::count(db, &places, images).await).await?.remove(&submission))
     }
 
-    fn remember(&self, submission: Uuid) -> Arc<tokio::sync::Mutex<Known>> {
+    fn remember(&self, submission: Uuid) -> Arc<tokio::sync::Mutex<Remembered>> {
         let mut known = self.known.lock();
         if known.len() >= REMEMBERED_MAX && !known.contains_key(&submission) {
             known.clear();
@@ -148,7 +148,7 @@ impl Tallies {
     }
 }
 
-impl Known {
+impl Remembered {
     /// Makes one of neighbours that have ended.
     fn join(&mut self) {
         let mut joined: Vec<Part> = Vec::new();
@@ -165,7 +165,7 @@ impl Known {
     }
 }
 
-impl Progress {
+impl HowFar {
     fn of(parts: &[Part]) -> Self {
         let mut tally = Tally::default();
         for part in parts {

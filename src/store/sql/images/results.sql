@@ -2,8 +2,9 @@
 -- $1 the image; $2 the account that asks, which is told only the params that it asked with, or null for an administrator; $3 the most.
 WITH own AS MATERIALIZED (
   SELECT DISTINCT r.queue_id, r.params_id
-  FROM request AS r JOIN submission AS s ON s.id = r.submission_id
-  WHERE r.image_id = $1 AND s.account_id = $2
+  -- OFFSET 0: by its image, not through all the submissions that an account has.
+  FROM (SELECT * FROM request WHERE image_id = $1 AND $2::uuid IS NOT NULL OFFSET 0) AS r JOIN submission AS s ON s.id = r.submission_id
+  WHERE s.account_id = $2
 )
 SELECT q.name AS model, v.name AS version,
        CASE WHEN $2::uuid IS NULL OR EXISTS (SELECT FROM own AS w WHERE w.queue_id = o.queue_id AND w.params_id = o.params_id)
