@@ -3,7 +3,7 @@
 use darkroom::domain::job::JobState;
 use darkroom::service::{self, transition};
 use darkroom::store::retention::{self, Days};
-use darkroom::store::submissions;
+use darkroom::store::submissions::{self, SubmissionPlace};
 use darkroom::store::work::{
     self, Asked, ClaimKey, Claimed, Ending, Fence, Hinted, Holder, Lease, LeasedResult, Moved,
 };
@@ -283,7 +283,8 @@ async fn rescue(db: &mut PgConnection) -> Done {
 
 async fn withdraw(db: &mut PgConnection, submission: Uuid, account: Uuid) -> Done {
     let mut tx = db.begin().await?;
-    let live = submissions::lock_jobs(&mut tx, submission, MOST).await?;
+    let asked = submissions::next_requests(&mut tx, submission, SubmissionPlace::after(i64::MIN), MOST).await?;
+    let live = submissions::lock_jobs(&mut tx, &asked.map(|(jobs, _)| jobs).unwrap_or_default()).await?;
     let unwanted = submissions::withdraw(&mut tx, &live, account, Some(submission)).await?;
     let moved = transition::cancel(&mut tx, &unwanted, Some(account)).await?;
     tx.commit().await?;

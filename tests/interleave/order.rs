@@ -107,7 +107,7 @@ impl Waits {
                 };
                 submit::attach(db, &[wish(1), wish(0)]).await.map(drop)
             }
-            Self::LockJobs => submissions::lock_jobs(db, f.submission, 10).await.map(drop),
+            Self::LockJobs => submissions::lock_jobs(db, &jobs).await.map(drop),
             _ => self.run_on_others(db, f).await,
         }
     }
