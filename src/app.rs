@@ -24,7 +24,9 @@ use crate::service::acts::FrequentActs;
 use crate::service::catalog::Catalog;
 use crate::service::clock::DbClock;
 use crate::service::keys::{Keys, fresh_key};
+use crate::service::mirror::Mirror;
 use crate::service::queues::Queues;
+use crate::service::readiness::{self, Readiness};
 use crate::service::status::Lookups;
 use crate::service::submit::Submit;
 use crate::service::tallies::Tallies;
@@ -47,7 +49,8 @@ const HOT_CONNECTIONS: u32 = Submit::CONNECTIONS
     + Claims::CONNECTIONS
     + Completions::CONNECTIONS
     + Workers::CONNECTIONS
-    + Accounts::CONNECTIONS;
+    + Accounts::CONNECTIONS
+    + readiness::CONNECTIONS;
 
 /// A composed server that does not listen yet.
 pub struct App {
@@ -66,6 +69,7 @@ impl App {
         let options = config.database.options()?;
         let db = Db::common(options.clone(), config.db_connections);
         let hot = Db::hot(options.clone(), HOT_CONNECTIONS);
+        let upkeep = Db::upkeep(options.clone());
         if db.run(sqlx::Connection::ping).await.is_err() {
             // The pool tried until its time was up, and says no more than that.
             store::connect(&options).await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
@@ -80,9 +84,13 @@ impl App {
         let (waiters, catalog, clock, acts) =
             (Waiters::new(), Catalog::new(&db), DbClock::default(), FrequentActs::new(&db));
         let tallies = Tallies::new(&db);
+        let (readiness, mirror) = (Readiness::new(&db, &hot), Mirror::new(&index, &db));
         let ctx = Arc::new(Ctx {
             db,
             hot,
+            upkeep,
+            readiness,
+            mirror,
             index,
             blobs,
             waiters,
@@ -136,8 +144,8 @@ impl App {
             tracing::info!("stopping: requests under way may finish");
             stop.send_replace(true);
         };
-        let client_wait = ctx.limits.client_wait;
-        http::serve::serve(listener, self.tls, self.router, client_wait, stopped, DRAIN_WAIT).await;
+        let (wait, connections) = (ctx.limits.client_wait, ctx.limits.connections_max);
+        http::serve::serve(listener, self.tls, self.router, wait, connections, stopped, DRAIN_WAIT).await;
         if let Err(error) = ctx.acts.write().await {
             tracing::error!(%error, "log-ins that failed and images viewed lately could not be written down");
         }

@@ -165,7 +165,7 @@ pub struct Serve {
     /// Addresses and networks of proxies, comma-separated, as `10.0.0.7,172.16.0.0/12`: theirs is what X-Forwarded-For is believed from
     #[arg(long, env = "DARKROOM_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
-    /// The most connections to PostgreSQL, besides 11 for what goes together
+    /// The most connections to PostgreSQL, besides 15 of its own
     #[arg(long, env = "DARKROOM_DB_CONNECTIONS", default_value_t = 10)]
     pub db_connections: u32,
     /// Seconds between a worker's beats
@@ -189,6 +189,21 @@ pub struct Serve {
     /// The largest result, in bytes of JSON
     #[arg(long, env = "DARKROOM_RESULT_BYTES_MAX", default_value_t = 1024 * 1024)]
     pub result_bytes_max: usize,
+    /// The most clients connected at once; more wait. Each may cost 30 kB
+    #[arg(long, env = "DARKROOM_CONNECTIONS_MAX", default_value_t = 12_000)]
+    pub connections_max: usize,
+    /// The most bytes of JSON bodies and answers in flight at once; each costs memory three times over
+    #[arg(long, env = "DARKROOM_BYTES_IN_FLIGHT_MAX", default_value_t = 64 * 1024 * 1024)]
+    pub bytes_in_flight_max: usize,
+    /// The most uploads at once; each takes some 2 MB of memory while it streams
+    #[arg(long, env = "DARKROOM_UPLOADS_MAX", default_value_t = 32)]
+    pub uploads_max: usize,
+    /// The most claims that wait for work at once; each holds a connection
+    #[arg(long, env = "DARKROOM_CLAIMS_WAITING_MAX", default_value_t = 40_000)]
+    pub claims_waiting_max: usize,
+    /// The most look-ups that wait for an end at once; each looks again every two seconds
+    #[arg(long, env = "DARKROOM_LOOKUPS_WAITING_MAX", default_value_t = 4_000)]
+    pub lookups_waiting_max: usize,
     /// The most pixels that an image may declare
     #[arg(long, env = "DARKROOM_PIXELS_MAX", default_value_t = 250_000_000)]
     pub pixels_max: u64,
@@ -231,6 +246,16 @@ impl Serve {
             ((0.1..=3600.0).contains(&self.storage_wait_s), "DARKROOM_STORAGE_WAIT_S is from 0.1 to 3600"),
             ((0.1..=3600.0).contains(&self.client_wait_s), "DARKROOM_CLIENT_WAIT_S is from 0.1 to 3600"),
             (
+                (64 << 20..=1 << 40).contains(&self.bytes_in_flight_max),
+                "DARKROOM_BYTES_IN_FLIGHT_MAX is from 64 MiB to 1 TiB: a quarter of it holds the largest body",
+            ),
+            (
+                [self.connections_max, self.uploads_max, self.claims_waiting_max, self.lookups_waiting_max]
+                    .iter()
+                    .all(|most| (4..=1_000_000).contains(most)),
+                "DARKROOM_CONNECTIONS_MAX, _UPLOADS_MAX, _CLAIMS_WAITING_MAX and _LOOKUPS_WAITING_MAX are from 4 to 1000000",
+            ),
+            (
                 (1.0..=43_200.0).contains(&self.body_wait_s),
                 "DARKROOM_BODY_WAIT_S is from 1 to 43200: bytes that nothing names yet are collected after a day",
             ),
@@ -263,6 +288,11 @@ impl Serve {
             result_bytes_max: self.result_bytes_max,
             image_bytes_max: self.image_bytes_max,
             upload_bytes_max: self.upload_bytes_max,
+            connections_max: self.connections_max,
+            bytes_in_flight_max: self.bytes_in_flight_max,
+            uploads_max: self.uploads_max,
+            claims_waiting_max: self.claims_waiting_max,
+            lookups_waiting_max: self.lookups_waiting_max,
             images_max: IMAGES_MAX,
             jobs_max: JOBS_MAX,
             bounds: Bounds { max_pixels: self.pixels_max, max_frames: FRAMES_MAX, max_side: SIDE_MAX },

@@ -33,7 +33,7 @@ async fn served() -> (TestApp, Served) {
     let (stop, stopped) = oneshot::channel();
     let (router, wait) = (app.router.clone(), app.ctx.limits.client_wait);
     let stopped = async { drop(stopped.await) };
-    let ended = tokio::spawn(serve::serve(listener, None, router, wait, stopped, Duration::from_secs(20)));
+    let ended = tokio::spawn(serve::serve(listener, None, router, wait, 1_000, stopped, Duration::from_secs(20)));
     (app, Served { address, stop, ended })
 }
 

@@ -109,6 +109,25 @@ async fn what_is_there_is_listed_and_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_signs_out_leaves_no_token_behind() {
+    let app = TestApp::new().await;
+    app.user("ines", &[Role::Investigator]).await;
+    let (desk, _server) = Desk::of(&app, "ines");
+    let session = desk.home.path().join(".config/darkroom/session.json");
+    let kept: Value = serde_json::from_slice(&std::fs::read(&session).expect("a session")).expect("JSON");
+    let token = kept["token"].as_str().expect("a token");
+    assert!(desk.complains(0, &["logout"]).contains("Signed out"));
+    assert!(!session.exists());
+    assert!(desk.complains(3, &["submissions"]).contains("darkroom login"));
+    desk.complains(3, &["submissions", "--token", token]);
+    desk.complains(0, &["logout", "--token", token]);
+    desk.log_in("ines");
+    let other = app.log_in("ines", PASSWORD).await;
+    desk.complains(0, &["logout", "--everywhere"]);
+    crate::kit::app::until("the other token to end", async || other.get("/auth/profile").await.status == 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn photographs_go_out_and_results_come_back() {
     let app = TestApp::new().await;
     app.user("ines", &[Role::Investigator, Role::Researcher]).await;

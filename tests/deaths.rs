@@ -229,7 +229,7 @@ async fn a_tick_that_stands_still_calls_nobody_dead() {
         sqlx::query(age).bind(stamp.at).execute(app.ctx.db.pool()).await?;
         workers::give_up(tx, stamp.at, 10).await
     });
-    assert_eq!(standing_still.await.expect("a tick"), 0);
+    assert!(standing_still.await.expect("a tick").is_empty());
     sqlx::query("UPDATE tick SET last_at = last_at - interval '1 hour'")
         .execute(app.ctx.db.pool())
         .await
@@ -256,6 +256,50 @@ async fn when_the_service_was_away_nobody_is_called_dead() {
         .expect("an update");
     tick(&app).await;
     assert_eq!(worker.succeed(&job).await["status"], 200);
+}
+
+#[tokio::test]
+async fn a_waiting_claim_keeps_no_session_alive_that_holds_jobs() {
+    let (app, ahead, idle, _) = two_workers(1).await;
+    assert_eq!(ahead.claim(1).await.len(), 1);
+    app.age_sessions(600.0).await;
+    let sessions = [&ahead, &idle].map(|worker| Uuid::parse_str(&worker.id).expect("an id"));
+    app.ctx.upkeep.run(async |db| workers::prolong(db, &sessions, 30.0).await).await.expect("a statement");
+    tick(&app).await;
+    let claim = |worker: &Worker| json!({ "worker": worker.id, "claim_id": Uuid::new_v4() });
+    ahead.key.post("/jobs/claim", claim(&ahead)).await.problem(410, "unknown_worker");
+    assert_eq!(idle.claim(1).await[0]["solo"], true, "what it had fetched ahead goes to others");
+}
+
+#[tokio::test]
+async fn twenty_thousand_leases_that_die_at_once_live_again_after_one_tick() {
+    const IMAGES: u64 = 100;
+    const WORKERS: usize = 200;
+    let app = TestApp::new().await;
+    let key = app.key("predict", &["rack-*"]).await;
+    let models: Vec<String> = (0..WORKERS).map(|n| format!("rack-{n}")).collect();
+    let mut rack = Vec::new();
+    for model in &models {
+        rack.push(Worker::register(key.clone(), model, "v1").await);
+    }
+    tick(&app).await;
+    let ines = app.investigator("ines").await;
+    let files: Vec<(&str, Vec<u8>)> = (0..IMAGES).map(|n| ("a.png", photo(n))).collect();
+    ines.submit(&files, &["rack-0"]).await;
+    let md5s: Vec<String> = files.iter().map(|(_, bytes)| md5_of(bytes)).collect();
+    for models in models.chunks(5) {
+        ines.post("/predict", json!({ "images": md5s, "models": models })).await.ok(202);
+    }
+    for worker in &rack {
+        assert_eq!(worker.claim(IMAGES as usize).await.len() as u64, IMAGES);
+    }
+    let running = "SELECT count(*) FROM job WHERE state = 'running'";
+    assert_eq!(app.count(running).await, 20_000);
+    app.age_sessions(600.0).await;
+    app.alter("UPDATE tick SET last_at = clock_timestamp()").await;
+    tick(&app).await;
+    assert_eq!(app.count(running).await, 0);
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'queued' AND suspect").await, 20_000);
 }
 
 #[tokio::test]

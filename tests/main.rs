@@ -10,17 +10,20 @@ mod kit {
     pub mod form;
     pub mod images;
     pub mod process;
+    pub mod proxy;
     pub mod scratch;
     pub mod servers;
     pub mod settings;
     pub mod wait;
 }
 
+mod abuse; // everything that costs memory, at once
 mod access; // who may call what
 mod architecture; // which floor imports which
 mod audit; // what an auditor finds in SQL
 mod audit_views; // one small history, as the views tell it
 mod bad_input; // each fault gets its problem and leaves nothing behind
+mod budgets; // how much at once, and no more
 mod clients; // too slow, or there when the service stops
 mod commands; // the commands that talk to a server
 mod compose; // what containers may do, and whom they reach

@@ -2,19 +2,23 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use darkroom::dev::{Postgres, Redis, process};
+use darkroom::domain::image::ContentMd5;
+use darkroom::index::queue::Hint;
 use darkroom::maintenance;
-use darkroom::store::migrate;
-use serde_json::json;
+use darkroom::store::{Db, migrate};
+use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 
-use crate::kit::app::{TestApp, until};
+use crate::kit::app::{TestApp, Worker, until};
 use crate::kit::client::Client;
 use crate::kit::family::family;
 use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo};
+use crate::kit::proxy::Proxy;
 use crate::kit::scratch;
 
 /// A PostgreSQL of a test's own, to be stopped.
@@ -110,6 +114,23 @@ async fn the_password_of_redis_comes_from_a_file() {
 }
 
 #[tokio::test]
+async fn a_claim_that_lingers_waits_for_its_least_without_redis() {
+    let app = TestApp::without_redis("redis+unix:///nonexistent/redis.sock").await;
+    let worker = app.worker("ocr").await;
+    let ines = app.investigator("ines").await;
+    ines.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    let ask = json!({"worker": worker.id, "claim_id": uuid::Uuid::new_v4(), "max": 8, "wait_s": 40, "min": 2, "linger_s": 10});
+    let claiming = tokio::spawn({
+        let key = worker.key.clone();
+        async move { key.post("/jobs/claim", ask).await.ok(200) }
+    });
+    until("a waiting claim", async || !app.ctx.waiters.sessions().is_empty()).await;
+    ines.submit(&[("b.png", photo(2))], &["ocr"]).await;
+    let answer = claiming.await.expect("a claim");
+    assert_eq!(answer["jobs"].as_array().map(Vec::len), Some(2), "{answer}");
+}
+
+#[tokio::test]
 async fn a_flushed_redis_loses_no_job_and_heals() {
     let redis = private_redis("flushed-redis").await;
     let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
@@ -196,7 +217,7 @@ async fn what_redis_missed_is_made_up_for_at_whichever_try_succeeds() {
     signal(&pid, "STOP");
     ines.upload(rerun()).await.ok(202);
     assert!(!app.ctx.index.is_live());
-    assert!(app.ctx.index.trust(gone, epoch).await.is_err(), "it is gone again");
+    assert!(app.ctx.index.trust(gone, "gone", epoch).await.is_err(), "it is gone again");
     signal(&pid, "CONT");
     until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
     assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
@@ -222,14 +243,39 @@ async fn a_redis_that_refuses_writes_is_gone_on_without_until_it_takes_them() {
     assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
 }
 
+/// Each way in which a Redis reads but refuses writes: what is set, and what undoes it.
+const REFUSING: [(&str, &str, &str); 3] =
+    [("min-replicas-to-write", "1", "0"), ("maxmemory", "1", "0"), ("acl", "-@write", "+@write")];
+
+async fn refuse(redis: &Redis, setting: &str, value: &str) {
+    let mut command = redis::cmd(if setting == "acl" { "ACL" } else { "CONFIG" });
+    if setting == "acl" {
+        command.arg("SETUSER").arg("default").arg(value);
+    } else {
+        command.arg("SET").arg(setting).arg(value);
+    }
+    command.query_async::<()>(&mut connect(redis).await).await.expect("a setting");
+}
+
 #[tokio::test]
-async fn a_full_redis_shows_nothing_old() {
-    let redis = private_redis("full-redis").await;
+async fn whichever_write_redis_refuses_nobody_trusts_it_until_it_takes_them() {
+    let redis = private_redis("reading-redis").await;
     let (app, ines, path) = mirrored(&redis).await;
-    configure(&redis, "maxmemory", 1).await;
-    ines.upload(rerun()).await.ok(202);
-    assert!(app.ctx.index.is_live(), "it answers, and takes away what is old");
-    assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
+    for (setting, refusing, taking) in REFUSING {
+        refuse(&redis, setting, refusing).await;
+        let hint = Hint { id: uuid::Uuid::new_v4(), model: "ocr".to_owned(), rank: 0 };
+        assert_eq!(app.ctx.index.push(&[hint]).await, None, "{setting}");
+        assert!(!app.ctx.index.is_live(), "{setting}: one refused push is enough");
+        assert!(maintenance::reconnect(&app.ctx).await.is_err(), "{setting}");
+        refuse(&redis, setting, taking).await;
+        maintenance::reconnect(&app.ctx).await.expect("redis");
+        refuse(&redis, setting, refusing).await;
+        assert!(!app.ctx.index.look_around().await && !app.ctx.index.is_live(), "{setting}: nobody wrote, and yet");
+        ines.upload(rerun()).await.ok(202);
+        assert_ne!(ines.get(&path).await.ok(200)["status"], "succeeded", "{setting}: nothing old");
+        refuse(&redis, setting, taking).await;
+        maintenance::reconnect(&app.ctx).await.expect("redis");
+    }
 }
 
 #[tokio::test]
@@ -243,6 +289,69 @@ async fn an_epoch_begun_by_another_replica_is_taken_up() {
     assert!(!app.ctx.index.is_live(), "what it fills there is nobody's");
     maintenance::reconnect(&app.ctx).await.expect("redis");
     assert_eq!(app.ctx.index.epoch().as_deref(), Some("another"));
+}
+
+/// What the look-ups of a path show, on one replica and on another.
+async fn shown(one: &Client, other: &Client, path: &str) -> (Value, Value) {
+    (one.get(path).await.ok(200)["status"].clone(), other.get(path).await.ok(200)["status"].clone())
+}
+
+#[tokio::test]
+async fn replicas_with_different_redis_servers_settle_on_one_and_show_nothing_old() {
+    let (redis, foreign) = (private_redis("first-of-two-redis").await, private_redis("second-of-two-redis").await);
+    let (app, ines, path) = mirrored(&redis).await;
+    let other = app.replica_with(|s| s.redis_url = darkroom::config::Secret(foreign.url())).await;
+    let there = Client::new(other.router.clone(), ines.token.clone());
+    for _ in 0..3 {
+        maintenance::compare_epochs(&app.ctx).await;
+        assert!(maintenance::reconnect(&other.ctx).await.is_err(), "another Redis is in use");
+        assert!(app.ctx.index.is_live() && !other.ctx.index.is_live());
+    }
+    assert_eq!(shown(&ines, &there, &path).await, (json!("succeeded"), json!("succeeded")));
+    // What the other commits it cannot take out of this mirror.
+    there.upload(rerun()).await.ok(202);
+    maintenance::compare_epochs(&app.ctx).await;
+    maintenance::reconnect(&app.ctx).await.expect("redis");
+    assert_eq!(shown(&ines, &there, &path).await, (json!("queued"), json!("queued")));
+    let key = app.key_of(&app.admin().await, "predict", &["ocr"]).await;
+    let worker = Worker::register(key, "ocr", "v1").await;
+    let job = worker.claim(1).await.remove(0);
+    worker.succeed(&job).await;
+    assert_eq!(shown(&ines, &there, &path).await, (json!("succeeded"), json!("succeeded")));
+    let longest = longest_life(&redis, &app).await;
+    assert!((1..=15).contains(&longest), "mirrored for {longest} s while somebody goes on without");
+    // Nobody uses the first any more: then the other is as good.
+    app.alter("UPDATE tick SET last_at = last_at - interval '1 min'").await;
+    maintenance::reconnect(&other.ctx).await.expect("redis");
+    maintenance::compare_epochs(&app.ctx).await;
+    assert!(!app.ctx.index.is_live() && maintenance::reconnect(&app.ctx).await.is_err());
+}
+
+/// The longest that a status lives that a server's mirror shows, in seconds.
+async fn longest_life(redis: &Redis, app: &TestApp) -> i64 {
+    let epoch = app.ctx.index.epoch().expect("an epoch");
+    let mut connection = connect(redis).await;
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg(format!("*:status:{epoch}")).query_async(&mut connection).await.expect("keys");
+    let mut longest = 0;
+    for key in keys {
+        longest = longest.max(redis::cmd("TTL").arg(key).query_async(&mut connection).await.expect("a life"));
+    }
+    longest
+}
+
+#[tokio::test]
+async fn what_is_owed_is_marked_when_it_is_paid() {
+    let redis = private_redis("owed-redis").await;
+    let (app, ines, path) = mirrored(&redis).await;
+    refuse(&redis, "min-replicas-to-write", "1").await;
+    app.ctx.index.mark_statuses(&[ContentMd5::parse(&md5_of(&photo(1))).expect("a hash")]).await;
+    refuse(&redis, "min-replicas-to-write", "0").await;
+    maintenance::reconnect(&app.ctx).await.expect("redis");
+    // The transaction that owes it is still under way when somebody looks.
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "succeeded");
+    let longest = longest_life(&redis, &app).await;
+    assert!((1..=15).contains(&longest), "{longest}");
 }
 
 #[tokio::test]
@@ -284,4 +393,69 @@ async fn orphaned_bytes_are_collected_and_needed_ones_are_not() {
     assert_eq!(maintenance::collect_blobs(&app.ctx, Duration::from_secs(3600)).await.expect("a tick"), 0, "too young");
     assert_eq!(maintenance::collect_blobs(&app.ctx, Duration::ZERO).await.expect("a tick"), 1);
     ines.get(&format!("/images/{}/content", md5_of(&photo(1)))).await.ok(200);
+}
+
+/// A server that reaches PostgreSQL through a proxy, by TCP as in an installation.
+async fn behind_proxy(name: &str) -> (Postgres, Arc<Proxy>, TestApp) {
+    let postgres = own_postgres(name).await;
+    let proxy = Proxy::start(&postgres.socket()).await.expect("a proxy");
+    let url = format!("postgres://darkroom@127.0.0.1:{}/postgres?sslmode=disable", proxy.port);
+    let app = TestApp::with(|s| s.database.database_url = darkroom::config::Secret(url)).await;
+    (postgres, proxy, app)
+}
+
+/// Opens so many connections of a pool, which idle then.
+async fn open(db: &Db, count: usize) {
+    let opened: Vec<_> = futures_util::future::join_all((0..count).map(|_| db.pool().acquire())).await;
+    for connection in opened {
+        connection.expect("a connection").return_to_pool().await;
+    }
+}
+
+#[tokio::test]
+async fn half_open_connections_cost_one_refusal_and_no_more() {
+    let (_postgres, proxy, app) = behind_proxy("half-open-postgres").await;
+    let worker = app.worker("ocr").await;
+    let ines = crate::work::submit(&app, 1).await;
+    let job = worker.claim(1).await.remove(0);
+    for (pool, word) in
+        [(&app.ctx.hot, "\0darkroom-hot\0"), (&app.ctx.db, "\0darkroom\0"), (&app.ctx.upkeep, "\0darkroom-upkeep\0")]
+    {
+        open(pool, 3).await;
+        assert!(proxy.lose(word) >= 3, "{word:?}");
+        let beat = json!({"draining": false, "jobs": [{"id": job["id"], "lease_no": job["lease_no"]}]});
+        let first = worker.key.post(&format!("/workers/{}/heartbeat", worker.id), beat.clone()).await;
+        assert!([200, 503].contains(&first.status.as_u16()), "{}", first.status);
+        worker.key.post(&format!("/workers/{}/heartbeat", worker.id), beat).await.ok(200);
+        ines.get("/submissions").await.ok(200);
+        maintenance::rescue(&app.ctx).await.expect("a tick");
+        app.nobody().get("/health/ready").await.ok(200);
+    }
+    // Closed at once, all of them: a batch that lost its connection is carried out again over one that lives.
+    open(&app.ctx.hot, 5).await;
+    proxy.cut();
+    assert_eq!(worker.succeed(&job).await["status"], 200, "nobody was called dead");
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_serve_its_workers_calls_none_dead() {
+    let (_postgres, proxy, app) = behind_proxy("unserved-postgres").await;
+    let worker = app.worker("ocr").await;
+    crate::work::submit(&app, 1).await;
+    let job = worker.claim(1).await.remove(0);
+    maintenance::rescue(&app.ctx).await.expect("a tick");
+    proxy.hold("\0darkroom-hot\0");
+    let refused = worker.key.post("/jobs/claim", json!({"worker": worker.id, "claim_id": uuid::Uuid::new_v4()})).await;
+    refused.problem(503, "unavailable");
+    let ready = app.nobody().get("/health/ready").await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["postgres"]), (503, &json!("away")), "it asks what work needs");
+    // What its workers said meanwhile was not heard, and the next tick comes in time.
+    app.age_sessions(600.0).await;
+    maintenance::rescue(&app.ctx).await.expect("a tick");
+    assert_eq!(app.count("SELECT count(*) FROM worker_session WHERE ended_at IS NOT NULL").await, 0);
+    proxy.release();
+    until("the work to be served", async || app.ctx.readiness.ask().await.is_ok()).await;
+    app.alter("UPDATE tick SET last_at = last_at - interval '10 min'").await;
+    maintenance::rescue(&app.ctx).await.expect("a tick");
+    assert_eq!(worker.succeed(&job).await["status"], 200, "a whole lease again");
 }

@@ -12,7 +12,7 @@ use darkroom::domain::account::Role;
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
 use serde_json::json;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::kit::app::{PASSWORD, TestApp, Worker, until};
@@ -177,6 +177,57 @@ async fn doctor_finds_an_installation_well() {
     ];
     let found = run(&["doctor"], &environment);
     assert!(found.status.success() && said(&found).contains("can only add to what the audit says"), "{}", said(&found));
+}
+
+#[tokio::test]
+async fn doctor_waits_for_nobody_for_ever() {
+    let app = TestApp::new().await;
+    let url = app.settings.database.database_url.0.clone();
+    let mut db = PgConnection::connect(&url).await.expect("a connection");
+    let mut tx = db.begin().await.expect("a transaction");
+    sqlx::query("LOCK TABLE account").execute(&mut *tx).await.expect("a lock");
+    let data = app.settings.data.to_string_lossy().into_owned();
+    let environment =
+        [("DATABASE_URL", url.as_str()), ("REDIS_URL", &app.settings.redis_url.0), ("DARKROOM_DATA", &data)];
+    let found = run(&["doctor"], &environment);
+    tx.rollback().await.expect("an end");
+    let said = said(&found);
+    assert!(!found.status.success() && said.contains("WRONG PostgreSQL did not answer within 8 s"), "{said}");
+    assert!(said.contains("ok    Redis answers") && said.contains("can be written"), "the others are judged: {said}");
+}
+
+#[tokio::test]
+async fn the_log_says_when_postgresql_is_away_and_back_and_which_worker_is_lost() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let url = app.settings.database.database_url.0.clone();
+    let name = url.rsplit('/').next().expect("a database").to_owned();
+    let copy = log.reopen().expect("a log");
+    let server = app.process_logging(&[], copy);
+    let logged = async |words: &str| std::fs::read_to_string(log.path()).is_ok_and(|text| text.contains(words));
+    // Nobody may connect, and whoever is connected is thrown out: away for this server, and for no other test.
+    let mut db = PgConnection::connect(&servers::servers().postgres.url("postgres")).await.expect("a connection");
+    let allow = |allowed: bool| AssertSqlSafe(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}"));
+    sqlx::raw_sql(allow(false)).execute(&mut db).await.expect("a shut database");
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1";
+    sqlx::query(cut).bind(&name).execute(&mut db).await.expect("no connections");
+    until("a word that it is away", async || logged("PostgreSQL is away").await).await;
+    sqlx::raw_sql(allow(true)).execute(&mut db).await.expect("an open database");
+    until("a word that it is back", async || logged("PostgreSQL is back").await).await;
+    let text = std::fs::read_to_string(log.path()).expect("a log");
+    assert_eq!(text.matches("PostgreSQL is away").count(), 1, "once: {text}");
+    let silent = async || {
+        // Again and again: the first tick after an absence spares everybody.
+        app.age_sessions(3600.0).await;
+        logged(&worker.id).await
+    };
+    until("a word of the worker", silent).await;
+    assert!(logged("a worker is lost").await);
+    let form = [("username", "mallory"), ("password", "a guess")];
+    let log_in = reqwest::Client::new().post(format!("{}/auth/login", server.base)).form(&form);
+    assert_eq!(log_in.send().await.expect("an answer").status().as_u16(), 401);
+    until("a word of the log-in", async || logged("a log-in was refused").await && logged("mallory").await).await;
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ impl Faulty {
     }
 
     fn storage(&self, word: &str) {
-        std::fs::write(self.control.path(), word).expect("the control file");
+        faults::tell(self.control.path(), word).expect("the control file");
     }
 
     async fn upload(&self, bytes: Vec<u8>) -> (u16, bool, Value) {

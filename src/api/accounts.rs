@@ -63,13 +63,12 @@ pub struct UserOut {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "ines", "password": "correct horse battery", "roles": ["investigator"], "email": "ines@example.org"}))]
 pub struct CreateUser {
-    #[schema(pattern = "^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    /// `[a-z0-9][a-z0-9_.-]{0,63}`
     pub name: String,
-    /// At most 1,024 bytes.
-    #[schema(format = Password, min_length = 8)]
+    /// At least 8 characters.
+    #[schema(format = Password)]
     pub password: String,
     pub roles: Vec<Role>,
-    #[schema(pattern = "@", max_length = 254)]
     pub email: Option<String>,
 }
 
@@ -80,10 +79,10 @@ pub struct CreateUser {
 pub struct UpdateUser {
     /// Null removes it.
     #[serde(default, deserialize_with = "patch_field")]
-    #[schema(value_type = Option<String>, pattern = "@", max_length = 254)]
+    #[schema(value_type = Option<String>)]
     pub email: Option<Option<String>>,
     /// Withdraws all tokens given out before.
-    #[schema(format = Password, min_length = 8)]
+    #[schema(format = Password)]
     pub password: Option<String>,
     /// The password by now, where one changes one's own.
     #[schema(format = Password)]

@@ -33,10 +33,12 @@ pub struct ImageOut {
 #[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg", "bytes": 4194304, "media_type": "image/jpeg",
     "width": 4032, "height": 3024, "frames": 1, "orientation": null, "warnings": [], "uploaded_at": "2026-11-22T09:00:00Z", "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content",
     "results": [{"model": "face_detect", "version": "haar-1", "params": {}, "job": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "finished_at": "2026-11-22T09:00:01Z",
-        "result": {"items": [], "fields": {"faces": 0}, "summary": "no face"}}]}))]
+        "result": {"items": [], "fields": {"faces": 0}, "summary": "no face"}}], "older_left_out": false}))]
 pub struct ImageRecordOut {
     #[serde(flatten)]
     pub image: ImageOut,
-    /// Every model × version × params, newest first.
+    /// Every model × version × params, newest first, as many as have room.
     pub results: Vec<ImageResult>,
+    /// Whether older results had no room. GET /predict/{md5} shows the newest of any model.
+    pub older_left_out: bool,
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::GlobText;
+use super::{GlobText, NAMES_MAX, at_most};
 use crate::domain::key::Service;
 
 /// A new API key.
@@ -14,6 +14,7 @@ use crate::domain::key::Service;
 pub struct CreateKey {
     pub service: Service,
     /// Globs of model names (of dataset names for `train`); they may name models not yet known.
+    #[serde(deserialize_with = "at_most::<NAMES_MAX, _, _>")]
     #[schema(value_type = Vec<GlobText>, min_items = 1, max_items = 100)]
     pub models: Vec<String>,
     /// Another account's name, for administrators.

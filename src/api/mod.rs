@@ -36,6 +36,9 @@ pub struct Md5Text(#[expect(dead_code, reason = "it only describes")] String);
 #[schema(pattern = "^[a-z0-9*][a-z0-9_.*-]{0,63}$", example = "face_*")]
 pub struct GlobText(#[expect(dead_code, reason = "it only describes")] String);
 
+/// The most names of models, or globs, in one request.
+pub const NAMES_MAX: usize = 1000;
+
 /// A field of a PATCH: absent, null or a value.
 fn patch_field<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<Option<Option<T>>, D::Error> {
     Deserialize::deserialize(field).map(Some)

@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use super::Md5Text;
 use super::problem::Problem;
+use super::status::HASHES_MAX;
+use super::{NAMES_MAX, at_most};
 use crate::domain::job::JobState;
 
 /// The upload form. What may be left out may also be sent empty.
@@ -54,9 +56,11 @@ pub struct UploadForm {
 #[schema(example = json!({"images": ["9e107d9d372bb6826bd81d3542a419d6"], "models": ["face_detect"], "rerun": true}))]
 pub struct SubmitHashes {
     /// MD5s of images that you uploaded.
+    #[serde(deserialize_with = "at_most::<HASHES_MAX, _, _>")]
     #[schema(value_type = Vec<Md5Text>, min_items = 1, max_items = 1000)]
     pub images: Vec<String>,
-    #[schema(min_items = 1)]
+    #[serde(deserialize_with = "at_most::<NAMES_MAX, _, _>")]
+    #[schema(min_items = 1, max_items = 1000)]
     pub models: Vec<String>,
     /// Higher is sooner.
     #[schema(minimum = -100, maximum = 100)]

@@ -1,6 +1,7 @@
 //! Looks for what is wrong with an installation, and says how to mend it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::PgConnection;
 
@@ -11,6 +12,9 @@ use crate::client::text;
 use crate::config::{Serve, read_secret};
 use crate::index::keys;
 use crate::store::{accounts, connect, migrate, queues, rights};
+
+/// How long each part may take to answer: longer than connecting may.
+const CHECK_WAIT: Duration = Duration::from_secs(8);
 
 /// What was found, line by line.
 #[derive(Default)]
@@ -41,11 +45,23 @@ fn say(text: &str) {
 /// Checks settings, PostgreSQL, Redis and the storage, each whatever the others are like; 1 when something is wrong.
 pub async fn run(config: &Serve) -> anyhow::Result<Exit> {
     let mut findings = Findings::default();
-    settings(&mut findings, config).await;
-    let mut db = postgres(&mut findings, config).await;
-    redis(&mut findings, config, db.as_mut()).await;
-    storage(&mut findings, &config.data);
+    let part = &mut findings;
+    in_time(part, "the name in DARKROOM_LISTEN", async |part| settings(part, config).await).await;
+    let mut db = in_time(part, "PostgreSQL", async |part| postgres(part, config).await).await.flatten();
+    in_time(part, "Redis, or what PostgreSQL says beside it,", async |part| redis(part, config, db.as_mut()).await)
+        .await;
+    in_time(part, "the storage", async |part| storage(part, &config.data).await).await;
     Ok(if findings.wrong == 0 { Exit::Success } else { Exit::SomeFailed })
+}
+
+/// Carries out one check, and says so when it gets no answer: the others go on.
+async fn in_time<T>(findings: &mut Findings, what: &str, check: impl AsyncFnOnce(&mut Findings) -> T) -> Option<T> {
+    let checked = tokio::time::timeout(CHECK_WAIT, check(findings)).await.ok();
+    if checked.is_none() {
+        let late = format!("{what} did not answer within {} s", CHECK_WAIT.as_secs());
+        findings.wrong(&late, "it stands still, is locked, or cannot be reached; look at its log");
+    }
+    checked
 }
 
 async fn settings(findings: &mut Findings, config: &Serve) {
@@ -130,7 +146,7 @@ async fn redis(findings: &mut Findings, config: &Serve, db: Option<&mut PgConnec
             );
         }
     };
-    let connected = async { index.trust(index.connect().await?.0, "doctor").await };
+    let connected = async { index.trust(index.connect().await?.0, "doctor", "doctor").await };
     if let Err(error) = connected.await {
         let cost = "nothing is lost without it, but claims and look-ups are slower";
         return findings.odd(&format!("Redis: {error}"), cost);
@@ -157,12 +173,17 @@ async fn redis(findings: &mut Findings, config: &Serve, db: Option<&mut PgConnec
     }
 }
 
-fn storage(findings: &mut Findings, folder: &Path) {
+async fn storage(findings: &mut Findings, folder: &Path) {
     let shown = folder.display();
-    match Blobs::probe(folder) {
-        Ok(()) => findings.fine(&format!("{shown} can be written")),
-        Err(error) => {
+    let (done, probed) = tokio::sync::oneshot::channel();
+    let folder = folder.to_path_buf();
+    // A thread of its own: the end of the program waits for none that hangs in a dead file system.
+    std::thread::spawn(move || done.send(Blobs::probe(&folder)));
+    match probed.await {
+        Ok(Ok(())) => findings.fine(&format!("{shown} can be written")),
+        Ok(Err(error)) => {
             findings.wrong(&format!("{shown}: {error}"), "make the folder writable, or set DARKROOM_DATA");
         }
+        Err(_) => findings.wrong(&format!("{shown} could not be tried"), "look at what the system says of it"),
     }
 }

@@ -12,6 +12,7 @@ mod healthcheck;
 mod key;
 mod listing;
 mod login;
+mod logout;
 mod migrate;
 mod models;
 mod psql;
@@ -52,6 +53,8 @@ enum Command {
     Dev,
     /// Sign in, and remember it for the commands below
     Login(login::LoginArgs),
+    /// Sign out: the token stops working and is forgotten
+    Logout(logout::LogoutArgs),
     /// Send photographs to models, wait, and show what they said
     Submit(submit::SubmitArgs),
     /// Ask what happened to images, by MD5 or file
@@ -106,6 +109,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Demo => demo::run().await,
         Command::Dev => dev::run().await,
         Command::Login(args) => args.run().await,
+        Command::Logout(args) => args.run().await,
         Command::Submit(args) => args.run().await,
         Command::Status(args) => args.run().await,
         Command::Submissions(args) => args.run().await,

@@ -128,6 +128,20 @@ impl Session {
         Ok(path)
     }
 
+    /// Forgets the stored session.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn forget() -> anyhow::Result<()> {
+        let Some(path) = path() else { return Ok(()) };
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn write(&self, path: &Path) -> anyhow::Result<()> {
         if let Some(folder) = path.parent() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

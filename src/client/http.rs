@@ -127,6 +127,18 @@ impl Api {
         self.retrying(Repeat::Harmless, async || decode(answer(request()).await?).await).await
     }
 
+    /// Ends the token, or all tokens of its account.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; 401 if it has ended already.
+    pub async fn log_out(&self, everywhere: bool) -> Result<(), ApiError> {
+        let request = || {
+            let request = self.request(Method::POST, &["auth", "logout"]).timeout(REQUEST_TIMEOUT);
+            request.query(&[("everywhere", everywhere)])
+        };
+        self.retrying(Repeat::Harmless, async || answer(request()).await.map(drop)).await
+    }
+
     /// `DELETE` of the path; the body of the answer is of no interest.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use super::{counts, text, upload};
 use crate::api::status::{StatusItem, StatusRequest, Statuses};
 use crate::api::submissions::SubmissionOut;
 use crate::api::submit::SubmittedImage;
+use crate::domain::fault::Code;
 
 /// Images asked after in one request; the server's limit is 1,000.
 const LOOKUP_IMAGES: usize = 500;
@@ -152,19 +153,31 @@ async fn wait(submission: Uuid, api: &Api, limit: Duration, progress: Progress, 
     tokio::time::timeout(limit + AWAY_PAUSE, poll).await.unwrap_or(Ok(false))
 }
 
-/// Looks images up, each once, in requests of bounded size.
+/// Looks images up, each once, in requests of bounded size. Those that had no room in an answer are asked for again.
 ///
 /// # Errors
 /// See [`ApiError`].
 pub async fn look_up(api: &Api, md5s: &[&str]) -> Result<Vec<StatusItem>, ApiError> {
     let mut seen = HashSet::new();
     let md5s: Vec<&str> = md5s.iter().copied().filter(|md5| seen.insert(*md5)).collect();
-    let mut items = Vec::with_capacity(md5s.len());
-    for chunk in md5s.chunks(LOOKUP_IMAGES) {
-        let images = chunk.iter().map(|md5| (*md5).to_owned()).collect();
+    let mut items: Vec<Option<StatusItem>> = md5s.iter().map(|_| None).collect();
+    let mut left: Vec<usize> = (0..md5s.len()).collect();
+    while !left.is_empty() {
+        let asked: Vec<usize> = left.drain(..LOOKUP_IMAGES.min(left.len())).collect();
+        let images = asked.iter().map(|place| md5s[*place].to_owned()).collect();
         let body = StatusRequest { images, results: Some(true) };
         let answer: Statuses = api.post(&["predict", "status"], &body, Repeat::Harmless).await?;
-        items.extend(answer.items);
+        let crowded =
+            |item: &StatusItem| item.problem.as_ref().is_some_and(|p| p.code == Code::AnswerTooLarge.as_str());
+        // Alone it has all the room that there is.
+        let again = asked.len() > 1 && !answer.items.iter().all(crowded);
+        for (place, item) in asked.into_iter().zip(answer.items) {
+            if again && crowded(&item) {
+                left.push(place);
+            } else {
+                items[place] = Some(item);
+            }
+        }
     }
-    Ok(items)
+    Ok(items.into_iter().flatten().collect())
 }

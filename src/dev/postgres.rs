@@ -32,6 +32,11 @@ impl Postgres {
     /// Starts a server whose data lie in this folder, making a new one if there is none. With `scrap` the folder
     /// is removed when the server has stopped.
     pub async fn start(folder: &Path, settings: &[&str], scrap: bool) -> anyhow::Result<Self> {
+        Self::start_under(folder, &[], settings, scrap).await
+    }
+
+    /// The same, run by another program, as `env` with variables that put faults under it in tests.
+    pub async fn start_under(folder: &Path, runs: &[String], settings: &[&str], scrap: bool) -> anyhow::Result<Self> {
         let bin = find::postgres_bin()?;
         let data = folder.join("pg");
         let cluster = data.join(format!("cluster-{}", major_version(&bin)?));
@@ -63,6 +68,8 @@ impl Postgres {
             output(&initdb[0], &args).context("cannot make a database cluster")?;
         }
         let mut command = run_as("postgres");
+        let program = command.len() - 1;
+        command.splice(program..program, runs.iter().cloned());
         let fixed = ["listen_addresses=", "max_connections=200", "logging_collector=off"].map(str::to_owned);
         let socket = format!("unix_socket_directories={}", data.display());
         command.extend(["-D".to_owned(), cluster.to_string_lossy().into_owned(), "-p".to_owned(), PORT.to_string()]);
@@ -85,6 +92,11 @@ impl Postgres {
     pub fn url_as(&self, role: &str, database: &str) -> String {
         let socket = self.folder.join("pg").to_string_lossy().replace('/', "%2F");
         format!("postgres://{role}@{socket}:{PORT}/{database}")
+    }
+
+    /// The socket itself, for a proxy in tests.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("pg").join(format!(".s.PGSQL.{PORT}"))
     }
 
     /// The process id of the server, to stop and continue it in tests.

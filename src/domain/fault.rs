@@ -50,6 +50,7 @@ codes! {
     TooLarge "too_large" "Too large" "Send less at once, within the limit that the detail names.";
     FileTooLarge "file_too_large" "File too large" "Make the image smaller, or ask the operator for a higher DARKROOM_IMAGE_BYTES_MAX.";
     ResultTooLarge "result_too_large" "Result too large" "Keep the result within `max_result_bytes`: store large data elsewhere and return a reference.";
+    AnswerTooLarge "answer_too_large" "Answer too large" "Ask for less at once: fewer hashes, a smaller `limit`, or only some `models`.";
     UnsupportedMediaType "unsupported_media_type" "Unsupported media type" "Send a Content-Type that this operation's description names, as application/json.";
     RangeNotSatisfiable "range_not_satisfiable" "Range not satisfiable" "Ask for bytes within the image, or leave the Range header out.";
     UnknownModel "unknown_model" "Unknown model" "Choose a model that GET /models lists, or start a microservice that registers this one; a retired model takes no jobs until its owner or an administrator restores it.";

@@ -1,6 +1,6 @@
 //! Log-in and the accounts of people.
 
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
@@ -20,6 +20,9 @@ use crate::domain::name::Name;
 use crate::service::accounts;
 use crate::store;
 use crate::store::accounts::Account;
+
+/// The largest log-in form, in bytes: a name and a password, of whoever comes.
+const LOGIN_BYTES_MAX: usize = 16 * 1024;
 
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -42,6 +45,8 @@ async fn log_in(
     _: NoQuery,
     request: Request,
 ) -> Answer<impl IntoResponse> {
+    let mut request = extract::hold_body(request).await?;
+    DefaultBodyLimit::max(LOGIN_BYTES_MAX).apply(&mut request);
     let form = axum::Form::<LoginForm>::from_request(request, &()).await.map_err(|rejection| {
         let code = match rejection.status() {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use subtle::ConstantTimeEq;
 
 use super::Shared;
+use super::budget::{Payer, called_by};
 use super::problem::HttpError;
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
@@ -28,8 +29,16 @@ impl FromRequestParts<Shared> for Caller {
         let key = header("x-api-key").or_else(|| header("api_key"));
         // A user's token comes first: Swagger UI sends both where both are allowed.
         match (bearer, key) {
-            (Some(token), _) if !token.starts_with("dr_") => Ok(Self::User(state.accounts.user(token).await?)),
-            (Some(key), _) | (None, Some(key)) => Ok(Self::Key(state.keys.recognise(key).await?)),
+            (Some(token), _) if !token.starts_with("dr_") => {
+                let user = state.accounts.user(token).await?;
+                called_by(Payer::Account(user.account.id));
+                Ok(Self::User(user))
+            }
+            (Some(key), _) | (None, Some(key)) => {
+                let key = state.keys.recognise(key).await?;
+                called_by(key.owner.map_or_else(|| Payer::Key(key.id.clone()), Payer::Account));
+                Ok(Self::Key(key))
+            }
             (None, None) => Err(Fault::new(Code::MissingCredential, "The request names no caller.").into()),
         }
     }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::budget;
 use super::problem::HttpError;
 use crate::api::Object;
 use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX, Page, Paging};
@@ -24,6 +25,11 @@ use crate::domain::name::shorten;
 
 /// The largest JSON or form body where an operation does not say otherwise, in bytes.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The largest JSON body whose length is not declared, in bytes: room is made for a body before it is read.
+const UNDECLARED_BYTES_MAX: usize = 1024 * 1024;
+/// How long a JSON body may take: it holds room for all of it meanwhile.
+const BODY_WAIT: Duration = Duration::from_secs(120);
 
 /// The longest that any request waits, in seconds.
 pub const WAIT_MAX_S: f64 = 50.0;
@@ -60,7 +66,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Batch<T> {
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(bytes) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+            Ok(body) => match budget::answer(body) {
+                Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+                Err(fault) => HttpError::from(fault).into_response(),
+            },
             Err(error) => HttpError::internal(error.to_string()).into_response(),
         }
     }
@@ -75,9 +84,14 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 
 fn body_problem(rejection: axum::extract::rejection::BytesRejection) -> HttpError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Fault::new(Code::TooLarge, "The body is over the size limit of this operation.").into();
+        let detail = "The body is over the size limit of this operation, or over 1 MiB without a Content-Length.";
+        return Fault::new(Code::TooLarge, detail).into();
     }
-    Fault::new(Code::BodyCutOff, "The body could not be read to its end.").into()
+    cut_off().into()
+}
+
+fn cut_off() -> Fault {
+    Fault::new(Code::BodyCutOff, "The body could not be read to its end.")
 }
 
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, HttpError> {
@@ -86,7 +100,19 @@ async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Http
         let fault = Fault::new(Code::UnsupportedMediaType, "The body is not declared as JSON.");
         return Err(fault.mend("Send Content-Type: application/json.").into());
     }
-    Bytes::from_request(request, state).await.map_err(body_problem)
+    let request = hold_body(request).await?;
+    let read = tokio::time::timeout(BODY_WAIT, Bytes::from_request(request, state)).await;
+    read.map_err(|_| cut_off())?.map_err(body_problem)
+}
+
+/// Makes room for the body of a request that is to be read whole.
+pub async fn hold_body(mut request: Request) -> Result<Request, Fault> {
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    if declared.is_none() && !http_body::Body::is_end_stream(request.body()) {
+        DefaultBodyLimit::max(UNDECLARED_BYTES_MAX).apply(&mut request);
+    }
+    budget::hold_bytes(declared.unwrap_or(UNDECLARED_BYTES_MAX)).await?;
+    Ok(request)
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Fault> {

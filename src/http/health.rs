@@ -12,7 +12,7 @@ use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
 
 use crate::api::health::{LiveOut, Ready};
-use crate::{metrics, store};
+use crate::metrics;
 
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(get_live)).routes(routes!(get_ready)).routes(routes!(get_metrics))
@@ -32,9 +32,8 @@ async fn get_live() -> Json<LiveOut> {
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses((status = 200, body = Ready), (status = 503, body = Ready), Problems))]
 async fn get_ready(State(state): AppState) -> impl IntoResponse {
     let ctx = &state.ctx;
-    let version = ctx.db.read(async |db| store::migrate::version(db).await).await;
-    let fits = version.is_ok_and(|v| v == Some(store::migrate::LATEST));
-    let (code, word) = if fits { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "away") };
+    let ready = ctx.readiness.ask().await.is_ok();
+    let (code, word) = if ready { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "away") };
     let redis = if ctx.index.is_live() { "ok" } else { "away" };
     (code, Json(Ready { status: word, postgres: word, redis }))
 }

@@ -57,7 +57,7 @@ async fn get_image(
 ) -> Answer<Json<ImageRecordOut>> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let ctx = &state.ctx;
-    let (image, results) = ctx
+    let (image, (results, more)) = ctx
         .db
         .read(async |db| {
             let image =
@@ -66,7 +66,7 @@ async fn get_image(
             Ok::<_, Error>((image, results))
         })
         .await?;
-    Ok(Json(ImageRecordOut { image: image.into(), results }))
+    Ok(Json(ImageRecordOut { image: image.into(), results, older_left_out: more }))
 }
 
 /// Sends an image's bytes

@@ -1,15 +1,17 @@
 //! What happens around every request: its id, its log line and duration, panics and oversized bodies.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::budget::{Budgets, keep_tab};
 use super::problem::{FailureCause, HttpError, REQUEST_ID};
 use crate::domain::fault::{Code, Fault};
 use crate::metrics;
@@ -17,7 +19,7 @@ use crate::metrics;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id (or keeps a sensible one), logs it once, and records its duration by route.
-pub async fn observe(request: Request, next: Next) -> Response {
+pub async fn observe(State(budgets): State<Arc<Budgets>>, request: Request, next: Next) -> Response {
     let sent = request.headers().get(&X_REQUEST_ID).and_then(|value| value.to_str().ok());
     let sensible =
         |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -26,7 +28,8 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("(none)", |path| path.as_str()).to_owned();
     let span = tracing::info_span!("request", request_id = %id);
     let start = Instant::now();
-    let mut response = REQUEST_ID.scope(id.clone(), next.run(request)).instrument(span.clone()).await;
+    let mut response =
+        REQUEST_ID.scope(id.clone(), keep_tab(budgets, next.run(request))).instrument(span.clone()).await;
     let (status, seconds) = (response.status().as_u16(), start.elapsed().as_secs_f64());
     metrics::request(method.as_str(), &route, status, seconds);
     let cause = response.extensions_mut().remove::<FailureCause>();

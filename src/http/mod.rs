@@ -3,6 +3,7 @@
 pub mod accounts;
 mod address;
 pub mod auth;
+mod budget;
 pub mod extract;
 pub mod health;
 pub mod images;
@@ -25,6 +26,8 @@ pub mod workers;
 
 pub use state::{AppState, Shared, UseCases};
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
@@ -36,6 +39,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// The whole interface. `origins` are those that browsers may call from; `*` allows any.
 pub fn router(state: Shared, origins: &[HeaderValue]) -> Router {
+    let budgets = Arc::new(budget::Budgets::new(&state.ctx.limits));
     let pace = serve::Pace::new(state.ctx.limits.client_wait, state.ctx.limits.body_wait);
     let (operations, _) = openapi::operations(state.ctx.limits.upload_bytes_max).split_for_parts();
     operations
@@ -46,7 +50,7 @@ pub fn router(state: Shared, origins: &[HeaderValue]) -> Router {
         // One layer of several: each layer of a router puts its requests into a box of their own.
         .layer(
             ServiceBuilder::new()
-                .layer(axum::middleware::from_fn(layers::observe))
+                .layer(axum::middleware::from_fn_with_state(budgets, layers::observe))
                 .layer(cors(origins))
                 .layer(CatchPanicLayer::custom(layers::panicked))
                 .map_request(move |request| serve::pace_body(pace, request))

@@ -35,25 +35,26 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// The most that is read at once, and written together, in bytes.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// Raises the limit of open files as far as the system lets us; answers how many clients may be connected.
-pub fn connections_max() -> usize {
+/// Raises the limit of open files as far as the system lets us; answers how many clients may be connected, at most `most`.
+pub fn connections_max(most: usize) -> usize {
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-    usize::try_from(files.saturating_sub(DESCRIPTORS_KEPT).max(64)).unwrap_or(Semaphore::MAX_PERMITS).min(1_000_000)
+    usize::try_from(files.saturating_sub(DESCRIPTORS_KEPT).max(64)).unwrap_or(most).min(most)
 }
 
 /// Serves until `stop` resolves, then lets requests under way finish for at most `drain`.
 ///
 /// With `tls`, every connection begins with its handshake. `client_wait` bounds how long a client may take over a
-/// request's header, or be idle between two requests.
+/// request's header, or be idle between two requests. At most so many `connections` are served at once.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     router: Router,
     client_wait: Duration,
+    connections: usize,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) {
-    let slots = Arc::new(Semaphore::new(connections_max()));
+    let slots = Arc::new(Semaphore::new(connections_max(connections)));
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {

@@ -1,6 +1,6 @@
 //! Look-ups: ask what happened to images.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::AnyUser;
+use super::budget;
 use super::extract::{self, Batch, Json, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
@@ -19,12 +20,17 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobState, JobView};
 use crate::domain::name::shorten;
+use crate::service::Error;
+use crate::service::accounts::User;
 use crate::service::queues::{Gates, Queues};
-use crate::service::status;
+use crate::service::status::{self, Lookups};
 
 /// What happened to an image may have changed by the next time.
 const NOT_STORED: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
+
+/// How many hashes are looked up at once when their results are wanted: these are in memory together.
+const RESULTS_AT_ONCE: usize = 20;
 
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(get_prediction)).routes(routes!(list_statuses))
@@ -48,8 +54,9 @@ async fn get_prediction(
     if models.is_none()
         && let Some(answer) = state.lookups.ready_answer(&user, md5).await
     {
-        return Ok(([NOT_STORED, JSON], answer).into_response());
+        return Ok(([NOT_STORED, JSON], budget::answer(answer.into_bytes())?).into_response());
     }
+    budget::hold_lookup(wait).await?;
     let mut status = state.lookups.wait_for(&user, md5, models.as_deref(), wait).await?;
     let fresh = state.accounts.again(&user).await?;
     if fresh.scope() != user.scope() {
@@ -63,7 +70,8 @@ async fn get_prediction(
 
 /// Asks about many images at once
 ///
-/// Up to 1,000 hashes; a bad or unknown one has its problem in its place.
+/// Up to 1,000 hashes; a bad or unknown one has its problem in its place, and so has one whose results have no room in the answer
+/// (`answer_too_large`): ask for those again.
 #[utoipa::path(post, path = "/predict/status", tag = "predict", security(("user" = []), ("token" = [])), request_body = StatusRequest,
     responses((status = 200, body = Statuses), Problems))]
 async fn list_statuses(
@@ -76,15 +84,107 @@ async fn list_statuses(
         return Err(Fault::new(Code::TooManyImages, detail).at("body", "/images").into());
     }
     let results = ask.results.unwrap_or(false);
+    if results {
+        // Before anything is read: so much may come of it.
+        budget::hold_bytes(budget::ANSWER_BYTES_MAX).await?;
+    }
     let parse = |(i, text): (usize, &String)| extract::md5(text, "body", format!("/images/{i}"));
     let parsed: Vec<Result<ContentMd5, Fault>> = ask.images.iter().enumerate().map(parse).collect();
-    let mut distinct: Vec<ContentMd5> = parsed.iter().filter_map(|p| p.as_ref().ok()).copied().collect();
-    distinct.sort();
-    distinct.dedup();
-    let found = state.lookups.find(&user, &distinct, results).await?;
     let view = View::now(&state.queues, None, results).await;
-    let items = ask.images.iter().zip(parsed).map(|(sent, md5)| view.item(sent, md5, &found)).collect();
-    Ok(([NOT_STORED], Json(Statuses { items })))
+    let asked: Vec<_> = ask.images.iter().zip(parsed).collect();
+    let mut answer = StatusesText::begin();
+    for some in asked.chunks(if results { RESULTS_AT_ONCE } else { HASHES_MAX }) {
+        let found = if answer.is_full() { None } else { Some(look(&state.lookups, &user, some, results).await?) };
+        for (sent, md5) in some {
+            let of = |md5| match &found {
+                Some(found) => found.get(&md5).cloned().unwrap_or_else(|| Err(Fault::not_found("image"))),
+                None => Err(no_room()),
+            };
+            let status = md5.clone().and_then(|md5| Ok((md5, of(md5)?)));
+            answer.add(sent, view.item(sent, status));
+        }
+    }
+    Ok(([NOT_STORED, JSON], budget::answer(answer.end())?))
+}
+
+/// Statuses by key; in place of one whose results are too large by themselves, that they are.
+type LookedAt = HashMap<ContentMd5, Result<ImageStatus, Fault>>;
+
+/// The statuses of some of the hashes of a request.
+async fn look(
+    lookups: &Lookups,
+    user: &User,
+    some: &[(&String, Result<ContentMd5, Fault>)],
+    results: bool,
+) -> Result<LookedAt, Error> {
+    let distinct: BTreeSet<ContentMd5> = some.iter().filter_map(|(_, md5)| md5.as_ref().ok()).copied().collect();
+    let distinct: Vec<ContentMd5> = distinct.into_iter().collect();
+    let mut found = LookedAt::new();
+    match lookups.find(user, &distinct, results).await {
+        Err(error) if status::is_too_large(&error) => {}
+        all => {
+            found.extend(all?.into_iter().map(|(md5, status)| (md5, Ok(status))));
+            return Ok(found);
+        }
+    }
+    for md5 in distinct {
+        match lookups.find(user, &[md5], results).await {
+            Err(Error::Fault(fault)) => drop(found.insert(md5, Err(fault))),
+            one => found.extend(one?.into_iter().map(|(md5, status)| (md5, Ok(status)))),
+        }
+    }
+    Ok(found)
+}
+
+fn no_room() -> Fault {
+    let mend = "Ask for it again, together with the others that had no room in this answer.";
+    Fault::new(Code::AnswerTooLarge, "The answer is full.").mend(mend)
+}
+
+/// The answer as text, written item by item: of whatever is asked twice, no more than the text is kept twice.
+struct StatusesText(Vec<u8>);
+
+impl StatusesText {
+    /// Room for the problem of every item that has none for more.
+    const PROBLEMS_BYTES: usize = HASHES_MAX * 1024;
+    const ITEMS_BYTES: usize = budget::ANSWER_BYTES_MAX - Self::PROBLEMS_BYTES;
+
+    fn begin() -> Self {
+        Self(b"{\"items\":[".to_vec())
+    }
+
+    /// Whether there is hardly room for more. Until then each item has its chance, or one large one would stand before all
+    /// others for ever.
+    fn is_full(&self) -> bool {
+        self.0.len() > Self::ITEMS_BYTES / 4 * 3
+    }
+
+    fn add(&mut self, sent: &str, item: StatusItem) {
+        let mut text = serde_json::to_vec(&item).unwrap_or_default();
+        if item.problem.is_none() && self.0.len() + text.len() > Self::ITEMS_BYTES {
+            text = serde_json::to_vec(&refused(sent, no_room())).unwrap_or_default();
+        }
+        if !self.0.ends_with(b"[") {
+            self.0.push(b',');
+        }
+        self.0.append(&mut text);
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.extend(b"]}");
+        self.0
+    }
+}
+
+fn refused(sent: &str, fault: Fault) -> StatusItem {
+    StatusItem {
+        md5: shorten(sent).to_lowercase(),
+        status: None,
+        done: None,
+        results: BTreeMap::new(),
+        jobs: BTreeMap::new(),
+        problem: Some(fault.into()),
+    }
 }
 
 /// What of a status is told, and what is known of the models while it is.
@@ -131,25 +231,20 @@ impl<'a> View<'a> {
         with_reason.unwrap_or(job.json)
     }
 
-    fn item(&self, sent: &str, md5: Result<ContentMd5, Fault>, found: &HashMap<ContentMd5, ImageStatus>) -> StatusItem {
-        let status = |md5| found.get(&md5).ok_or_else(|| Fault::not_found("image"));
-        match md5.and_then(|md5| Ok(self.prediction(md5, status(md5)?.clone()))) {
-            Ok(told) => StatusItem {
-                md5: told.md5,
-                status: Some(told.status),
-                done: Some(told.done),
-                results: told.results,
-                jobs: told.jobs,
-                problem: None,
-            },
-            Err(fault) => StatusItem {
-                md5: shorten(sent).to_lowercase(),
-                status: None,
-                done: None,
-                results: BTreeMap::new(),
-                jobs: BTreeMap::new(),
-                problem: Some(fault.into()),
-            },
+    fn item(&self, sent: &str, status: Result<(ContentMd5, ImageStatus), Fault>) -> StatusItem {
+        match status {
+            Ok((md5, status)) => {
+                let told = self.prediction(md5, status);
+                StatusItem {
+                    md5: told.md5,
+                    status: Some(told.status),
+                    done: Some(told.done),
+                    results: told.results,
+                    jobs: told.jobs,
+                    problem: None,
+                }
+            }
+            Err(fault) => refused(sent, fault),
         }
     }
 }

@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::AnyUser;
+use super::budget;
 use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
@@ -60,6 +61,7 @@ async fn get_submission(
     let wait = extract::wait(query.wait_s, "query")?;
     let limit = extract::within("query", "limit", query.limit.unwrap_or(IMAGES_MAX), 1..=IMAGES_MAX)?;
     let after = extract::read_cursor::<i64>(IMAGES_LIST, query.cursor.as_deref())?;
+    budget::hold_lookup(wait).await?;
     let mut shown = submissions::wait_for(&state.ctx, &user, id, wait, after, limit).await?;
     let fresh = state.accounts.again(&user).await?;
     if fresh.scope() != user.scope() {

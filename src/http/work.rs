@@ -8,6 +8,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::PredictService;
+use super::budget;
 use super::extract::{self, Batch, Json};
 use super::problem::{Answer, Problems, status};
 use super::{AppState, Shared};
@@ -19,8 +20,8 @@ use crate::domain::fault::Fault;
 use crate::service::work::{self, Claim, Done, GivenJob, Item};
 use crate::store::keys::ApiKey;
 
-/// The largest completion, in bytes: many results at once.
-const COMPLETE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest completion, in bytes: many results at once, and what one account may have in flight by default.
+const COMPLETE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -49,6 +50,7 @@ async fn claim_jobs(
         min: batch("min", ask.min.unwrap_or(1))?,
         linger: Duration::from_secs_f64(linger_s),
     };
+    budget::hold_claim(claim.wait).await?;
     let answer = state.claims.claim(&key, &claim).await?;
     Ok(Json(claim_out(ask.claim_id, answer, state.ctx.limits.lease_s)))
 }

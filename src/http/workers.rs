@@ -1,6 +1,6 @@
 //! Workers: registration, beats, leaving, and who is alive.
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::Value;
@@ -26,9 +26,13 @@ use crate::service::keys;
 use crate::service::workers::{Listed, Registration};
 use crate::store::workers::{Worker, list};
 
+/// The largest registration, in bytes: thousands of labels. Lists of models tell all of it.
+const REGISTER_BYTES_MAX: usize = 256 * 1024;
+
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(register_worker))
+        .layer(DefaultBodyLimit::max(REGISTER_BYTES_MAX))
         .routes(routes!(beat_worker))
         .routes(routes!(leave_worker))
         .routes(routes!(list_workers))

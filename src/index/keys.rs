@@ -35,6 +35,11 @@ pub fn mark(namespace: &str, md5: ContentMd5, epoch: &str) -> String {
     format!("{{{namespace}:{md5}}}:mark:{epoch}")
 }
 
+/// What is written and removed to see that Redis takes writes.
+pub fn probe(namespace: &str) -> String {
+    format!("{{{namespace}}}:probe")
+}
+
 /// The channel on which replicas wake each other.
 pub fn wake(namespace: &str) -> String {
     format!("{namespace}:wake")

@@ -32,6 +32,8 @@ const CONNECT_WAIT: Duration = Duration::from_millis(500);
 const PIPELINE_DEPTH: usize = 1024;
 /// Commands sent in one go: a large request must not look like a slow Redis.
 const PIPELINE_MAX: usize = 200;
+/// How long the key of a probe may stay, in seconds.
+const PROBE_S: u64 = 10;
 /// How many images are owed at most, some 5 MB; with more, everything mirrored is given up.
 const OWED_MAX: usize = 100_000;
 
@@ -56,6 +58,10 @@ pub struct Index {
     owed: Mutex<HashSet<ContentMd5>>,
     /// What mirrored statuses must not be behind.
     floor: Mutex<Floor>,
+    /// The run of the Redis that was last trusted.
+    last_run: Mutex<Option<String>>,
+    /// Whether another replica may change what is so without being able to say so here.
+    cautious: AtomicBool,
 }
 
 /// A connection to a Redis whose content belongs to an epoch.
@@ -83,6 +89,8 @@ impl Index {
             alone: AtomicBool::new(false),
             owed: Mutex::default(),
             floor: Mutex::new(Floor::new()),
+            last_run: Mutex::default(),
+            cautious: AtomicBool::new(false),
         })
     }
 
@@ -96,20 +104,44 @@ impl Index {
         self.connections.load(Ordering::Relaxed) > 0
     }
 
-    /// Opens a connection and reads which run of which Redis answers, at each connect.
+    /// Opens a connection, sees that it can be written to, and reads which run of which Redis answers, at each connect.
     pub async fn connect(&self) -> Result<(MultiplexedConnection, String), RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WAIT))
             .set_response_timeout(Some(self.call_wait))
             .set_pipeline_buffer_size(PIPELINE_DEPTH);
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        self.write_probe().query_async::<()>(&mut connection).await?;
         let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
         let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or("unknown");
         Ok((connection, run_id.trim().to_owned()))
     }
 
-    /// Starts to use a connection whose content belongs to this epoch, once everything owed is taken away.
-    pub async fn trust(&self, mut connection: MultiplexedConnection, epoch: &str) -> Result<(), RedisError> {
+    /// What only a Redis that takes writes answers: one that is full, follows another or lacks its own followers does not.
+    fn write_probe(&self) -> redis::Pipeline {
+        let mut pipe = redis::pipe();
+        let key = keys::probe(&self.namespace);
+        pipe.set_ex(&key, 1, PROBE_S).ignore();
+        pipe.unlink(&key).ignore();
+        pipe
+    }
+
+    /// The run of the Redis that was last trusted.
+    pub fn last_run(&self) -> Option<String> {
+        self.last_run.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on mirrors nothing for long, or does again: another replica may change what is so without being able to say so.
+    pub fn be_cautious(&self, cautious: bool) {
+        self.cautious.store(cautious, Ordering::Relaxed);
+    }
+
+    fn is_cautious(&self) -> bool {
+        self.cautious.load(Ordering::Relaxed)
+    }
+
+    /// Starts to use a connection to a run of Redis whose content belongs to this epoch, once everything owed is taken away.
+    pub async fn trust(&self, mut connection: MultiplexedConnection, run: &str, epoch: &str) -> Result<(), RedisError> {
         loop {
             let owed: Vec<ContentMd5> = {
                 let mut owed = self.owed();
@@ -117,12 +149,14 @@ impl Index {
                     // Under the lock, so that nothing is owed to a live connection.
                     let generation = self.connections.fetch_add(1, Ordering::Relaxed);
                     self.alone.store(false, Ordering::Relaxed);
+                    *self.last_run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run.to_owned());
                     self.set_live(Some(Live { connection, epoch: epoch.into(), generation }));
                     return Ok(());
                 }
                 owed.drain().collect()
             };
-            if let Err(error) = self.drop_from(&mut connection, epoch, &owed).await {
+            // The transactions that owe them may still be under way.
+            if let Err(error) = self.mark_in(&mut connection, epoch, &owed).await {
                 self.owe(&owed);
                 return Err(error);
             }
@@ -138,6 +172,11 @@ impl Index {
             }
         }
         self.set_live(None);
+    }
+
+    /// Whether anything is owed.
+    pub fn owes(&self) -> bool {
+        !self.owed().is_empty()
     }
 
     /// Whether more is owed than is remembered, so that only a new epoch helps.
@@ -208,8 +247,8 @@ impl Index {
             Ok(Ok(value)) => Some(value),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "redis call failed; going on without its answer");
-                // An answer that says no is still an answer.
-                if error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() {
+                // An answer that says no is still an answer, unless it says no to everybody.
+                if error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() || is_refusal(&error) {
                     self.lose(generation);
                 }
                 None
@@ -231,4 +270,14 @@ impl Index {
             *live = None;
         }
     }
+}
+
+/// Codes of a Redis that takes no writes, or none of ours: what it reads out may be old, and what it is told is lost.
+const REFUSALS: [&str; 9] =
+    ["READONLY", "NOREPLICAS", "MISCONF", "OOM", "NOPERM", "NOAUTH", "LOADING", "MASTERDOWN", "CLUSTERDOWN"];
+
+fn is_refusal(error: &RedisError) -> bool {
+    // A script wraps the code of what it called.
+    let text = error.to_string();
+    REFUSALS.iter().any(|code| error.code() == Some(code) || text.contains(code))
 }

@@ -16,6 +16,8 @@ use crate::domain::job::{ImageStatus, JobState, JobView, ResultView};
 
 /// The largest result mirrored, in bytes; a larger one is read from PostgreSQL.
 const RESULT_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes of results mirrored of one image: many images are read at once.
+const RESULTS_BYTES_MAX: usize = 256 * 1024;
 /// The largest answer mirrored whole, in bytes; a larger one is put together from its parts.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// The field of the status.
@@ -62,10 +64,20 @@ struct Packed<'p> {
 /// The fields of a status and their values.
 pub(super) fn pack(fill: &Fill<'_>) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> = fill.accounts.iter().map(|id| (entitled(id), "1".to_owned())).collect();
-    let small = |json: &&RawValue| json.get().len() <= RESULT_BYTES_MAX;
+    let mut room = RESULTS_BYTES_MAX;
+    let mut small = |json: &&RawValue| {
+        let fits = json.get().len() <= RESULT_BYTES_MAX.min(room);
+        room -= if fits { json.get().len() } else { 0 };
+        fits
+    };
     let packed = Packed {
         jobs: fill.status.jobs.iter().map(|(m, j)| (m.as_str(), (j.id, j.version, j.state, &*j.json))).collect(),
-        results: fill.status.results.iter().map(|(m, r)| (m.as_str(), (r.job, Some(&*r.json).filter(small)))).collect(),
+        results: fill
+            .status
+            .results
+            .iter()
+            .map(|(m, r)| (m.as_str(), (r.job, Some(&*r.json).filter(&mut small))))
+            .collect(),
     };
     if let Ok(packed) = serde_json::to_string(&packed) {
         fields.push((STATUS.to_owned(), packed));

@@ -186,7 +186,7 @@ impl Index {
         call.key(keys::status(&self.namespace, fill.md5, epoch));
         call.key(keys::token(&self.namespace, fill.md5, epoch));
         call.key(keys::mark(&self.namespace, fill.md5, epoch));
-        call.arg(token).arg(if fill.finished { LONG_S } else { SHORT_S }).arg(SHORT_S);
+        call.arg(token).arg(if fill.finished && !self.is_cautious() { LONG_S } else { SHORT_S }).arg(SHORT_S);
         for (field, value) in pack::pack(fill) {
             let sealed = self.seal.close(FieldPlace { md5: fill.md5, epoch, field: &field }, &value);
             call.arg(field).arg(sealed);
@@ -198,23 +198,13 @@ impl Index {
     /// What cannot be taken away now is owed, and the connection is given up until it is.
     pub async fn drop_statuses(&self, images: &[ContentMd5]) {
         for images in images.chunks(DROPPED_AT_ONCE) {
-            let dropped = self.run(async |live| self.drop_from(&mut live.connection, &live.epoch, images).await).await;
+            let dropped = self
+                .run(async |live| self.unlink(&live.epoch, images).query_async::<()>(&mut live.connection).await)
+                .await;
             if dropped.is_none() {
                 self.owe(images);
             }
         }
-    }
-
-    pub(super) async fn drop_from(
-        &self,
-        connection: &mut MultiplexedConnection,
-        epoch: &str,
-        images: &[ContentMd5],
-    ) -> Result<(), RedisError> {
-        for images in images.chunks(DROPPED_AT_ONCE) {
-            self.unlink(epoch, images).query_async::<()>(connection).await?;
-        }
-        Ok(())
     }
 
     fn unlink(&self, epoch: &str, images: &[ContentMd5]) -> redis::Cmd {
@@ -225,24 +215,33 @@ impl Index {
         unlink
     }
 
-    /// Marks images whose finished statuses are about to change, before the transaction, and takes those away.
-    pub async fn mark_statuses(&self, images: &[ContentMd5]) {
-        for images in images.chunks(PIPELINE_MAX) {
-            let marked = self
-                .run(async |live| {
-                    let mut pipe = redis::pipe();
-                    for md5 in images {
-                        pipe.set_ex(keys::mark(&self.namespace, *md5, &live.epoch), 1, MARK_S).ignore();
-                    }
-                    pipe.add_command(self.unlink(&live.epoch, images)).ignore();
-                    pipe.query_async::<()>(&mut live.connection).await
-                })
-                .await;
-            if marked.is_none() {
-                // A full Redis refuses a mark, and then a refill's token as well.
-                self.drop_statuses(images).await;
+    /// Marks images whose finished statuses are about to change, before the transaction, and takes those away; answers whether.
+    /// What cannot be is owed.
+    pub async fn mark_statuses(&self, images: &[ContentMd5]) -> bool {
+        for some in images.chunks(PIPELINE_MAX) {
+            if self.run(async |live| self.mark_in(&mut live.connection, &live.epoch, some).await).await.is_none() {
+                self.owe(images);
+                return false;
             }
         }
+        true
+    }
+
+    pub(super) async fn mark_in(
+        &self,
+        connection: &mut MultiplexedConnection,
+        epoch: &str,
+        images: &[ContentMd5],
+    ) -> Result<(), RedisError> {
+        for images in images.chunks(PIPELINE_MAX) {
+            let mut pipe = redis::pipe();
+            for md5 in images {
+                pipe.set_ex(keys::mark(&self.namespace, *md5, epoch), 1, MARK_S).ignore();
+            }
+            pipe.add_command(self.unlink(epoch, images)).ignore();
+            pipe.query_async::<()>(connection).await?;
+        }
+        Ok(())
     }
 
     /// Shortens the lives of the statuses of images with live jobs, so that a lost transition shows soon.

@@ -78,13 +78,17 @@ impl Index {
         listeners.is_some()
     }
 
-    /// How many replicas listen.
+    /// How many replicas listen; nothing of a Redis that takes no writes.
     pub async fn listeners(&self) -> Option<u64> {
         let channel = keys::wake(&self.namespace);
-        let reply: (String, u64) = self
-            .run(async |live| redis::cmd("PUBSUB").arg("NUMSUB").arg(&channel).query_async(&mut live.connection).await)
+        let replies: Vec<(String, u64)> = self
+            .run(async |live| {
+                let mut pipe = self.write_probe();
+                pipe.cmd("PUBSUB").arg("NUMSUB").arg(&channel);
+                pipe.query_async(&mut live.connection).await
+            })
             .await?;
-        Some(reply.1)
+        Some(replies.first()?.1)
     }
 
     /// Listens to all replicas but this one until the connection breaks, or has been silent for so long that it may have.

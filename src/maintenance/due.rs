@@ -23,7 +23,7 @@ pub async fn due_pass(ctx: &Ctx) -> Result<()> {
 /// One transaction; answers how many jobs came due.
 async fn take_bite(ctx: &Ctx) -> Result<usize> {
     let (due, expired) = ctx
-        .db
+        .upkeep
         .write(async |tx| {
             if !ticks::try_tick(tx, "due").await? {
                 return Ok((Vec::new(), Vec::new()));

@@ -7,6 +7,7 @@ mod collect;
 mod due;
 mod pace;
 mod partitions;
+mod postgres;
 mod redis;
 mod rescue;
 mod retention;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use self::pace::{chain, jittered};
+use self::pace::{jittered, tell};
 use crate::service::Ctx;
 
 pub use collect::collect_blobs;
@@ -54,6 +55,7 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
     every(&mut loops, ctx, uses::USES_EVERY, "uses", |ctx| async move { write_uses(&ctx).await });
     every(&mut loops, ctx, TELL_ACTS_EVERY, "acts", |ctx| async move { ctx.acts.write().await });
     loops.spawn(sweep::run(Arc::clone(ctx)));
+    loops.spawn(postgres::run(Arc::clone(ctx)));
     loops.spawn(redis::run(Arc::clone(ctx)));
     loops.spawn(redis::listen(Arc::clone(ctx)));
     loops.spawn(waiting::probe_loop(Arc::clone(ctx)));
@@ -77,7 +79,7 @@ fn every<F>(
     loops.spawn(async move {
         loop {
             if let Err(error) = tick(Arc::clone(&ctx)).await {
-                tracing::warn!(tick = name, error = %chain(&error), "tick failed; the next one tries again");
+                tell(name, &error);
             }
             tokio::time::sleep(jittered(period)).await;
         }

@@ -4,18 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
 use super::pace::{chain, jittered};
 use crate::metrics;
 use crate::service::{Ctx, Error, Result, announce};
-use crate::store::settings;
+use crate::store::epoch::{self, StandingEpoch};
 
 /// How often a lost connection is tried again, and a good one asked for a sign of life.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 /// How often what Redis says under a wrong seal is logged at most.
 const TELL_FORGED_EVERY: Duration = Duration::from_secs(60);
-const EPOCH: &str = "redis_epoch";
 
 pub(super) async fn run(ctx: Arc<Ctx>) {
     let (mut told, mut forged) = (false, Forged::default());
@@ -28,11 +25,13 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
                     told = false;
                     warn_of_eviction(&ctx).await;
                 }
-                Err(error) if !told => {
-                    tracing::warn!(error = %chain(&error), "redis is away; going on without it");
-                    told = true;
+                Err(error) => {
+                    if !told {
+                        tracing::warn!(error = %chain(&error), "redis is away; going on without it");
+                        told = true;
+                    }
+                    say_missing(&ctx).await;
                 }
-                Err(_) => {}
             }
         } else if ctx.index.look_around().await {
             compare_epochs(&ctx).await;
@@ -70,43 +69,57 @@ pub fn count_forged(ctx: &Ctx) -> u64 {
     forged
 }
 
-/// Connects and takes up the epoch: the expected one when this is the Redis of before, else a new one, which
-/// sets aside whatever queues and statuses it holds.
+/// What this replica could not take away must not be shown by others for long.
+async fn say_missing(ctx: &Ctx) {
+    if ctx.index.owes()
+        && let Err(error) = ctx.mirror.miss().await
+    {
+        tracing::debug!(error = %chain(&error), "the others cannot be told now; nothing is committed meanwhile either");
+    }
+}
+
+/// Connects and takes up the epoch: the standing one when this is the Redis that stands, else a new one, which sets aside
+/// whatever queues and statuses it holds. A replica that reaches another Redis than those who use theirs goes on without.
 pub async fn reconnect(ctx: &Ctx) -> Result<()> {
-    let (connection, run_id) = ctx.index.connect().await.map_err(|e| Error::Unavailable(e.into()))?;
-    let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
+    let (connection, run) = ctx.index.connect().await.map_err(|e| Error::Unavailable(e.into()))?;
+    let last = ctx.index.last_run();
     let standing = ctx
-        .db
+        .upkeep
         .run(async |db| {
-            let read = settings::setting(db, EPOCH, &fresh).await?;
-            if read.split(' ').next() == Some(run_id.as_str()) {
-                return Ok(read);
+            let read = epoch::standing(db, None).await?;
+            // The Redis that this replica used is another now, or nobody uses the one that stands.
+            let free = |s: &StandingEpoch| last.as_deref() == Some(s.run()) || !s.is_used();
+            if read.as_ref().is_none_or(|s| s.run() != run && free(s)) {
+                epoch::begin(db, &run, read.as_ref()).await?;
             }
-            settings::replace_setting(db, EPOCH, &read, &fresh).await
+            epoch::standing(db, None).await
         })
         .await?;
-    let (known_run, epoch) = standing.split_once(' ').unwrap_or_default();
-    if known_run != run_id {
-        let why = "another replica met another redis at the same time";
+    let Some(standing) = standing.filter(|s| s.run() == run) else {
+        let why = "other replicas use another Redis than the one that REDIS_URL names here; let all name the same";
         return Err(Error::Unavailable(why.into()));
-    }
+    };
     if ctx.index.owes_too_much() {
-        let fresh = format!("{run_id} {}", Uuid::new_v4().simple());
-        ctx.db.run(async |db| settings::replace_setting(db, EPOCH, &standing, &fresh).await).await?;
+        ctx.upkeep.run(async |db| epoch::begin(db, &run, Some(&standing)).await).await?;
         ctx.index.forget_owed();
         return Err(Error::Unavailable("too many statuses should have been taken away; taking up a new epoch".into()));
     }
-    ctx.index.trust(connection, epoch).await.map_err(|e| Error::Unavailable(e.into()))
+    ctx.index.be_cautious(standing.is_missed());
+    ctx.index.trust(connection, &run, standing.epoch()).await.map_err(|e| Error::Unavailable(e.into()))?;
+    compare_epochs(ctx).await;
+    Ok(())
 }
 
-/// Gives up the connection when another replica began another epoch: it may have met another Redis.
+/// Says that this replica uses Redis, and gives up the connection when another began another epoch: it may have met another
+/// Redis, or could not take away what it changed.
 pub async fn compare_epochs(ctx: &Ctx) {
-    let Some(epoch) = ctx.index.epoch() else { return };
+    let (Some(epoch), Some(run)) = (ctx.index.epoch(), ctx.index.last_run()) else { return };
     // While PostgreSQL is away nobody begins one.
-    if let Ok(standing) = ctx.db.run(async |db| settings::setting(db, EPOCH, "").await).await
-        && standing.split_once(' ').is_none_or(|(_, standing)| standing != &*epoch)
-    {
-        ctx.index.disconnect();
+    if let Ok(Some(standing)) = ctx.upkeep.run(async |db| epoch::standing(db, Some((&run, &epoch))).await).await {
+        ctx.index.be_cautious(standing.is_missed());
+        if standing.epoch() != &*epoch {
+            ctx.index.disconnect();
+        }
     }
 }
 

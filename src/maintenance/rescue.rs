@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::service::transition;
 use crate::service::{Ctx, Result, announce};
 use crate::store::work::{self, Moved, lock_orphans};
+use crate::store::workers::LostWorker;
 use crate::store::{ticks, workers};
 
 /// The longest between two ticks: a dead worker's job is claimable within lease + this + its back-off.
@@ -27,10 +28,18 @@ const BITES_MAX: usize = 100;
 /// The most claims that hold nothing any more and are forgotten at once.
 const CLAIMS_MAX: i64 = 10_000;
 
+/// The most lost workers that one transaction names in the log.
+const NAMED_MAX: usize = 20;
+
 /// Runs one tick, unless another replica is at it.
 pub async fn rescue(ctx: &Ctx) -> Result<()> {
+    if ctx.readiness.ask().await.is_err() {
+        // Whoever cannot serve workers calls none of them dead. The next tick sees how long that was, and spares them, unless
+        // another replica made it.
+        return Ok(());
+    }
     for bite in 0..BITES_MAX {
-        let bitten = ctx.db.write(async |tx| take_bite(tx, ctx.limits.lease_s, bite == 0).await).await?;
+        let bitten = ctx.upkeep.write(async |tx| take_bite(tx, ctx.limits.lease_s, bite == 0).await).await?;
         let Some((whole, moved)) = bitten else { break };
         announce::rescued(ctx, &moved).await;
         announce::moved(ctx, &moved).await;
@@ -57,13 +66,23 @@ async fn take_bite(tx: &mut PgConnection, lease_s: f64, first: bool) -> Result<O
     let lost = workers::give_up(tx, stamp.at, ROWS_MAX).await?;
     let locked = lock_orphans(tx, ROWS_MAX).await?;
     let moved = transition::rescue(tx, &locked, rand::random()).await?;
-    let whole = lost == ROWS_MAX as u64 || locked.len() as i64 == ROWS_MAX;
+    let whole = lost.len() as i64 == ROWS_MAX || locked.len() as i64 == ROWS_MAX;
+    tell(&lost);
     Ok(Some((whole, moved)))
+}
+
+fn tell(lost: &[LostWorker]) {
+    for LostWorker { id, model, host } in lost.iter().take(NAMED_MAX) {
+        tracing::warn!(worker = %id, model, host, "a worker is lost: no sign of life for a lease; its jobs go to others");
+    }
+    if lost.len() > NAMED_MAX {
+        tracing::warn!(more = lost.len() - NAMED_MAX, "and more workers with them; the events `worker_lost` name each");
+    }
 }
 
 /// Takes these running jobs, whose claims the sweep has not found, as those of dead sessions.
 pub(super) async fn rescue_unclaimed(ctx: &Ctx, jobs: &[Uuid]) -> Result<()> {
-    let taken = ctx.db.write(async |tx| {
+    let taken = ctx.upkeep.write(async |tx| {
         // Locked by a statement before the one that decides, as a tick does.
         work::hold_jobs(tx, jobs).await?;
         transition::rescue(tx, jobs, rand::random()).await
@@ -76,7 +95,7 @@ pub(super) async fn rescue_unclaimed(ctx: &Ctx, jobs: &[Uuid]) -> Result<()> {
 
 async fn forget_claims(ctx: &Ctx) -> Result<()> {
     for _ in 0..BITES_MAX {
-        if ctx.db.run(async |db| workers::forget_claims(db, CLAIMS_MAX).await).await? < CLAIMS_MAX as u64 {
+        if ctx.upkeep.run(async |db| workers::forget_claims(db, CLAIMS_MAX).await).await? < CLAIMS_MAX as u64 {
             break;
         }
     }

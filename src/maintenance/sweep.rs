@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::pace::{chain, jittered};
+use super::pace::{jittered, tell};
 use super::rescue::rescue_unclaimed;
 use crate::index::queue::Hint;
 use crate::metrics;
@@ -30,7 +30,7 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
             Ok(true) if ctx.index.is_live() => PASS_EVERY,
             Ok(_) => STEP_EVERY,
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "sweep failed; it starts again");
+                tell("sweep", &error);
                 sweep = Sweep::default();
                 STEP_EVERY
             }
@@ -73,7 +73,7 @@ impl Sweep {
             Some(pass) if pass.fills == live => pass,
             _ => {
                 let models: Vec<String> =
-                    ctx.db.read(queues::model_names).await?.into_iter().map(|(_, name)| name).collect();
+                    ctx.upkeep.read(queues::model_names).await?.into_iter().map(|(_, name)| name).collect();
                 let id = Uuid::new_v4();
                 let fills = live && ctx.index.begin_sweep(&models, id).await;
                 Pass { id, after: Some(Uuid::nil()), models, walked: 0, cursor: 0, fills }
@@ -92,7 +92,7 @@ impl Sweep {
 }
 
 async fn look_at_jobs(ctx: &Ctx, pass: &mut Pass, after: Uuid) -> Result<()> {
-    let page = ctx.db.read(async |db| queues::sweep_page(db, after, STEP_ROWS).await).await?;
+    let page = ctx.upkeep.read(async |db| queues::sweep_page(db, after, STEP_ROWS).await).await?;
     set_right(ctx, &page).await?;
     if pass.fills {
         pass.fills = fill(ctx, &page).await?;
@@ -114,7 +114,7 @@ async fn look_at_hints(ctx: &Ctx, pass: &mut Pass) -> Result<()> {
             return Ok(());
         };
         if !hints.is_empty() {
-            let gone = ctx.db.read(async |db| queues::gone(db, &hints).await).await?;
+            let gone = ctx.upkeep.read(async |db| queues::gone(db, &hints).await).await?;
             ctx.index.remove(model, &gone).await;
             metrics::index_stale(gone.len());
         }
@@ -151,7 +151,7 @@ async fn set_right(ctx: &Ctx, page: &[Swept]) -> Result<()> {
     if late.is_empty() {
         return Ok(());
     }
-    let expired = ctx.db.write(async |tx| transition::expire(tx, &late, 0).await).await?;
+    let expired = ctx.upkeep.write(async |tx| transition::expire(tx, &late, 0).await).await?;
     announce::cancelled(ctx, &expired).await;
     Ok(())
 }

@@ -14,7 +14,7 @@ pub async fn write_uses(ctx: &Ctx) -> Result<()> {
     if used.is_empty() {
         return Ok(());
     }
-    let written = ctx.db.run(async |db| keys::write_uses(db, &used).await).await;
+    let written = ctx.upkeep.run(async |db| keys::write_uses(db, &used).await).await;
     if written.is_err() {
         used.iter().for_each(|id| ctx.key_uses.note(id));
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pace::{chain, jittered};
+use super::pace::{chain, jittered, tell};
 use crate::metrics;
 use crate::service::waiters::{Waited, Wake};
 use crate::service::{Ctx, Result, announce, queues};
@@ -23,7 +23,7 @@ pub(super) async fn probe_loop(ctx: Arc<Ctx>) {
         let period = if ctx.index.is_live() { PROBE_EVERY } else { PROBE_EVERY_ALONE };
         tokio::time::sleep(jittered(period)).await;
         if let Err(error) = probe(&ctx).await {
-            tracing::warn!(error = %chain(&error), "probe failed; the next one tries again");
+            tell("probe", &error);
         }
     }
 }
@@ -38,7 +38,7 @@ pub async fn probe(ctx: &Ctx) -> Result<()> {
     let waited: HashMap<String, Waited> = waited.into_iter().collect();
     let models: Vec<&str> = waited.keys().map(String::as_str).collect();
     let most = waited.values().map(|waited| waited.count).max().unwrap_or(0);
-    let ready = ctx.db.read(async |db| ready_counts(db, &models, most as i64).await).await?;
+    let ready = ctx.upkeep.read(async |db| ready_counts(db, &models, most as i64).await).await?;
     for (model, count, oldest_s) in ready {
         let waited_s = waited.get(&model).map_or(0.0, |waited| waited.since.elapsed().as_secs_f64());
         metrics::claimable_wait(&model, oldest_s.min(waited_s));
@@ -55,9 +55,9 @@ pub(super) async fn prolong_loop(ctx: Arc<Ctx>) {
         if sessions.is_empty() {
             continue;
         }
-        let prolonged = ctx.db.run(async |db| workers::prolong(db, &sessions, ctx.limits.lease_s).await).await;
+        let prolonged = ctx.upkeep.run(async |db| workers::prolong(db, &sessions, ctx.limits.lease_s).await).await;
         if let Err(error) = prolonged {
-            tracing::warn!(error = %chain(&error), "waiting sessions could not be prolonged");
+            tell("prolonging waiting sessions", &error.into());
         }
     }
 }

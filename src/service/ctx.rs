@@ -8,6 +8,8 @@ use super::acts::FrequentActs;
 use super::catalog::Catalog;
 use super::clock::DbClock;
 use super::limits::Limits;
+use super::mirror::Mirror;
+use super::readiness::Readiness;
 use super::tallies::Tallies;
 use super::uses::KeyUses;
 use super::waiters::Waiters;
@@ -20,7 +22,11 @@ pub struct Ctx {
     pub db: Db,
     /// For what goes together.
     pub hot: Db,
+    /// For the maintenance.
+    pub upkeep: Db,
+    pub readiness: Readiness,
     pub index: Arc<Index>,
+    pub mirror: Mirror,
     pub blobs: Blobs,
     pub waiters: Arc<Waiters>,
     /// This process among the replicas.

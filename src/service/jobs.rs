@@ -113,7 +113,7 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
 /// Makes new jobs for ended ones of different keys, in one transaction, in their order; nothing where the image is gone.
 async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Option<Moved>>> {
     let md5s: Vec<ContentMd5> = jobs.iter().map(|job| job.md5).collect();
-    ctx.index.mark_statuses(&md5s).await;
+    ctx.mirror.mark(&md5s).await?;
     let keys: BTreeMap<Wanted, &JobRecord> = jobs.iter().map(|job| (job.wanted, job)).collect();
     let mut tries = 0;
     let mut made = loop {

@@ -24,6 +24,16 @@ pub struct Limits {
     pub image_bytes_max: u64,
     /// The largest upload request, in bytes.
     pub upload_bytes_max: u64,
+    /// How many clients may be connected.
+    pub connections_max: usize,
+    /// Bytes of JSON bodies and answers under way, in all.
+    pub bytes_in_flight_max: usize,
+    /// Uploads under way, in all.
+    pub uploads_max: usize,
+    /// Claims that wait for work, in all.
+    pub claims_waiting_max: usize,
+    /// Look-ups that wait for an end, in all.
+    pub lookups_waiting_max: usize,
     /// The most files or hashes in one request.
     pub images_max: usize,
     /// The most image × model pairs in one request.

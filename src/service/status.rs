@@ -10,12 +10,12 @@ use uuid::Uuid;
 use super::accounts::User;
 use super::batch::{Answers, Batcher, Capacity};
 use super::queues::Gates;
-use super::{Ctx, Result};
+use super::{Ctx, Error, Result};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, Overall};
 use crate::index::status::{Fill, ReadyAnswer};
-use crate::store::status::{self, VisibleStatus};
+use crate::store::status::{self, RESULTS_BYTES_MAX, VisibleStatus};
 
 /// How often a waiting look-up looks again though nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -98,6 +98,21 @@ impl Lookups {
         Ok(loaded.into_iter().filter(|(_, seen)| visible(seen)).map(|(md5, seen)| (md5, seen.status.clone())).collect())
     }
 
+    /// One image's status with the results of these models only, however large those of all are.
+    async fn find_named(
+        &self,
+        user: &User,
+        md5: ContentMd5,
+        models: &[String],
+    ) -> Result<HashMap<ContentMd5, ImageStatus>> {
+        let mut found = self.find(user, &[md5], false).await?;
+        if let Some(status) = found.get_mut(&md5) {
+            let results = self.ctx.db.read(async |db| status::results_of(db, md5, models).await).await?;
+            status.results = results.ok_or_else(too_large)?;
+        }
+        Ok(found)
+    }
+
     /// The whole answer about one image as JSON, where the mirror has it ready: all its jobs have ended.
     pub async fn ready_answer(&self, user: &User, md5: ContentMd5) -> Option<String> {
         let answer = self.ready.call((md5, user.account.id), 1).await.ok()??;
@@ -114,8 +129,11 @@ impl Lookups {
     ) -> Result<ImageStatus> {
         let until = Instant::now() + wait;
         let look = async || {
-            let found = self.find(user, &[md5], true).await?.remove(&md5);
-            found.ok_or_else(|| Fault::not_found("image").into())
+            let found = match (self.find(user, &[md5], true).await, models) {
+                (Err(error), Some(models)) if is_too_large(&error) => self.find_named(user, md5, models).await,
+                (found, _) => found,
+            };
+            found?.remove(&md5).ok_or_else(|| Fault::not_found("image").into())
         };
         if wait.is_zero() {
             return look().await;
@@ -151,6 +169,8 @@ async fn load_together(ctx: Arc<Ctx>, loads: Vec<Lookup>) -> Result<Answers<Visi
     // Before the read. Without the results it would be half of a status.
     let refill = ctx.index.begin_refill(if results { &images } else { &[] }).await;
     let loaded = ctx.hot.run(async |db| status::load(db, &images, &asking, results).await).await?;
+    // Of several calls each is tried again by itself.
+    let loaded = loaded.ok_or_else(too_large)?;
     let loaded: HashMap<ContentMd5, Arc<VisibleStatus>> =
         loaded.into_iter().map(|(md5, seen)| (md5, Arc::new(seen))).collect();
     let of = |load: &Lookup| load.images.iter().filter_map(|md5| Some((*md5, Arc::clone(loaded.get(md5)?)))).collect();
@@ -160,6 +180,15 @@ async fn load_together(ctx: Arc<Ctx>, loads: Vec<Lookup>) -> Result<Answers<Visi
         ctx.index.end_refill(&refill, &fills).await;
     };
     Ok(Answers { each, then: Some(Box::pin(fill)) })
+}
+
+fn too_large() -> Fault {
+    Fault::new(Code::AnswerTooLarge, format!("The results have more than {RESULTS_BYTES_MAX} bytes together."))
+}
+
+/// Whether less would have been answered.
+pub fn is_too_large(error: &Error) -> bool {
+    matches!(error, Error::Fault(fault) if fault.code == Code::AnswerTooLarge)
 }
 
 fn fill(md5: ContentMd5, seen: &VisibleStatus) -> Fill<'_> {

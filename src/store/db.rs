@@ -1,9 +1,11 @@
 //! The pools, and the only ways to use them: [`Db::read`], [`Db::run`] and [`Db::write`] own the bound in time, the guard of
 //! the connection, and the transaction.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool, Postgres};
@@ -19,27 +21,63 @@ const STATEMENT_TIMEOUT: &str = "10s";
 const LOCK_TIMEOUT: &str = "3s";
 /// A safety net under transactions whose client vanished.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
+/// How long a connection may take to say that it lives: less than the wait for a free one, so that another can be opened.
+const TEST_WAIT: Duration = Duration::from_secs(1);
+/// How long a connection for the group commits is trusted unasked: one that was silent for longer may have died unnoticed.
+const TRUSTED_FOR: Duration = Duration::from_secs(2);
+/// The connections of the maintenance: two slow ticks leave one for rescue and for the waiting.
+pub const UPKEEP_CONNECTIONS: u32 = 3;
 
 /// A pool of connections, which connects when first used.
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
+    doubt: Doubt,
 }
 
 impl Db {
     /// For whatever goes alone, over at most so many connections.
     pub fn common(options: PgConnectOptions, connections: u32) -> Self {
-        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_WAIT);
-        Self { pool: pool.connect_lazy_with(session_settings(options)) }
+        Self::new(options, "darkroom", connections, Duration::ZERO)
     }
 
-    /// For the group commits: nothing else can use up their connections.
+    /// For the group commits: nothing else can use up their connections. To ask whether one lives is one more journey for
+    /// every batch, and is done only where there is doubt.
     pub fn hot(options: PgConnectOptions, connections: u32) -> Self {
-        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_WAIT);
-        // A connection is not asked whether it lives, which is one more journey for every batch: what fails for a lost
-        // one is told, or carried out again.
-        let pool = pool.test_before_acquire(false);
-        Self { pool: pool.connect_lazy_with(session_settings(options).options(HOT_PLANS)) }
+        Self::new(options.options(HOT_PLANS), "darkroom-hot", connections, TRUSTED_FOR)
+    }
+
+    /// For the maintenance: what keeps leases right must not wait behind requests.
+    pub fn upkeep(options: PgConnectOptions) -> Self {
+        Self::new(options, "darkroom-upkeep", UPKEEP_CONNECTIONS, Duration::ZERO)
+    }
+
+    /// `name` is what PostgreSQL shows of its connections.
+    fn new(options: PgConnectOptions, name: &'static str, connections: u32, trusted_for: Duration) -> Self {
+        let doubt = Doubt::default();
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_WAIT)
+            // The pool's own question has no bound.
+            .test_before_acquire(false)
+            .before_acquire({
+                let doubt = doubt.clone();
+                move |connection, about| {
+                    let idle = about.idle_for;
+                    let trusted = idle < trusted_for && !doubt.is_about(idle);
+                    Box::pin(async move {
+                        let lives = trusted
+                            || tokio::time::timeout(TEST_WAIT, connection.ping())
+                                .await
+                                .is_ok_and(|answer| answer.is_ok());
+                        if !lives {
+                            tracing::debug!(pool = name, "an idle connection is dead; another is opened");
+                        }
+                        Ok(lives)
+                    })
+                }
+            });
+        Self { pool: pool.connect_lazy_with(session_settings(options).application_name(name)), doubt }
     }
 
     /// Looks things up.
@@ -56,7 +94,7 @@ impl Db {
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         // Never handed back, and so closed: no other use shall be without a time-out.
-        let mut connection = InUse(Some(self.pool.acquire().await?));
+        let mut connection = self.acquire().await?;
         sqlx::query("SET statement_timeout = 0").execute(connection.get()?).await?;
         work(connection.get()?).await
     }
@@ -68,8 +106,12 @@ impl Db {
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         within(async {
-            let mut connection = InUse(Some(self.pool.acquire().await?));
+            let mut connection = self.acquire().await?;
             let done = work(connection.get()?).await;
+            if done.is_err() && connection.get()?.ping().await.is_err() {
+                // Dropped: whoever tries again shall not be given one that died with it.
+                return done;
+            }
             connection.hand_back();
             done
         })
@@ -88,6 +130,10 @@ impl Db {
             Ok(done)
         })
         .await
+    }
+
+    async fn acquire(&self) -> sqlx::Result<InUse> {
+        Ok(InUse { connection: Some(self.pool.acquire().await?), doubt: self.doubt.clone() })
     }
 
     /// How many connections are open, and how many of them idle.
@@ -114,26 +160,49 @@ pub fn within<T, E: From<sqlx::Error>>(work: impl Future<Output = Result<T, E>>)
     tokio::time::timeout(CALL_WAIT, work).map(move |done| done.unwrap_or_else(timed_out))
 }
 
+/// When a use last lost its connection. The others that idled then may be as dead, and are asked before they are used.
+#[derive(Clone, Debug, Default)]
+struct Doubt(Arc<Mutex<Option<Instant>>>);
+
+impl Doubt {
+    fn arises(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+
+    /// Whether a connection that has been idle for so long was idle already when another was lost.
+    fn is_about(&self, idle: Duration) -> bool {
+        self.0.lock().is_some_and(|lost| lost.elapsed() <= idle)
+    }
+}
+
 /// A connection in use. One that is dropped before it is handed back was cut short in the middle of something: it is closed,
 /// for the pool would ask it whether it lives, without a bound, and keep its place meanwhile.
-struct InUse(Option<PoolConnection<Postgres>>);
+struct InUse {
+    connection: Option<PoolConnection<Postgres>>,
+    doubt: Doubt,
+}
 
 impl InUse {
     fn get(&mut self) -> sqlx::Result<&mut PgConnection> {
-        self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+        self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
     }
 
     /// Gives it back to the pool, which rolls back what was left open; one that does not answer to that is closed.
     fn hand_back(mut self) {
-        if let Some(mut connection) = self.0.take() {
-            tokio::spawn(tokio::time::timeout(CALL_WAIT, connection.return_to_pool()));
-        }
+        let Some(mut connection) = self.connection.take() else { return };
+        let (returning, doubt) = (connection.return_to_pool(), self.doubt.clone());
+        tokio::spawn(async move {
+            if tokio::time::timeout(CALL_WAIT, returning).await.is_err() {
+                doubt.arises();
+            }
+        });
     }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        if let Some(connection) = &mut self.0 {
+        if let Some(connection) = &mut self.connection {
+            self.doubt.arises();
             connection.close_on_drop();
         }
     }
@@ -151,10 +220,15 @@ const HOT_PLANS: [(&str, &str); 5] = [
 ];
 
 fn session_settings(options: PgConnectOptions) -> PgConnectOptions {
-    options.application_name("darkroom").options([
+    options.options([
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        // The other side of a connection that died unnoticed: what it runs, and what it locked, ends as soon. On a Unix socket
+        // they mean nothing.
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_user_timeout", "10000"),
         ("timezone", "UTC"),
         // No statement here runs long enough to gain by these.
         ("jit", "off"),

@@ -1,6 +1,7 @@
 //! Images, the titles that users have to them, and what is known of each.
 
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -222,15 +223,28 @@ pub async fn list(
     list.bind(limit).fetch_all(db).await
 }
 
-/// Every model × version × params that has answered, newest first, at most `limit`; params only where the account asked with them,
-/// all of them without an account.
+/// The most bytes of an image's results that are read at once.
+const RESULTS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Every model × version × params that has answered, newest first, at most `limit` and [`RESULTS_BYTES_MAX`]; and whether older
+/// ones were left out. Params only where the account asked with them, all of them without an account.
 pub async fn results(
     db: &mut PgConnection,
     image_id: i64,
     account: Option<Uuid>,
     limit: i64,
-) -> sqlx::Result<Vec<ImageResult>> {
-    sqlx::query_as(include_str!("sql/images/results.sql")).bind(image_id).bind(account).bind(limit).fetch_all(db).await
+) -> sqlx::Result<(Vec<ImageResult>, bool)> {
+    let sql = sqlx::query_as::<_, ImageResult>(include_str!("sql/images/results.sql"));
+    let mut rows = sql.bind(image_id).bind(account).bind(limit + 1).fetch(db);
+    let (mut results, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        bytes += row.result.get().len();
+        if bytes > RESULTS_BYTES_MAX || results.len() as i64 == limit {
+            return Ok((results, true));
+        }
+        results.push(row);
+    }
+    Ok((results, false))
 }
 
 /// Those of these blobs that an image row names: the rest may be collected.

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod acts;
 pub mod db;
+pub mod epoch;
 pub mod images;
 pub mod jobs;
 pub mod keys;

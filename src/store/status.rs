@@ -1,8 +1,9 @@
 //! What happened to images: from the live jobs and the outcomes of ended ones. The archive is never read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
+use futures_util::{Stream, TryStreamExt};
 use serde_json::value::RawValue;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
@@ -21,22 +22,42 @@ pub struct VisibleStatus {
 /// How many titles of one image are carried to the mirror.
 pub const TITLES_MAX: i64 = 100;
 
+/// The most bytes of results that are read at once: those of one answer, and some.
+pub const RESULTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Reads the status of every stored image among these keys, with the results if asked; `asking` are the accounts that ask
-/// for some of them.
+/// for some of them. Nothing, if the results are over [`RESULTS_BYTES_MAX`] together.
 pub async fn load(
     db: &mut PgConnection,
     keys: &[ContentMd5],
     asking: &[(ContentMd5, Uuid)],
     results: bool,
-) -> sqlx::Result<HashMap<ContentMd5, VisibleStatus>> {
+) -> sqlx::Result<Option<HashMap<ContentMd5, VisibleStatus>>> {
     let mut by_id = read_images(db, keys).await?;
     read_titles(db, asking, &mut by_id).await?;
     let ids: Vec<i64> = by_id.keys().copied().collect();
     read_jobs(db, &ids, &mut by_id).await?;
     if results {
-        read_results(db, &ids, &mut by_id).await?;
+        let sql = sqlx::query_as(include_str!("sql/status/results.sql")).bind(&ids);
+        let Some(results) = within_bounds(sql.fetch(db)).await? else { return Ok(None) };
+        for (image, model, result) in results {
+            if let Some((_, seen)) = by_id.get_mut(&image) {
+                seen.status.results.insert(model, result);
+            }
+        }
     }
-    Ok(by_id.into_values().collect())
+    Ok(Some(by_id.into_values().collect()))
+}
+
+/// The newest success of these models on an image; nothing, if they are over [`RESULTS_BYTES_MAX`] together.
+pub async fn results_of(
+    db: &mut PgConnection,
+    key: ContentMd5,
+    models: &[String],
+) -> sqlx::Result<Option<BTreeMap<String, ResultView>>> {
+    let sql = sqlx::query_as(include_str!("sql/status/results_of.sql")).bind(key.0.to_vec()).bind(models);
+    let results = within_bounds(sql.fetch(db)).await?;
+    Ok(results.map(|results| results.into_iter().map(|(_, model, result)| (model, result)).collect()))
 }
 
 type ById = HashMap<i64, (ContentMd5, VisibleStatus)>;
@@ -103,26 +124,32 @@ async fn read_jobs(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> sqlx
     Ok(())
 }
 
-async fn read_results(db: &mut PgConnection, ids: &[i64], by_id: &mut ById) -> sqlx::Result<()> {
-    #[derive(FromRow)]
-    struct ModelResult {
-        image_id: i64,
-        model: String,
-        version: String,
-        job_id: Uuid,
-        finished_at: DateTime<Utc>,
-        #[sqlx(json)]
-        document: Box<RawValue>,
-    }
-    let rows: Vec<ModelResult> = sqlx::query_as(include_str!("sql/status/results.sql")).bind(ids).fetch_all(db).await?;
-    for row in rows {
-        if let Some((_, seen)) = by_id.get_mut(&row.image_id) {
-            let success =
-                Success { version: row.version, job: row.job_id, finished_at: row.finished_at, document: row.document };
-            seen.status.results.insert(row.model, ResultView::new(&success).map_err(unwritten)?);
+#[derive(FromRow)]
+struct ModelResult {
+    image_id: i64,
+    model: String,
+    version: String,
+    job_id: Uuid,
+    finished_at: DateTime<Utc>,
+    #[sqlx(json)]
+    document: Box<RawValue>,
+}
+
+/// Results by image and model, none of which is kept once they are too many.
+async fn within_bounds(
+    mut rows: impl Stream<Item = sqlx::Result<ModelResult>> + Unpin,
+) -> sqlx::Result<Option<Vec<(i64, String, ResultView)>>> {
+    let (mut results, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        bytes += row.document.get().len();
+        if bytes > RESULTS_BYTES_MAX {
+            return Ok(None);
         }
+        let success =
+            Success { version: row.version, job: row.job_id, finished_at: row.finished_at, document: row.document };
+        results.push((row.image_id, row.model, ResultView::new(&success).map_err(unwritten)?));
     }
-    Ok(())
+    Ok(Some(results))
 }
 
 fn unwritten(error: serde_json::Error) -> sqlx::Error {

@@ -141,10 +141,14 @@ pub async fn reserve(db: &mut PgConnection, session: Uuid, queue: i32) -> sqlx::
     Ok(done.rows_affected() > 0)
 }
 
-/// Prolongs all these sessions at once: those whose claims wait here.
+/// Prolongs those of these sessions that hold nothing: their claims wait here. One that holds jobs beats for them, or a worker
+/// that lost its power would keep what it fetched ahead for as long as its claim waits.
 pub async fn prolong(db: &mut PgConnection, sessions: &[Uuid], lease_s: f64) -> sqlx::Result<()> {
     sqlx::query(
-        "WITH alive AS (SELECT id FROM worker_session WHERE id = ANY($1) AND ended_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED)
+        "WITH alive AS (
+           SELECT id FROM worker_session AS s WHERE id = ANY($1) AND ended_at IS NULL
+             AND NOT EXISTS (SELECT FROM claim AS c WHERE c.session_id = s.id AND c.open > 0)
+           ORDER BY id FOR UPDATE SKIP LOCKED)
          UPDATE worker_session AS s SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $2)
          FROM alive WHERE s.id = alive.id",
     )
@@ -236,10 +240,17 @@ pub async fn leave(db: &mut PgConnection, session: Uuid, key: &str) -> sqlx::Res
     Ok(Some(held.into_iter().map(|(_, job, lease_no)| (job, lease_no)).collect()))
 }
 
-/// Gives up at most `limit` sessions whose time had passed at an instant; a session given up stays so. Answers how many.
-pub async fn give_up(db: &mut PgConnection, at: DateTime<Utc>, limit: i64) -> sqlx::Result<u64> {
-    let done = sqlx::query(include_str!("sql/workers/give_up.sql")).bind(limit).bind(at).execute(db).await?;
-    Ok(done.rows_affected())
+/// A session that was given up.
+#[derive(Debug, FromRow)]
+pub struct LostWorker {
+    pub id: Uuid,
+    pub model: String,
+    pub host: Option<String>,
+}
+
+/// Gives up at most `limit` sessions whose time had passed at an instant; a session given up stays so.
+pub async fn give_up(db: &mut PgConnection, at: DateTime<Utc>, limit: i64) -> sqlx::Result<Vec<LostWorker>> {
+    sqlx::query_as(include_str!("sql/workers/give_up.sql")).bind(limit).bind(at).fetch_all(db).await
 }
 
 /// Gives every live session a whole lease again: the service was away, not the workers.

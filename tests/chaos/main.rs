@@ -14,6 +14,7 @@ mod kit {
     pub mod faults;
     pub mod form;
     pub mod images;
+    pub mod proxy;
     pub mod scratch;
     pub mod settings;
     pub mod wait;
@@ -26,6 +27,8 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 fn main() -> ExitCode {
+    // Which library of cryptography clients use is said once per process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let role = std::env::args().nth(1).unwrap_or_default();
     let threads = if role.is_empty() { 2 } else { 1 };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();

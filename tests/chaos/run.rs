@@ -1,6 +1,6 @@
 //! The whole run: start, injure, let everything end, judge.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -8,8 +8,9 @@ use sqlx::PgConnection;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::cast::prober;
 use crate::faults::{self, Tally};
-use crate::judge::{report, verdict, watch};
+use crate::judge::{recovery, report, verdict, watch};
 use crate::site::{STOPPED, Settings, Site};
 use crate::{now_s, start};
 
@@ -51,9 +52,13 @@ async fn run(site: &Arc<Site>) -> anyhow::Result<bool> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let mut watcher = JoinSet::new();
     watcher.spawn(watch::run(Arc::clone(site)));
+    let mut probers = JoinSet::new();
+    for at in 0..site.replicas.len() {
+        probers.spawn(prober::run(Arc::clone(site), at));
+    }
     let injured = faults::run(Arc::clone(site), start + site.settings.duration, Arc::clone(&tally));
     tokio::select! {
-        () = injured => {}
+        () = async { injured.await; recover(site).await } => {}
         never = progress(site, start, &tally) => never?,
         () = note_stalls(site) => {}
     }
@@ -65,10 +70,13 @@ async fn run(site: &Arc<Site>) -> anyhow::Result<bool> {
         watched?.context("the watcher ended by itself")?;
     }
     watcher.shutdown().await;
+    let quiet = now_s();
+    probers.shutdown().await;
+    clear_away(site).await;
     drain(site).await?;
     // What a killed replica left in the mirror must be gone by then.
     tokio::time::sleep(watch::MIRROR_LAG).await;
-    let verdict = verdict::judge(site).await?;
+    let verdict = verdict::judge(site, quiet).await?;
     let tally = std::mem::take(&mut *faults::lock(&tally));
     Ok(report::report(site, &tally, &verdict, produced))
 }
@@ -115,7 +123,28 @@ async fn note_stalls(site: &Site) {
         tokio::time::sleep(TICK).await;
         if asleep.elapsed() > TICK + STALL {
             site.hit("a stall of the machine", STOPPED, from, now_s());
+            site.wound("a stall of the machine", (0..site.replicas.len()).collect(), from, now_s());
         }
+    }
+}
+
+/// Gives every replica the time that it may take for a whole lifecycle after the last fault.
+async fn recover(site: &Site) {
+    let (from, start) = (now_s(), Instant::now());
+    while start.elapsed().as_secs_f64() < recovery::BOUND_S + 1.0 {
+        if (0..site.replicas.len()).all(|at| site.last_life(at) > from) {
+            return;
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+/// Cancels what the probers left behind: nobody else runs their models.
+async fn clear_away(site: &Site) {
+    let left = std::mem::take(&mut *site.left_behind.lock().unwrap_or_else(PoisonError::into_inner));
+    for submission in left {
+        let path = format!("/submissions/{submission}/cancel");
+        site.api.post(&path, serde_json::Value::Null, Duration::from_secs(5)).await;
     }
 }
 

@@ -8,20 +8,19 @@ use std::time::Duration;
 
 use darkroom::app::App;
 use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
 
 use crate::cast::api::Api;
 use crate::cast::part::Part;
-use crate::cast::proxy::Proxy;
 use crate::cast::servers::{Cache, Database};
 use crate::judge::ledger::Ledger;
+use crate::judge::recovery::{Life, Wound};
+use crate::kit::proxy::Proxy;
 use crate::kit::scratch;
 use crate::{clock, now_s, setting, start};
 
 pub const MODELS: [&str; 3] = ["faces", "ocr", "stats"];
 pub const REPLICAS: usize = 3;
-/// The replica that reaches PostgreSQL and Redis through proxies, and is reached through one.
-pub const PROXIED: usize = 1;
-
 /// The part that a hit names when it takes the whole service away.
 pub const SERVICE: &str = "service";
 
@@ -58,6 +57,11 @@ impl Settings {
     /// How often each kind of fault is reached at least.
     pub fn least(&self) -> u32 {
         if self.is_whole() { 3 } else { 1 }
+    }
+
+    /// How long lost connections stay half-open: two minutes in a whole run, and an eighth of a shorter one.
+    pub fn half_open_for(&self) -> Duration {
+        (self.duration / 8).min(Duration::from_secs(120))
     }
 
     /// How often sessions past their time are looked for, in seconds.
@@ -99,10 +103,12 @@ impl Drop for Scratch {
     }
 }
 
-/// A replica: its process, its address, and the file that fills its disk.
+/// A replica: its process, its address, its doors, and the file that fills its disk and sets its clock.
 pub struct Replica {
     pub part: Arc<Part>,
+    /// Past its door.
     pub base: String,
+    pub doors: Doors,
     pub control: PathBuf,
     pub busy: Arc<tokio::sync::Mutex<()>>,
 }
@@ -121,7 +127,7 @@ pub struct Hit {
     pub to: f64,
 }
 
-/// The three doors of the replica behind proxies.
+/// The three doors of a replica: it reaches PostgreSQL and Redis through proxies, and is reached through one.
 pub struct Doors {
     pub postgres: Arc<Proxy>,
     pub redis: Arc<Proxy>,
@@ -134,16 +140,25 @@ pub struct Site {
     pub url: String,
     pub database: Arc<tokio::sync::Mutex<Database>>,
     pub cache: Arc<tokio::sync::Mutex<Cache>>,
-    pub doors: Doors,
     pub replicas: Vec<Replica>,
     pub workers: Vec<Hand>,
     pub producers: Vec<Hand>,
-    /// An investigator's view of every replica.
+    /// An investigator's view of every replica, and the password.
     pub api: Api,
+    pub password: String,
+    /// The key of every microservice.
+    pub key: String,
     /// A composed server that never listens: it only lends its collector.
     pub collector: App,
     pub ledger: tokio::sync::Mutex<Ledger>,
     pub hits: Mutex<Vec<Hit>>,
+    pub wounds: Mutex<Vec<Wound>>,
+    /// The whole lifecycles at each replica.
+    pub lives: Mutex<Vec<Life>>,
+    /// Submissions whose jobs nobody is left to run.
+    pub left_behind: Mutex<Vec<Uuid>>,
+    /// What came too late.
+    pub late: Mutex<Vec<String>>,
     /// Answers that contradict an earlier one, or bytes that could not be read.
     pub contradictions: Mutex<Vec<String>>,
     pub watched: AtomicU64,
@@ -160,6 +175,31 @@ impl Site {
     pub fn hit(&self, kind: &'static str, part: &str, from: f64, to: f64) {
         let hit = Hit { kind, part: part.to_owned(), from, to };
         self.hits.lock().unwrap_or_else(PoisonError::into_inner).push(hit);
+    }
+
+    /// Notes that a replica could not serve.
+    pub fn wound(&self, kind: &'static str, replicas: Vec<usize>, from: f64, to: f64) {
+        let wound = Wound { kind, replicas, from, to };
+        self.wounds.lock().unwrap_or_else(PoisonError::into_inner).push(wound);
+    }
+
+    pub fn lived(&self, life: Life) {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner).push(life);
+    }
+
+    /// When the last lifecycle at a replica began, in seconds since 1970.
+    pub fn last_life(&self, at: usize) -> f64 {
+        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.iter().rev().find(|life| life.at == at).map_or(0.0, |life| life.from)
+    }
+
+    pub fn leave_behind(&self, submission: Uuid) {
+        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).push(submission);
+    }
+
+    pub fn late(&self, what: String) {
+        println!("late at {}: {what}", clock(now_s()));
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
     /// Adds a line to the log of faults.

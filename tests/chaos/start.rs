@@ -13,15 +13,17 @@ use serde_json::json;
 
 use crate::cast::api::{Api, Body};
 use crate::cast::part::Part;
-use crate::cast::proxy::{Proxy, Upstream};
 use crate::cast::servers::{Cache, Database};
 use crate::judge::ledger::Ledger;
 use crate::kit::faults;
+use crate::kit::proxy::Proxy;
 use crate::kit::settings::settings;
 use crate::kit::wait::holds_within;
-use crate::site::{Doors, Hand, MODELS, PROXIED, REPLICAS, Replica, Scratch, Settings, Site};
+use crate::site::{Doors, Hand, MODELS, REPLICAS, Replica, Scratch, Settings, Site};
 
 const DARKROOM: &str = env!("CARGO_BIN_EXE_darkroom");
+/// What the one key reaches: the workers' models, the probers' and those of the rack that dies.
+const KEY_MODELS: [&str; 5] = [MODELS[0], MODELS[1], MODELS[2], "probe-*", "rack-*"];
 const WORKERS_PER_MODEL: usize = 2;
 const PRODUCERS: usize = 2;
 /// Accepted jobs per second that the producers try for, together; what they miss in an outage they make up for.
@@ -34,47 +36,53 @@ pub async fn start(asked: Settings) -> anyhow::Result<Site> {
     let scratch = Scratch::make(asked.keep)?;
     println!("chaos: scratch {}", scratch.display());
     let shim = faults::library(&scratch)?;
-    let database = Database::start(scratch.join("postgres")).await?;
+    let database = Database::start(scratch.join("postgres"), &shim).await?;
     let cache = Cache::start(scratch.join("redis")).await?;
     let url = database.url()?;
     let (admin, pia) = install(&url)?;
-    let ports = free_ports(REPLICAS)?;
-    let doors = Doors {
-        postgres: Proxy::start(Upstream::Unix(database.socket())).await?,
-        redis: Proxy::start(Upstream::Unix(cache.socket())).await?,
-        http: Proxy::start(Upstream::Tcp(format!("127.0.0.1:{}", ports[PROXIED]))).await?,
-    };
-    let plan = Plan { settings: &asked, scratch: &scratch, shim: &shim, url: &url, redis: &cache.url() };
-    let replicas: Vec<Replica> =
-        ports.iter().enumerate().map(|(n, port)| plan.replica(n, *port, &doors)).collect::<anyhow::Result<_>>()?;
-    let mut bases: Vec<String> = replicas.iter().map(|r| r.base.clone()).collect();
+    let plan = Plan { settings: &asked, scratch: &scratch, shim: &shim };
+    let mut replicas = Vec::new();
+    for (n, port) in free_ports(REPLICAS)?.into_iter().enumerate() {
+        let doors = Doors {
+            postgres: Proxy::start(&database.socket()).await?,
+            redis: Proxy::start(&cache.socket()).await?,
+            http: Proxy::start(Path::new(&format!("127.0.0.1:{port}"))).await?,
+        };
+        replicas.push(plan.replica(n, port, doors)?);
+    }
+    let bases: Vec<String> = replicas.iter().map(|r| r.base.clone()).collect();
     let nobody = Api::new(bases.clone(), String::new());
     let root = nobody.with_token(log_in(&bases[0], "root", &admin).await?);
     let api = nobody.with_token(log_in(&bases[0], "pia", &pia).await?);
-    let (status, key) = root.post("/auth/key", json!({ "service": "predict", "models": MODELS }), START_WAIT).await;
+    let (status, key) = root.post("/auth/key", json!({ "service": "predict", "models": KEY_MODELS }), START_WAIT).await;
     anyhow::ensure!(status == 201, "no key: {key}");
-    // Workers and producers know the proxied replica by its proxy.
-    bases[PROXIED] = format!("http://127.0.0.1:{}", doors.http.port);
+    // Workers and producers come by the doors.
+    let bases: Vec<String> = replicas.iter().map(|r| format!("http://127.0.0.1:{}", r.doors.http.port)).collect();
     let key = key["key"].as_str().context("no key")?;
     let workers =
         (0..MODELS.len() * WORKERS_PER_MODEL).map(|n| plan.hand("worker", n, key, &bases)).collect::<Result<_, _>>()?;
     plan.wait_for_models(&root).await?;
     let token = log_in(&bases[0], "pia", &pia).await?;
     let producers = (0..PRODUCERS).map(|n| plan.hand("producer", n, &token, &bases)).collect::<Result<_, _>>()?;
-    let collector = App::new(&settings(&url, plan.redis, scratch.join("data"))).await?;
+    let collector = App::new(&settings(&url, &cache.url(), scratch.join("data"))).await?;
     let ledger = Ledger::open(&scratch.join("ledgers"), "orchestrator")?;
     Ok(Site {
         url: url.clone(),
         database: Arc::new(tokio::sync::Mutex::new(database)),
         cache: Arc::new(tokio::sync::Mutex::new(cache)),
-        doors,
         replicas,
         workers,
         producers,
         api,
+        password: pia,
+        key: key.to_owned(),
         collector,
         ledger: tokio::sync::Mutex::new(ledger),
         hits: Mutex::default(),
+        wounds: Mutex::default(),
+        lives: Mutex::default(),
+        left_behind: Mutex::default(),
+        late: Mutex::default(),
         contradictions: Mutex::default(),
         watched: AtomicU64::new(0),
         lagged: AtomicU64::new(0),
@@ -103,8 +111,6 @@ struct Plan<'a> {
     settings: &'a Settings,
     scratch: &'a Path,
     shim: &'a str,
-    url: &'a str,
-    redis: &'a str,
 }
 
 impl Plan<'_> {
@@ -115,14 +121,11 @@ impl Plan<'_> {
         env
     }
 
-    fn replica(&self, n: usize, port: u16, doors: &Doors) -> anyhow::Result<Replica> {
+    fn replica(&self, n: usize, port: u16, doors: Doors) -> anyhow::Result<Replica> {
         let control = self.scratch.join(format!("disk-{n}"));
-        std::fs::write(&control, [b' '; 16])?;
-        let (mut url, mut redis) = (self.url.to_owned(), self.redis.to_owned());
-        if n == PROXIED {
-            url = format!("postgres://darkroom@127.0.0.1:{}/postgres?sslmode=disable", doors.postgres.port);
-            redis = format!("redis://127.0.0.1:{}", doors.redis.port);
-        }
+        faults::tell(&control, "")?;
+        let url = format!("postgres://darkroom@127.0.0.1:{}/postgres?sslmode=disable", doors.postgres.port);
+        let redis = format!("redis://127.0.0.1:{}", doors.redis.port);
         let data = self.scratch.join("data");
         let env = self.env([
             ("DATABASE_URL", url),
@@ -137,7 +140,7 @@ impl Plan<'_> {
         ]);
         let logs = self.scratch.join("logs");
         let part = Part::start(&format!("replica-{n}"), Path::new(DARKROOM), &["serve"], env, &logs);
-        Ok(Replica { part, base: format!("http://127.0.0.1:{port}"), control, busy: Arc::default() })
+        Ok(Replica { part, base: format!("http://127.0.0.1:{port}"), doors, control, busy: Arc::default() })
     }
 
     fn hand(&self, role: &str, n: usize, token: &str, bases: &[String]) -> anyhow::Result<Hand> {

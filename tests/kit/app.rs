@@ -1,5 +1,6 @@
 //! A server of a test's own, called in process.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -91,6 +92,11 @@ impl TestApp {
 
     /// A server process beside this one, with these variables besides: the same database, Redis and folder.
     pub fn process(&self, environment: &[(&str, &str)]) -> Process {
+        self.process_logging(environment, std::io::sink())
+    }
+
+    /// The same, with its log.
+    pub fn process_logging(&self, environment: &[(&str, &str)], log: impl Write + Send + 'static) -> Process {
         let own = [
             ("DATABASE_URL", self.settings.database.database_url.0.as_str()),
             ("REDIS_URL", &self.settings.redis_url.0),
@@ -98,7 +104,7 @@ impl TestApp {
             ("DARKROOM_DATA", self.settings.data.to_str().expect("a path in UTF-8")),
             ("DARKROOM_REDIS_WAIT_MS", "10000"),
         ];
-        Process::start(&[own.as_slice(), environment].concat(), std::io::sink()).expect("a server")
+        Process::start(&[own.as_slice(), environment].concat(), log).expect("a server")
     }
 
     /// Another server on the same database, Redis and data.
@@ -106,6 +112,13 @@ impl TestApp {
         let test = Self::compose(self.settings.clone(), None).await;
         maintenance::reconnect(&test.ctx).await.expect("redis");
         test
+    }
+
+    /// The same with settings changed, not connected to Redis yet.
+    pub async fn replica_with(&self, change: impl FnOnce(&mut Serve)) -> Self {
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        Self::compose(settings, None).await
     }
 
     /// Starts the loops that a server runs beside its requests; they end with what this answers.

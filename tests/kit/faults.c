@@ -3,8 +3,10 @@
  *   FAULTS_DIR        regular files below this canonical path are concerned by FAULTS_CONTROL
  *   FAULTS_CONTROL    a file, there before the start and rewritten in place, that holds one word or nothing:
  *                       full      every write fails with ENOSPC
+ *                       grow      what would make a file below a folder `base` longer fails with ENOSPC
  *                       readonly  opening with O_CREAT fails with EROFS
  *                       slow      fsync and fdatasync take two seconds longer
+ *                       ahead N   the wall clock is N seconds ahead, on top of FAULTS_CLOCK_S
  *   FAULTS_CLOCK_S    seconds that the wall clock is ahead; the monotonic clocks stay right
  *   FAULTS_FSYNC_LOG  gets one line with the path after each fsync or fdatasync that succeeded
  *   FAULTS_ORPHAN     when set, the process is killed when the thread that started it ends
@@ -38,6 +40,8 @@ static long ahead_s;
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("FAULTS_CONTROL"), *ahead = getenv("FAULTS_CLOCK_S");
     folder = getenv("FAULTS_DIR");
+    /* PostgreSQL writes its titles over its environment. */
+    if (folder) folder = strdup(folder);
     if (path) control = REAL(open)(path, O_RDONLY | O_CLOEXEC);
     if (ahead) ahead_s = atol(ahead);
     if (getenv("FAULTS_ORPHAN")) prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -71,12 +75,32 @@ static int hit(int fd, const char *word) {
     return below(path);
 }
 
+/* Whether a write at some place would make a file of PostgreSQL's data longer. */
+static int grows(int fd, off64_t at, size_t size) {
+    char path[PATH_MAX];
+    struct stat about;
+    if (!hit(fd, "grow") || fstat(fd, &about) || at + (off64_t)size <= about.st_size) return 0;
+    path_of(fd, path);
+    return strstr(path, "/base/") != 0;
+}
+
+static size_t size_of(const struct iovec *parts, int count) {
+    size_t size = 0;
+    while (count-- > 0) size += parts[count].iov_len;
+    return size;
+}
+
+#define GROWS(fd, at, size) if (grows(fd, at, size)) { errno = ENOSPC; return -1; }
 #define FULL(fd) if (hit(fd, "full")) { errno = ENOSPC; return -1; }
 
 ssize_t write(int fd, const void *data, size_t size) { FULL(fd) return REAL(write)(fd, data, size); }
 ssize_t writev(int fd, const struct iovec *parts, int count) { FULL(fd) return REAL(writev)(fd, parts, count); }
-ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { FULL(fd) return REAL(pwrite)(fd, data, size, at); }
-ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) { FULL(fd) return REAL(pwrite64)(fd, data, size, at); }
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { FULL(fd) GROWS(fd, at, size) return REAL(pwrite)(fd, data, size, at); }
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) { FULL(fd) GROWS(fd, at, size) return REAL(pwrite64)(fd, data, size, at); }
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) { GROWS(fd, at, size_of(parts, count)) return REAL(pwritev)(fd, parts, count, at); }
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at) { GROWS(fd, at, size_of(parts, count)) return REAL(pwritev64)(fd, parts, count, at); }
+int posix_fallocate(int fd, off_t at, off_t size) { return grows(fd, at, size) ? ENOSPC : REAL(posix_fallocate)(fd, at, size); }
+int posix_fallocate64(int fd, off64_t at, off64_t size) { return grows(fd, at, size) ? ENOSPC : REAL(posix_fallocate64)(fd, at, size); }
 
 /* A relative path is as good as below: the servers under test are given absolute ones. */
 #define OPEN(real, ...) \
@@ -114,20 +138,27 @@ static void note_sync(int fd) {
 SYNC(fsync)
 SYNC(fdatasync)
 
+/* How far the wall clock is ahead now, in seconds. */
+static long ahead(void) {
+    char text[16] = "";
+    int jumped = control >= 0 && pread(control, text, sizeof text - 1, 0) > 0 && !strncmp(text, "ahead ", 6);
+    return ahead_s + (jumped ? atol(text + 6) : 0);
+}
+
 int clock_gettime(clockid_t clock, struct timespec *now) {
     int done = REAL(clock_gettime)(clock, now);
-    if (!done && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += ahead_s;
+    if (!done && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += ahead();
     return done;
 }
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone) {
     int done = REAL(gettimeofday)(now, zone);
-    if (!done) now->tv_sec += ahead_s;
+    if (!done) now->tv_sec += ahead();
     return done;
 }
 
 time_t time(time_t *now) {
-    time_t seconds = REAL(time)(NULL) + ahead_s;
+    time_t seconds = REAL(time)(NULL) + ahead();
     if (now) *now = seconds;
     return seconds;
 }

@@ -15,7 +15,12 @@ const STATUSES: &[(u16, &str, Code, &str)] = &[
     (404, "There is none, or it is not the caller's.", Code::NotFound, "There is no such job."),
     (409, "It contradicts what is there.", Code::NameTaken, "There is an account \"ines\" already."),
     (410, "The worker's session was given up.", Code::UnknownWorker, "No session of this key has that id."),
-    (413, "It is larger than what is taken.", Code::TooLarge, "The body has more than 16 MiB."),
+    (
+        413,
+        "It is larger than what is taken, or its answer would be larger than what is told.",
+        Code::TooLarge,
+        "The body has more than 16 MiB.",
+    ),
     (415, "The body is of another type.", Code::UnsupportedMediaType, "The body is text/plain."),
     (416, "The image has no such bytes.", Code::RangeNotSatisfiable, "The image has 1024 bytes."),
     (422, "It was understood, and is wrong.", Code::InvalidField, "limit is 0; it is from 1 to 500."),
@@ -40,7 +45,6 @@ const BESIDES: &[(&str, &[u16])] = &[
     ("log_in", &[401]),
     ("leave_worker", &[410]),
     ("release_jobs", &[410]),
-    ("register_worker", &[409]),
     ("retry_job", &[409]),
     ("submit_images", &[404, 409, 507]),
     ("update_user", &[409]),
@@ -51,10 +55,10 @@ pub fn describe(operation: &mut Operation) {
     let secured = operation.security.as_ref().is_some_and(|needs| !needs.is_empty());
     let in_path = |p: &RefOr<Parameter>| matches!(p, RefOr::T(p) if p.parameter_in == ParameterIn::Path);
     let names_something = operation.parameters.as_ref().is_some_and(|all| all.iter().any(in_path));
-    let mut statuses = vec![422, 429, 500, 503];
+    let mut statuses = vec![413, 422, 429, 500, 503];
     statuses.extend(if secured { &[401, 403][..] } else { &[] });
     statuses.extend(if names_something { &[404][..] } else { &[] });
-    statuses.extend(if operation.request_body.is_some() { &[400, 413, 415][..] } else { &[] });
+    statuses.extend(if operation.request_body.is_some() { &[400, 415][..] } else { &[] });
     let id = operation.operation_id.as_deref();
     statuses.extend(BESIDES.iter().filter(|(of, _)| Some(*of) == id).flat_map(|(_, more)| *more));
     for status in statuses {

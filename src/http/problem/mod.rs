@@ -130,7 +130,7 @@ pub(super) const fn status(code: Code) -> u16 {
         | Code::RetiredModel
         | Code::LastAdmin => 409,
         Code::UnknownWorker => 410,
-        Code::TooLarge | Code::FileTooLarge | Code::ResultTooLarge => 413,
+        Code::TooLarge | Code::FileTooLarge | Code::ResultTooLarge | Code::AnswerTooLarge => 413,
         Code::UriTooLong => 414,
         Code::UnsupportedMediaType => 415,
         Code::RangeNotSatisfiable => 416,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::super::extract;
 use super::super::problem::HttpError;
 use super::file_name::file_name;
+use super::gate::{Barred, OddParts};
 use super::terms::{check_terms, distinct, read_params};
 use crate::blob::{Staged, Staging};
 use crate::domain::fault::{Code, Fault};
@@ -25,11 +26,13 @@ const TEXTS_MAX: usize = 200;
 /// The most kept of a file's name, in bytes: an index holds it.
 const NAME_BYTES_MAX: usize = 1_000;
 
-/// Reads a whole form.
-pub(super) async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<File>), HttpError> {
+/// Reads a whole form. A file whose header was odd is refused, and no other for it.
+pub(super) async fn read(ctx: &Ctx, mut form: Multipart, odd: &OddParts) -> Result<(Ask, Vec<File>), HttpError> {
     let mut texts = Texts::default();
     let mut files = Vec::new();
+    let mut places = 0..;
     while let Some(field) = form.next_field().await.map_err(body_fault)? {
+        let odd = places.next().is_some_and(|place| odd.lock().contains(&place));
         let name = field.name().unwrap_or_default().to_owned();
         if name != "images" {
             texts.add(name, text(field).await?)?;
@@ -40,10 +43,18 @@ pub(super) async fn read(ctx: &Ctx, mut form: Multipart) -> Result<(Ask, Vec<Fil
             return Err(Fault::new(Code::TooManyImages, detail).at("form", "/images").into());
         }
         let name = name_of(&field, files.len());
-        let staged = stage(ctx, field).await?;
+        let staged = if odd { refuse_name(field, files.len()).await? } else { stage(ctx, field).await? };
         files.push(File { name, staged });
     }
     Ok((texts.ask()?, files))
+}
+
+/// Reads a file to its end, unstored, whose name cannot be told from the rest of its header.
+async fn refuse_name(mut field: Field<'_>, index: usize) -> Result<Result<Staged, Fault>, HttpError> {
+    while field.chunk().await.map_err(body_fault)?.is_some() {}
+    let fault = Fault::new(Code::InvalidField, "The file's name holds a control character or a line break.");
+    let mend = "Send the file under a name without them, or write them as %0A and its like.";
+    Ok(Err(fault.mend(mend).at("file", format!("/images/{index}"))))
 }
 
 fn name_of(field: &Field<'_>, index: usize) -> String {
@@ -98,6 +109,12 @@ async fn text(mut field: Field<'_>) -> Result<String, HttpError> {
 }
 
 fn body_fault(error: MultipartError) -> Fault {
+    let causes = std::iter::successors(Some(&error as &(dyn std::error::Error + 'static)), |error| error.source());
+    for cause in causes {
+        if let Some(Barred::Wrong(fault)) = cause.downcast_ref() {
+            return fault.clone();
+        }
+    }
     let why = error.body_text();
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Fault::new(Code::TooLarge, "The request is over the size limit of one upload.")

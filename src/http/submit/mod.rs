@@ -2,6 +2,7 @@
 
 mod file_name;
 mod form;
+mod gate;
 mod terms;
 
 use axum::extract::multipart::Multipart;
@@ -13,9 +14,11 @@ use utoipa_axum::routes;
 
 use self::terms::{check_terms, distinct, read_params};
 use super::auth::InvestigatorUser;
+use super::budget;
 use super::extract::{self, Json, NoQuery};
 use super::problem::{Answer, Problems};
 use super::{AppState, Shared};
+use crate::api::NAMES_MAX;
 use crate::api::submit::{ModelLoad, RejectedImage, SubmitHashes, Submitted, SubmittedImage, SubmittedJob, UploadForm};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -53,10 +56,13 @@ async fn submit_images(
         state.submit.rerun(&user, &ask, &hashes).await?
     } else {
         refuse_too_large(ctx, &request)?;
-        let form = Multipart::from_request(request, &()).await.map_err(|_| {
+        budget::hold_upload().await?;
+        let no_form = || {
             Fault::new(Code::UnsupportedMediaType, "The body is neither multipart/form-data with a boundary nor JSON.")
-        })?;
-        let (ask, files) = form::read(ctx, form).await?;
+        };
+        let (request, odd) = gate::guard(request).ok_or_else(no_form)?;
+        let form = Multipart::from_request(request, &()).await.map_err(|_| no_form())?;
+        let (ask, files) = form::read(ctx, form, &odd).await?;
         state.submit.upload(&user, &ask, files).await.map_err(|error| error.within("form"))?
     };
     let location = format!("/submissions/{}", answer.submission);
@@ -79,6 +85,9 @@ fn read_hashes(ctx: &Ctx, body: SubmitHashes) -> Result<(Ask, Vec<ContentMd5>), 
     if body.images.len() > ctx.limits.images_max {
         let detail = format!("{} images; the limit is {}.", body.images.len(), ctx.limits.images_max);
         return Err(Fault::new(Code::TooManyImages, detail).at("body", "/images"));
+    }
+    if body.models.len() > NAMES_MAX {
+        return Err(Fault::invalid("body", "/models", format!("More than {NAMES_MAX} models.")));
     }
     let parse = |(index, text): (usize, &String)| extract::md5(text, "body", format!("/images/{index}"));
     let hashes = body.images.iter().enumerate().map(parse).collect::<Result<_, _>>()?;

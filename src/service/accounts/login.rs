@@ -24,8 +24,10 @@ impl Accounts {
             return Err(Fault::new(Code::NulCharacter, "The name or password holds U+0000.").into());
         }
         let (account, now) = self.confirm(&name, password, from).await?;
-        let account =
-            account.ok_or_else(|| Fault::new(Code::WrongPassword, "The name and password do not belong together."))?;
+        let account = account.ok_or_else(|| {
+            tracing::warn!(?name, %from, "a log-in was refused");
+            Fault::new(Code::WrongPassword, "The name and password do not belong together.")
+        })?;
         self.ctx.db.run(async |db| acts::tell_log_in(db, account.id).await).await?;
         self.ctx.clock.anchor(now);
         let valid_s = self.ctx.limits.token_s;

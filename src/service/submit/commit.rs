@@ -47,7 +47,7 @@ impl<E: Into<Error>> From<E> for Undone {
 pub(super) type OrderAnswer = std::result::Result<Committed, Fault>;
 
 pub(super) async fn commit_together(ctx: Arc<Ctx>, mut orders: Vec<Order>) -> Result<Answers<OrderAnswer>> {
-    ctx.index.mark_statuses(&images_of(&orders)).await;
+    ctx.mirror.mark(&images_of(&orders)).await?;
     let params = orders.iter().flat_map(|order| &order.plan.models);
     let params = params.map(|model| (model.params.hash, model.params.text())).collect();
     let params = ctx.catalog.params_ids(&params).await?;

@@ -14,6 +14,7 @@ use crate::service::workers::{Workers, unknown_worker};
 use crate::service::{Ctx, Result};
 use crate::store::images::KnownImage;
 use crate::store::keys::ApiKey;
+use crate::store::queues::ready_counts;
 use crate::store::work::{Claimed, Holder};
 use crate::store::workers::{Standing, Turn};
 
@@ -22,6 +23,8 @@ const TURN_STEP: Duration = Duration::from_millis(500);
 
 /// How often a lingering claim counts.
 const LINGER_STEP: Duration = Duration::from_millis(50);
+/// The same while Redis is away, when each count is a query.
+const LINGER_STEP_ALONE: Duration = Duration::from_millis(250);
 
 /// What it gets: jobs, perhaps none; `drain` asks it to take no more.
 #[derive(Debug, Default)]
@@ -217,9 +220,19 @@ async fn linger(ctx: &Ctx, ask: &Claim, model: &str, until: Instant) {
     }
     let give_up = (Instant::now() + ask.linger).min(until);
     while Instant::now() < give_up {
-        match ctx.index.depth(model).await {
-            Some(depth) if depth > 0 && (depth as usize) < ask.min => tokio::time::sleep(LINGER_STEP).await,
-            _ => return,
+        let (depth, step) = match ctx.index.depth(model).await {
+            Some(depth) => (depth, LINGER_STEP),
+            None => (depth_alone(ctx, model, ask.min).await, LINGER_STEP_ALONE),
+        };
+        if depth == 0 || depth >= ask.min as u64 {
+            return;
         }
+        tokio::time::sleep_until(give_up.min(Instant::now() + step)).await;
     }
+}
+
+/// How many jobs of a model are in line, counted as far as `most`, while Redis is away; none when PostgreSQL is as well.
+async fn depth_alone(ctx: &Ctx, model: &str, most: usize) -> u64 {
+    let ready = ctx.db.read(async |db| ready_counts(db, &[model], most as i64).await).await.unwrap_or_default();
+    ready.first().map_or(0, |(_, count, _)| u64::try_from(*count).unwrap_or_default())
 }

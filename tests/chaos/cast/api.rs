@@ -37,7 +37,7 @@ pub enum Body {
 }
 
 impl Body {
-    fn put(&self, request: RequestBuilder) -> RequestBuilder {
+    pub fn put(&self, request: RequestBuilder) -> RequestBuilder {
         match self {
             Self::Nothing => request,
             Self::Json(value) => request.json(value),

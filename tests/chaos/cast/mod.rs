@@ -2,7 +2,7 @@
 
 pub mod api;
 pub mod part;
+pub mod prober;
 pub mod producer;
-pub mod proxy;
 pub mod servers;
 pub mod worker;

@@ -9,6 +9,7 @@ use anyhow::Context;
 use darkroom::dev::{Postgres, Redis, process};
 
 use crate::kit::family::{family, state_and_parent};
+use crate::kit::faults;
 
 /// How long the processes of a killed PostgreSQL may outlive their parent before they are killed too.
 const ORPHANS_WAIT: Duration = Duration::from_secs(5);
@@ -16,12 +17,25 @@ const ORPHANS_WAIT: Duration = Duration::from_secs(5);
 /// The private PostgreSQL.
 pub struct Database {
     folder: PathBuf,
+    /// What puts faults under it.
+    under: Vec<String>,
+    control: PathBuf,
     running: Option<Postgres>,
 }
 
 impl Database {
-    pub async fn start(folder: PathBuf) -> anyhow::Result<Self> {
-        let mut database = Self { folder, running: None };
+    pub async fn start(folder: PathBuf, shim: &str) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        let control = folder.join("disk");
+        faults::tell(&control, "")?;
+        let variables = [
+            ("LD_PRELOAD", shim.to_owned()),
+            ("FAULTS_DIR", folder.join("pg").to_string_lossy().into_owned()),
+            ("FAULTS_CONTROL", control.to_string_lossy().into_owned()),
+        ];
+        let under = variables.into_iter().map(|(name, value)| format!("{name}={value}"));
+        let under = std::iter::once("env".to_owned()).chain(under).collect();
+        let mut database = Self { folder, under, control, running: None };
         database.restart().await?;
         Ok(database)
     }
@@ -56,8 +70,13 @@ impl Database {
 
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         let settings = ["shared_buffers=128MB", "max_wal_size=1GB"];
-        self.running = Some(Postgres::start(&self.folder, &settings, false).await?);
+        self.running = Some(Postgres::start_under(&self.folder, &self.under, &settings, false).await?);
         Ok(())
+    }
+
+    /// Tells its disk what to do, as `faults.c` has it.
+    pub fn disk(&self, word: &str) -> anyhow::Result<()> {
+        faults::tell(&self.control, word)
     }
 
     /// Stops every process of it until the guard is dropped.

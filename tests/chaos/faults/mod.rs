@@ -2,6 +2,7 @@
 
 mod network;
 mod postgres;
+mod rack;
 mod redis;
 mod server;
 mod storage;
@@ -20,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::cast::part::Part;
 use crate::cast::servers::{Cache, Database};
-use crate::site::{PROXIED, SERVICE, STOPPED, Site};
+use crate::site::{SERVICE, STOPPED, Site};
 use crate::{clock, now_s};
 
 /// Between two faults, in milliseconds: never as long as five seconds.
@@ -32,11 +33,22 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// How much longer a run goes on for kinds whose victim was never to be had.
 const EXTRA_MAX: Duration = Duration::from_secs(90);
 
+/// From whom a kind takes the service while it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// From nobody: every replica must serve all the while.
+    Nobody,
+    /// From those who use the replicas that it has.
+    Held,
+    /// From everybody: PostgreSQL, or a replica that keeps rows locked while it stands still.
+    Everybody,
+}
+
 /// Declares [`Kind`], with a name for people and what each has for itself while it lasts: D PostgreSQL, C Redis, R a
-/// replica, P the one behind proxies, A all of them, W a worker, M a producer. Those that end with `away` take the
-/// service from its users, for claims that wait: PostgreSQL, or a replica that keeps rows locked while it stands still.
+/// replica, A all of them, W a worker, M a producer. Those that end with `away` take the service from everybody, those
+/// with `here` from the users of their replicas.
 macro_rules! kinds {
-    ($($kind:ident $name:literal $needs:literal $($away:ident)?;)+) => {
+    ($($kind:ident $name:literal $needs:literal $($reach:ident)?;)+) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Kind { $($kind,)+ }
 
@@ -44,17 +56,18 @@ macro_rules! kinds {
             pub const ALL: &[Self] = &[$(Self::$kind,)+];
             pub const fn name(self) -> &'static str { match self { $(Self::$kind => $name,)+ } }
             const fn needs(self) -> &'static str { match self { $(Self::$kind => $needs,)+ } }
-            const fn takes_service_away(self) -> bool {
-                match self { $(Self::$kind => kinds!(@ $($away)?),)+ }
+            const fn reach(self) -> Reach {
+                match self { $(Self::$kind => kinds!(@ $($reach)?),)+ }
             }
         }
     };
-    (@ away) => { true };
-    (@) => { false };
+    (@ away) => { Reach::Everybody };
+    (@ here) => { Reach::Held };
+    (@) => { Reach::Nobody };
 }
 
 kinds! {
-    KillReplica "SIGKILL of a replica" "R";
+    KillReplica "SIGKILL of a replica" "R" here;
     KillWorker "SIGKILL of a worker" "W";
     KillProducer "SIGKILL of a producer" "M";
     KillPostgres "SIGKILL of PostgreSQL" "D" away;
@@ -68,15 +81,23 @@ kinds! {
     Flush "Redis flushed" "C";
     Immediate "immediate shutdown of PostgreSQL" "D" away;
     KilledConnections "killed connections" "DC" away;
-    HalfOpen "half-open TCP" "P" away;
+    HalfOpen "half-open TCP" "R" away;
+    LostPool "half-open connections of one pool, for long" "R";
     Death "a death holding 100 leases" "WD";
     Outage "an outage longer than a lease" "DA" away;
     Replay "a replay racing a release" "W";
-    BeforeMirror "a server killed between COMMIT and the mirror" "PDC";
+    MassDeath "thousands of leases dying at once" "D";
+    RefusingRedis "Redis that reads but refuses writes" "C";
+    OtherRedis "a replica with another Redis" "RC" here;
+    BeforeMirror "a server killed between COMMIT and the mirror" "RDC" here;
     Collector "the collector racing a re-upload" "D";
-    Clock "a server whose clock is a day fast" "R";
-    DiskFull "a full disk" "R";
-    Rolling "a rolling restart of all replicas" "A";
+    Clock "a server whose clock is a day fast" "R" here;
+    ClockJump "a clock that jumps a day ahead, and back" "R";
+    DiskFull "a full disk" "R" here;
+    SlowStorage "slow storage of photographs" "R" here;
+    DatabaseFull "PostgreSQL's disk full, and freed" "D" away;
+    SlowDatabase "slow storage of PostgreSQL" "D" away;
+    Rolling "a rolling restart of all replicas" "A" here;
 }
 
 /// What a fault has for itself while it lasts.
@@ -107,8 +128,7 @@ impl Hold {
                     hold.producer = Some((at, free(&site.producers[at].busy)?));
                 }
                 replicas => {
-                    let one = dice.random_range(0..site.replicas.len());
-                    let at = if replicas == 'P' { PROXIED } else { one };
+                    let at = dice.random_range(0..site.replicas.len());
                     let which = if replicas == 'A' { 0..site.replicas.len() } else { at..at + 1 };
                     for at in which {
                         hold.replicas.push((at, free(&site.replicas[at].busy)?));
@@ -196,10 +216,16 @@ pub async fn run(site: Arc<Site>, until: Instant, tally: Arc<Mutex<Tally>>) {
         let (site, tally, dice) = (Arc::clone(&site), Arc::clone(&tally), StdRng::from_rng(&mut dice));
         running.spawn(async move {
             let (from, whom) = (now_s(), hold.whom());
+            let wounded = match kind.reach() {
+                Reach::Nobody => Vec::new(),
+                Reach::Held => hold.replicas.iter().map(|(at, _)| *at).collect(),
+                Reach::Everybody => (0..site.replicas.len()).collect(),
+            };
             let done = carry_out(&site, kind, hold, dice).await;
-            if kind.takes_service_away() {
+            if kind.reach() == Reach::Everybody {
                 site.hit(kind.name(), SERVICE, from, now_s());
             }
+            site.wound(kind.name(), wounded, from, now_s());
             site.log(&format!("{} to {} {whom} {}: {done:?}", clock(from), clock(now_s()), kind.name()));
             match done {
                 Ok(true) => *lock(&tally).reached.entry(kind).or_default() += 1,
@@ -245,11 +271,27 @@ async fn carry_out(site: &Site, kind: Kind, mut hold: Hold, mut dice: StdRng) ->
         Kind::Flush => redis::flush(hold.cache()?).await?,
         Kind::PastLease => return worker::past_lease(site, hold.worker()?, name).await,
         Kind::KilledConnections => return network::cut_all(site, hold.cache()?).await,
-        Kind::HalfOpen => network::half_open(site, &mut dice).await?,
+        Kind::HalfOpen => network::half_open(site, hold.replica()?, &mut dice).await?,
+        Kind::LostPool => {
+            let at = hold.replica()?;
+            // Long, and no hindrance to other faults.
+            hold.replicas.clear();
+            return network::lose_pool(site, at, site.settings.half_open_for(), &mut dice).await;
+        }
+        Kind::MassDeath => return rack::die(site).await,
+        Kind::RefusingRedis => {
+            let how_long = seconds(2.0, 5.0);
+            return redis::refuse_writes(site, hold.cache()?, how_long, &mut dice).await;
+        }
+        Kind::OtherRedis => return redis::use_another(site, hold.replica()?, seconds(3.0, 6.0)).await,
+        Kind::ClockJump => return server::jump_clock(site, hold.replica()?, seconds(2.0, 5.0)).await,
+        Kind::SlowStorage => return storage::slow_down(site, hold.replica()?, &mut dice).await,
+        Kind::DatabaseFull => return postgres::fill_disk(site, hold.database()?, seconds(2.0, 5.0)).await,
+        Kind::SlowDatabase => return postgres::slow_disk(site, hold.database()?, seconds(1.0, 3.0)).await,
         Kind::Death => return worker::kill_with_many(site, hold.worker()?, name).await,
         Kind::Outage => server::outage(site, &mut hold, dice.random_bool(0.5)).await?,
         Kind::Replay => return worker::replay(site, hold.worker()?).await,
-        Kind::BeforeMirror => return network::kill_before_mirror(site, &mut dice).await,
+        Kind::BeforeMirror => return network::kill_before_mirror(site, hold.replica()?, &mut dice).await,
         Kind::Collector => return storage::collect_beside_uploads(site, &mut dice).await,
         Kind::Clock => return server::fast_clock(site, hold.replica()?, seconds(3.0, 6.0)).await,
         Kind::Rolling => server::rolling(site).await?,

@@ -9,49 +9,71 @@ use rand::seq::IndexedRandom;
 
 use crate::cast::servers::Cache;
 use crate::judge::watch;
-use crate::now_s;
-use crate::site::{PROXIED, REPLICAS, Site};
+use crate::kit::proxy::ALL;
+use crate::site::{REPLICAS, Site};
+use crate::{clock, now_s};
 
 /// How often a kill between COMMIT and the mirror is tried.
 const GAP_TRIES: usize = 12;
 
-/// Makes one of the proxied replica's ways half-open; half of the time it takes what it could not say to the grave.
-pub async fn half_open(site: &Site, dice: &mut StdRng) -> anyhow::Result<()> {
-    let doors = [&site.doors.postgres, &site.doors.redis, &site.doors.http];
+/// The pools of a replica, as its connections to PostgreSQL name them; the first is its one connection to Redis.
+const POOLS: [&str; 4] = ["redis", "\0darkroom\0", "\0darkroom-hot\0", "\0darkroom-upkeep\0"];
+
+/// Makes the connections of one pool half-open and leaves them so; new ones work. The replica must serve all the while.
+pub async fn lose_pool(site: &Site, at: usize, how_long: Duration, dice: &mut StdRng) -> anyhow::Result<bool> {
+    let doors = &site.replicas[at].doors;
+    let pool = *POOLS.choose(dice).context("no pool")?;
+    let (door, word) = if pool == "redis" { (&doors.redis, ALL) } else { (&doors.postgres, pool) };
+    let lost = door.lose(word);
+    site.log(&format!(
+        "{} replica-{at}: {lost} connections of {} are half-open",
+        clock(now_s()),
+        pool.trim_matches('\0')
+    ));
+    tokio::time::sleep(how_long).await;
+    door.release();
+    Ok(lost > 0)
+}
+
+/// Makes one of a replica's ways half-open; half of the time it takes what it could not say to the grave.
+pub async fn half_open(site: &Site, at: usize, dice: &mut StdRng) -> anyhow::Result<()> {
+    let replica = &site.replicas[at];
+    let doors = [&replica.doors.postgres, &replica.doors.redis, &replica.doors.http];
     let door = doors.choose(dice).context("no door")?;
-    door.hold();
+    door.hold(ALL);
     tokio::time::sleep(Duration::from_secs_f64(dice.random_range(1.5..4.0))).await;
     if dice.random_bool(0.5) {
-        site.replicas[PROXIED].part.kill().await;
+        replica.part.kill().await;
     }
     door.release();
-    site.until_alive(PROXIED).await
+    site.until_alive(at).await
 }
 
 /// Closes the service's connections to PostgreSQL and Redis, and everything that goes through a proxy.
 pub async fn cut_all(site: &Site, cache: &Cache) -> anyhow::Result<bool> {
     let killed = super::postgres::cut_connections(site).await?;
     cache.command(&["CLIENT", "KILL", "TYPE", "normal"]).await?;
-    for door in [&site.doors.postgres, &site.doors.redis, &site.doors.http] {
-        door.cut();
+    for doors in site.replicas.iter().map(|replica| &replica.doors) {
+        [&doors.postgres, &doors.redis, &doors.http].into_iter().for_each(|door| door.cut());
     }
     Ok(killed > 0)
 }
 
 /// Makes Redis unreachable for one replica and kills it while it waits for it; reached when what it had to say to
 /// Redis takes away the status of an image on which a job was claimed or ended since.
-pub async fn kill_before_mirror(site: &Site, dice: &mut StdRng) -> anyhow::Result<bool> {
+pub async fn kill_before_mirror(site: &Site, at: usize, dice: &mut StdRng) -> anyhow::Result<bool> {
+    let replica = &site.replicas[at];
     for _ in 0..GAP_TRIES {
-        site.until_alive(PROXIED).await?;
+        site.until_alive(at).await?;
         // It must have found Redis again, and work.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         // The watcher's images, too, are to be under way when it dies.
-        watch::stir(site, (PROXIED + 1) % REPLICAS).await?;
+        watch::stir(site, (at + 1) % REPLICAS).await?;
         let since = now_s();
-        site.doors.redis.hold();
+        replica.doors.redis.hold(ALL);
         tokio::time::sleep(Duration::from_millis(dice.random_range(80..250))).await;
-        site.replicas[PROXIED].part.kill().await;
-        let unsaid = site.doors.redis.release();
+        replica.part.kill().await;
+        let unsaid = replica.doors.redis.release();
         let committed: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM audit_jobs WHERE md5 = ANY($1) AND greatest(started_at, finished_at) > to_timestamp($2)",
         )
@@ -60,7 +82,7 @@ pub async fn kill_before_mirror(site: &Site, dice: &mut StdRng) -> anyhow::Resul
         .fetch_one(&mut site.sql().await?)
         .await?;
         if committed > 0 {
-            site.until_alive(PROXIED).await?;
+            site.until_alive(at).await?;
             return Ok(true);
         }
     }

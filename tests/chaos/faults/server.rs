@@ -9,6 +9,7 @@ use reqwest::Method;
 
 use super::{Hold, PATIENCE};
 use crate::cast::api::{Body, photo_form};
+use crate::kit::faults;
 use crate::kit::images::photo;
 use crate::kit::wait::holds_within;
 use crate::now_s;
@@ -55,9 +56,7 @@ pub async fn fast_clock(site: &Site, at: usize, how_long: Duration) -> anyhow::R
     replica.part.kill().await;
     let fast = async {
         site.until_alive(at).await?;
-        let answer = reqwest::get(format!("{}/health/live", replica.base)).await?;
-        let date = answer.headers().get("date").and_then(|d| d.to_str().ok()).context("no date")?;
-        let ahead = DateTime::parse_from_rfc2822(date)?.timestamp() as f64 - now_s();
+        let ahead = ahead_s(&replica.base).await?;
         tokio::time::sleep(how_long).await;
         anyhow::Ok(ahead > 86_000.0)
     };
@@ -72,6 +71,24 @@ pub async fn fast_clock(site: &Site, at: usize, how_long: Duration) -> anyhow::R
     replica.part.set("FAULTS_CLOCK_S", None);
     kill(site, at).await?;
     reached
+}
+
+/// Lets a replica's clock jump a day ahead while it serves, and back.
+pub async fn jump_clock(site: &Site, at: usize, how_long: Duration) -> anyhow::Result<bool> {
+    let replica = &site.replicas[at];
+    faults::tell(&replica.control, "ahead 86400")?;
+    tokio::time::sleep(how_long).await;
+    let ahead = ahead_s(&replica.base).await;
+    faults::tell(&replica.control, "")?;
+    // That it is back does not show here: the server keeps the date of an answer until its clock is past it.
+    Ok(ahead? > 86_000.0)
+}
+
+/// By how many seconds the clock of a replica is ahead.
+async fn ahead_s(base: &str) -> anyhow::Result<f64> {
+    let answer = reqwest::get(format!("{base}/health/live")).await?;
+    let date = answer.headers().get("date").and_then(|d| d.to_str().ok()).context("no date")?;
+    Ok(DateTime::parse_from_rfc2822(date)?.timestamp() as f64 - now_s())
 }
 
 /// Uploads new images, without end.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::PATIENCE;
 use crate::cast::api::{Body, photo_form};
 use crate::cast::producer::own_images;
+use crate::kit::faults;
 use crate::kit::images::photo;
 use crate::site::{MODELS, Site};
 
@@ -22,13 +23,7 @@ const BLOB_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Leaves a replica no room for bytes; reached when it says so.
 pub async fn fill_disk(site: &Site, at: usize, dice: &mut StdRng) -> anyhow::Result<bool> {
-    // In place: the replica keeps the file open.
-    let tell = |word: &[u8]| -> anyhow::Result<()> {
-        use std::os::unix::fs::FileExt;
-        std::fs::File::options().write(true).open(&site.replicas[at].control)?.write_all_at(word, 0)?;
-        Ok(())
-    };
-    tell(b"full")?;
+    faults::tell(&site.replicas[at].control, "full")?;
     let start = Instant::now();
     let mut refused = false;
     while start.elapsed() < LASTS {
@@ -37,8 +32,21 @@ pub async fn fill_disk(site: &Site, at: usize, dice: &mut StdRng) -> anyhow::Res
         refused |= answer.is_ok_and(|(status, _)| status == 507);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    tell(b"    ")?;
+    faults::tell(&site.replicas[at].control, "")?;
     Ok(refused)
+}
+
+/// Makes every fsync of a replica's photographs take two seconds longer; reached when an upload was taken all the same.
+pub async fn slow_down(site: &Site, at: usize, dice: &mut StdRng) -> anyhow::Result<bool> {
+    faults::tell(&site.replicas[at].control, "slow")?;
+    let body = Body::Form(photo_form(MODELS[0], [photo(dice.random())]));
+    let start = Instant::now();
+    let answer = site.api.ask(at, Method::POST, "/predict", &body, PATIENCE).await;
+    let took = start.elapsed();
+    faults::tell(&site.replicas[at].control, "")?;
+    let Ok((202, answer)) = answer else { return Ok(false) };
+    site.ledger.lock().await.accepted(&answer)?;
+    Ok(took > Duration::from_secs(2))
 }
 
 /// Uploads the same bytes again and again, beside orphans of the same bytes, while the collector removes those.

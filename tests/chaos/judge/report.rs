@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::recovery::BOUND_S;
 use super::verdict::Verdict;
 use crate::faults::{Kind, Tally};
 use crate::site::Site;
@@ -16,11 +17,15 @@ const RATE_MIN: f64 = 100.0;
 pub fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration) -> bool {
     let (whole, least) = (site.settings.is_whole(), site.settings.least());
     let mut well = true;
-    println!("\nfaults by kind (reached / begun):");
+    println!("\nfaults by kind (reached / begun), and the longest until each replica had served a whole lifecycle:");
     for kind in Kind::ALL {
         let (reached, begun) = (tally.reached.get(kind).unwrap_or(&0), tally.begun.get(kind).unwrap_or(&0));
         let short = if *reached < least { "   TOO FEW" } else { "" };
-        println!("  {:48} {reached:3} / {begun}{short}", kind.name());
+        let back = match verdict.recovery.worst.get(kind.name()) {
+            Some((worst_s, seen)) => format!("{worst_s:5.1} s of {seen}"),
+            None => "    -".to_owned(),
+        };
+        println!("  {:48} {reached:3} / {begun:2}  {back}{short}", kind.name());
         well &= short.is_empty();
     }
     let pause = tally.longest_pause.as_secs_f64();
@@ -42,6 +47,11 @@ pub fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration)
         verdict.count("waited"),
         verdict.judged_s
     );
+    println!(
+        "replicas without a whole lifecycle for {BOUND_S} s though nothing took the service: {}",
+        verdict.count("unserved")
+    );
+    println!("leases of a dead rack rescued too late: {}", verdict.count("late"));
     println!("images unreadable: {}", verdict.count("unreadable"));
     let (watched, lagged) = (site.watched.load(Ordering::Relaxed), site.lagged.load(Ordering::Relaxed));
     println!("looks while it ran: {watched}; behind an earlier one, within the mirror's lag: {lagged}");

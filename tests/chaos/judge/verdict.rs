@@ -1,6 +1,7 @@
 //! The verdict: ledgers and hits loaded beside the tables of the database, and compared in plain SQL.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::ledger::COLUMNS;
+use super::recovery::{self, Recovery};
 use crate::cast::api::Body;
 use crate::site::{REPLICAS, Site};
 
@@ -33,6 +35,7 @@ pub struct Verdict {
     /// Re-deliveries, requests sent again, and the claim latencies: as text.
     pub numbers: Vec<String>,
     pub offenders: BTreeMap<&'static str, usize>,
+    pub recovery: Recovery,
 }
 
 impl Verdict {
@@ -41,8 +44,8 @@ impl Verdict {
     }
 }
 
-/// Reads the books and judges.
-pub async fn judge(site: &Site) -> anyhow::Result<Verdict> {
+/// Reads the books and judges; from `quiet` on, in seconds since 1970, nobody tried the replicas any more.
+pub async fn judge(site: &Site, quiet: f64) -> anyhow::Result<Verdict> {
     let mut db = PgConnection::connect(&site.url).await?;
     load(&mut db, site).await?;
     let mut verdict = Verdict::default();
@@ -50,9 +53,18 @@ pub async fn judge(site: &Site) -> anyhow::Result<Verdict> {
         let found = ask(&mut db, name).await?;
         tell(&mut verdict, name, &found);
     }
+    verdict.recovery = {
+        let lives = site.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        let wounds = site.wounds.lock().unwrap_or_else(PoisonError::into_inner);
+        recovery::judge(&lives, &wounds, quiet)
+    };
+    let unserved = std::mem::take(&mut verdict.recovery.unserved);
+    tell(&mut verdict, "unserved", &unserved);
+    let late = site.late.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    tell(&mut verdict, "late", &late);
     let unreadable = unreadable(site, &ask(&mut db, "images").await?);
     tell(&mut verdict, "unreadable", &unreadable);
-    let mut differences = site.contradictions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let mut differences = site.contradictions.lock().unwrap_or_else(PoisonError::into_inner).clone();
     differences.extend(differences_of_mirror(site, &ask(&mut db, "truth").await?).await?);
     tell(&mut verdict, "mirror", &differences);
     verdict.judged_s = ask(&mut db, "judged").await?.remove(0).parse()?;
@@ -85,7 +97,7 @@ async fn load(db: &mut PgConnection, site: &Site) -> anyhow::Result<()> {
         copy.send(&text[..whole]).await?;
         copy.finish().await?;
     }
-    let hits = std::mem::take(&mut *site.hits.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    let hits = std::mem::take(&mut *site.hits.lock().unwrap_or_else(PoisonError::into_inner));
     for hit in hits {
         sqlx::query("INSERT INTO hit VALUES ($1, $2, $3, $4)")
             .bind(hit.kind)

@@ -49,9 +49,9 @@ FULL JOIN (SELECT session_id, claim_id, count(*) AS jobs FROM job WHERE state = 
 WHERE coalesce(c.open, -1) <> coalesce(j.jobs, 0)
 
 -- name: mistaken
--- A session that was given up although nothing was done to its worker.
+-- A session of a worker that was given up although nothing was done to it.
 SELECT s.host || ' ' || s.id || ' given up at ' || to_char(s.ended_at, 'HH24:MI:SS.MS') FROM worker_session AS s
-WHERE s.end_reason = 'lost' AND NOT EXISTS (
+WHERE s.end_reason = 'lost' AND s.host LIKE 'worker-%' AND NOT EXISTS (
   SELECT FROM hit AS h WHERE h.part = s.host AND extract(epoch FROM s.registered_at) < h.from_at + 0.05
     AND extract(epoch FROM s.ended_at) BETWEEN h.from_at AND h.to_at)
 

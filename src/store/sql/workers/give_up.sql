@@ -5,6 +5,8 @@ WITH late AS (
 ), made AS (
   UPDATE worker_session AS s SET ended_at = clock_timestamp(), end_reason = 'lost'
   FROM late WHERE s.id = late.id AND s.ended_at IS NULL AND s.alive_until < $2
-  RETURNING s.id, s.key_id, s.queue_id
+  RETURNING s.id, s.key_id, s.queue_id, s.host
+), told AS (
+  INSERT INTO job_event (code, key_id, session_id, queue_id) SELECT 'worker_lost', key_id, id, queue_id FROM made
 )
-INSERT INTO job_event (code, key_id, session_id, queue_id) SELECT 'worker_lost', key_id, id, queue_id FROM made
+SELECT m.id, q.name AS model, m.host FROM made AS m JOIN queue AS q ON q.id = m.queue_id
