@@ -30,7 +30,7 @@ const TABLE: &[(&str, [u16; 8])] = &[
     // The researcher's own column disables the keys of the last two.
     ("disable_own_keys", [401, 200, 200, 200, 200, 200, 401, 401]),
     ("disable_key", [401, 403, 403, 204, 404, 204, 403, 403]),
-    ("submit_images", [401, 202, 202, 403, 403, 403, 403, 403]),
+    ("submit_images", [401, 202, 202, 202, 403, 403, 403, 403]),
     ("get_prediction", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("list_statuses", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("list_submissions", [401, 200, 200, 200, 200, 200, 403, 403]),

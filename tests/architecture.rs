@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["service", "store", "index", "inspect", "domain"]),
     ("api", &["domain"]),
     ("report", &["api", "client", "inspect", "domain"]),
-    ("client", &["api", "domain"]),
+    ("client", &["api", "inspect", "domain"]),
     ("dev", &[]),
 ];
 

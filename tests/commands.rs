@@ -1,70 +1,17 @@
 //! The commands that talk to a server: log in, make keys, submit, look up.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
+use darkroom::dev::Alone;
 use darkroom::domain::account::Role;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::kit::app::{PASSWORD, TestApp};
+use crate::kit::desk::Desk;
 use crate::kit::images::photo;
-use crate::kit::process::{DARKROOM, Process};
-
-/// Somebody at a terminal, with a home of their own.
-struct Desk {
-    home: tempfile::TempDir,
-    server: String,
-}
-
-impl Desk {
-    fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(DARKROOM);
-        command.args(args).env("HOME", self.home.path()).env("DARKROOM_URL", &self.server).stdin(Stdio::null());
-        command.env_remove("XDG_CONFIG_HOME").env_remove("DARKROOM_TOKEN").output().expect("darkroom")
-    }
-
-    /// What it prints, if it ends with this code.
-    fn says(&self, code: i32, args: &[&str]) -> String {
-        let output = self.run(args);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}{err}");
-        out.into_owned()
-    }
-
-    fn json(&self, code: i32, args: &[&str]) -> Value {
-        serde_json::from_str(&self.says(code, args)).expect("JSON")
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.home.path().join(name);
-        std::fs::write(&path, bytes).expect("a file");
-        path.to_str().expect("a path in UTF-8").to_owned()
-    }
-}
-
-impl Desk {
-    /// A home with a session of this user.
-    fn of(app: &TestApp, user: &str) -> (Self, Process) {
-        let server = app.process(&[]);
-        let desk = Self { home: tempfile::tempdir().expect("a folder"), server: server.base.clone() };
-        desk.log_in(user);
-        (desk, server)
-    }
-
-    fn log_in(&self, user: &str) -> String {
-        let password = self.write("password", PASSWORD.as_bytes());
-        self.says(0, &["login", "--user", user, "--password-file", &password])
-    }
-
-    /// What it says beside, if it ends with this code.
-    fn complains(&self, code: i32, args: &[&str]) -> String {
-        let output = self.run(args);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}{err}");
-        err.into_owned()
-    }
-}
+use crate::kit::process::DARKROOM;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_there_is_listed_and_taken_back() {
@@ -133,7 +80,7 @@ async fn photographs_go_out_and_results_come_back() {
     app.user("ines", &[Role::Investigator, Role::Researcher]).await;
     let worker = app.worker("ocr").await;
     let server = app.process(&[]);
-    let desk = Desk { home: tempfile::tempdir().expect("a folder"), server: server.base.clone() };
+    let desk = Desk::at(&server);
 
     desk.says(3, &["submit", "-m", "ocr", "."]);
     let password = desk.write("password", PASSWORD.as_bytes());
@@ -163,6 +110,11 @@ async fn photographs_go_out_and_results_come_back() {
     assert!(table.contains("ok=true") && table.contains("rejected: ValueError"), "{table}");
     assert!(std::fs::read_to_string(page).expect("the report").contains("The worker rejected the photograph."));
     assert_eq!(desk.says(1, &["status", &id]).lines().count(), 3);
+    let csv = desk.write("results.csv", b"old");
+    desk.says(1, &["submit", "-m", "ocr", &first, &second, &bad, "--submission", &id, "--csv", &csv]);
+    let csv = std::fs::read_to_string(csv).expect("the CSV");
+    assert_eq!(csv.lines().count(), 4, "{csv}");
+    assert!(csv.contains("rejected: ValueError") && csv.contains("Not an image"), "{csv}");
     let told = |output: Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let folder = told(desk.run(&["status", desk.home.path().to_str().expect("UTF-8")]));
     assert!(folder.contains("is a folder"), "{folder}");
@@ -174,4 +126,27 @@ async fn photographs_go_out_and_results_come_back() {
     desk.says(0, &["login", "--user", "rosa", "--password-file", &password]);
     let refused = told(desk.run(&["submit", "-m", "ocr", &first]));
     assert!(refused.contains("Missing role") && !refused.contains("--submission"), "nothing goes on: {refused}");
+}
+
+#[test]
+fn a_second_demo_finds_the_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(folder.path().join("examples/photos")).expect("a folder");
+    std::fs::create_dir(folder.path().join(".darkroom")).expect("a folder");
+    let lock = folder.path().join(".darkroom/demo.lock");
+    let Ok(mut first) = Alone::take(&lock).expect("a lock") else { panic!("somebody else holds it") };
+    first.say(": http://127.0.0.1:1").expect("a word");
+    let second = Command::new(DARKROOM).arg("demo").current_dir(folder.path()).output().expect("darkroom");
+    let told = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success() && told.contains("runs here already: http://127.0.0.1:1"), "{told}");
+}
+
+#[test]
+fn help_tells_what_matters_to_the_command() {
+    for command in ["doctor", "retention", "models", "psql", "key list", "user disable"] {
+        let help = Command::new(DARKROOM).args(command.split(' ')).arg("--help").output().expect("darkroom");
+        let flags =
+            String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.trim_start().starts_with('-')).count();
+        assert!((1..=8).contains(&flags), "{command}: {flags} flags");
+    }
 }

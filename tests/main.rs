@@ -5,6 +5,7 @@
 mod kit {
     pub mod app;
     pub mod client;
+    pub mod desk;
     pub mod family;
     pub mod faults;
     pub mod form;
@@ -35,6 +36,7 @@ mod held_up; // by what others hold or spoiled, nobody is
 mod history; // how long what is over is kept
 mod inspect; // what the bytes of a file say they are
 mod interleave; // two use cases, statement by statement, in every order
+mod junk; // a folder of every kind of file
 mod lookup; // what happened to an image
 mod model; // random interleavings against a pure model
 mod old; // what a page costs when history is long

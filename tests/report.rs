@@ -8,9 +8,9 @@ use serde_json::json;
 use chrono::Utc;
 use darkroom::api::status::StatusItem;
 use darkroom::client::counts::count;
-use darkroom::client::outcome::{Photo, RejectedPhoto};
+use darkroom::client::outcome::{Photo, RejectedPhoto, SkipReason, SkippedFile};
 use darkroom::client::submit::SubmitReport;
-use darkroom::report::render;
+use darkroom::report::{Pictures, render};
 
 const EVIL: &str = "<script>alert(1)</script>\"'onload=x\u{202e}\u{7}";
 /// The smallest picture that is one.
@@ -56,17 +56,20 @@ fn hostile(folder: &Path) -> SubmitReport {
         started_at: Utc::now(),
         finished_at: Utc::now(),
         timed_out: true,
-        counts: count(&photos, &rejected),
+        counts: count(&photos, &rejected, &[]),
         photos,
         rejected,
+        skipped: vec![SkippedFile { name: EVIL.into(), reason: SkipReason::NotAnImage }],
     }
 }
 
 #[test]
 fn strangers_text_never_becomes_markup() {
     let folder = tempfile::tempdir().expect("made here");
-    let page = render(&hostile(folder.path())).expect("made here");
-    assert!(!page.contains("<script") && !page.contains("\"'onload"));
+    let page = render(&hostile(folder.path()), Pictures::Full).expect("made here");
+    // The one script is the page's own, and the only one that may run.
+    assert_eq!((page.matches("<script").count(), page.matches("script-src 'sha256-").count()), (1, 1));
+    assert!(!page.contains("\"'onload"));
     assert!(!page.contains('\u{202e}') && !page.contains('\u{7}'));
     assert!(page.contains("&lt;script&gt;"));
     assert_eq!(page.matches("src=\"data:image/gif;base64,").count(), 1);
@@ -76,6 +79,7 @@ fn strangers_text_never_becomes_markup() {
 #[test]
 fn the_page_needs_nothing_from_outside() {
     let folder = tempfile::tempdir().expect("made here");
-    let page = render(&hostile(folder.path())).expect("made here");
+    let page = render(&hostile(folder.path()), Pictures::Small).expect("made here");
+    assert_eq!(page.matches("src=\"data:image/jpeg;base64,").count(), 1, "a small picture of the one that is an image");
     assert!(!page.contains("http://") && !page.contains("url(") && !page.contains("@import"));
 }

@@ -1,26 +1,36 @@
 //! `darkroom dev`: private servers, and a server that restarts when the code changes.
 
-use std::path::Path;
-use std::process::{Child, Command};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use walkdir::WalkDir;
 
 use super::exit::Exit;
 use crate::app::stop_signal;
 use crate::dev::postgres::{APPLICATION, AUDITOR};
-use crate::dev::{FOLDER, Postgres, Redis, data_folder, process};
+use crate::dev::{FOLDER, Postgres, Redis, data_folder, own_folder, private_file, process};
+use crate::service::accounts::made_up_password;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Where the server listens when nothing is said, as `serve` does.
+const LISTEN: &str = "127.0.0.1:8080";
+/// The account that a private database begins with.
+const ADMIN: &str = "admin";
 /// What the server is made of.
 const WATCHED: [&str; 4] = ["src", "migrations", "Cargo.toml", "Cargo.lock"];
 
 /// Runs until SIGINT or SIGTERM. With `DATABASE_URL` or `REDIS_URL` set, those are used.
 pub async fn run() -> anyhow::Result<Exit> {
+    let listen = given("DARKROOM_LISTEN").unwrap_or_else(|| LISTEN.to_owned());
+    if let Err(error) = tokio::net::TcpListener::bind(&listen).await {
+        bail!(
+            "cannot listen on {listen}: {error}; set DARKROOM_LISTEN to a free address, as DARKROOM_LISTEN=127.0.0.1:8081 make dev"
+        );
+    }
     let folder = || anyhow::Ok(data_folder()?.join("dev"));
-    let given = |name: &str| std::env::var(name).ok().filter(|url| !url.is_empty());
     let (mut postgres, mut redis) = (None, None);
     // One that is given is taken as it is, with the roles that are given.
     let mut roles = Vec::new();
@@ -50,9 +60,7 @@ pub async fn run() -> anyhow::Result<Exit> {
     }
     settings.extend(roles);
     eprintln!("PostgreSQL: psql '{database_url}'");
-    eprintln!(
-        "make an administrator with:\n  DATABASE_URL='{database_url}' cargo run -- user create admin --roles admin,investigator,researcher"
-    );
+    let admin = postgres.as_ref().map(|_| Administrator::ready()).transpose()?;
     let mut stop = Box::pin(stop_signal());
     let mut server = None;
     let mut seen = None;
@@ -60,7 +68,7 @@ pub async fn run() -> anyhow::Result<Exit> {
         let now = newest_change();
         if seen != Some(now) {
             seen = Some(now);
-            restart(&mut server, &program, &settings)?;
+            restart(&mut server, &program, &settings, admin.as_ref())?;
         }
         tokio::select! {
             () = &mut stop => break,
@@ -72,7 +80,13 @@ pub async fn run() -> anyhow::Result<Exit> {
 }
 
 /// Builds, migrates and starts the new server; one that does not build leaves the old one running.
-fn restart(server: &mut Option<Child>, program: &Path, settings: &[(&str, String)]) -> anyhow::Result<()> {
+fn restart(
+    server: &mut Option<Child>,
+    program: &Path,
+    settings: &[(&str, String)],
+    admin: Option<&Administrator>,
+) -> anyhow::Result<()> {
+    eprintln!("building…");
     let built = Command::new("cargo").args(["build", "--quiet"]).status().context("cannot run cargo")?;
     if !built.success() {
         eprintln!("does not build; the server before goes on");
@@ -82,9 +96,44 @@ fn restart(server: &mut Option<Child>, program: &Path, settings: &[(&str, String
     let environment = || settings.iter().map(|(name, value)| (*name, value.as_str()));
     let migrated = Command::new(program).arg("migrate").envs(environment()).status()?;
     if migrated.success() {
+        if let Some(admin) = admin {
+            let made =
+                Command::new(program).args(admin.command()).envs(environment()).stderr(Stdio::null()).status()?;
+            // It is there from an earlier start.
+            let done = if made.success() { "made" } else { "there" };
+            eprintln!("administrator: {ADMIN} ({done}), password in {}", admin.password.display());
+        }
         *server = Some(Command::new(program).arg("serve").envs(environment()).spawn()?);
     }
     Ok(())
+}
+
+/// The account of a private database's own administrator, whose password lies beside.
+struct Administrator {
+    password: PathBuf,
+}
+
+impl Administrator {
+    /// Makes up the password, once.
+    fn ready() -> anyhow::Result<Self> {
+        let password = Path::new(FOLDER).join("dev-admin.password");
+        if !password.exists() {
+            own_folder(Path::new(FOLDER), None)?;
+            private_file(&password, &made_up_password(), None)?;
+        }
+        Ok(Self { password })
+    }
+
+    fn command(&self) -> [String; 7] {
+        let file = self.password.display().to_string();
+        ["user", "create", ADMIN, "--roles", "admin,investigator,researcher", "--password-file", &file]
+            .map(str::to_owned)
+    }
+}
+
+/// A variable of the environment, if it is set to something.
+fn given(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn end(server: &mut Option<Child>) {

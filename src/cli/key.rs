@@ -1,6 +1,6 @@
 //! `darkroom key`: API keys for microservices.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
@@ -40,9 +40,9 @@ struct CreateArgs {
     /// What the key is for, for people
     #[arg(long, value_name = "TEXT")]
     detail: Option<String>,
-    /// When it stops working, e.g. 2027-01-31T00:00:00Z [default: never]
-    #[arg(long, value_name = "RFC3339", value_parser = DateTime::parse_from_rfc3339)]
-    expires_at: Option<DateTime<chrono::FixedOffset>>,
+    /// When it stops working, e.g. 2027-01-31 or 2027-01-31T09:00:00Z; a date means its beginning, in UTC [default: never]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    expires_at: Option<DateTime<Utc>>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -74,13 +74,21 @@ impl KeyArgs {
     }
 }
 
+/// A date, or a date and time with its zone.
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    let day = || Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN).and_utc());
+    let time = DateTime::parse_from_rfc3339(text).ok().map(|at| at.with_timezone(&Utc));
+    let at = time.or_else(day).ok_or("write it as 2027-01-31 or 2027-01-31T09:00:00Z")?;
+    if at <= Utc::now() { Err("that has passed".to_owned()) } else { Ok(at) }
+}
+
 async fn create(args: CreateArgs) -> anyhow::Result<Exit> {
     let body = CreateKey {
         service: args.service,
         models: args.models.iter().map(|model| model.trim().to_owned()).collect(),
         owner: None,
         detail: args.detail,
-        expires_at: args.expires_at.map(|at| at.with_timezone(&Utc)),
+        expires_at: args.expires_at,
     };
     let api = args.connection.api()?;
     // Sent twice it would make two keys, one of which nobody knows.
@@ -119,6 +127,16 @@ fn row(key: &Key, now: DateTime<Utc>) -> [String; 7] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_is_a_moment_and_what_has_passed_is_refused() {
+        assert_eq!(moment("2999-01-31").unwrap().to_rfc3339(), "2999-01-31T00:00:00+00:00");
+        assert_eq!(moment("2999-01-31T09:00:00+01:00").unwrap().to_rfc3339(), "2999-01-31T08:00:00+00:00");
+        assert!(
+            moment("2999-1").unwrap_err().contains("write it as")
+                && moment("2020-01-31").unwrap_err().contains("passed")
+        );
+    }
 
     #[test]
     fn keys_show_whether_they_still_work() {

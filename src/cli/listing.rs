@@ -91,16 +91,5 @@ pub fn minute(at: DateTime<Utc>) -> String {
 
 /// How long ago that was, by this machine's clock; nothing is a dash.
 pub fn since(at: Option<DateTime<Utc>>) -> String {
-    at.map_or_else(|| "-".to_owned(), |at| duration((Utc::now() - at).as_seconds_f64()))
-}
-
-/// Seconds in the one or two units that say enough.
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.max(0.0) as u64;
-    match whole {
-        0..120 => format!("{whole} s"),
-        120..7_200 => format!("{} min", whole / 60),
-        7_200..172_800 => format!("{} h", whole / 3_600),
-        _ => format!("{} days", whole / 86_400),
-    }
+    at.map_or_else(|| "-".to_owned(), |at| text::duration((Utc::now() - at).as_seconds_f64()))
 }

@@ -15,6 +15,7 @@ mod login;
 mod logout;
 mod migrate;
 mod models;
+mod output;
 mod psql;
 mod queues;
 mod retention;
@@ -30,7 +31,7 @@ mod workers;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::exit::{Exit, conclude};
 use crate::app;
@@ -93,7 +94,10 @@ enum Command {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::from_arg_matches(&command().get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return conclude(Err(error.into())).into(),
@@ -102,6 +106,16 @@ pub fn main() -> ExitCode {
     // A blocked thread, as one that waits for a terminal, must not hold the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     exit.into()
+}
+
+/// The command line; where the settings of the server are only looked at, `serve --help` is enough to list them.
+fn command() -> clap::Command {
+    let quiet = |command: clap::Command| {
+        command
+            .mut_args(|arg| if arg.get_env().is_some() { arg.hide(true) } else { arg })
+            .after_help("It reads the settings of the server: `darkroom serve --help` lists them.")
+    };
+    Cli::command().mut_subcommand("doctor", quiet).mut_subcommand("retention", quiet)
 }
 
 async fn run(command: Command) -> anyhow::Result<Exit> {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::exit::Exit;
-use super::listing::{Listing, Question, duration};
+use super::listing::{Listing, Question};
 use crate::api::queues::Queue;
 use crate::client::text;
 
@@ -30,6 +30,6 @@ fn row(queue: &Queue) -> [String; 5] {
         queue.queued.to_string(),
         queue.running.to_string(),
         queue.workers.to_string(),
-        queue.oldest_wait_s.map_or_else(|| "-".to_owned(), duration),
+        queue.oldest_wait_s.map_or_else(|| "-".to_owned(), text::duration),
     ]
 }

@@ -1,5 +1,6 @@
 //! `darkroom status`: what happened to images, by hash, by file or by submission.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -13,10 +14,10 @@ use super::exit::Exit;
 use super::session::Connection;
 use super::table::{self, TableRow};
 use crate::api::status::Statuses;
-use crate::api::submissions::{SubmissionImage, SubmissionOut};
+use crate::api::submissions::SubmissionOut;
 use crate::client::error::ClientFault;
 use crate::client::http::{Api, REQUEST_TIMEOUT};
-use crate::client::outcome::LookedUp;
+use crate::client::outcome::{LookedUp, PhotoJob};
 use crate::client::submit::look_up;
 use crate::client::text;
 use crate::domain::job::JobState;
@@ -38,6 +39,8 @@ pub struct StatusArgs {
 struct AskedImage {
     md5: String,
     name: String,
+    /// The models that its submission asked for; all, of an image that was named itself.
+    models: Option<BTreeSet<String>>,
 }
 
 impl StatusArgs {
@@ -56,7 +59,7 @@ impl StatusArgs {
         let json =
             if self.json { Some(serde_json::to_string_pretty(&serde_json::to_value(&statuses)?)?) } else { None };
         let found = statuses.items.into_iter().map(LookedUp::try_from).collect::<Result<Vec<_>, _>>()?;
-        let exit = exit(&found);
+        let exit = exit(&targets, &found);
         let shown = json.map_or_else(|| rows(&targets, &found), |json| json + "\n");
         text::print(&shown)?;
         Ok(exit)
@@ -66,7 +69,7 @@ impl StatusArgs {
 async fn resolve(api: &Api, target: &str) -> anyhow::Result<Vec<AskedImage>> {
     if target.len() == 32 && target.bytes().all(|b| b.is_ascii_hexdigit()) {
         let md5 = target.to_ascii_lowercase();
-        return Ok(vec![AskedImage { name: md5.clone(), md5 }]);
+        return Ok(vec![AskedImage { name: md5.clone(), md5, models: None }]);
     }
     if target.len() == 36 && Uuid::parse_str(target).is_ok() {
         return of_submission(api, target).await;
@@ -81,18 +84,29 @@ async fn resolve(api: &Api, target: &str) -> anyhow::Result<Vec<AskedImage>> {
         let mend = "give 32 hex digits, a file, or a submission's id";
         ClientFault::Usage(format!("cannot read `{}`: {error}; {mend}", text::clean(target)))
     })?;
-    Ok(vec![AskedImage { md5, name: target.to_owned() }])
+    Ok(vec![AskedImage { md5, name: target.to_owned(), models: None }])
 }
 
+/// The images of a submission, page after page, each under every name that it came with, and with the models asked for.
 async fn of_submission(api: &Api, id: &str) -> anyhow::Result<Vec<AskedImage>> {
-    let query = [("wait_s", "0".to_owned())];
     let timeout = REQUEST_TIMEOUT + Duration::from_secs(10);
-    let answer: SubmissionOut = api.get(&["submissions", id], &query, timeout).await?;
-    let target = |image: SubmissionImage| {
-        let name = image.name.unwrap_or_else(|| image.md5.clone());
-        AskedImage { md5: image.md5, name }
-    };
-    Ok(answer.images.into_iter().map(target).collect())
+    let (mut targets, mut cursor) = (Vec::new(), None);
+    loop {
+        let query: Vec<(&str, String)> = cursor.map(|cursor| ("cursor", cursor)).into_iter().collect();
+        let page: SubmissionOut = api.get(&["submissions", id], &query, timeout).await?;
+        let models: BTreeSet<String> = page.models.into_keys().collect();
+        for image in page.images {
+            let named = image.names.into_iter().chain(image.name).collect::<BTreeSet<_>>();
+            let names: Vec<String> =
+                if named.is_empty() { vec![image.md5.clone()] } else { named.into_iter().collect() };
+            let target = |name| AskedImage { md5: image.md5.clone(), name, models: Some(models.clone()) };
+            targets.extend(names.into_iter().map(target));
+        }
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(targets);
+        }
+    }
 }
 
 /// MD5 of a file's bytes in lower-case hex, read in pieces.
@@ -115,10 +129,8 @@ fn md5_of(path: &Path) -> io::Result<String> {
 fn rows(targets: &[AskedImage], found: &[LookedUp]) -> String {
     let mut rows = Vec::new();
     for target in targets {
-        let Some(item) = found.iter().find(|item| item.md5.eq_ignore_ascii_case(&target.md5)) else {
-            continue;
-        };
-        let jobs = item.jobs();
+        let Some(item) = target.found(found) else { continue };
+        let jobs = target.jobs(found).unwrap_or_default();
         if jobs.is_empty() {
             let why = item.problem.as_ref().map_or_else(|| "no job yet".to_owned(), |p| p.sentence());
             let state = if item.problem.is_some() { "unknown" } else { "-" };
@@ -135,10 +147,24 @@ fn rows(targets: &[AskedImage], found: &[LookedUp]) -> String {
 }
 
 /// Success also while jobs are still under way: nothing has failed yet.
-fn exit(found: &[LookedUp]) -> Exit {
-    let failed =
-        |item: &LookedUp| item.jobs.values().any(|job| matches!(job.state, JobState::Failed | JobState::Cancelled));
-    if found.iter().any(|item| item.problem.is_some() || failed(item)) { Exit::SomeFailed } else { Exit::Success }
+fn exit(targets: &[AskedImage], found: &[LookedUp]) -> Exit {
+    let bad = |job: &PhotoJob| matches!(job.job.state, JobState::Failed | JobState::Cancelled);
+    let failed = targets.iter().any(|target| target.jobs(found).is_none_or(|jobs| jobs.iter().any(bad)));
+    if failed { Exit::SomeFailed } else { Exit::Success }
+}
+
+impl AskedImage {
+    fn found<'f>(&self, found: &'f [LookedUp]) -> Option<&'f LookedUp> {
+        found.iter().find(|item| item.md5.eq_ignore_ascii_case(&self.md5))
+    }
+
+    /// The jobs that are asked after; nothing of an image that is unknown.
+    fn jobs(&self, found: &[LookedUp]) -> Option<Vec<PhotoJob>> {
+        let item = self.found(found).filter(|item| item.problem.is_none())?;
+        let mut jobs = item.jobs();
+        jobs.retain(|job| self.models.as_ref().is_none_or(|models| models.contains(&job.model)));
+        Some(jobs)
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! `darkroom submit`: photographs to models, and back with what they saw.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::Context;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::exit::Exit;
+use super::output::OutputFile;
 use super::session::Connection;
 use super::table;
 use crate::client::error::{ApiError, ClientFault};
@@ -15,12 +16,12 @@ use crate::client::options::Options;
 use crate::client::progress::Progress;
 use crate::client::submit::{SubmitReport, submit};
 use crate::client::text;
-use crate::report;
+use crate::report::{self, Pictures};
 
 /// Upload photographs, run models on them and show the results
 #[derive(Debug, clap::Args)]
 pub struct SubmitArgs {
-    /// Files and folders; in folders, names that look like photographs
+    /// Files and folders; in folders every file whose content is an image, whatever its name
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Models to run, e.g. `face_detect,ocr`
@@ -45,6 +46,12 @@ pub struct SubmitArgs {
     /// Write a self-contained HTML page with photographs and results
     #[arg(long, value_name = "FILE", conflicts_with = "no_wait")]
     report: Option<PathBuf>,
+    /// Put the photographs into the page as they are, in place of small pictures of them
+    #[arg(long, requires = "report")]
+    full_pictures: bool,
+    /// Write a CSV file with a row for every file and model
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
     /// Return as soon as everything is uploaded
     #[arg(long)]
     no_wait: bool,
@@ -66,32 +73,25 @@ impl SubmitArgs {
     /// Nothing to send, a refused request, a server that cannot be reached or went away, an
     /// unwritable report.
     pub async fn run(self) -> anyhow::Result<Exit> {
-        if let Some(path) = &self.report {
-            writable(path)?;
-        }
+        let report = self.report.as_deref().map(OutputFile::reserve).transpose()?;
+        let csv = self.csv.as_deref().map(OutputFile::reserve).transpose()?;
         let api = self.connection.api()?;
         let options = self.options()?;
         let work = submit(&options, &api, Progress::stderr());
-        let report = tokio::select! {
-            report = work => report,
+        let done = tokio::select! {
+            done = work => done,
             _ = tokio::signal::ctrl_c() => {
-                text::say(&format!(
-                    "\nInterrupted. What was uploaded goes on as submission {0}.\n\
-                     Look at it later: darkroom status {0}",
-                    options.submission
-                ));
+                text::say("Interrupted.");
+                text::say(&so_far(&options));
                 return Ok(Exit::Interrupted);
             }
         };
-        match report {
-            Ok(report) => self.show(report).await,
+        match done {
+            Ok(done) => self.show(done, report, csv).await,
             // What was refused at once left nothing behind to go on with.
             Err(error) if Exit::of_error(&error) == Exit::Usage || is_forbidden(&error) => Err(error),
             Err(error) => {
-                let id = options.submission;
-                text::say(&format!(
-                    "What was uploaded goes on. To go on from here: the same command with --submission {id}"
-                ));
+                text::say(&so_far(&options));
                 Err(error)
             }
         }
@@ -119,20 +119,22 @@ impl SubmitArgs {
         })
     }
 
-    async fn show(self, report: SubmitReport) -> anyhow::Result<Exit> {
-        let exit = Exit::of_report(&report);
+    async fn show(self, done: SubmitReport, page: Option<OutputFile>, csv: Option<OutputFile>) -> anyhow::Result<Exit> {
+        let exit = Exit::of_report(&done);
         if self.json {
-            text::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
+            text::print(&format!("{}\n", serde_json::to_string_pretty(&done)?))?;
         } else {
-            text::print(&table::of_report(&report))?;
+            text::print(&table::of_report(&done))?;
         }
-        let submission = report.submission;
-        if let Some(path) = self.report {
-            let shown = path.display().to_string();
+        let submission = done.submission;
+        if let Some(csv) = csv {
+            text::say(&format!("CSV: {}", csv.write(&report::csv(&done))?));
+        }
+        if let Some(page) = page {
+            let pictures = if self.full_pictures { Pictures::Full } else { Pictures::Small };
             // Rendering reads every photograph: seconds for a large folder.
-            let write = move || anyhow::Ok(std::fs::write(&path, report::render(&report)?)?);
-            tokio::task::spawn_blocking(write).await?.with_context(|| format!("writing {shown}"))?;
-            text::say(&format!("Report: {shown}"));
+            let write = move || page.write(&report::render(&done, pictures)?);
+            text::say(&format!("Report: {}", tokio::task::spawn_blocking(write).await??));
         }
         if exit == Exit::TimedOut {
             text::say(&format!(
@@ -144,6 +146,19 @@ impl SubmitArgs {
     }
 }
 
+/// What there is with the server so far, and how to go on.
+fn so_far(options: &Options) -> String {
+    let id = options.submission;
+    match options.taken.load(Ordering::Relaxed) {
+        0 => "The server has confirmed no file yet; nothing is lost by sending all again.".to_owned(),
+        taken => format!(
+            "{} with the server, and their jobs go on: darkroom status {id}\n\
+             To send the rest: the same command with --submission {id}",
+            text::count(taken, "file")
+        ),
+    }
+}
+
 fn is_forbidden(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ApiError>().and_then(ApiError::status) == Some(403)
 }
@@ -152,13 +167,6 @@ fn params(text: &str) -> Result<Value, String> {
     serde_json::from_str::<Map<String, Value>>(text)
         .map(Value::Object)
         .map_err(|error| format!("{error}; give an object keyed by model, e.g. '{{\"ocr\":{{\"lang\":\"de\"}}}}'"))
-}
-
-/// Finds out before the work, not after it, that a report cannot be written.
-fn writable(path: &Path) -> anyhow::Result<()> {
-    std::fs::OpenOptions::new().append(true).create(true).open(path).map(drop).map_err(|error| {
-        ClientFault::Usage(format!("cannot write {}: {error}; choose another place", path.display())).into()
-    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Results as a table for a terminal.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use console::{Alignment, Style, measure_text_width, pad_str};
 
-use crate::client::outcome::PhotoJob;
+use crate::client::outcome::{Photo, PhotoJob, SkipReason, SkippedFile};
 use crate::client::submit::SubmitReport;
 use crate::client::text;
 use crate::domain::job::JobState;
@@ -13,6 +14,8 @@ use crate::domain::job::JobState;
 pub(super) const NAME_MAX: usize = 44;
 const MODEL_MAX: usize = 24;
 const SUMMARY_MAX: usize = 90;
+/// Skipped files named for each reason.
+const SKIPPED_TOLD: usize = 10;
 
 /// One line: what a model made of a file.
 pub(super) struct TableRow {
@@ -45,8 +48,14 @@ impl TableRow {
 
 /// The whole answer to a submission: rows, rejected files, numbers.
 pub(super) fn of_report(report: &SubmitReport) -> String {
-    let of_photo = |photo: &crate::client::outcome::Photo| {
-        photo.jobs.iter().map(|job| TableRow::of_job(&photo.name, job)).collect::<Vec<_>>()
+    let of_photo = |photo: &Photo| match &photo.duplicate_of {
+        Some(first) => vec![TableRow {
+            file: text::middle_cut(&photo.name, NAME_MAX),
+            model: "-".to_owned(),
+            state: ("duplicate".to_owned(), Style::new().dim()),
+            summary: format!("the same bytes as {}", text::middle_cut(first, NAME_MAX)),
+        }],
+        None => photo.jobs.iter().map(|job| TableRow::of_job(&photo.name, job)).collect::<Vec<_>>(),
     };
     let rows: Vec<TableRow> = report.photos.iter().flat_map(of_photo).collect();
     let mut out = of_rows(&rows);
@@ -57,11 +66,31 @@ pub(super) fn of_report(report: &SubmitReport) -> String {
         let why = text::one_line(&file.problem.sentence(), 240);
         let _ = writeln!(out, "  {}  {why}", text::middle_cut(&file.name, NAME_MAX));
     }
+    out.push_str(&skipped(&report.skipped));
     if !out.is_empty() {
         out.push('\n');
     }
     out.push_str(&report.counts.lines());
     out.push('\n');
+    out
+}
+
+/// Which files were not sent, by reason; of many the first.
+fn skipped(files: &[SkippedFile]) -> String {
+    let mut by_reason: BTreeMap<SkipReason, Vec<&str>> = BTreeMap::new();
+    for file in files {
+        by_reason.entry(file.reason).or_default().push(&file.name);
+    }
+    let mut out = if files.is_empty() { String::new() } else { "\nSkipped:\n".to_owned() };
+    for (reason, names) in by_reason {
+        let _ = writeln!(out, "  {}: {}", text::count(names.len(), "file"), reason.told());
+        for name in names.iter().take(SKIPPED_TOLD) {
+            let _ = writeln!(out, "    {}", text::middle_cut(name, SUMMARY_MAX));
+        }
+        if names.len() > SKIPPED_TOLD {
+            let _ = writeln!(out, "    and {} more: --json and --report name all", names.len() - SKIPPED_TOLD);
+        }
+    }
     out
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use indicatif::HumanBytes;
 use serde::Serialize;
 
-use super::outcome::{Photo, RejectedPhoto};
+use super::outcome::{Photo, RejectedPhoto, SkippedFile};
 use super::text;
 use crate::api::submissions::StateCounts;
 use crate::domain::job::JobState;
@@ -21,8 +21,12 @@ pub struct PhotoCounts {
     pub images: usize,
     /// Bytes of the files taken.
     pub bytes: u64,
+    /// Files with the bytes of another one.
+    pub duplicates: usize,
     /// Files not taken.
     pub rejected: usize,
+    /// Files not sent: no photographs.
+    pub skipped: usize,
     /// Jobs altogether.
     pub jobs: usize,
     /// Jobs made by this submission.
@@ -36,7 +40,7 @@ pub struct PhotoCounts {
 }
 
 /// Counts photographs and their jobs, each job once.
-pub fn count(photos: &[Photo], rejected: &[RejectedPhoto]) -> PhotoCounts {
+pub fn count(photos: &[Photo], rejected: &[RejectedPhoto], skipped: &[SkippedFile]) -> PhotoCounts {
     let mut jobs: HashMap<(&str, &str), (JobState, Vec<&str>)> = HashMap::new();
     for photo in photos {
         for job in &photo.jobs {
@@ -55,7 +59,9 @@ pub fn count(photos: &[Photo], rejected: &[RejectedPhoto]) -> PhotoCounts {
         files: photos.len(),
         images: images.len(),
         bytes: photos.iter().map(|photo| photo.bytes).sum(),
+        duplicates: photos.len() - images.len(),
         rejected: rejected.len(),
+        skipped: skipped.len(),
         jobs: jobs.len(),
         computed_now: by("created"),
         cached: by("finished"),
@@ -89,11 +95,13 @@ impl PhotoCounts {
             format!("attached {}", self.attached),
         ];
         format!(
-            "{files} ({images}, {}), {jobs}: {}\n{}; rejected files {}",
+            "{files} ({images}, {}), {jobs}: {}\n{}; files: rejected {}, duplicate {}, skipped {}",
             HumanBytes(self.bytes),
             states.join(", "),
             origin.join(", "),
-            self.rejected
+            self.rejected,
+            self.duplicates,
+            self.skipped
         )
     }
 }
@@ -117,7 +125,7 @@ mod tests {
     fn equal_files_are_one_image_and_one_job() {
         let photos =
             [photo("a", "succeeded", "attached"), photo("a", "succeeded", "created"), photo("b", "failed", "finished")];
-        let counts = count(&photos, &[]);
+        let counts = count(&photos, &[], &[]);
         assert_eq!((counts.files, counts.images, counts.jobs), (3, 2, 2));
         assert_eq!((counts.computed_now, counts.cached, counts.attached), (1, 1, 0));
         assert_eq!((counts.states.succeeded, counts.states.failed), (1, 1));

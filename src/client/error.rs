@@ -47,6 +47,8 @@ pub enum ApiError {
     },
     /// A local file vanished or became unreadable between looking and sending.
     File {
+        /// Its place among the files to send.
+        position: usize,
         /// Its path, as given.
         name: String,
         /// What the system said.
@@ -77,6 +79,29 @@ impl ApiError {
             Self::Stalled(_) => true,
             Self::Refused { problem, .. } => matches!(problem.status, 429 | 502 | 503 | 504),
             Self::File { .. } | Self::Unintelligible { .. } => false,
+        }
+    }
+
+    /// Whether one of several files may be the cause: another request without it may succeed.
+    pub(super) fn may_lie_in_one_file(&self) -> bool {
+        match self {
+            Self::Transport(error) => !error.is_connect() && !error.is_builder(),
+            Self::Stalled(_) => true,
+            Self::Refused { problem, .. } => matches!(problem.status, 400 | 408 | 413),
+            Self::File { .. } | Self::Unintelligible { .. } => false,
+        }
+    }
+
+    /// What stands in the way, in few words, while it is tried again.
+    pub(super) fn brief(&self) -> String {
+        match self {
+            Self::Refused { problem, .. } if problem.status == 429 => "the server is busy".to_owned(),
+            Self::Refused { problem, .. } => {
+                format!("the server is unavailable ({})", problem.detail.trim_end_matches('.'))
+            }
+            Self::Transport(error) if error.is_connect() => "the server cannot be reached".to_owned(),
+            Self::Transport(error) if error.is_timeout() => "the server does not answer in time".to_owned(),
+            _ => "the connection to the server broke".to_owned(),
         }
     }
 

@@ -3,20 +3,24 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use parking_lot::Mutex;
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::destination::{Destination, is_loopback};
 use super::error::{ApiError, ClientFault, Repeat};
+use super::text;
 use crate::api::accounts::TokenOut;
 use crate::api::problem::Problem;
 
 /// Time-out of a request without a file or a wait in it.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// A request that is tried again says so as often as this, the first time after as long.
+const TELL_EVERY: Duration = Duration::from_secs(3);
 const TRIES: u32 = 6;
 const TRIES_UNMET: u32 = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +33,8 @@ pub struct Api {
     token: Option<String>,
     /// Whether it ever answered: a server never met is mistyped rather than restarting.
     met: Arc<AtomicBool>,
+    /// When it was last said that a request is tried again.
+    told_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl fmt::Debug for Api {
@@ -68,7 +74,7 @@ impl Api {
             .user_agent(concat!("darkroom/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("cannot prepare TLS: are the system's certificates of authorities (ca-certificates) installed?")?;
-        Ok(Self { http, base, token, met: Arc::default() })
+        Ok(Self { http, base, token, met: Arc::default(), told_at: Arc::default() })
     }
 
     /// The server's address without a trailing slash, as shown to people.
@@ -168,6 +174,7 @@ impl Api {
         F: AsyncFn() -> Result<T, ApiError>,
     {
         let mut tried = 1;
+        let begun = Instant::now();
         loop {
             let result = attempt().await;
             if !matches!(result, Err(ApiError::Transport(_))) {
@@ -179,10 +186,22 @@ impl Api {
             };
             let tries = if self.met.load(Ordering::Relaxed) { TRIES } else { TRIES_UNMET };
             match error.pause(repeat, tried).filter(|_| tried < tries) {
-                Some(pause) => tokio::time::sleep(pause).await,
+                Some(pause) => {
+                    self.tell(&error, begun.elapsed());
+                    tokio::time::sleep(pause).await;
+                }
                 None => return Err(error),
             }
             tried += 1;
+        }
+    }
+
+    /// Says once in a while that it is being tried again, and for how long so far: silence looks like a hang.
+    fn tell(&self, error: &ApiError, so_far: Duration) {
+        let mut told_at = self.told_at.lock();
+        if told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) && (so_far >= TELL_EVERY || told_at.is_some()) {
+            *told_at = Some(Instant::now());
+            text::say(&format!("{}; trying again, {} s so far", error.brief(), so_far.as_secs()));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The client: it talks HTTP to a Darkroom server, by the types of `api`.
 //!
 //! Reading order: [`http`] (one request and its retries) with [`error`] and `problem` (what went wrong) → [`submit`] and [`options`]
-//! with `walk`, `upload` and `verdict` (files to requests, answers to files) → [`outcome`] with [`counts`] and
+//! with `walk`, `upload`, `verdict` and `wait` (files to requests, answers to files, until all has ended) → [`outcome`] with [`counts`] and
 //! `summary` (what came of it). [`progress`] shows it on a terminal meanwhile.
 
 pub mod counts;
@@ -17,4 +17,5 @@ mod summary;
 pub mod text;
 mod upload;
 mod verdict;
+mod wait;
 mod walk;

@@ -1,6 +1,8 @@
 //! What to submit and how.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -25,6 +27,8 @@ pub struct Options {
     pub wait: Option<Duration>,
     /// Requests in flight at a time.
     pub parallel: usize,
+    /// Counts the files that the server has taken, for whoever stops waiting.
+    pub taken: Arc<AtomicUsize>,
 }
 
 impl Options {
@@ -39,6 +43,7 @@ impl Options {
             submission: Uuid::new_v4(),
             wait: Some(Duration::from_secs(600)),
             parallel: 4,
+            taken: Arc::default(),
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Photo {
     pub md5: String,
     /// Size of the file.
     pub bytes: u64,
+    /// The first of the files with the same bytes, if that is another.
+    pub duplicate_of: Option<String>,
     /// Whether the server saw these bytes for the first time.
     pub new: bool,
     /// What the server found odd about the file.
@@ -73,6 +75,44 @@ pub struct RejectedPhoto {
     pub name: String,
     /// Why, and how to mend it.
     pub problem: Problem,
+}
+
+/// A file that was not sent, because it is no photograph.
+#[derive(Debug, Serialize)]
+pub struct SkippedFile {
+    /// The path as given, for people.
+    pub name: String,
+    /// Why it was not sent.
+    pub reason: SkipReason,
+}
+
+/// Why a file is no photograph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// It begins like no format that is known.
+    NotAnImage,
+    /// It has no bytes.
+    Empty,
+    /// A pipe, a socket or a device.
+    NotAFile,
+    /// A link that leads nowhere, or in a circle.
+    BrokenLink,
+    /// A link to a folder, which is not followed.
+    LinkedFolder,
+}
+
+impl SkipReason {
+    /// Said of such files.
+    pub const fn told(self) -> &'static str {
+        match self {
+            Self::NotAnImage => "not an image, by its content",
+            Self::Empty => "empty",
+            Self::NotAFile => "a pipe, a socket or a device",
+            Self::BrokenLink => "a link that leads nowhere",
+            Self::LinkedFolder => "a link to a folder: name it to have it followed",
+        }
+    }
 }
 
 /// What a look-up found of an image.
@@ -166,6 +206,7 @@ impl Photo {
             path,
             md5: image.md5,
             bytes: image.bytes,
+            duplicate_of: None,
             new: image.new,
             warnings: image.warnings,
             jobs: jobs.into_values().collect(),

@@ -1,10 +1,18 @@
 //! The server's problem documents, told to people.
 
-use std::fmt;
+use std::{fmt, io};
 
 use reqwest::StatusCode;
 
+use super::error::ApiError;
 use crate::api::problem::Problem;
+
+/// Commands for the routes that mends name.
+const COMMANDS: [(&str, &str); 3] = [
+    ("GET /models", "`darkroom models`"),
+    ("a token of POST /auth/login", "a token of `darkroom login`"),
+    ("with PATCH /auth/users/{name}, and sees there", "(`darkroom user`), and sees there"),
+];
 
 impl Problem {
     /// What there is to say when an error has no problem document, e.g. one from a proxy.
@@ -27,9 +35,22 @@ impl Problem {
         }
     }
 
-    /// Title, detail and mend as one line of prose.
+    /// A file that is there and cannot be read, or not any more.
+    pub(super) fn unreadable(error: &io::Error) -> Self {
+        let mend = "Check that the file is still there, that you may read it, and that nobody writes to it.";
+        Self::local("unreadable_file", "File cannot be read", error.to_string(), mend)
+    }
+
+    /// A file that breaks every request that it is in, while the server is well.
+    pub(super) fn unsendable(error: &ApiError) -> Self {
+        let mend = "Try it alone; a proxy between here and the server may refuse files of its size.";
+        Self::local("unsendable_file", "File cannot be sent", error.to_string(), mend)
+    }
+
+    /// Title, detail and mend as one line of prose; routes that have a command are called by it.
     pub fn sentence(&self) -> String {
-        let parts = [&self.title, self.detail.as_str(), &self.mend];
+        let mend = COMMANDS.iter().fold(self.mend.clone(), |mend, (route, command)| mend.replace(route, command));
+        let parts = [&self.title, self.detail.as_str(), mend.as_str()];
         let ended = |part: &str| {
             if part.ends_with(['.', '!', '?', ':']) { part.to_owned() } else { format!("{part}.") }
         };
@@ -66,7 +87,7 @@ mod tests {
                 "detail":"No model is named \"x\".","mend":"GET /models lists them","errors":[],"request_id":"r1","later":1}"#,
         )
         .unwrap();
-        let expected = "Unknown model. No model is named \"x\". GET /models lists them. (422, request r1)";
+        let expected = "Unknown model. No model is named \"x\". `darkroom models` lists them. (422, request r1)";
         assert_eq!(problem.to_string(), expected);
         let bare = Problem::unexplained(StatusCode::BAD_GATEWAY);
         assert_eq!(bare.to_string(), "Bad Gateway. (502)");

@@ -64,14 +64,14 @@ impl Progress {
 pub(super) struct Stage {
     progress: Progress,
     /// What a plain line says of what is done, of how much, in which time.
-    line: fn(u64, u64, Duration) -> String,
+    line: fn(u64, u64, Duration, &str) -> String,
     /// Counts also where it does not show.
     bar: ProgressBar,
     line_at: Arc<Mutex<Instant>>,
 }
 
 impl Stage {
-    fn begin(progress: Progress, line: fn(u64, u64, Duration) -> String, total: u64, template: &str) -> Self {
+    fn begin(progress: Progress, line: fn(u64, u64, Duration, &str) -> String, total: u64, template: &str) -> Self {
         let bar = if progress == Progress::Bars {
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(total).with_style(style.progress_chars("━╸─"));
@@ -89,11 +89,6 @@ impl Stage {
         self.show();
     }
 
-    /// Takes back what a failed try had counted.
-    pub(super) fn take_back(&self, n: u64) {
-        self.bar.dec(n);
-    }
-
     /// Sets what is done of how much, and a remark beside it.
     pub(super) fn set(&self, done: usize, total: usize, remark: String) {
         self.bar.set_length(total as u64);
@@ -102,29 +97,27 @@ impl Stage {
         self.show();
     }
 
-    /// Prints a line without disturbing the bar.
-    pub(super) fn say(&self, line: &str) {
-        self.bar.suspend(|| self.progress.say(line));
-    }
-
     fn show(&self) {
         let mut last = self.line_at.lock();
         if self.progress == Progress::Lines && last.elapsed() >= LINE_EVERY {
             *last = Instant::now();
-            text::say(&(self.line)(self.bar.position(), self.bar.length().unwrap_or(0), self.bar.elapsed()));
+            let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            text::say(&(self.line)(done, total, self.bar.elapsed(), &self.bar.message()));
         }
     }
 }
 
+/// Whole percents, of which the last is there when all is done.
 fn percent(done: u64, total: u64) -> u64 {
-    (done.min(total) * 100).checked_div(total).unwrap_or(100)
+    (done.min(total) * 100).checked_div(total).unwrap_or(0)
 }
 
-fn jobs_line(done: u64, total: u64, elapsed: Duration) -> String {
-    format!("working: {done} of {total} jobs ended ({} %), {:.0} s", percent(done, total), elapsed.as_secs_f64())
+fn jobs_line(done: u64, total: u64, elapsed: Duration, remark: &str) -> String {
+    let percent = percent(done, total);
+    format!("working: {done} of {total} jobs ended ({percent} %), {:.0} s; {remark}", elapsed.as_secs_f64())
 }
 
-fn upload_line(done: u64, total: u64, elapsed: Duration) -> String {
+fn upload_line(done: u64, total: u64, elapsed: Duration, _: &str) -> String {
     let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
     let left = total.saturating_sub(done) as f64 / rate.max(1.0);
     let (sent, all, per_s) = (HumanBytes(done), HumanBytes(total), HumanBytes(rate as u64));
@@ -139,7 +132,7 @@ mod tests {
     fn plain_lines_tell_amount_rate_and_rest() {
         let second = Duration::from_secs(1);
         let expected = "uploading: 1.00 MiB of 4.00 MiB (25 %), 1.00 MiB/s, 3 s left";
-        assert_eq!(upload_line(1 << 20, 4 << 20, second), expected);
-        assert_eq!(jobs_line(0, 0, second), "working: 0 of 0 jobs ended (100 %), 1 s");
+        assert_eq!(upload_line(1 << 20, 4 << 20, second, ""), expected);
+        assert_eq!(jobs_line(1, 4, second, "ocr 1/4"), "working: 1 of 4 jobs ended (25 %), 1 s; ocr 1/4");
     }
 }

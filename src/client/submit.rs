@@ -1,7 +1,7 @@
 //! A submission from files to results: upload, wait, look up.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use indicatif::HumanBytes;
@@ -10,24 +10,20 @@ use uuid::Uuid;
 
 use super::counts::PhotoCounts;
 use super::error::{ApiError, Repeat};
-use super::http::{Api, REQUEST_TIMEOUT};
+use super::http::Api;
 use super::options::Options;
-use super::outcome::{LookedUp, Photo, RejectedPhoto};
+use super::outcome::{LookedUp, Photo, RejectedPhoto, SkippedFile};
 use super::progress::Progress;
 use super::verdict::Uploaded;
-use super::walk::{self, LocalFile};
+use super::wait::wait;
+use super::walk::{self, Collected, LocalFile};
 use super::{counts, text, upload};
 use crate::api::status::{StatusItem, StatusRequest, Statuses};
-use crate::api::submissions::SubmissionOut;
 use crate::api::submit::SubmittedImage;
 use crate::domain::fault::Code;
 
 /// Images asked after in one request; the server's limit is 1,000.
 const LOOKUP_IMAGES: usize = 500;
-/// Shortest pause between two questions about progress, for a server that does not wait.
-const POLL_PAUSE: Duration = Duration::from_millis(250);
-/// Pause before asking again while the server is away.
-const AWAY_PAUSE: Duration = Duration::from_secs(2);
 
 /// What came of a submission; `--json` prints it, the table and the report show it.
 #[derive(Debug, Serialize)]
@@ -48,6 +44,8 @@ pub struct SubmitReport {
     pub photos: Vec<Photo>,
     /// The files not taken.
     pub rejected: Vec<RejectedPhoto>,
+    /// The files not sent: no photographs.
+    pub skipped: Vec<SkippedFile>,
     /// All of it in numbers.
     pub counts: PhotoCounts,
 }
@@ -60,7 +58,8 @@ pub struct SubmitReport {
 /// No file, a request-level refusal (an unknown model, say), or a server that stays away.
 pub async fn submit(options: &Options, api: &Api, progress: Progress) -> anyhow::Result<SubmitReport> {
     let started_at = Utc::now();
-    let files = walk::collect(&options.paths)?;
+    let paths = options.paths.clone();
+    let Collected { files, skipped, unreadable } = tokio::task::spawn_blocking(move || walk::collect(&paths)).await??;
     let sent = upload_all(options, api, &files, progress).await?;
     let mut timed_out = false;
     let mut found: HashMap<String, LookedUp> = HashMap::new();
@@ -73,13 +72,9 @@ pub async fn submit(options: &Options, api: &Api, progress: Progress) -> anyhow:
             found.insert(item.md5.clone(), item);
         }
     }
-    let photo = |(position, image): (usize, SubmittedImage)| {
-        let (file, found) = (&files[position], found.get(&image.md5));
-        Photo::taken(file.name.clone(), file.path.clone(), image, found)
-    };
-    let photos: Vec<Photo> = sent.taken.into_iter().map(photo).collect();
+    let photos = photos(&files, sent.taken, &found);
     let rejected = |(position, problem): (usize, _)| RejectedPhoto { name: files[position].name.clone(), problem };
-    let rejected: Vec<RejectedPhoto> = sent.rejected.into_iter().map(rejected).collect();
+    let rejected: Vec<RejectedPhoto> = unreadable.into_iter().chain(sent.rejected.into_iter().map(rejected)).collect();
     Ok(SubmitReport {
         server: api.server().to_owned(),
         submission: options.submission,
@@ -87,10 +82,24 @@ pub async fn submit(options: &Options, api: &Api, progress: Progress) -> anyhow:
         started_at,
         finished_at: Utc::now(),
         timed_out,
-        counts: counts::count(&photos, &rejected),
+        counts: counts::count(&photos, &rejected, &skipped),
         photos,
         rejected,
+        skipped,
     })
+}
+
+/// The files taken, each with what was found of it; of files with the same bytes all name the first.
+fn photos(files: &[LocalFile], taken: Vec<(usize, SubmittedImage)>, found: &HashMap<String, LookedUp>) -> Vec<Photo> {
+    let mut first: HashMap<String, &str> = HashMap::new();
+    let photo = |(position, image): (usize, SubmittedImage)| {
+        let file = &files[position];
+        let original = *first.entry(image.md5.clone()).or_insert(&file.name);
+        let seen = found.get(&image.md5);
+        let photo = Photo::taken(file.name.clone(), file.path.clone(), image, seen);
+        Photo { duplicate_of: (original != file.name).then(|| original.to_owned()), ..photo }
+    };
+    taken.into_iter().map(photo).collect()
 }
 
 async fn upload_all(
@@ -111,46 +120,6 @@ async fn upload_all(
         progress.say(&format!("No worker of {} is alive: its jobs wait.", text::clean(model)));
     }
     Ok(sent)
-}
-
-/// Waits until every job of the submission has ended; `false` if `limit` passed first.
-///
-/// `jobs` is how many there seem to be until the server has said it.
-/// A server that goes away meanwhile is waited for, too: the jobs are its, not ours.
-async fn wait(submission: Uuid, api: &Api, limit: Duration, progress: Progress, jobs: usize) -> Result<bool, ApiError> {
-    let id = submission.to_string();
-    let stage = progress.jobs(jobs as u64);
-    let begun = Instant::now();
-    let poll = async {
-        loop {
-            let asked = Instant::now();
-            let left = limit.saturating_sub(begun.elapsed()).as_secs();
-            let wait_s = left.min(progress.poll_s());
-            let query = [("wait_s", wait_s.to_string())];
-            let timeout = REQUEST_TIMEOUT + Duration::from_secs(wait_s);
-            match api.get::<SubmissionOut>(&["submissions", &id], &query, timeout).await {
-                Ok(now) => {
-                    let states = &now.counts.states;
-                    let remark = format!("({} running, {} failed)", states.running, states.failed);
-                    stage.set(now.counts.ended, now.counts.jobs, remark);
-                    if now.done {
-                        return Ok(true);
-                    }
-                }
-                Err(error) if error.is_transient() => {
-                    stage.say(&format!("{error}; asking again"));
-                    tokio::time::sleep(AWAY_PAUSE).await;
-                }
-                Err(error) => return Err(error),
-            }
-            if begun.elapsed() >= limit {
-                return Ok(false);
-            }
-            tokio::time::sleep(POLL_PAUSE.saturating_sub(asked.elapsed())).await;
-        }
-    };
-    // The last question is asked at the limit itself and deserves its answer.
-    tokio::time::timeout(limit + AWAY_PAUSE, poll).await.unwrap_or(Ok(false))
 }
 
 /// Looks images up, each once, in requests of bounded size. Those that had no room in an answer are asked for again.

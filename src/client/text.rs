@@ -1,6 +1,6 @@
 //! Small helpers for text on terminals: cleaning, cutting, printing.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Replaces what could steer a terminal or reorder a line (control and bidirectional characters).
 ///
@@ -34,6 +34,17 @@ pub fn middle_cut(text: &str, max: usize) -> String {
     head + tail
 }
 
+/// Seconds in the one unit that says enough: `30 s`, `12 min`, `3 h`.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match whole {
+        0..120 => format!("{whole} s"),
+        120..7_200 => format!("{} min", whole / 60),
+        7_200..172_800 => format!("{} h", whole / 3_600),
+        _ => format!("{} days", whole / 86_400),
+    }
+}
+
 /// `1 file`, `2 files`.
 pub fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
@@ -41,7 +52,9 @@ pub fn count(n: usize, noun: &str) -> String {
 
 /// Writes one line to stderr; a closed stderr is no reason to stop.
 pub fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    // On a terminal a bar may stand where it is to be.
+    let clear = if io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+    let _ = writeln!(io::stderr().lock(), "{clear}{line}");
 }
 
 /// Writes text to stdout; a reader that went away (`| head`) is no error.

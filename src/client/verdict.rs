@@ -51,7 +51,7 @@ pub(super) fn judge(positions: &[usize], answer: Result<Submitted, ApiError>) ->
 
 /// One problem per file if the refusal blames each of the `n` files and nothing else.
 fn file_faults(problem: &Problem, n: usize) -> Option<Vec<Problem>> {
-    if problem.status == 413 && n == 1 {
+    if matches!(problem.status, 400 | 408 | 413) && n == 1 {
         return Some(vec![problem.clone()]);
     }
     if problem.status != 422 {

@@ -122,8 +122,8 @@ macro_rules! demands {
 demands! {
     /// An administrator.
     AdminUser: Admin;
-    /// An investigator.
-    InvestigatorUser: Investigator;
+    /// An investigator; or a researcher, whose own models the use case knows.
+    SubmittingUser: Investigator | Researcher;
     /// A researcher, or an administrator.
     ResearcherUser: Researcher | Admin;
 }

@@ -16,11 +16,20 @@ use crate::client::text;
 const NAME_MAX: usize = 44;
 /// Longest text of a value, in characters; the rest is cut.
 const VALUE_MAX: usize = 400;
+/// Longest text that a photograph is found by, in characters.
+const SEARCHED_MAX: usize = 4_000;
 
 #[derive(Serialize)]
 pub(super) struct Card<'a> {
     name: &'a str,
     short: String,
+    /// The names of other files with the same bytes.
+    also: Vec<&'a str>,
+    /// What it is found by, in lower case: names, hash, models, labels, texts and summaries.
+    text: String,
+    /// Line by line.
+    labels: String,
+    models: String,
     /// A data: URI, or why there is none.
     picture: Option<minijinja::Value>,
     why: Option<String>,
@@ -64,15 +73,22 @@ struct ShownLabel<'a> {
 }
 
 impl<'a> Card<'a> {
-    pub(super) fn of(photo: &'a Photo, budget: &mut Budget, palette: &mut Palette) -> Self {
+    pub(super) fn of(photo: &'a Photo, also: Vec<&'a str>, budget: &mut Budget, palette: &mut Palette) -> Self {
         let (picture, why) = match budget.embed(photo) {
             // Base64 needs no escaping, which would make it a tenth longer.
             Ok(uri) => (Some(minijinja::Value::from_safe_string(uri)), None),
             Err(why) => (None, Some(why)),
         };
+        let labels = tally(photo.jobs.iter().filter_map(|job| job.result.as_ref())).into_keys().collect::<Vec<_>>();
+        let models = photo.jobs.iter().map(|job| job.model.as_str()).collect::<Vec<_>>().join("\n");
+        let labels = labels.join("\n");
         Self {
             name: &photo.name,
             short: text::middle_cut(&photo.name, NAME_MAX),
+            text: searchable(photo, &also, &labels),
+            also,
+            labels,
+            models,
             marks: if picture.is_some() { marks(photo, palette) } else { Vec::new() },
             picture,
             why,
@@ -82,6 +98,16 @@ impl<'a> Card<'a> {
             size: HumanBytes(photo.bytes).to_string(),
         }
     }
+}
+
+/// What the search looks through, in lower case.
+fn searchable(photo: &Photo, also: &[&str], labels: &str) -> String {
+    let results = || photo.jobs.iter().filter_map(|job| job.result.as_ref());
+    let texts = results().flat_map(|result| &result.items).filter_map(|item| member(item, "text"));
+    let told = photo.jobs.iter().flat_map(|job| [job.model.clone(), job.job.state.as_str().to_owned(), job.summary()]);
+    let mut parts = vec![photo.name.clone(), photo.md5.clone(), labels.to_owned()];
+    parts.extend(also.iter().map(|name| (*name).to_owned()).chain(texts.map(str::to_owned)).chain(told));
+    cut(&parts.join("\n").to_lowercase(), SEARCHED_MAX)
 }
 
 fn section<'a>(job: &'a PhotoJob, palette: &mut Palette) -> Section<'a> {

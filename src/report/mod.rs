@@ -1,32 +1,41 @@
-//! A submission as one HTML page that needs nothing else: no script, no network, no server.
+//! A submission as one HTML page that needs nothing else: no network, no server, and no script but for the filters.
 //!
-//! `page.html` is the template and `style.css` its style; the rest makes what they show. All text is escaped where
-//! the template writes it.
+//! `page.html` is the template, `style.css` its style and `filter.js` the one script that may run; the rest makes what they show. All
+//! text is escaped where the template writes it. [`csv`] has the same facts for spreadsheets.
 
 mod card;
+mod csv;
 mod embed;
 mod marks;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, escape_formatter};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use self::card::{Card, cut, tally};
-use self::embed::{Budget, PHOTOS_MAX};
+pub use self::csv::csv;
+use self::embed::Budget;
+pub use self::embed::Pictures;
 use self::marks::Palette;
 use crate::client::counts::PhotoCounts;
-use crate::client::outcome::PhotoJob;
+use crate::client::outcome::{PhotoJob, SkipReason};
 use crate::client::submit::SubmitReport;
 use crate::client::text;
 use crate::domain::job::JobState;
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("filter.js");
+/// Labels to choose from at most.
+const LABELS_OFFERED: usize = 200;
 /// Labels named per model in the overview.
 const TOP_LABELS: usize = 8;
 /// In the order of the bars.
@@ -39,6 +48,9 @@ const TEXT_MAX: usize = 4_000;
 #[derive(Serialize)]
 struct Sheet<'a> {
     style: Value,
+    script: Value,
+    /// Of the script, so that no other one runs.
+    script_sha256: Value,
     server: &'a str,
     submission: Uuid,
     finished_at: DateTime<Utc>,
@@ -48,8 +60,11 @@ struct Sheet<'a> {
     models: Vec<ModelRow<'a>>,
     /// Names of files, and why they were not taken.
     rejected: Vec<(&'a str, String)>,
+    /// Files by the reason for which they were not sent.
+    skipped: Vec<(&'static str, Vec<&'a str>)>,
     left_out: usize,
-    photos_max: usize,
+    /// Labels to choose from, the most frequent first.
+    labels: Vec<(&'a str, usize)>,
     cards: Vec<Card<'a>>,
 }
 
@@ -64,18 +79,30 @@ struct ModelRow<'a> {
     more_labels: usize,
 }
 
-/// Renders the page; reads the local files to embed them, at most 500 and 256 MiB together.
+/// Renders the page; reads the local files to embed them, 256 MiB of pictures at most.
 ///
 /// Blocking: call it from `spawn_blocking` where other tasks must go on. A photograph that cannot
 /// be read is told of in its place.
 ///
 /// # Errors
 /// The template does not fit to what it is given.
-pub fn render(report: &SubmitReport) -> anyhow::Result<String> {
-    let (mut palette, mut budget) = (Palette::default(), Budget::new());
-    let cards = report.photos.iter().map(|photo| Card::of(photo, &mut budget, &mut palette)).collect();
+pub fn render(report: &SubmitReport, pictures: Pictures) -> anyhow::Result<String> {
+    let (mut palette, mut budget) = (Palette::default(), Budget::new(pictures));
+    let mut also: HashMap<&str, Vec<&str>> = HashMap::new();
+    for photo in report.photos.iter().filter(|photo| photo.duplicate_of.is_some()) {
+        also.entry(&photo.md5).or_default().push(&photo.name);
+    }
+    let photos = report.photos.iter().filter(|photo| photo.duplicate_of.is_none());
+    let card = |photo| Card::of(photo, also.remove(photo.md5.as_str()).unwrap_or_default(), &mut budget, &mut palette);
+    let cards = photos.map(card).collect();
+    let mut skipped: BTreeMap<SkipReason, Vec<&str>> = BTreeMap::new();
+    for file in &report.skipped {
+        skipped.entry(file.reason).or_default().push(&file.name);
+    }
     let page = Sheet {
         style: Value::from_safe_string(STYLE.to_owned()),
+        script: Value::from_safe_string(SCRIPT.to_owned()),
+        script_sha256: Value::from_safe_string(STANDARD.encode(Sha256::digest(SCRIPT))),
         server: &report.server,
         submission: report.submission,
         finished_at: report.finished_at,
@@ -84,12 +111,27 @@ pub fn render(report: &SubmitReport) -> anyhow::Result<String> {
         asked_models: report.models.len(),
         models: models(report),
         rejected: report.rejected.iter().map(|file| (file.name.as_str(), file.problem.sentence())).collect(),
+        skipped: skipped.into_iter().map(|(reason, names)| (reason.told(), names)).collect(),
         left_out: budget.left_out,
-        photos_max: PHOTOS_MAX,
+        labels: labels(report),
         cards,
     };
     // Named as HTML, so that everything is escaped.
     Ok(environment()?.render_named_str("page.html", TEMPLATE, Serde(page))?)
+}
+
+/// How many photographs show each label, the most frequent first.
+fn labels(report: &SubmitReport) -> Vec<(&str, usize)> {
+    let mut photos: BTreeMap<&str, usize> = BTreeMap::new();
+    for photo in report.photos.iter().filter(|photo| photo.duplicate_of.is_none()) {
+        for label in tally(photo.jobs.iter().filter_map(|job| job.result.as_ref())).into_keys() {
+            *photos.entry(label).or_default() += 1;
+        }
+    }
+    let mut labels: Vec<_> = photos.into_iter().collect();
+    labels.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    labels.truncate(LABELS_OFFERED);
+    labels
 }
 
 fn environment() -> anyhow::Result<Environment<'static>> {

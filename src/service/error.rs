@@ -47,14 +47,35 @@ impl Error {
         source.downcast_ref().is_some_and(store::is_crossed)
     }
 
+    /// The part of the service that does not answer, where it is known.
+    pub fn part(&self) -> Option<&'static str> {
+        let Self::Unavailable(source) = self else { return None };
+        match source.downcast_ref::<AwayPart>() {
+            Some(away) => Some(away.part).filter(|part| !part.is_empty()),
+            None if source.is::<sqlx::Error>() => Some("PostgreSQL"),
+            None if source.is::<blob::BlobError>() => Some("the image storage"),
+            None => None,
+        }
+    }
+
     /// The same error for another caller of the same batch.
     pub fn alike(&self) -> Self {
         match self {
             Self::Fault(fault) => Self::Fault(fault.clone()),
-            Self::Unavailable(source) => Self::Unavailable(source.to_string().into()),
+            Self::Unavailable(source) => {
+                Self::Unavailable(Box::new(AwayPart { part: self.part().unwrap_or_default(), why: source.to_string() }))
+            }
             Self::Internal(source) => Self::Internal(source.to_string().into()),
         }
     }
+}
+
+/// What of an error several callers are told.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+struct AwayPart {
+    part: &'static str,
+    why: String,
 }
 
 /// What a use case answers.

@@ -113,6 +113,8 @@ pub struct Gate {
     pub max_running: Option<i32>,
     pub max_attempts: i16,
     pub retired_at: Option<DateTime<Utc>>,
+    /// Whose it is; nobody's, if it came with the installation.
+    pub owner: Option<Uuid>,
     pub workers: i64,
     /// Counted only under a limit.
     pub running: i64,

@@ -24,10 +24,10 @@ use crate::client::submit::{SubmitReport, submit};
 use crate::config::{Secret, Serve};
 use crate::dev::postgres::{APPLICATION, AUDITOR};
 use crate::dev::process::Server;
-use crate::dev::{FOLDER, Postgres, Redis, data_folder, own_folder, private_file, python};
+use crate::dev::{Alone, FOLDER, Postgres, Redis, data_folder, own_folder, private_file, python};
 use crate::domain::account::Role;
 use crate::domain::key::Service;
-use crate::report;
+use crate::report::{self, Pictures};
 use crate::service::Ctx;
 use crate::service::accounts::{hash_password, made_up_password};
 use crate::service::keys::fresh_key;
@@ -40,6 +40,7 @@ use crate::store::{migrate, models};
 const MODELS: [&str; 2] = ["face_detect", "image_stats"];
 const PHOTOS: &str = "examples/photos";
 const INVESTIGATOR: &str = "demo-investigator";
+const RESEARCHER: &str = "demo-researcher";
 const ADMIN: &str = "demo-admin";
 /// Where the server listens if nobody else does.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -52,6 +53,10 @@ pub async fn run() -> anyhow::Result<Exit> {
     }
     let start = Instant::now();
     own_folder(Path::new(FOLDER), None)?;
+    let mut alone = match Alone::take(&Path::new(FOLDER).join("demo.lock"))? {
+        Ok(alone) => alone,
+        Err(said) => bail!("a demo runs here already{said}; stop it with Ctrl-C first, or use it"),
+    };
     let folder = data_folder()?.join("demo");
     say(start, "starting a PostgreSQL and a Redis of its own");
     let postgres = Postgres::start(&folder.join("postgres"), &[], false).await?;
@@ -70,6 +75,7 @@ pub async fn run() -> anyhow::Result<Exit> {
     let ctx = Arc::clone(&app.ctx);
     let listener = listen().await?;
     let base = format!("http://{}", listener.local_addr()?);
+    alone.say(&format!(": {base}, its passwords were printed where it was started"))?;
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(app.run(listener, async { drop(ended.await) }));
     let demo = demonstrate(&ctx, &base, &python, start).await;
@@ -127,8 +133,11 @@ async fn listen() -> anyhow::Result<TcpListener> {
 }
 
 async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> anyhow::Result<(Exit, Vec<Server>)> {
-    let password = account(ctx, INVESTIGATOR, &[Role::Investigator]).await?;
-    let admin_password = account(ctx, ADMIN, Role::ALL).await?;
+    let passwords = Passwords {
+        investigator: account(ctx, INVESTIGATOR, &[Role::Investigator]).await?,
+        researcher: account(ctx, RESEARCHER, &[Role::Researcher]).await?,
+        admin: account(ctx, ADMIN, Role::ALL).await?,
+    };
     say(start, &format!("starting the microservices {}", MODELS.join(" and ")));
     let mut workers = Vec::new();
     for model in MODELS {
@@ -138,20 +147,20 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
     say(start, "submitting the photographs");
     let server = Destination::of(base);
     let nobody = Api::new(&server, None)?;
-    let token = nobody.log_in(INVESTIGATOR, &password).await?;
+    let token = nobody.log_in(INVESTIGATOR, &passwords.investigator).await?;
     let api = Api::new(&server, Some(token.access_token))?;
     let mut options = Options::new(vec![PathBuf::from(PHOTOS)], MODELS.map(str::to_owned).to_vec());
     options.rerun = true;
     let outcome = Arc::new(submit(&options, &api, Progress::stderr()).await?);
     println!("{}", table::of_report(&outcome));
     let for_report = Arc::clone(&outcome);
-    let html = tokio::task::spawn_blocking(move || report::render(&for_report)).await??;
+    let html = tokio::task::spawn_blocking(move || report::render(&for_report, Pictures::Small)).await??;
     let report = Path::new(FOLDER).join("report.html");
-    std::fs::write(&report, html)?;
+    private_file(&report, &html, None)?;
     let environment = Path::new(FOLDER).join("postman_environment.json");
-    std::fs::write(&environment, postman_environment(base, &password, &admin_password)?)?;
+    private_file(&environment, &postman_environment(base, &passwords)?, None)?;
     let faces = faces::missed(&Path::new(PHOTOS).join("expected.json"), &outcome.photos)?;
-    println!("{}", farewell(base, &password, &admin_password, &report, &environment, &outcome));
+    println!("{}", farewell(base, &passwords, &report, &environment, &outcome));
     let all_now = outcome.photos.iter().all(|p| p.jobs.len() == MODELS.len()) && outcome.rejected.is_empty();
     let computed_now = outcome.counts.computed_now == outcome.photos.len() * MODELS.len();
     for miss in &faces {
@@ -163,6 +172,13 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
         && Exit::of_report(&outcome) == Exit::Success
         && !outcome.photos.is_empty();
     Ok((if good { Exit::Success } else { Exit::SomeFailed }, workers))
+}
+
+/// Of the accounts of this run.
+struct Passwords {
+    investigator: String,
+    researcher: String,
+    admin: String,
 }
 
 /// Makes an account for this run, or gives the one of an earlier run a new password.
@@ -225,30 +241,23 @@ async fn wait_for_workers(ctx: &Ctx, start: Instant) -> anyhow::Result<()> {
     }
 }
 
-fn postman_environment(base: &str, password: &str, admin_password: &str) -> anyhow::Result<String> {
+fn postman_environment(base: &str, passwords: &Passwords) -> anyhow::Result<String> {
     let value = |key: &str, value: &str, kind: &str| serde_json::json!({ "key": key, "value": value, "type": kind, "enabled": true });
     let environment = serde_json::json!({
         "name": "Darkroom demo",
         "values": [
             value("base", base, "default"),
             value("investigator", INVESTIGATOR, "default"),
-            value("investigator_password", password, "secret"),
+            value("investigator_password", &passwords.investigator, "secret"),
             value("admin", ADMIN, "default"),
-            value("admin_password", admin_password, "secret"),
+            value("admin_password", &passwords.admin, "secret"),
             value("photo", "examples/photos/astronaut.jpg", "default"),
         ],
     });
     Ok(serde_json::to_string_pretty(&environment)?)
 }
 
-fn farewell(
-    base: &str,
-    password: &str,
-    admin_password: &str,
-    report: &Path,
-    environment: &Path,
-    outcome: &SubmitReport,
-) -> String {
+fn farewell(base: &str, passwords: &Passwords, report: &Path, environment: &Path, outcome: &SubmitReport) -> String {
     let md5 = outcome.photos.first().map_or("", |photo| photo.md5.as_str());
     let report = report.canonicalize().unwrap_or_else(|_| report.to_path_buf());
     format!(
@@ -256,7 +265,8 @@ fn farewell(
 Server       {base}
 Swagger UI   {base}/docs
 Investigator {INVESTIGATOR}  {password}
-Admin        {ADMIN}  {admin_password}
+Researcher   {RESEARCHER}  {researcher}
+Admin        {ADMIN}  {admin}
 Report       file://{report}
 Postman      {environment} (with postman/darkroom.postman_collection.json)
 
@@ -266,6 +276,9 @@ TOKEN=$(curl -s {base}/auth/login -d username={INVESTIGATOR} -d password={passwo
 curl -s {base}/predict -H \"Authorization: Bearer $TOKEN\" -F images=@{PHOTOS}/astronaut.jpg -F models=face_detect,image_stats
 curl -s \"{base}/predict/{md5}?wait_s=30\" -H \"Authorization: Bearer $TOKEN\"
 ",
+        password = passwords.investigator,
+        researcher = passwords.researcher,
+        admin = passwords.admin,
         report = report.display(),
         environment = environment.display(),
     )

@@ -74,10 +74,12 @@ impl From<Error> for HttpError {
     fn from(error: Error) -> Self {
         let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
         let cause = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let part = error.part();
         match error {
             Error::Fault(fault) => fault.into(),
             Error::Unavailable(_) => {
-                let fault = Fault::new(Code::Unavailable, "A part of the service does not answer.").retry_after(2);
+                let part = part.map_or("a part of the service".to_owned(), str::to_owned);
+                let fault = Fault::new(Code::Unavailable, format!("Not answering now: {part}.")).retry_after(2);
                 Self { cause: Some(FailureCause(cause.into())), ..fault.into() }
             }
             Error::Internal(_) => Self::internal(cause),

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::terms::{check_terms, distinct, read_params};
-use super::auth::InvestigatorUser;
+use super::auth::SubmittingUser;
 use super::budget;
 use super::extract::{self, Json, NoQuery};
 use super::problem::{Answer, Problems};
@@ -34,6 +34,7 @@ pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
 ///
 /// Every image gets its MD5 as its key and is stored; every image × model becomes a job. When this answers 202, bytes and jobs are on stable storage.
 /// Faults of the whole request refuse it and leave nothing; then each file is judged alone, and a bad one goes to `rejected`.
+/// A researcher without the role of an investigator names own models alone.
 /// With JSON in place of the form, models run on images that you uploaded before. Swagger UI shows that one first: choose
 /// `multipart/form-data` to upload.
 #[utoipa::path(post, path = "/predict", tag = "predict", security(("user" = []), ("token" = [])),
@@ -43,7 +44,7 @@ pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
     responses((status = 202, body = Submitted, headers(("Location" = String, description = "Where to follow the submission."))), Problems))]
 async fn submit_images(
     State(state): AppState,
-    InvestigatorUser(user): InvestigatorUser,
+    SubmittingUser(user): SubmittingUser,
     _: NoQuery,
     mut request: Request,
 ) -> Answer<impl IntoResponse> {

@@ -57,7 +57,7 @@ impl Submit {
         if files.is_empty() {
             return Err(Fault::new(Code::NoImage, "No file was sent.").on("/images").into());
         }
-        let plan = Arc::new(plan(&self.ctx, &self.queues, ask, files.len()).await?);
+        let plan = Arc::new(plan(&self.ctx, &self.queues, user, ask, files.len()).await?);
         let (mut good, mut rejected) = judge(&self.ctx, files).await?;
         refuse_same_md5(&mut good, &mut rejected);
         nothing_or_strict(ask, good.len(), &rejected)?;
@@ -106,7 +106,7 @@ impl Submit {
         if hashes.is_empty() {
             return Err(Fault::new(Code::NoImage, "No image was named.").on("/images").into());
         }
-        let plan = Arc::new(plan(&self.ctx, &self.queues, ask, hashes.len()).await?);
+        let plan = Arc::new(plan(&self.ctx, &self.queues, user, ask, hashes.len()).await?);
         let stored = Images::Stored { visible_to: user.scope(), md5s: hashes.to_vec() };
         let committed = self.commit(order(user, ask, &plan, 0, stored)).await?;
         let (mut images, mut rejected) = (Vec::new(), Vec::new());

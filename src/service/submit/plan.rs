@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::ask::{Ask, Workload};
+use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::name::{Name, nearest, shorten};
 use crate::domain::params::Params;
+use crate::service::accounts::User;
 use crate::service::queues::Queues;
 use crate::service::{Ctx, Result};
 use crate::store::queues::Gate;
@@ -31,7 +33,7 @@ pub(super) struct PlannedModel {
 }
 
 /// Verifies everything that concerns the whole request; a fault here leaves nothing behind.
-pub(super) async fn plan(ctx: &Ctx, queues: &Queues, ask: &Ask, images: usize) -> Result<Plan> {
+pub(super) async fn plan(ctx: &Ctx, queues: &Queues, user: &User, ask: &Ask, images: usize) -> Result<Plan> {
     if ask.models.is_empty() {
         return Err(Fault::new(Code::NoModel, "No model was named.").on("/models").into());
     }
@@ -45,6 +47,12 @@ pub(super) async fn plan(ctx: &Ctx, queues: &Queues, ask: &Ask, images: usize) -
         Name::parse(name).map_err(|why| Fault::new(Code::UnknownModel, why).on(format!("/models/{index}")))?;
     }
     let (known, dead) = models_of(queues, ask).await?;
+    if !user.has(Role::Investigator)
+        && let Some((name, _)) = known.iter().find(|(_, gate)| gate.owner != Some(user.account.id))
+    {
+        let detail = format!("{name:?} is not yours: this needs the role investigator.");
+        return Err(Fault::new(Code::MissingRole, detail).into());
+    }
     if let Some(dead) = dead {
         let detail = format!("{dead:?} has no live worker.");
         return Err(Fault::new(Code::NoLiveWorker, detail).on("/require_live").into());

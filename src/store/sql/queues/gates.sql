@@ -1,6 +1,6 @@
 -- What decides whether the jobs of each model can move, retired ones included, with how often they are tried.
 -- Running jobs are counted only where a limit makes them matter.
-SELECT q.id, q.name, q.paused, q.max_running, q.max_attempts, q.retired_at,
+SELECT q.id, q.name, q.paused, q.max_running, q.max_attempts, q.retired_at, q.owner,
        coalesce(w.workers, 0) AS workers,
        CASE WHEN q.max_running IS NULL THEN 0
             ELSE coalesce((SELECT sum(c.open) FROM claim AS c WHERE c.queue_id = q.id), 0) END::bigint AS running
