@@ -63,12 +63,13 @@ pub struct UserOut {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "ines", "password": "correct horse battery", "roles": ["investigator"], "email": "ines@example.org"}))]
 pub struct CreateUser {
-    /// `[a-z0-9][a-z0-9_.-]{0,63}`
+    #[schema(pattern = "^[a-z0-9][a-z0-9_.-]{0,63}$")]
     pub name: String,
-    /// At least 8 characters.
-    #[schema(format = Password)]
+    /// At most 1,024 bytes.
+    #[schema(format = Password, min_length = 8)]
     pub password: String,
     pub roles: Vec<Role>,
+    #[schema(pattern = "@", max_length = 254)]
     pub email: Option<String>,
 }
 
@@ -79,10 +80,10 @@ pub struct CreateUser {
 pub struct UpdateUser {
     /// Null removes it.
     #[serde(default, deserialize_with = "patch_field")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "@", max_length = 254)]
     pub email: Option<Option<String>>,
     /// Withdraws all tokens given out before.
-    #[schema(format = Password)]
+    #[schema(format = Password, min_length = 8)]
     pub password: Option<String>,
     /// The password by now, where one changes one's own.
     #[schema(format = Password)]

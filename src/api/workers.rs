@@ -17,16 +17,21 @@ use crate::domain::key::Service;
     "description": "Frontal faces", "tags": ["faces"], "labels": ["face"], "params_schema": null, "batch_max": 8, "host": "gpu1", "sdk": "curl"}))]
 pub struct Register {
     pub service: Service,
+    #[schema(pattern = "^[a-z0-9][a-z0-9_.-]{0,63}$")]
     pub model: Option<String>,
     /// Of a training service, in place of `model`.
     pub dataset: Option<String>,
-    /// At most 100 characters; results are kept by it.
+    /// Results are kept by it.
+    #[schema(min_length = 1, max_length = 100)]
     pub version: String,
     /// A UUID made when the process starts.
     pub instance: Uuid,
+    #[schema(max_length = 2000)]
     pub description: Option<String>,
+    #[schema(max_items = 10_000)]
     pub tags: Option<Vec<String>>,
     /// What it can say, if that is a fixed list.
+    #[schema(max_items = 10_000)]
     pub labels: Option<Vec<String>>,
     /// A JSON Schema (2020-12) of its params, for people and clients to read. It is an object whose keywords have the form that they
     /// must have; params are not checked against it.
@@ -35,7 +40,9 @@ pub struct Register {
     /// How many jobs it likes at once.
     #[schema(minimum = 1, maximum = 1000)]
     pub batch_max: Option<i32>,
+    #[schema(max_length = 200)]
     pub host: Option<String>,
+    #[schema(max_length = 200)]
     pub sdk: Option<String>,
 }
 

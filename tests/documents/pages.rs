@@ -11,13 +11,14 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 use super::{document, fits, operations};
 use crate::kit::process::DARKROOM;
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "docs/audit.md",
     "docs/benchmarks.md",
     "docs/develop.md",
     "docs/operations.md",
     "docs/settings.md",
+    "docs/threats.md",
     "examples/README.md",
 ];
 
@@ -217,6 +218,21 @@ fn every_file_and_heading_that_is_named_exists() {
             let known = heading.is_empty()
                 || read(&target.to_string_lossy()).lines().any(|line| line.starts_with('#') && slug(line) == heading);
             assert!(known, "{page}: {} has no heading {heading}", target.display());
+        }
+    }
+}
+
+#[test]
+fn every_promise_about_threats_is_held_by_a_test() {
+    let page = read("docs/threats.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.ends_with("Held by |"));
+    for row in rows {
+        let held_by = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default();
+        let mut tests = held_by.split('`').skip(1).step_by(2).peekable();
+        assert!(tests.peek().is_some(), "held by no test: {row}");
+        for test in tests {
+            let (file, name) = test.split_once("::").unwrap_or_else(|| panic!("{test} is no file::test"));
+            assert!(read(&format!("tests/{file}")).contains(&format!("fn {name}(")), "there is no {test}");
         }
     }
 }

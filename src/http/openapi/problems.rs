@@ -45,6 +45,7 @@ const BESIDES: &[(&str, &[u16])] = &[
     ("log_in", &[401]),
     ("leave_worker", &[410]),
     ("release_jobs", &[410]),
+    ("register_worker", &[409]),
     ("retry_job", &[409]),
     ("submit_images", &[404, 409, 507]),
     ("update_user", &[409]),
