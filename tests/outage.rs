@@ -344,6 +344,9 @@ async fn longest_life(redis: &Redis, app: &TestApp) -> i64 {
 async fn what_is_owed_is_marked_when_it_is_paid() {
     let redis = private_redis("owed-redis").await;
     let (app, ines, path) = mirrored(&redis).await;
+    let mut connection = connect(&redis).await;
+    let marks: Vec<String> = redis::cmd("KEYS").arg("*:mark:*").query_async(&mut connection).await.expect("marks");
+    redis::cmd("DEL").arg(marks).query_async::<()>(&mut connection).await.expect("no mark of its submission");
     refuse(&redis, "min-replicas-to-write", "1").await;
     app.ctx.index.mark_statuses(&[ContentMd5::parse(&md5_of(&photo(1))).expect("a hash")]).await;
     refuse(&redis, "min-replicas-to-write", "0").await;
