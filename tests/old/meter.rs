@@ -6,7 +6,7 @@ use std::time::Instant;
 use darkroom::dev::Postgres;
 use darkroom::store::migrate;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection};
 use tokio::sync::Mutex;
 
 use crate::kit::scratch;
@@ -37,6 +37,12 @@ impl Meter {
 
     pub fn url(&self) -> String {
         self.postgres.url("old")
+    }
+
+    /// Does what takes longer than the server lets a statement take.
+    pub async fn execute(&self, sql: String) {
+        let mut db = PgConnectOptions::from_str(&self.url()).expect("a URL").connect().await.expect("a connection");
+        db.execute(AssertSqlSafe(sql)).await.expect("a statement");
     }
 
     /// Begins to count afresh.

@@ -77,7 +77,7 @@ pub async fn a_great_submission_is_cancelled(app: &TestApp, meter: &Meter) {
     let counted = mary.get(&path).await.ok(200);
     assert_eq!((&counted["done"], &counted["counts"]["cancelled"]), (&true.into(), &(2 * WAITED_FOR).into()));
     let again = call(meter, &path, Some(100), async || mary.get(&path).await).await;
-    assert!(again.0.is_wrong(&again.0).is_none(), "{} blocks", again.0.blocks);
+    assert!(again.0.is_wrong().is_none(), "{} blocks", again.0.blocks);
     assert_eq!(again.1["counts"], counted["counts"]);
     // One more request, and it is told of as well.
     let more = sqlx::query(AssertSqlSafe(format!(

@@ -36,8 +36,10 @@ const SHOWN_JOB: i64 = 12 * ROW;
 const PAGE: i64 = 100;
 /// What is counted of a great submission again: the requests for a thousand images among which some live.
 const BITE: i64 = 1_100 * 2 * ROW;
-/// A page of jobs for which as many candidates were looked at as may be: 2,000 requests, or 20,000 jobs that lie side by side.
+/// A page of jobs for which as many requests were looked at as may be, each of whose jobs is found by its key.
 const LOOKED: i64 = 2_000 * 2 * ROW;
+/// One for which as many jobs were: 20,000 that lie side by side.
+const WALKED: i64 = 2_000;
 
 /// Calls once to warm up what is remembered, and once to be measured; answers the second.
 pub async fn call(meter: &Meter, name: &str, bound: Option<i64>, call: impl AsyncFn() -> Answer) -> (Cost, Value) {
@@ -139,14 +141,15 @@ async fn submissions(calls: &mut Calls<'_>, [ines, mary, root]: [(&str, &Client)
 
 async fn jobs(calls: &mut Calls<'_>, [ines, mary, rosa, root]: [(&str, &Client); 4], newest: &str) {
     let page = PAGE * SHOWN_JOB + MONTHS;
-    for who in [ines, mary, rosa, root] {
-        calls.get(who, "/jobs", page + LOOKED).await;
+    for who in [ines, mary, root] {
+        calls.get(who, "/jobs", page).await;
     }
+    calls.get(rosa, "/jobs", page + WALKED).await;
     for filter in
         ["state=failed", "state=queued", "state=succeeded", "model=rare", "model=deep", "model=ocr&state=failed"]
     {
         calls.get(ines, &format!("/jobs?{filter}"), page + LOOKED).await;
-        calls.get(root, &format!("/jobs?{filter}"), page + LOOKED).await;
+        calls.get(root, &format!("/jobs?{filter}"), page + WALKED).await;
     }
     calls.get(rosa, "/jobs?model=rare&state=failed", page).await;
     for who in [ines, root] {
