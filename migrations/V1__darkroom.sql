@@ -353,7 +353,8 @@ BEGIN
     RAISE EXCEPTION 'an image with live jobs cannot go' USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'image_live_jobs';
   END IF;
   WITH lost AS (DELETE FROM request WHERE image_id IN (SELECT id FROM gone) RETURNING submission_id)
-  UPDATE submission SET tally = NULL WHERE id IN (SELECT submission_id FROM lost);
+  -- Only those that were counted, which are locked before the images are.
+  UPDATE submission SET tally = NULL WHERE tally IS NOT NULL AND id IN (SELECT submission_id FROM lost);
   DELETE FROM outcome WHERE image_id IN (SELECT id FROM gone);
   RETURN NULL;
 END

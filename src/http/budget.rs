@@ -54,8 +54,17 @@ pub struct Allowance {
 
 /// What is held of a budget, until it is dropped.
 pub struct Holding {
-    _of_payer: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
+    of_payer: OwnedSemaphorePermit,
+    of_all: OwnedSemaphorePermit,
+}
+
+impl Holding {
+    /// Keeps at most so much, and gives the rest back.
+    fn keep(&mut self, weight: usize) {
+        for held in [&mut self.of_payer, &mut self.of_all] {
+            drop(held.split(held.num_permits().saturating_sub(weight.max(1))));
+        }
+    }
 }
 
 impl Allowance {
@@ -89,7 +98,7 @@ impl Allowance {
             // One's own first: who has taken too much holds up nobody else.
             let of_payer = part.acquire_many_owned(weight).await.ok()?;
             let of_all = Arc::clone(&self.all).acquire_many_owned(weight).await.ok()?;
-            Some(Holding { _of_payer: of_payer, _of_all: of_all })
+            Some(Holding { of_payer, of_all })
         };
         tokio::time::timeout(ROOM_WAIT, taking).await.ok().flatten().ok_or_else(|| self.full())
     }
@@ -99,7 +108,7 @@ impl Allowance {
         let (part, weight) = (self.part_of(payer), self.weight(weight));
         let of_payer = part.try_acquire_many_owned(weight).map_err(|_| self.full())?;
         let of_all = Arc::clone(&self.all).try_acquire_many_owned(weight).map_err(|_| self.full())?;
-        Ok(Holding { _of_payer: of_payer, _of_all: of_all })
+        Ok(Holding { of_payer, of_all })
     }
 
     fn full(&self) -> Fault {
@@ -153,6 +162,12 @@ pub fn called_by(payer: Payer) {
 /// Makes room for a body of so many bytes.
 pub async fn hold_bytes(bytes: usize) -> Result<(), Fault> {
     hold(|budgets| &budgets.bytes, bytes.div_ceil(PIECE)).await
+}
+
+/// Gives back what the body just read did not need of the room that was made for it last.
+pub fn body_had(bytes: usize) {
+    // Nothing is held where no tab is kept.
+    let _ = TAB.try_with(|tab| tab.held.borrow_mut().last_mut().map(|held| held.keep(bytes.div_ceil(PIECE))));
 }
 
 /// Makes room for an upload.
@@ -239,10 +254,14 @@ mod tests {
             claims: Allowance::new("claims", 4),
             lookups: Allowance::new("lookups", 4),
         });
+        let all = Arc::clone(&budgets.bytes.all);
+        let left = || &all;
         let request = async |bytes: usize| {
             keep_tab(Arc::clone(&budgets), async move {
                 called_by(Payer::Account(Uuid::nil()));
                 hold_bytes(100 * PIECE).await.expect("room");
+                body_had(30 * PIECE);
+                assert_eq!(left().available_permits(), 400 - 30, "a body counts as it is");
                 answer(vec![0; bytes])
             })
             .await

@@ -102,7 +102,9 @@ async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Http
     }
     let request = hold_body(request).await?;
     let read = tokio::time::timeout(BODY_WAIT, Bytes::from_request(request, state)).await;
-    read.map_err(|_| cut_off())?.map_err(body_problem)
+    let bytes = read.map_err(|_| cut_off())?.map_err(body_problem)?;
+    budget::body_had(bytes.len());
+    Ok(bytes)
 }
 
 /// Makes room for the body of a request that is to be read whole.

@@ -87,6 +87,8 @@ impl FrequentActs {
 
 impl Sum {
     fn of(self, (act, account, image): Doer) -> ActSum {
-        ActSum { act, account, image, count: self.count, first: self.first.elapsed(), last: self.last.elapsed() }
+        let last = self.last.elapsed();
+        // From one look at the clock, or the first would be told after the last.
+        ActSum { act, account, image, count: self.count, first: last + self.last.duration_since(self.first), last }
     }
 }

@@ -78,17 +78,12 @@ pub struct GoneImage {
 
 /// Locks at most `limit` images after an id that may go; answers their ids.
 pub async fn lock_images(db: &mut PgConnection, keep: Days, after: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar(
-        "SELECT i.id FROM image AS i WHERE i.id > $2 AND i.created_at < (SELECT clock_timestamp()) - $1
-           AND NOT EXISTS (SELECT FROM upload AS u WHERE u.image_id = i.id AND u.at >= clock_timestamp() - $1)
-           AND NOT EXISTS (SELECT FROM job AS j WHERE j.image_id = i.id)
-         ORDER BY i.id LIMIT $3 FOR UPDATE OF i SKIP LOCKED",
-    )
-    .bind(keep.interval())
-    .bind(after)
-    .bind(limit)
-    .fetch_all(db)
-    .await
+    sqlx::query_scalar(include_str!("sql/retention/lock_images.sql"))
+        .bind(keep.interval())
+        .bind(after)
+        .bind(limit)
+        .fetch_all(db)
+        .await
 }
 
 /// Removes those of the locked images that may still go, with their outcomes and the requests for them.

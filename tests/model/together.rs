@@ -70,6 +70,11 @@ impl World<'_> {
         client.post(path, body).await
     }
 
+    /// Whether the step that is judged was carried out at the same time as another.
+    pub fn is_beside_another(&self) -> bool {
+        !matches!(*self.wire.lock(), Wire::Open)
+    }
+
     /// Carries two steps out at once, and compares; one alone where the other has no target.
     pub async fn together(&mut self, steps: [Step; 2]) -> Check {
         let aims = steps.map(|step| ops::aim(&self.m, step));
