@@ -146,6 +146,8 @@ impl App {
         };
         let (wait, connections) = (ctx.limits.client_wait, ctx.limits.connections_max);
         http::serve::serve(listener, self.tls, self.router, wait, connections, stopped, DRAIN_WAIT).await;
+        // A tick that is cut off puts back what it had not written.
+        loops.shutdown().await;
         if let Err(error) = ctx.acts.write().await {
             tracing::error!(%error, "log-ins that failed and images viewed lately could not be written down");
         }

@@ -159,3 +159,25 @@ async fn a_body_does_not_live_for_ever_on_what_it_sent_quickly() {
         assert!(cut_off.is_ok_and(|end| end.is_some()), "{pace:?}");
     }
 }
+
+#[tokio::test]
+async fn a_photograph_that_looks_like_a_refusal_is_sent_as_it_is() {
+    let (app, served) = served().await;
+    let ines = app.investigator("ines").await;
+    app.worker("ocr").await;
+    let mut bytes = crate::kit::images::photo(1);
+    // Wherever a write begins, it may begin with this.
+    bytes.extend(b"HTTP/1.1 400 Bad Request\r\n\r\n    ".repeat(4096));
+    ines.submit(&[("a.png", bytes.clone())], &["ocr"]).await;
+    let md5 = crate::kit::images::md5_of(&bytes);
+    let token = ines.token.clone().expect("a token");
+    let request = format!(
+        "GET /images/{md5}/content HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    let mut stream = TcpStream::connect(served.address).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("to send");
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer));
+    read.await.expect("an end").expect("an orderly end");
+    assert!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(&bytes), "{} bytes", answer.len());
+}

@@ -1,6 +1,6 @@
 //! Log-in and the accounts of people.
 
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
@@ -45,8 +45,7 @@ async fn log_in(
     _: NoQuery,
     request: Request,
 ) -> Answer<impl IntoResponse> {
-    let mut request = extract::hold_body(request).await?;
-    DefaultBodyLimit::max(LOGIN_BYTES_MAX).apply(&mut request);
+    let request = extract::hold_body(request, LOGIN_BYTES_MAX).await?;
     let form = axum::Form::<LoginForm>::from_request(request, &()).await.map_err(|rejection| {
         let code = match rejection.status() {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,

@@ -28,8 +28,9 @@ const COME_AGAIN_S: u32 = 2;
 const PIECE: usize = 1024;
 /// The largest answer, in bytes: whoever reads it keeps it all in memory as well.
 pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Answers up to this size cost less than to count them: a connection has buffers as large.
-const ANSWER_BYTES_FREE: usize = 16 * 1024;
+/// Bodies and answers up to this size cost less than to count them: a connection has buffers as large. So a beat or a log-in never
+/// stands in line behind what is large.
+const BYTES_FREE: usize = 16 * 1024;
 
 /// Whose budget a request draws on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -142,15 +143,17 @@ struct Tab {
     budgets: Arc<Budgets>,
     payer: RefCell<Payer>,
     held: RefCell<Vec<Holding>>,
+    /// Whether it only asks: then an answer for which there is no room is refused, and not what was done.
+    asks: bool,
 }
 
 tokio::task_local! {
     static TAB: Tab;
 }
 
-/// Answers a request with a tab of its own.
-pub async fn keep_tab<T>(budgets: Arc<Budgets>, answer: impl Future<Output = T>) -> T {
-    TAB.scope(Tab { budgets, payer: RefCell::default(), held: RefCell::default() }, answer).await
+/// Answers a request with a tab of its own. `asks` says that it changes nothing.
+pub async fn keep_tab<T>(budgets: Arc<Budgets>, asks: bool, answer: impl Future<Output = T>) -> T {
+    TAB.scope(Tab { budgets, payer: RefCell::default(), held: RefCell::default(), asks }, answer).await
 }
 
 /// Notes on the tab who calls.
@@ -161,6 +164,9 @@ pub fn called_by(payer: Payer) {
 
 /// Makes room for a body of so many bytes.
 pub async fn hold_bytes(bytes: usize) -> Result<(), Fault> {
+    if bytes <= BYTES_FREE {
+        return Ok(());
+    }
     hold(|budgets| &budgets.bytes, bytes.div_ceil(PIECE)).await
 }
 
@@ -194,13 +200,15 @@ async fn hold(budget: impl Fn(&Budgets) -> &Allowance, weight: usize) -> Result<
     Ok(())
 }
 
-/// The body of an answer, which counts until the client has read it; what the request held is given back first.
+/// The body of an answer, which counts until the client has read it; what the request held is given back first. What a request did is
+/// always told: its answer is bounded by what it may do at once.
 pub fn answer(body: impl Into<Bytes>) -> Result<Bytes, Fault> {
     let body = body.into();
-    if body.len() <= ANSWER_BYTES_FREE {
+    if body.len() <= BYTES_FREE {
         return Ok(body);
     }
-    if body.len() > ANSWER_BYTES_MAX {
+    let asks = TAB.try_with(|tab| tab.asks).unwrap_or(true);
+    if asks && body.len() > ANSWER_BYTES_MAX {
         let detail = format!("The answer has {} bytes; the limit is {ANSWER_BYTES_MAX}.", body.len());
         return Err(Fault::new(Code::AnswerTooLarge, detail));
     }
@@ -209,8 +217,9 @@ pub fn answer(body: impl Into<Bytes>) -> Result<Bytes, Fault> {
         tab.budgets.bytes.try_take(tab.payer.borrow().clone(), body.len().div_ceil(PIECE))
     });
     match counted {
-        Ok(held) => Ok(Bytes::from_owner(CountedBytes { body, _held: held? })),
-        Err(_) => Ok(body),
+        Ok(Ok(held)) => Ok(Bytes::from_owner(CountedBytes { body, _held: held })),
+        Ok(Err(full)) if asks => Err(full),
+        Ok(Err(_)) | Err(_) => Ok(body),
     }
 }
 
@@ -256,8 +265,8 @@ mod tests {
         });
         let all = Arc::clone(&budgets.bytes.all);
         let left = || &all;
-        let request = async |bytes: usize| {
-            keep_tab(Arc::clone(&budgets), async move {
+        let request = async |asks: bool, bytes: usize| {
+            keep_tab(Arc::clone(&budgets), asks, async move {
                 called_by(Payer::Account(Uuid::nil()));
                 hold_bytes(100 * PIECE).await.expect("room");
                 body_had(30 * PIECE);
@@ -266,13 +275,16 @@ mod tests {
             })
             .await
         };
-        let unread = request(60 * PIECE).await.expect("an answer");
+        let unread = request(true, 60 * PIECE).await.expect("an answer");
         assert_eq!(budgets.bytes.all.available_permits(), 340);
         assert!(budgets.bytes.try_take(Payer::Account(Uuid::nil()), 41).is_err());
         let read = unread.slice(..10);
         drop((unread, read));
         assert_eq!(budgets.bytes.all.available_permits(), 400);
-        let large = request(ANSWER_BYTES_MAX + 1).await.expect_err("too large");
+        let done = request(false, ANSWER_BYTES_MAX + 1).await.expect("what was done is told");
+        assert_eq!(done.len(), ANSWER_BYTES_MAX + 1);
+        drop(done);
+        let large = request(true, ANSWER_BYTES_MAX + 1).await.expect_err("too large");
         assert_eq!((large.code, budgets.bytes.all.available_permits()), (Code::AnswerTooLarge, 400));
     }
 }

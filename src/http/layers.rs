@@ -25,11 +25,13 @@ pub async fn observe(State(budgets): State<Arc<Budgets>>, request: Request, next
         |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let id = sent.filter(sensible).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
     let method = request.method().clone();
+    // Asked by POST only because it is long.
+    let asks = method.is_safe() || request.uri().path() == "/predict/status";
     let route = request.extensions().get::<MatchedPath>().map_or("(none)", |path| path.as_str()).to_owned();
     let span = tracing::info_span!("request", request_id = %id);
     let start = Instant::now();
     let mut response =
-        REQUEST_ID.scope(id.clone(), keep_tab(budgets, next.run(request))).instrument(span.clone()).await;
+        REQUEST_ID.scope(id.clone(), keep_tab(budgets, asks, next.run(request))).instrument(span.clone()).await;
     let (status, seconds) = (response.status().as_u16(), start.elapsed().as_secs_f64());
     metrics::request(method.as_str(), &route, status, seconds);
     let cause = response.extensions_mut().remove::<FailureCause>();

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -105,7 +106,10 @@ fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     router: Router,
     client_wait: Duration,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
+    let handed_over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&handed_over);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        seen.store(true, Ordering::Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request)
@@ -115,7 +119,7 @@ fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .header_read_timeout(client_wait)
         .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(Wire::new(stream, client_wait)), service)
+        .serve_connection(TokioIo::new(Wire::new(stream, client_wait, handed_over)), service)
 }
 
 /// How long the body of a request is waited for.

@@ -86,7 +86,8 @@ async fn list_statuses(
     let results = ask.results.unwrap_or(false);
     if results {
         // Before anything is read: so much may come of it.
-        budget::hold_bytes(budget::ANSWER_BYTES_MAX).await?;
+        let most = ask.images.len().saturating_mul(state.ctx.limits.result_bytes_max);
+        budget::hold_bytes(most.min(budget::ANSWER_BYTES_MAX)).await?;
     }
     let parse = |(i, text): (usize, &String)| extract::md5(text, "body", format!("/images/{i}"));
     let parsed: Vec<Result<ContentMd5, Fault>> = ask.images.iter().enumerate().map(parse).collect();

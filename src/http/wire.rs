@@ -1,13 +1,14 @@
-//! The connection to a client: given up when the client stops reading, and with a problem document where hyper refuses a
+//! The connection to a client: given up when the client stops reading, and with a problem document where hyper refuses its first
 //! request by itself.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use uuid::Uuid;
@@ -24,11 +25,14 @@ pub struct Wire<S> {
     stalled: Option<Pin<Box<Sleep>>>,
     /// What is left of a refusal that stands in the place of hyper's.
     refusal: Option<Bytes>,
+    /// Whether a request was handed over: from then on what is written may be anybody's bytes.
+    handed_over: Arc<AtomicBool>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None, refusal: None }
+    /// `handed_over` is set when the first request of the connection is.
+    pub fn new(stream: S, patience: Duration, handed_over: Arc<AtomicBool>) -> Self {
+        Self { stream, patience, stalled: None, refusal: None, handed_over }
     }
 
     /// What a write came to, or that the client has not read for too long.
@@ -47,6 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn refuse(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Option<Poll<io::Result<usize>>> {
         let mut left = match self.refusal.take() {
             Some(left) => left,
+            None if self.handed_over.load(Ordering::Relaxed) => return None,
             None => refusal(head)?,
         };
         while left.has_remaining() {
@@ -64,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 }
 
-/// The document for a refusal of hyper's: an answer of ours names its request, one of hyper's does not.
+/// The document for a refusal of hyper's.
 fn refusal(head: &[u8]) -> Option<Bytes> {
     let status = head.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let fault = match status {
@@ -73,9 +78,6 @@ fn refusal(head: &[u8]) -> Option<Bytes> {
         b"431" => Fault::new(Code::HeaderTooLarge, "The header has more fields or bytes than are read."),
         _ => return None,
     };
-    if memmem::find(head, b"x-request-id").is_some() {
-        return None;
-    }
     let title = fault.code.title();
     let id = Uuid::new_v4().to_string();
     let problem = Problem { request_id: Some(id.clone()), ..fault.into() };

@@ -9,7 +9,7 @@ use crate::service::transition;
 use crate::service::{Ctx, Result, announce};
 use crate::store::work::{self, Moved, lock_orphans};
 use crate::store::workers::LostWorker;
-use crate::store::{ticks, workers};
+use crate::store::{migrate, ticks, workers};
 
 /// The longest between two ticks: a dead worker's job is claimable within lease + this + its back-off.
 const EVERY_MAX: Duration = Duration::from_secs(5);
@@ -33,13 +33,14 @@ const NAMED_MAX: usize = 20;
 
 /// Runs one tick, unless another replica is at it.
 pub async fn rescue(ctx: &Ctx) -> Result<()> {
-    if ctx.readiness.ask().await.is_err() {
+    // Of the connections that workers need: who fills the others keeps nobody from being rescued.
+    if ctx.hot.read(async |db| migrate::version(db).await).await.is_err() {
         // Whoever cannot serve workers calls none of them dead. The next tick sees how long that was, and spares them, unless
         // another replica made it.
         return Ok(());
     }
-    for bite in 0..BITES_MAX {
-        let bitten = ctx.upkeep.write(async |tx| take_bite(tx, ctx.limits.lease_s, bite == 0).await).await?;
+    for _ in 0..BITES_MAX {
+        let bitten = ctx.upkeep.write(async |tx| take_bite(tx, ctx.limits.lease_s).await).await?;
         let Some((whole, moved)) = bitten else { break };
         announce::rescued(ctx, &moved).await;
         announce::moved(ctx, &moved).await;
@@ -52,13 +53,13 @@ pub async fn rescue(ctx: &Ctx) -> Result<()> {
 
 /// One transaction: gives up sessions and takes what they held; answers whether there may be more. Nothing when another
 /// replica is at it.
-async fn take_bite(tx: &mut PgConnection, lease_s: f64, first: bool) -> Result<Option<(bool, Vec<Moved>)>> {
+async fn take_bite(tx: &mut PgConnection, lease_s: f64) -> Result<Option<(bool, Vec<Moved>)>> {
     if !ticks::try_tick(tx, "rescue").await? {
         return Ok(None);
     }
     let stamp = ticks::stamp_tick(tx, "rescue").await?;
     let every_s = rescue_every(lease_s).as_secs_f64();
-    if first && stamp.away_s.is_none_or(|s| s > 2.0 * every_s) {
+    if stamp.away_s.is_none_or(|s| s > 2.0 * every_s) {
         // The service was away, not the workers: nobody is called dead for our absence.
         workers::extend_all(tx, lease_s).await?;
     }

@@ -67,21 +67,31 @@ impl FrequentActs {
     /// Writes down what was counted. What cannot be written is kept; where it may have been written after all, it is told twice rather
     /// than not at all.
     pub async fn write(&self) -> Result<()> {
-        let taken = mem::take(&mut *self.sums.lock());
-        if taken.is_empty() {
+        let mut taken = Taken { from: self, sums: mem::take(&mut *self.sums.lock()) };
+        if taken.sums.is_empty() {
             return Ok(());
         }
-        let told: Vec<ActSum> = taken.iter().map(|(doer, sum)| sum.of(*doer)).collect();
-        let written = self.db.run(async |db| acts::tell(db, &told).await).await;
-        if written.is_err() {
-            let mut sums = self.sums.lock();
-            for (doer, before) in taken {
-                let sum = sums.entry(doer).or_insert(Sum { count: 0, ..before });
-                sum.count = sum.count.saturating_add(before.count);
-                sum.first = before.first;
-            }
+        let told: Vec<ActSum> = taken.sums.iter().map(|(doer, sum)| sum.of(*doer)).collect();
+        self.db.run(async |db| acts::tell(db, &told).await).await?;
+        taken.sums.clear();
+        Ok(())
+    }
+}
+
+/// Sums on their way to be written: what is left of them when it is dropped, however that comes, is counted again.
+struct Taken<'a> {
+    from: &'a FrequentActs,
+    sums: HashMap<Doer, Sum>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut sums = self.from.sums.lock();
+        for (doer, before) in self.sums.drain() {
+            let sum = sums.entry(doer).or_insert(Sum { count: 0, ..before });
+            sum.count = sum.count.saturating_add(before.count);
+            sum.first = before.first;
         }
-        Ok(written?)
     }
 }
 
