@@ -84,7 +84,9 @@ impl Chooser {
         let step = step.or_else(any).expect("something can always be done");
         let fit: Vec<Step> =
             possible.iter().map(|(_, other)| *other).filter(|other| together::may_go(step.op, other.op)).collect();
-        let beside = fit.choose(&mut self.rng).copied().filter(|_| self.rng.random_bool(0.25));
+        // Whom a claim keeps free for a suspect, no answer says.
+        let alone = m.is_anything_suspected() || self.rng.random_bool(0.75);
+        let beside = fit.choose(&mut self.rng).copied().filter(|_| !alone);
         Turn { step, beside }
     }
 

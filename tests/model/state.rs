@@ -227,6 +227,10 @@ impl Model {
         (0..self.jobs.len()).filter(|&j| model_of(self.jobs[j].slot) == model && self.jobs[j].state == state).collect()
     }
 
+    pub fn is_anything_suspected(&self) -> bool {
+        self.jobs.iter().any(|job| matches!(job.state, State::Suspect | State::Solo))
+    }
+
     pub fn suspects(&self, model: usize) -> Vec<usize> {
         self.of_model(model, State::Suspect)
     }
