@@ -89,8 +89,6 @@ impl World<'_> {
             Grant::Gone | Grant::Nothing => got.is_empty(),
             Grant::Again(all) => within(all, all.len()),
             Grant::Alone(some) => within(some, 1),
-            // What a step at the same moment has locked is passed over, and left to the next claim.
-            Grant::Some(free, count) if self.is_beside_another() => within(free, got.len()) && got.len() <= *count,
             Grant::Some(free, count) => within(free, *count),
         };
         if fine { Ok(got) } else { Err(format!("a claim got the jobs {got:?}, the model says {grant:?}")) }
