@@ -111,7 +111,7 @@ pub struct CompleteItem {
     pub lease_no: i64,
     pub outcome: Outcome,
     /// With `succeeded`: `{"items": […], "fields": {…}, "summary": null}`; other JSON is kept under `fields.value`.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value, required = false)]
     pub result: Option<Box<RawValue>>,
     /// How long the model worked.
     pub duration_s: Option<f64>,

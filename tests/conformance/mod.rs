@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use darkroom::dev::python;
 use darkroom::domain::account::Role;
@@ -19,6 +20,10 @@ const SECONDS: usize = 60;
 /// Callers at once: each is one interpreter, on two cores.
 const AT_ONCE: usize = 2;
 const CALLERS: usize = 6;
+/// How long one caller may take in all.
+const CALLER_WAIT: Duration = Duration::from_secs(180);
+/// What `make test` shows of the run.
+const NOTE: &str = "target/requests.txt";
 
 /// Somebody who calls.
 struct Caller {
@@ -30,7 +35,7 @@ struct Caller {
 #[tokio::test(flavor = "multi_thread")]
 async fn made_up_requests_find_nothing() {
     let Ok(python) = python::environment() else {
-        eprintln!("there is no Python: made-up requests were not tried");
+        std::fs::write(NOTE, "made-up requests: not tried, there is no Python\n").expect("a note");
         return;
     };
     python::install_requirements(Path::new("tests/conformance/requirements.txt")).expect("schemathesis");
@@ -39,18 +44,17 @@ async fn made_up_requests_find_nothing() {
     let (callers, ids) = world(&app).await;
     let calls = callers.iter().map(|caller| async {
         let mut schemathesis = command(&python.with_file_name("st"), &server.base, caller);
-        let output = schemathesis.envs(ids.clone()).output().await.expect("schemathesis");
+        let output = tokio::time::timeout(CALLER_WAIT, schemathesis.envs(ids.clone()).output()).await;
+        let output = output.expect("schemathesis to end").expect("schemathesis");
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        println!(
-            "as {}: {}",
-            caller.name,
-            told.lines().find(|line| line.contains(" generated, ")).unwrap_or("nothing made up")
-        );
-        (!output.status.success()).then(|| format!("as {}:\n{told}", caller.name))
+        let summary = told.lines().find(|line| line.contains(" generated, ")).unwrap_or("nothing made up");
+        let line = format!("made-up requests, as {}: {}\n", caller.name, summary.trim());
+        (line, (!output.status.success()).then_some(told))
     });
-    let told: Vec<Option<String>> = futures_util::stream::iter(calls).buffered(AT_ONCE).collect().await;
-    let told: Vec<String> = told.into_iter().flatten().collect();
-    assert!(told.is_empty(), "{}", told.join("\n"));
+    let told: Vec<(String, Option<String>)> = futures_util::stream::iter(calls).buffered(AT_ONCE).collect().await;
+    std::fs::write(NOTE, told.iter().map(|(line, _)| line.as_str()).collect::<String>()).expect("a note");
+    let found: Vec<String> = told.into_iter().filter_map(|(line, found)| Some(line + &found?)).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 fn command(schemathesis: &Path, base: &str, caller: &Caller) -> Command {
@@ -60,7 +64,8 @@ fn command(schemathesis: &Path, base: &str, caller: &Caller) -> Command {
         .args(["--config-file", "tests/conformance/schemathesis.toml", "run", &format!("{base}/openapi.json")])
         .args(["--max-time", &seconds.to_string(), "--seed", "1"])
         .env("CREDENTIAL", &caller.credential)
-        .stdin(Stdio::null());
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     command
 }
 
