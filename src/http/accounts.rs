@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::auth::{AdminUser, AnyUser};
 use super::extract::{self, Json, NoQuery, Path, Query};
-use super::problem::{Answer, HttpError, Problems};
+use super::problem::{Answer, HttpError};
 use super::{AppState, Shared};
 use crate::api::accounts::{CreateUser, LogOutQuery, LoginForm, TokenOut, UpdateUser, UserOut};
 use crate::api::page::{Page, Paging};
@@ -38,7 +38,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 /// Takes an OAuth2 password form and answers a token for `Authorization: Bearer`. Who sends wrong passwords is slowed: 429, with a Retry-After that grows.
 #[utoipa::path(post, path = "/auth/login", tag = "accounts",
     request_body(content = LoginForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, body = TokenOut), Problems))]
+    responses((status = 200, body = TokenOut)))]
 async fn log_in(
     State(state): AppState,
     from: ClientAddress,
@@ -64,7 +64,7 @@ async fn log_in(
 ///
 /// The token that is sent stops working: here at once, on other servers within 5 s. With `everywhere` all tokens of the account do.
 #[utoipa::path(post, path = "/auth/logout", tag = "accounts", security(("user" = []), ("token" = [])), params(LogOutQuery),
-    responses((status = 204), Problems))]
+    responses((status = 204)))]
 async fn log_out(
     State(state): AppState,
     AnyUser(user): AnyUser,
@@ -77,7 +77,7 @@ async fn log_out(
 /// Shows who one is
 ///
 /// The account of the token, and its roles.
-#[utoipa::path(get, path = "/auth/profile", tag = "accounts", security(("user" = []), ("token" = [])), responses((status = 200, body = UserOut), Problems))]
+#[utoipa::path(get, path = "/auth/profile", tag = "accounts", security(("user" = []), ("token" = [])), responses((status = 200, body = UserOut)))]
 async fn get_profile(AnyUser(user): AnyUser, _: NoQuery) -> Json<UserOut> {
     Json(user.account.into())
 }
@@ -86,7 +86,7 @@ async fn get_profile(AnyUser(user): AnyUser, _: NoQuery) -> Json<UserOut> {
 ///
 /// For administrators. A name that is taken answers 409 `name_taken`.
 #[utoipa::path(post, path = "/auth/users", tag = "accounts", security(("user" = []), ("token" = [])), request_body = CreateUser,
-    responses((status = 201, body = UserOut), Problems))]
+    responses((status = 201, body = UserOut)))]
 async fn create_user(
     State(state): AppState,
     AdminUser(by): AdminUser,
@@ -102,7 +102,7 @@ async fn create_user(
 ///
 /// For administrators, by name.
 #[utoipa::path(get, path = "/auth/users", tag = "accounts", security(("user" = []), ("token" = [])), params(Paging),
-    responses((status = 200, body = Page<UserOut>), Problems))]
+    responses((status = 200, body = Page<UserOut>)))]
 async fn list_users(State(state): AppState, _: AdminUser, Query(paging): Query<Paging>) -> Answer<Json<Page<UserOut>>> {
     let (limit, after) = extract::paging::<String>("users", &paging)?;
     let ctx = &state.ctx;
@@ -114,7 +114,7 @@ async fn list_users(State(state): AppState, _: AdminUser, Query(paging): Query<P
 ///
 /// Administrators change anything of anybody; everybody their own e-mail and password. Who changes the own password sends the present one, too. A new password withdraws all tokens given out before; `DELETE /auth/key` disables one's keys.
 #[utoipa::path(patch, path = "/auth/users/{name}", tag = "accounts", security(("user" = []), ("token" = [])),
-    params(("name" = String, Path, example = "ines")), request_body = UpdateUser, responses((status = 200, body = UserOut), Problems))]
+    params(("name" = String, Path, example = "ines")), request_body = UpdateUser, responses((status = 200, body = UserOut)))]
 async fn update_user(
     State(state): AppState,
     AnyUser(by): AnyUser,

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::auth::{AnyUser, Caller};
 use super::extract::{self, Json, NoQuery, Path, Query};
-use super::problem::{Answer, HttpError, Problems};
+use super::problem::{Answer, HttpError};
 use super::{AppState, Shared};
 use crate::api::images::{ImageOut, ImageRecordOut};
 use crate::api::page::{Page, Paging};
@@ -32,7 +32,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 ///
 /// One's own, newest title first; everybody's for administrators, newest image first.
 #[utoipa::path(get, path = "/images", tag = "images", security(("user" = []), ("token" = [])), params(Paging),
-    responses((status = 200, body = Page<ImageOut>), Problems))]
+    responses((status = 200, body = Page<ImageOut>)))]
 async fn list_images(
     State(state): AppState,
     AnyUser(user): AnyUser,
@@ -48,7 +48,7 @@ async fn list_images(
 ///
 /// With the result of every model and version; `params` is null where only others asked with them. For whoever uploaded the bytes, and administrators.
 #[utoipa::path(get, path = "/images/{md5}", tag = "images", security(("user" = []), ("token" = [])),
-    params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6")), responses((status = 200, body = ImageRecordOut), Problems))]
+    params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6")), responses((status = 200, body = ImageRecordOut)))]
 async fn get_image(
     State(state): AppState,
     AnyUser(user): AnyUser,
@@ -76,7 +76,7 @@ async fn get_image(
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6"),
            ("Range" = Option<String>, Header, description = "One range of bytes, as `bytes=0-1023`.")),
     responses((status = 200, content_type = "image/*", body = Vec<u8>, description = "The bytes as they were uploaded.", example = json!("(bytes)")),
-              (status = 206, description = "The range."), (status = 304, description = "Not changed; it never does."), Problems))]
+              (status = 206, description = "The range."), (status = 304, description = "Not changed; it never does.")))]
 async fn get_image_content(
     State(state): AppState,
     caller: Caller,

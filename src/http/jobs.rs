@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::auth::{AdminUser, AnyUser};
 use super::extract::{self, Json, NoQuery, Path, Query};
-use super::problem::{Answer, Problems};
+use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::jobs::{JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried};
 use crate::api::page::Page;
@@ -36,7 +36,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 /// First those one asked for, newest submission first, then those of models one owns, newest first; all for administrators. A page
 /// may be short, or empty, and not the last: it looks at a bounded number of jobs, so follow `next_cursor` until it is null.
 #[utoipa::path(get, path = "/jobs", tag = "jobs", security(("user" = []), ("token" = [])), params(JobsQuery),
-    responses((status = 200, body = Page<JobDetail>), Problems))]
+    responses((status = 200, body = Page<JobDetail>)))]
 async fn list_jobs(
     State(state): AppState,
     AnyUser(user): AnyUser,
@@ -78,7 +78,7 @@ fn read_query(query: JobsQuery) -> Result<Filter, Fault> {
 ///
 /// State, tries with tracebacks, and events. For those who asked for it and administrators; for the owner of its model without the image's key.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = JobHistory), Problems))]
+    responses((status = 200, body = JobHistory)))]
 async fn get_job(
     State(state): AppState,
     AnyUser(user): AnyUser,
@@ -96,7 +96,7 @@ async fn get_job(
 ///
 /// An administrator ends it. Anybody else withdraws, and it ends when nobody waits for it any more. An ended job stays as it is.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 200, body = JobStateOut), Problems))]
+    responses((status = 200, body = JobStateOut)))]
 async fn cancel_job(
     State(state): AppState,
     AnyUser(user): AnyUser,
@@ -111,7 +111,7 @@ async fn cancel_job(
 ///
 /// Makes a new job with `retry_of`; the ended one stays as it is.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 201, body = Retried), Problems))]
+    responses((status = 201, body = Retried)))]
 async fn retry_job(
     State(state): AppState,
     AnyUser(user): AnyUser,
@@ -126,7 +126,7 @@ async fn retry_job(
 ///
 /// For administrators; at most 1,000 at once, newest first; repeat it for more, it leaves alone what was tried again since. A dry run unless `dry_run` is false.
 #[utoipa::path(post, path = "/jobs/redrive", tag = "jobs", security(("user" = []), ("token" = [])), request_body = Redrive,
-    responses((status = 200, body = Redriven), Problems))]
+    responses((status = 200, body = Redriven)))]
 async fn redrive_jobs(
     State(state): AppState,
     AdminUser(user): AdminUser,

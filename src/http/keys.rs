@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::auth::{AnyUser, ResearcherUser};
 use super::extract::{self, Json, NoQuery, Path, Query};
-use super::problem::{Answer, Problems};
+use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::keys::{CreateKey, CreatedKey, DisabledKeys, Key};
 use crate::api::page::{Page, Paging};
@@ -31,7 +31,7 @@ const GLOBS_MAX: usize = 100;
 ///
 /// For researchers and administrators. The answer is the only place that ever shows the key. A researcher's key reaches unknown models and the researcher's own.
 #[utoipa::path(post, path = "/auth/key", tag = "accounts", security(("user" = []), ("token" = [])), request_body = CreateKey,
-    responses((status = 201, body = CreatedKey), Problems))]
+    responses((status = 201, body = CreatedKey)))]
 async fn create_key(
     State(state): AppState,
     ResearcherUser(user): ResearcherUser,
@@ -68,7 +68,7 @@ async fn create_key(
 ///
 /// One's own, newest first; everybody's for administrators. Never their secrets.
 #[utoipa::path(get, path = "/auth/key", tag = "accounts", security(("user" = []), ("token" = [])), params(Paging),
-    responses((status = 200, body = Page<Key>), Problems))]
+    responses((status = 200, body = Page<Key>)))]
 async fn list_keys(
     State(state): AppState,
     ResearcherUser(user): ResearcherUser,
@@ -90,7 +90,7 @@ async fn list_keys(
 ///
 /// As after a theft. The rows stay for the audit; the keys stop working within seconds, and what their workers hold goes to others.
 #[utoipa::path(delete, path = "/auth/key", tag = "accounts", security(("user" = []), ("token" = [])),
-    responses((status = 200, body = DisabledKeys), Problems))]
+    responses((status = 200, body = DisabledKeys)))]
 async fn disable_own_keys(State(state): AppState, AnyUser(user): AnyUser, _: NoQuery) -> Answer<Json<DisabledKeys>> {
     Ok(Json(DisabledKeys { disabled: state.keys.disable_all(&user).await? }))
 }
@@ -99,7 +99,7 @@ async fn disable_own_keys(State(state): AppState, AnyUser(user): AnyUser, _: NoQ
 ///
 /// Its owner or an administrator. The row stays for the audit; the key stops working within seconds.
 #[utoipa::path(delete, path = "/auth/key/{id}", tag = "accounts", security(("user" = []), ("token" = [])),
-    params(("id" = String, Path, example = "a1b2c3d4e5f6")), responses((status = 204), Problems))]
+    params(("id" = String, Path, example = "a1b2c3d4e5f6")), responses((status = 204)))]
 async fn disable_key(
     State(state): AppState,
     ResearcherUser(user): ResearcherUser,

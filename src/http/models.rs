@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::auth::AnyUser;
 use super::extract::{self, Json, NoQuery, Path, Query};
-use super::problem::{Answer, Problems};
+use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::models::{ModelOut, ModelsQuery, UpdateModel};
 use crate::api::page::Page;
@@ -25,7 +25,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 ///
 /// Known ones, with their live workers and queues, by name.
 #[utoipa::path(get, path = "/models", tag = "models", security(("user" = []), ("token" = [])), params(ModelsQuery),
-    responses((status = 200, body = Page<ModelOut>), Problems))]
+    responses((status = 200, body = Page<ModelOut>)))]
 async fn list_models(
     State(state): AppState,
     _: AnyUser,
@@ -53,7 +53,7 @@ async fn find(ctx: &Ctx, name: &str) -> Result<Model, Error> {
 ///
 /// The same as in the list; retired ones too.
 #[utoipa::path(get, path = "/models/{name}", tag = "models", security(("user" = []), ("token" = [])),
-    params(("name" = String, Path, example = "face_detect")), responses((status = 200, body = ModelOut), Problems))]
+    params(("name" = String, Path, example = "face_detect")), responses((status = 200, body = ModelOut)))]
 async fn get_model(State(state): AppState, _: AnyUser, _: NoQuery, Path(name): Path<String>) -> Answer<Json<ModelOut>> {
     Ok(Json(find(&state.ctx, &name).await?.into()))
 }
@@ -63,7 +63,7 @@ async fn get_model(State(state): AppState, _: AnyUser, _: NoQuery, Path(name): P
 /// Pause and resume, limit, retry policy, retire. The fields that GET shows under `retry` are given beside the others here.
 /// For administrators and the owner of a key for it.
 #[utoipa::path(patch, path = "/models/{name}", tag = "models", security(("user" = []), ("token" = [])),
-    params(("name" = String, Path, example = "face_detect")), request_body = UpdateModel, responses((status = 200, body = ModelOut), Problems))]
+    params(("name" = String, Path, example = "face_detect")), request_body = UpdateModel, responses((status = 200, body = ModelOut)))]
 async fn update_model(
     State(state): AppState,
     AnyUser(user): AnyUser,

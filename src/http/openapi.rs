@@ -20,7 +20,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::problem::Problems;
 use super::{AppState, Shared};
 use crate::api::problem::Problem;
 
@@ -113,7 +112,7 @@ fn base() -> Document {
 ///
 /// OpenAPI 3.1, made from the code.
 #[utoipa::path(get, path = "/openapi.json", tag = "health",
-    responses((status = 200, body = serde_json::Value, example = json!({"openapi": "3.1.0"})), Problems))]
+    responses((status = 200, body = serde_json::Value, example = json!({"openapi": "3.1.0"}))))]
 async fn get_openapi(State(state): AppState) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], state.openapi.clone())
 }

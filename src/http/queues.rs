@@ -6,7 +6,7 @@ use utoipa_axum::routes;
 
 use super::auth::Onlooker;
 use super::extract::{Json, NoQuery, Path};
-use super::problem::{Answer, Problems};
+use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::page::Page;
 use crate::api::queues::Queue;
@@ -21,7 +21,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 ///
 /// Zeros are given, not left out: an autoscaler reads `backlog`. Counted at most once a second. Open, unless the operator set a
 /// token for it.
-#[utoipa::path(get, path = "/queues", tag = "health", responses((status = 200, body = Page<Queue>), Problems))]
+#[utoipa::path(get, path = "/queues", tag = "health", responses((status = 200, body = Page<Queue>)))]
 async fn list_queues(State(state): AppState, _: Onlooker, _: NoQuery) -> Answer<Json<Page<Queue>>> {
     let items = state.queues.count().await?.iter().map(Queue::from).collect();
     Ok(Json(Page { items, next_cursor: None }))
@@ -31,7 +31,7 @@ async fn list_queues(State(state): AppState, _: Onlooker, _: NoQuery) -> Answer<
 ///
 /// The same as in the list.
 #[utoipa::path(get, path = "/queues/{model}", tag = "health", params(("model" = String, Path, example = "face_detect")),
-    responses((status = 200, body = Queue), Problems))]
+    responses((status = 200, body = Queue)))]
 async fn get_queue(State(state): AppState, _: Onlooker, _: NoQuery, Path(model): Path<String>) -> Answer<Json<Queue>> {
     let depths = state.queues.count().await?;
     let found = depths.iter().find(|depth| depth.model == model);

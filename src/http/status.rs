@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::auth::AnyUser;
 use super::budget;
 use super::extract::{self, Batch, Json, Path, Query};
-use super::problem::{Answer, Problems};
+use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::status::{HASHES_MAX, LookupQuery, Prediction, StatusItem, StatusRequest, Statuses};
 use crate::domain::fault::{Code, Fault};
@@ -41,7 +41,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 /// By the MD5 of its bytes, of either case. For whoever uploaded the bytes, and administrators; to others the image does not exist.
 #[utoipa::path(get, path = "/predict/{md5}", tag = "predict", security(("user" = []), ("token" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6"), LookupQuery),
-    responses((status = 200, body = Prediction), Problems))]
+    responses((status = 200, body = Prediction)))]
 async fn get_prediction(
     State(state): AppState,
     AnyUser(user): AnyUser,
@@ -73,7 +73,7 @@ async fn get_prediction(
 /// Up to 1,000 hashes; a bad or unknown one has its problem in its place, and so has one whose results have no room in the answer
 /// (`answer_too_large`): ask for those again.
 #[utoipa::path(post, path = "/predict/status", tag = "predict", security(("user" = []), ("token" = [])), request_body = StatusRequest,
-    responses((status = 200, body = Statuses), Problems))]
+    responses((status = 200, body = Statuses)))]
 async fn list_statuses(
     State(state): AppState,
     AnyUser(user): AnyUser,

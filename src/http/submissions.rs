@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::auth::AnyUser;
 use super::budget;
 use super::extract::{self, Json, NoQuery, Path, Query};
-use super::problem::{Answer, Problems};
+use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::page::{Page, Paging};
 use crate::api::submissions::{Cancelled, Counts, StateCounts, SubmissionImage, SubmissionOut, WaitQuery};
@@ -36,7 +36,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 ///
 /// One's own, newest first; everybody's for administrators.
 #[utoipa::path(get, path = "/submissions", tag = "submissions", security(("user" = []), ("token" = [])), params(Paging),
-    responses((status = 200, body = Page<SubmissionOut>), Problems))]
+    responses((status = 200, body = Page<SubmissionOut>)))]
 async fn list_submissions(
     State(state): AppState,
     AnyUser(user): AnyUser,
@@ -51,7 +51,7 @@ async fn list_submissions(
 ///
 /// Its images, its progress per model, and counts. For its owner and administrators.
 #[utoipa::path(get, path = "/submissions/{id}", tag = "submissions", security(("user" = []), ("token" = [])),
-    params(("id" = Uuid, Path), WaitQuery), responses((status = 200, body = SubmissionOut), Problems))]
+    params(("id" = Uuid, Path), WaitQuery), responses((status = 200, body = SubmissionOut)))]
 async fn get_submission(
     State(state): AppState,
     AnyUser(user): AnyUser,
@@ -75,7 +75,7 @@ async fn get_submission(
 /// Withdraws its requests; a job ends when nobody waits for it any more, and otherwise stays as urgent as it was made. Doing it
 /// twice is harmless.
 #[utoipa::path(post, path = "/submissions/{id}/cancel", tag = "submissions", security(("user" = []), ("token" = [])),
-    params(("id" = Uuid, Path)), responses((status = 200, body = Cancelled), Problems))]
+    params(("id" = Uuid, Path)), responses((status = 200, body = Cancelled)))]
 async fn cancel_submission(
     State(state): AppState,
     AnyUser(user): AnyUser,

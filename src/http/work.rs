@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::auth::PredictService;
 use super::budget;
 use super::extract::{self, Batch, Json};
-use super::problem::{Answer, Problems, status};
+use super::problem::{Answer, status};
 use super::{AppState, Shared};
 use crate::api::work::{
     BATCH_MAX, ClaimOut, ClaimRequest, ClaimedJob, CompleteItem, CompleteOut, CompleteRequest, ItemOut, JobImage,
@@ -35,7 +35,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 ///
 /// Waits up to `wait_s` for work; nothing to do is an empty list. The same `claim_id` again answers, under new leases, what that claim still holds.
 #[utoipa::path(post, path = "/jobs/claim", tag = "work", security(("key" = []), ("token" = [])), request_body = ClaimRequest,
-    responses((status = 200, body = ClaimOut), Problems))]
+    responses((status = 200, body = ClaimOut)))]
 async fn claim_jobs(
     State(state): AppState,
     PredictService(key): PredictService,
@@ -59,7 +59,7 @@ async fn claim_jobs(
 ///
 /// Each item is answered alone. Only the holder of the lease ends a job; sending an accepted item again says `repeat`, and a lease that is not held says `stale_lease`.
 #[utoipa::path(post, path = "/jobs/complete", tag = "work", security(("key" = []), ("token" = [])), request_body = CompleteRequest,
-    responses((status = 200, body = CompleteOut), Problems))]
+    responses((status = 200, body = CompleteOut)))]
 async fn complete_jobs(
     State(state): AppState,
     PredictService(key): PredictService,
@@ -95,7 +95,7 @@ async fn claim_after(state: &Shared, key: &ApiKey, ask: &Claim) -> ClaimOut {
 ///
 /// As on shutdown: it costs no attempt. Each item is answered alone, as in complete.
 #[utoipa::path(post, path = "/jobs/release", tag = "work", security(("key" = []), ("token" = [])), request_body = ReleaseRequest,
-    responses((status = 200, body = CompleteOut), Problems))]
+    responses((status = 200, body = CompleteOut)))]
 async fn release_jobs(
     State(state): AppState,
     PredictService(key): PredictService,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::auth::{AnyUser, Microservice, PredictService};
 use super::extract::{self, Json, NoQuery, Path, Query};
-use super::problem::{Answer, Problems};
+use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::page::Page;
 use crate::api::work::BATCH_MAX;
@@ -42,7 +42,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 ///
 /// 201 opens a session; 200 prolongs the live one of the same instance. After 410 `unknown_worker`, register again.
 #[utoipa::path(post, path = "/workers/register", tag = "work", security(("key" = []), ("token" = [])), request_body = Register,
-    responses((status = 201, body = Registered), (status = 200, body = Registered, description = "The session of this instance lives."), Problems))]
+    responses((status = 201, body = Registered), (status = 200, body = Registered, description = "The session of this instance lives.")))]
 async fn register_worker(
     State(state): AppState,
     Microservice(key): Microservice,
@@ -132,7 +132,7 @@ fn read_schema(schema: &RawValue) -> Result<Value, Fault> {
 ///
 /// Lists all that the worker holds; the answer names what it holds no more. A session given up answers 410.
 #[utoipa::path(post, path = "/workers/{id}/heartbeat", tag = "work", security(("key" = []), ("token" = [])), params(("id" = Uuid, Path)),
-    request_body = BeatRequest, responses((status = 200, body = BeatOut), Problems))]
+    request_body = BeatRequest, responses((status = 200, body = BeatOut)))]
 async fn beat_worker(
     State(state): AppState,
     PredictService(key): PredictService,
@@ -162,7 +162,7 @@ fn held(job: HeldJob) -> Listed {
 ///
 /// What it still holds goes back to the queue at no cost.
 #[utoipa::path(delete, path = "/workers/{id}", tag = "work", security(("key" = []), ("token" = [])), params(("id" = Uuid, Path)),
-    responses((status = 204), Problems))]
+    responses((status = 204)))]
 async fn leave_worker(
     State(state): AppState,
     PredictService(key): PredictService,
@@ -177,7 +177,7 @@ async fn leave_worker(
 ///
 /// Who is alive, what they hold, their last beat and version. Newest first.
 #[utoipa::path(get, path = "/workers", tag = "work", security(("user" = []), ("token" = [])), params(WorkersQuery),
-    responses((status = 200, body = Page<WorkerOut>), Problems))]
+    responses((status = 200, body = Page<WorkerOut>)))]
 async fn list_workers(
     State(state): AppState,
     _: AnyUser,

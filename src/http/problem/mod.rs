@@ -3,13 +3,10 @@
 
 pub mod page;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::RefOr;
-use utoipa::openapi::response::Response as DescribedResponse;
 
 use crate::api::problem::{Problem, ProblemField};
 use crate::domain::fault::{Code, Fault};
@@ -159,14 +156,5 @@ pub(super) const fn status(code: Code) -> u16 {
         Code::Internal => 500,
         Code::Unavailable => 503,
         Code::StorageFull => 507,
-    }
-}
-
-/// The error responses of every operation, for its description: `openapi` adds them by what the operation takes.
-pub struct Problems;
-
-impl utoipa::IntoResponses for Problems {
-    fn responses() -> BTreeMap<String, RefOr<DescribedResponse>> {
-        BTreeMap::new()
     }
 }

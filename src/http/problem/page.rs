@@ -6,7 +6,7 @@ use utoipa_axum::routes;
 
 use super::super::Shared;
 use super::super::extract::{NoQuery, Path};
-use super::{Answer, Problems, status};
+use super::{Answer, status};
 use crate::domain::fault::{Code, Fault};
 
 pub fn router() -> OpenApiRouter<Shared> {
@@ -17,7 +17,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 ///
 /// The page behind `type` in problem documents.
 #[utoipa::path(get, path = "/problems/{code}", tag = "health", params(("code" = String, Path, example = "unknown_model")),
-    responses((status = 200, body = String, content_type = "text/html", example = json!("<!doctype html>…")), Problems))]
+    responses((status = 200, body = String, content_type = "text/html", example = json!("<!doctype html>…"))))]
 async fn get_problem(_: NoQuery, Path(code): Path<String>) -> Answer<Html<String>> {
     let code = Code::ALL.iter().find(|c| c.as_str() == code).ok_or_else(|| Fault::not_found("problem"))?;
     Ok(Html(page(*code)))

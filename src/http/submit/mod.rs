@@ -16,7 +16,7 @@ use self::terms::{check_terms, distinct, read_params};
 use super::auth::SubmittingUser;
 use super::budget;
 use super::extract::{self, Json, NoQuery};
-use super::problem::{Answer, Problems};
+use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::NAMES_MAX;
 use crate::api::submit::{ModelLoad, RejectedImage, SubmitHashes, Submitted, SubmittedImage, SubmittedJob, UploadForm};
@@ -41,7 +41,7 @@ pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
     request_body(content(
         (UploadForm = "multipart/form-data"),
         (SubmitHashes = "application/json"))),
-    responses((status = 202, body = Submitted, headers(("Location" = String, description = "Where to follow the submission."))), Problems))]
+    responses((status = 202, body = Submitted, headers(("Location" = String, description = "Where to follow the submission.")))))]
 async fn submit_images(
     State(state): AppState,
     SubmittingUser(user): SubmittingUser,
