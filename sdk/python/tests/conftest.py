@@ -1,0 +1,53 @@
+"""What the tests share: model modules made on the spot, and a small photograph."""
+import pathlib
+import struct
+import sys
+import textwrap
+import zlib
+
+import pytest
+
+from darkroom_worker import model
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a module: write("model.py", source) → its path."""
+    def write(name, source):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source))
+        return str(path)
+    return write
+
+
+@pytest.fixture
+def load(write):
+    """Loads a module from its source, with init done; what it brought into the interpreter goes afterwards."""
+    modules, path = set(sys.modules), list(sys.path)
+
+    def load(source, name="a_model.py", **named):
+        loaded = model.load(write(name, source), **named)
+        loaded.init()
+        return loaded
+    yield load
+    for name in set(sys.modules) - modules:
+        if not name.startswith(("PIL", "numpy")):
+            del sys.modules[name]
+    sys.path[:] = path
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A PNG of 3 × 2 pixels."""
+    return png(tmp_path / "photo.png", 3, 2)
+
+
+def png(path, width, height, shade=128):
+    """Writes a grey PNG without any library."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + bytes([shade]) * width for _ in range(height))
+    pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+                                   + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return str(path)
