@@ -24,10 +24,23 @@ const RESCUED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Lets them die, and waits until all that they held may be claimed again; then nobody wants it any more.
 pub async fn die(site: &Site) -> anyhow::Result<bool> {
+    let mut submissions = Vec::new();
+    let died = work_and_die(site, &mut submissions).await;
+    // Whatever came of it: nobody serves these models, so a job that somebody still wanted would never end.
+    for submission in submissions {
+        let cancel = format!("/submissions/{submission}/cancel");
+        let (status, answer) = site.api.post(&cancel, Value::Null, PATIENCE).await;
+        // One that was never taken is not there to be cancelled.
+        ensure!(matches!(status, 200 | 404), "POST {cancel} answered {status}: {answer}");
+    }
+    died
+}
+
+async fn work_and_die(site: &Site, submissions: &mut Vec<Uuid>) -> anyhow::Result<bool> {
     let key = site.api.with_token(site.key.clone());
     let workers = if site.settings.is_whole() { WORKERS_WHOLE } else { WORKERS };
     register_all(&key, workers).await?;
-    let submissions = submit(site, workers).await?;
+    submit(site, workers, submissions).await?;
     // Anew: the first sessions may be over by now.
     let sessions = register_all(&key, workers).await?;
     let claimed = join_all(sessions.iter().map(|session| claim(&key, session))).await;
@@ -38,9 +51,6 @@ pub async fn die(site: &Site) -> anyhow::Result<bool> {
         site.late(format!(
             "{held} leases of a dead rack were not all rescued in {RESCUED_WITHIN:?} after lease and ticks"
         ));
-    }
-    for submission in submissions {
-        site.api.post(&format!("/submissions/{submission}/cancel"), Value::Null, PATIENCE).await;
     }
     Ok(held >= workers * LEASES as usize / 2)
 }
@@ -57,26 +67,27 @@ async fn register_all(key: &Api, workers: usize) -> anyhow::Result<Vec<Value>> {
     join_all((0..workers).map(register)).await.into_iter().collect()
 }
 
-/// Jobs for all of them; answers the submissions.
-async fn submit(site: &Site, workers: usize) -> anyhow::Result<Vec<Uuid>> {
+/// Jobs for all of them; each submission is noted before it is sent, so that it is known whatever is answered.
+async fn submit(site: &Site, workers: usize, submissions: &mut Vec<Uuid>) -> anyhow::Result<()> {
     let images = own_images(site.settings.seed ^ 0x5ac4, LEASES);
-    let upload = Body::Form(photo_form("rack-0", images.iter().map(|(_, bytes)| bytes)));
+    let submission = Uuid::new_v4();
+    submissions.push(submission);
+    let form = photo_form("rack-0", images.iter().map(|(_, bytes)| bytes));
+    let upload = Body::Form(form.text("submission", &submission.to_string()));
     let (status, taken) = site.api.until_answered(Method::POST, "/predict", &upload, PATIENCE).await;
     ensure!(status == 202, "POST /predict answered {status}: {taken}");
     site.ledger.lock().await.accepted(&taken)?;
-    let mut submissions: Vec<Uuid> =
-        Uuid::parse_str(taken["submission"].as_str().unwrap_or_default()).into_iter().collect();
     let md5s: Vec<&str> = images.iter().map(|(md5, _)| md5.as_str()).collect();
     let models: Vec<String> = (0..workers).map(|n| format!("rack-{n}")).collect();
     for models in models.chunks(10) {
         let submission = Uuid::new_v4();
+        submissions.push(submission);
         let body = json!({ "images": md5s, "models": models, "rerun": true, "submission": submission });
         let (status, taken) = site.api.until_answered(Method::POST, "/predict", &Body::Json(body), PATIENCE).await;
         ensure!(status == 202, "POST /predict answered {status}: {taken}");
         site.ledger.lock().await.accepted(&taken)?;
-        submissions.push(submission);
     }
-    Ok(submissions)
+    Ok(())
 }
 
 /// Has one worker claim its leases; answers how many it got.
