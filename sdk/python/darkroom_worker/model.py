@@ -199,7 +199,7 @@ def _entry_points(module: ModuleType) -> Tuple[Function, Function, Optional[Call
     """predict, predict_batch, and what makes them ready."""
     predict, batch = _functions(module)
     if predict or batch:
-        return predict, batch, getattr(module, "init", None)
+        return predict, batch, _answering_nothing(getattr(module, "init", None))
     classes = [thing for thing in vars(module).values()
                if isinstance(thing, type) and thing.__module__ == module.__name__ and any(_functions(thing, "run"))]
     leaves = [kind for kind in classes if not any(kind in other.__mro__[1:] for other in classes)]
@@ -217,6 +217,16 @@ def _entry_points(module: ModuleType) -> Tuple[Function, Function, Optional[Call
 
     unbound = [function and _without_self(function) for function in _functions(kind, "run")]
     return unbound[0], unbound[1], make
+
+
+def _answering_nothing(init: Function) -> Optional[Callable[[], None]]:
+    """`init` with its answer dropped: upstream's returns True."""
+    if init is None:
+        return None
+
+    def ready() -> None:
+        init()
+    return ready
 
 
 def _functions(owner: Any, other_name: str = "predict") -> Tuple[Function, Function]:
@@ -276,7 +286,7 @@ def _beside(path: Path, name: str) -> Optional[ModuleType]:
 
 
 def _words(said: Any) -> List[str]:
-    words = [said] if isinstance(said, str) else said.values() if isinstance(said, dict) else said or []
+    words = [word.strip() for word in said.split(",")] if isinstance(said, str) else said.values() if isinstance(said, dict) else said or []
     return [str(word) for word in words]
 
 

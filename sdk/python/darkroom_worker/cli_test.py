@@ -1,0 +1,87 @@
+"""`darkroom-worker test`: JSON on stdout, what people want to know on stderr, and a page to look at."""
+import argparse
+import os
+import statistics
+import sys
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+from . import expect, overlay, photographs
+from .errors import ModelError
+from .offline import Answer, Trial
+
+HELP = "try a model on photographs, without a server"
+DESCRIPTION = """Prints a line of JSON per photograph; latencies and failures go to stderr. Ends with 1 if any photograph failed or
+differs from its known answer. Folders are searched for images, whatever their names."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("model", metavar="MODEL", help="the model's file, or the folder of its model.py")
+    parser.add_argument("photos", nargs="*", metavar="PHOTO", help="files and folders; with --expect those it names are added")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the photographs and what was found on them")
+    parser.add_argument("--expect", type=Path, metavar="FILE", help="known answers: recorded if the file is not there, else compared")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run it, and return the exit code."""
+    known = expect.read(args.expect) if args.expect and args.expect.exists() else None
+    found = photographs.find(args.photos)
+    files = found.files + [file for file in (known.results if known else {}) if file not in {f.resolve() for f in found.files}]
+    if not files:
+        raise ModelError("no photographs: name files, or folders that hold some")
+    trial = Trial(args.model)
+    answers: List[Answer] = []
+    for answer in trial.answers(files, known):
+        print(answer.line(), flush=True)
+        for what in [answer.error] if answer.error else answer.differences:
+            print("FAILED %s: %s" % (answer.file, what), file=sys.stderr)
+        answers.append(answer)
+    failed = sum(answer.failed for answer in answers)
+    print(_summary(trial, answers, failed, found.skipped), file=sys.stderr)
+    if args.html:
+        args.html.write_text(overlay.render(_page(trial, answers, failed, known is not None)), encoding="utf-8")
+        print("look at %s" % args.html.resolve().as_uri(), file=sys.stderr)
+    if args.expect:
+        _told(args.expect, trial, answers, failed, known)
+    return 1 if failed else 0
+
+
+def _told(file: Path, trial: Trial, answers: List[Answer], failed: int, known: Optional[expect.Answers]) -> None:
+    """Record the answers if there are none yet, and say what was compared."""
+    if known:
+        new = sum(answer.file.resolve() not in known.results for answer in answers)
+        beside = "; %s without one" % _count(new, "photograph") if new else ""
+        print("compared with %s in %s%s" % (_count(len(known.results), "known answer"), file, beside), file=sys.stderr)
+    elif failed:
+        print("%s was not written: known answers are recorded when every photograph has one" % file, file=sys.stderr)
+    else:
+        expect.write(file, trial.about["model"], trial.about["version"], [(a.file, a.md5, a.result) for a in answers])  # type: ignore[misc]
+        print("recorded %s in %s; from now on they are compared" % (_count(len(answers), "answer"), file), file=sys.stderr)
+
+
+def _count(number: int, what: str) -> str:
+    return "%d %s%s" % (number, what, "" if number == 1 else "s")
+
+
+def latencies(answers: List[Answer]) -> Tuple[float, float]:
+    """p50 and p95 of the seconds that predictions took, failed ones included."""
+    spent = sorted(answer.outcome.duration_s for answer in answers)
+    return statistics.median(spent), spent[min(len(spent) - 1, round(0.95 * len(spent)))]
+
+
+def _summary(trial: Trial, answers: List[Answer], failed: int, skipped: int) -> str:
+    p50, p95 = latencies(answers)
+    return "%s %s: %s, %d failed%s; p50 %s, p95 %s; loaded in %.1f s" % (
+        trial.about["model"], trial.about["version"], _count(len(answers), "photograph"), failed,
+        ", %s skipped" % _count(skipped, "other file") if skipped else "", overlay.duration(p50 * 1000), overlay.duration(p95 * 1000),
+        trial.load_s)
+
+
+def _page(trial: Trial, answers: List[Answer], failed: int, compared: bool) -> overlay.Page:
+    p50, p95 = latencies(answers)
+    facts = [("photographs", str(len(answers)), ""), ("failed or different" if compared else "failed", str(failed), "no" if failed else "ok"),
+             ("p50", overlay.duration(p50 * 1000), ""), ("p95", overlay.duration(p95 * 1000), "")]
+    folder = os.path.commonpath([answer.file.resolve().parent for answer in answers])
+    return overlay.Page(trial.about["model"], trial.about["version"], trial.about["description"], facts,
+                        [answer.card(folder) for answer in answers])

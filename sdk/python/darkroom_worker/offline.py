@@ -1,0 +1,93 @@
+"""A model on photographs of this machine, without a server."""
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
+
+from . import expect, overlay, photographs
+from .image import Image
+from .model import Outcome, load
+
+Json = Dict[str, Any]
+
+
+class Answer(NamedTuple):
+    """What became of one photograph."""
+
+    file: Path
+    md5: Optional[str]
+    outcome: Outcome
+    differences: List[str]
+
+    @property
+    def result(self) -> Optional[Json]:
+        """The result document, if there is one."""
+        return json.loads(self.outcome.result) if self.outcome.result else None
+
+    @property
+    def error(self) -> Optional[str]:
+        """Why there is no result, in a line."""
+        error = self.outcome.error
+        return "%s: %s" % (error["type"], error["message"]) if error else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has no result, or not the known one."""
+        return self.outcome.kind != "succeeded" or bool(self.differences)
+
+    def line(self) -> str:
+        """It as a line of JSON."""
+        said: Json = {"file": str(self.file), "md5": self.md5, "outcome": self.outcome.kind,
+                      "ms": round(self.outcome.duration_s * 1000, 3), "result": self.result, "error": self.outcome.error}
+        if self.differences:
+            said["differences"] = self.differences
+        return json.dumps(said, ensure_ascii=False)
+
+    def card(self, folder: str) -> overlay.Card:
+        """It as a part of the report, named as it lies below a folder."""
+        kind, name = photographs.media_type(self.file), os.path.relpath(self.file, folder)
+        return overlay.Card(name, Image(str(self.file)) if kind else None, kind, self.outcome.duration_s * 1000,
+                            self.result, self.error, self.differences)
+
+
+class Trial:
+    """A loaded model, and what it says of photographs."""
+
+    def __init__(self, model: str):
+        began = time.monotonic()
+        self._model = load(model)
+        self._model.init()
+        self.about = self._model.about()
+        self.load_s = time.monotonic() - began
+
+    def answers(self, files: Iterable[Path], known: Optional[expect.Answers] = None) -> Iterator[Answer]:
+        """One answer for each file, in their order; compared with those that are known."""
+        for batch in _batches(list(files), self.about["batch_size"] if self.about["batched"] else 1):
+            images = [Image(str(file.resolve()), media_type=photographs.media_type(file)) for file in batch]
+            outcomes = dict(self._model.run(images))
+            for index, (file, image) in enumerate(zip(batch, images)):
+                yield _answer(file, image, outcomes[index], known)
+
+
+def answers(model: Any, places: Iterable[Any]) -> Iterator[Answer]:
+    """What the model in a file says of the photographs in files and folders: for tests of your own."""
+    yield from Trial(str(model)).answers(photographs.find(map(str, places)).files)
+
+
+def refusals(trial: Trial, known: expect.Answers) -> List[str]:
+    """Why a model does not give its known answers, a sentence for each photograph; none if it does."""
+    return ["%s: %s" % (answer.file, answer.error or expect.told(answer.differences))
+            for answer in trial.answers(known.results, known) if answer.failed]
+
+
+def _batches(files: List[Path], size: int) -> Iterator[List[Path]]:
+    return (files[start:start + size] for start in range(0, len(files), size))
+
+
+def _answer(file: Path, image: Image, outcome: Outcome, known: Optional[expect.Answers]) -> Answer:
+    answer = Answer(file, image.md5, outcome, [])
+    expected = known.results.get(file.resolve()) if known else None
+    if known and expected and answer.result is not None:
+        return answer._replace(differences=expect.differences(expected[1], answer.result, known.tolerance))
+    return answer

@@ -1,0 +1,91 @@
+"""`darkroom-worker test`: every photograph is answered for, and what is wrong is said and felt."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import png
+
+PACKAGE = str(Path(__file__).resolve().parents[1])
+SHADE = """
+    '''How light a photograph is.'''
+    from darkroom_worker import Reject, label
+    name, version = "shade", "1"
+    def predict(image):
+        data = image.read()
+        if not data.startswith(b"\\x89PNG"):
+            raise Reject("not a PNG")
+        return {"items": [label("png", 0.5)], "fields": {"bytes": len(data)}}
+"""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "deeper").mkdir(parents=True)
+    png(folder / "a.png", 3, 2)
+    png(folder / "deeper" / ".hidden", 4, 3)
+    (folder / "notes.txt").write_text("no photograph")
+    return folder
+
+
+def try_out(*arguments, **options):
+    environment = dict(os.environ, PYTHONPATH=PACKAGE, PYTHONDONTWRITEBYTECODE="1")
+    done = subprocess.run([sys.executable, "-m", "darkroom_worker", "test", *map(str, arguments)], env=environment,
+                          capture_output=True, text=True, timeout=60, **options)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def test_folders_are_searched_by_content_and_each_photograph_is_a_line_of_json(write, photos):
+    code, lines, told = try_out(write("shade.py", SHADE), photos, photos / "a.png")
+    assert code == 0, told
+    assert [Path(line["file"]).name for line in lines] == ["a.png", ".hidden"]
+    assert lines[0]["outcome"] == "succeeded" and lines[0]["error"] is None and len(lines[0]["md5"]) == 32 and lines[0]["ms"] > 0
+    assert lines[0]["result"]["items"] == [{"type": "label", "label": "png", "score": 0.5}]
+    assert "shade 1: 2 photographs, 0 failed, 1 other file skipped; p50 " in told
+
+
+def test_it_goes_on_after_a_failure_and_ends_with_1(write, photos):
+    code, lines, told = try_out(write("shade.py", SHADE), photos / "notes.txt", photos / "a.png")
+    assert code == 1 and [line["outcome"] for line in lines] == ["rejected", "succeeded"]
+    assert lines[0]["error"]["message"] == "not a PNG"
+    assert "FAILED %s: Reject: not a PNG" % (photos / "notes.txt") in told and "2 photographs, 1 failed" in told
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["{model}", "{photos}/none.png"], "there is no file or folder"),
+    (["{model}"], "no photographs"),
+    (["{photos}/none.py", "{photos}"], "there is no file"),
+    (["{photos}/notes.txt", "{photos}"], "not a Python file"),
+])
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(write, photos, arguments, said):
+    model = write("shade.py", SHADE)
+    code, lines, told = try_out(*(one.format(model=model, photos=photos) for one in arguments))
+    assert code == 2 and lines == [] and said in told and "Traceback" not in told, told
+
+
+def test_the_page_shows_successes_and_failures(write, photos, tmp_path):
+    page = tmp_path / "report.html"
+    code, _, told = try_out(write("shade.py", SHADE), photos, photos / "notes.txt", "--html", page)
+    assert code == 1 and page.as_uri() in told
+    said = page.read_text()
+    assert said.count("<article") == 3 and said.count('class="card bad"') == 1 and said.count("data:image/") == 2
+    assert "How light a photograph is." in said and "Reject: not a PNG" in said and "deeper/.hidden" in said
+
+
+def test_known_answers_are_recorded_and_then_compared(write, photos, tmp_path):
+    answers = tmp_path / "answers.json"
+    code, _, told = try_out(write("shade.py", SHADE), photos, photos / "notes.txt", "--expect", answers)
+    assert code == 1 and not answers.exists() and "was not written" in told
+    assert try_out(write("shade.py", SHADE), photos, "--expect", answers)[0] == 0
+    recorded = answers.read_text()
+    assert list(json.loads(recorded)["photographs"]) == ["photos/a.png", "photos/deeper/.hidden"]
+    code, lines, told = try_out(write("shade.py", SHADE.replace("0.5", "0.505")), "--expect", answers)
+    assert code == 0 and len(lines) == 2 and "compared with 2 known answers" in told
+    code, lines, told = try_out(write("shade.py", SHADE.replace("0.5", "0.52")), photos, "--expect", answers)
+    assert code == 1 and 'FAILED %s: label "png": score was 0.5, is 0.52' % (photos / "a.png") in told
+    assert lines[0]["differences"] == ['label "png": score was 0.5, is 0.52']
+    assert answers.read_text() == recorded
