@@ -115,11 +115,11 @@ class Model:
                 "batched": self.batched, "files": [str(file) for file in self.files]}
 
     def run(self, images: Sequence[Image], max_bytes: Optional[int] = None,
-            starts: Callable[[int], None] = lambda index: None) -> Iterator[Tuple[int, Outcome]]:
+            starts: Callable[[Sequence[int]], None] = lambda indexes: None) -> Iterator[Tuple[int, Outcome]]:
         """Predict, and yield (index, outcome) as each ends.
 
         A batch that raises, or answers with the wrong length, is done again one by one, so that one bad image fails
-        alone. `starts` is told the index of each image that the model is about to see.
+        alone. `starts` is told the indexes of the images of each call of the model, before it.
         """
         self.batch_error = None
         if self._predict_batch is not None and (len(images) > 1 or self._predict is None):
@@ -130,15 +130,14 @@ class Model:
                     yield index, _judge(lambda: _unless_raised(result), max_bytes, each)
                 return
         for index, image in enumerate(images):
-            starts(index)
+            starts([index])
             yield index, _judge(lambda: self._alone(image), max_bytes)
 
-    def _together(self, images: Sequence[Image], starts: Callable[[int], None]) -> Optional[Tuple[List[Any], float]]:
+    def _together(self, images: Sequence[Image], starts: Callable[[Sequence[int]], None]) -> Optional[Tuple[List[Any], float]]:
         """The results of one call and its seconds; None when the images must be done one by one."""
         if len(images) == 1 or any(image.params != images[0].params for image in images):
             return None
-        for index in range(len(images)):
-            starts(index)
+        starts(range(len(images)))
         began = time.monotonic()
         try:
             results = self._batch(images)
@@ -286,8 +285,10 @@ def _beside(path: Path, name: str) -> Optional[ModuleType]:
 
 
 def _words(said: Any) -> List[str]:
-    words = [word.strip() for word in said.split(",")] if isinstance(said, str) else said.values() if isinstance(said, dict) else said or []
-    return [str(word) for word in words]
+    if isinstance(said, str):
+        return [word.strip() for word in said.split(",")]
+    words = said.values() if isinstance(said, dict) else said or []
+    return sorted(map(str, words)) if isinstance(words, (set, frozenset)) else [str(word) for word in words]
 
 
 def _installed(file: Path) -> bool:

@@ -1,5 +1,6 @@
 """What the tests share: model modules made on the spot, and a small photograph."""
 import pathlib
+import signal
 import struct
 import sys
 import textwrap
@@ -51,3 +52,14 @@ def png(path, width, height, shade=128):
     pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
                                    + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
     return str(path)
+
+
+@pytest.fixture(autouse=True)
+def bounded():
+    """No test takes longer than a minute."""
+    def late(*_):
+        raise TimeoutError("the test took longer than a minute")
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)

@@ -1,0 +1,251 @@
+"""The way to the server: one kept connection per thread, and patience."""
+import contextlib
+
+import hashlib
+import http.client
+import ipaddress
+import json
+import logging
+import random
+import socket
+import ssl
+import threading
+import time
+import urllib.parse
+import urllib.request
+from typing import Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
+
+from .errors import ModelError
+
+log = logging.getLogger("darkroom")
+PAUSE_S = (0.25, 30.0)  # full jitter: the first and the longest back-off
+TIMEOUT_S = 30.0
+CHUNK = 256 * 1024  # bytes
+
+
+
+class Failure(Exception):
+    """An answer other than a success."""
+
+    def __init__(self, message: str, status: int = 0, retry_after_s: float = 0.0):
+        super().__init__(message)
+        self.status, self.retry_after_s = status, retry_after_s
+
+
+class Gone(Failure):
+    """410: the server gave this session up; register again."""
+
+
+class Revoked(Failure):
+    """401 or 403: the key may not do this (any more)."""
+
+
+class Refused(Failure):
+    """Another 4xx: the same again would be refused again."""
+
+
+class Busy(Failure):
+    """The server is away, or asks for patience: the same request may be sent again."""
+
+    def pause_s(self, tries: int) -> float:
+        """Full jitter, and never sooner than the server asked."""
+        return max(self.retry_after_s, random.uniform(0, min(PAUSE_S[1], PAUSE_S[0] * 2 ** min(tries, 10))))
+
+
+class DiskFull(Exception):
+    """The image cannot be written here: the fault of this machine, not of the job."""
+
+
+class Server:
+    """Sends requests to one server. Its key goes to that server only."""
+
+    def __init__(self, base: str, key: str, *, ca_file: Optional[str] = None, insecure: bool = False):
+        """`insecure` allows plain HTTP to another machine. Raises `ModelError` where that is not allowed."""
+        self.base, self._key = base.rstrip("/"), key
+        self._parts = urllib.parse.urlsplit(self.base)
+        if self._parts.scheme not in ("http", "https") or not self._parts.hostname:
+            raise ModelError("%r is not the address of a server: write http://… or https://…" % base)
+        if self._parts.scheme == "http" and not insecure and not on_this_machine(self._parts.hostname):
+            raise ModelError("%s would send the key and photographs in clear over the network: use https://, or, where nobody "
+                             "can listen on the way, --insecure" % self.base)
+        self._trust = ssl.create_default_context(cafile=ca_file) if self._parts.scheme == "https" or ca_file else None
+        self._mine = threading.local()
+        self._open: Set[http.client.HTTPConnection] = set()
+        self._lock = threading.Lock()
+        self._away = False
+
+    def once(self, method: str, path: str, body: Optional[bytes] = None, timeout_s: float = TIMEOUT_S) -> Any:
+        """One request and its JSON (None for an empty answer). Raises `Failure`."""
+        answer = self._send(method, path, body, timeout_s)
+        try:
+            data = answer.read()
+            return json.loads(data) if data else None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._drop()
+            raise Busy("%s %s: the answer is not Darkroom's (%s)" % (method, path, error)) from error
+
+    def call(self, method: str, path: str, body: Optional[bytes] = None, timeout_s: float = TIMEOUT_S,
+             wanted: Callable[[], bool] = lambda: True) -> Any:
+        """The same request until it is answered; None when it is no longer wanted."""
+        return self._patiently(lambda: self.once(method, path, body, timeout_s), wanted)
+
+    def fetch(self, url: str, file: BinaryIO, md5: str, wanted: Callable[[], bool]) -> bool:
+        """Downloads into `file`, until its bytes are those of `md5`; False when no longer wanted. Raises `DiskFull`."""
+        return bool(self._patiently(lambda: self._fetch_once(url, file, md5), wanted))
+
+    def hang_up(self) -> None:
+        """Breaks every request under way; their threads see `Busy`."""
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError, AttributeError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def _patiently(self, attempt: Callable[[], Any], wanted: Callable[[], bool]) -> Any:
+        tries = 0
+        while wanted():
+            try:
+                answer = attempt()
+                if self._away:
+                    self._away = False
+                    log.info("the server answers again")
+                return answer
+            except Busy as busy:
+                if not wanted():
+                    return None
+                pause_s, tries = busy.pause_s(tries), tries + 1
+                if tries > 1 or busy.retry_after_s:
+                    self._away = True
+                    log.warning("%s; trying again in %.1f s", busy, pause_s)
+                until = time.monotonic() + pause_s
+                while wanted() and time.monotonic() < until:
+                    time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+        return None
+
+    def _fetch_once(self, url: str, file: BinaryIO, md5: str) -> bool:
+        answer, digest = self._send("GET", url, None, TIMEOUT_S), hashlib.md5(usedforsecurity=False)
+        try:
+            file.seek(0)
+            for chunk in iter(lambda: answer.read(CHUNK), b""):
+                digest.update(chunk)
+                try:
+                    file.write(chunk)
+                except OSError as error:
+                    raise DiskFull(str(error)) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Busy("GET %s: %s" % (url, error)) from error
+        finally:
+            if not answer.isclosed():
+                self._drop()
+        try:
+            file.truncate()
+            file.flush()
+        except OSError as error:
+            raise DiskFull(str(error)) from error
+        if digest.hexdigest() != md5:
+            raise Busy("GET %s: these are not the image's bytes" % url)
+        return True
+
+    def _send(self, method: str, path: str, body: Optional[bytes], timeout_s: float, hops: int = 3
+              ) -> http.client.HTTPResponse:
+        """The head of a successful answer; its body is still to be read."""
+        url = self.base + path if path.startswith("/") else urllib.parse.urljoin(self.base + "/", path)
+        parts = urllib.parse.urlsplit(url)
+        ours = parts[:2] == self._parts[:2]
+        if not ours and method != "GET":
+            raise Busy("%s %s would leave the server" % (method, url))
+        headers = {"Authorization": "Bearer " + self._key} if ours else {}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            answer = self._exchange(parts, method, body, headers, timeout_s)
+        except (OSError, http.client.HTTPException) as error:
+            raise Busy("%s %s: %s" % (method, url, error or type(error).__name__)) from error
+        if 200 <= answer.status < 300:
+            return answer
+        target = answer.headers.get("Location")
+        failure = self._failure(method, path, answer)
+        if method == "GET" and target and hops and answer.status in (301, 302, 303, 307, 308):
+            return self._send(method, urllib.parse.urljoin(url, target), None, timeout_s, hops - 1)
+        raise failure
+
+    def _exchange(self, parts: urllib.parse.SplitResult, method: str, body: Optional[bytes], headers: Dict[str, str],
+                  timeout_s: float) -> http.client.HTTPResponse:
+        """Sends over this thread's connection. One that the server has closed meanwhile is made anew, once: every
+        request of the protocol may come twice."""
+        while True:
+            connection, prefix, fresh = self._connection(parts, timeout_s)
+            try:
+                if connection.sock is not None:
+                    connection.sock.settimeout(timeout_s)
+                target = parts.path + ("?" + parts.query if parts.query else "")
+                connection.request(method, prefix + target, body, headers)
+                return connection.getresponse()
+            except (ConnectionError, http.client.BadStatusLine):
+                self._drop()
+                if fresh:
+                    raise
+            except BaseException:
+                self._drop()
+                raise
+
+    def _connection(self, parts: urllib.parse.SplitResult, timeout_s: float
+                    ) -> Tuple[http.client.HTTPConnection, str, bool]:
+        """This thread's connection to a host, what stands before the path on it, and whether it is new."""
+        kept = getattr(self._mine, "kept", None)
+        if kept is not None and kept[0] == parts[:2]:
+            return kept[1], kept[2], False
+        self._drop()
+        host, port, prefix = str(parts.hostname), parts.port, ""
+        proxy = urllib.request.getproxies().get(parts.scheme)
+        via = None
+        if proxy and not on_this_machine(host) and not urllib.request.proxy_bypass(host):
+            via = urllib.parse.urlsplit(proxy if "//" in proxy else "//" + proxy)
+            prefix = "" if parts.scheme == "https" else "http://" + parts.netloc
+        to, at = (str(via.hostname), via.port) if via else (host, port)
+        made: http.client.HTTPConnection
+        if parts.scheme == "https":
+            made = http.client.HTTPSConnection(to, at, timeout=timeout_s, context=self._trust)
+            if via:
+                made.set_tunnel(host, port)
+        else:
+            made = http.client.HTTPConnection(to, at, timeout=timeout_s)
+        with self._lock:
+            self._open.add(made)
+        self._mine.kept = (parts[:2], made, prefix)
+        return made, prefix, True
+
+    def _drop(self) -> None:
+        kept, self._mine.kept = getattr(self._mine, "kept", None), None
+        if kept is not None:
+            with self._lock:
+                self._open.discard(kept[1])
+            kept[1].close()
+
+    def _failure(self, method: str, path: str, answer: http.client.HTTPResponse) -> Failure:
+        """What an answer that is no success means; its body is read, so that the connection can be used again."""
+        try:
+            data = answer.read()
+        except (OSError, http.client.HTTPException):
+            data = b""
+            self._drop()
+        status, after = answer.status, answer.headers.get("Retry-After", "")
+        kind = (Gone if status == 410 else Revoked if status in (401, 403) else
+                Refused if 400 <= status < 500 and status not in (408, 425, 429) else Busy)
+        message = "%s %s: %d %s" % (method, path, status, _problem(data) or answer.headers.get("Location") or answer.reason)
+        return kind(message, status, float(after) if after.isdigit() else 0.0)
+
+
+def _problem(data: bytes) -> str:
+    """What a problem document says: its detail, and what to do."""
+    with contextlib.suppress(ValueError, AttributeError):
+        problem = json.loads(data)
+        return " ".join(filter(None, [problem.get("detail") or problem.get("title"), problem.get("mend")]))
+    return data[:200].decode("utf-8", "replace")
+
+
+def on_this_machine(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
