@@ -20,7 +20,7 @@ test:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo test
-	@cat target/postman.txt target/crates.txt target/requests.txt
+	@cat target/postman.txt target/crates.txt target/requests.txt target/python.txt
 	DURATION=120 LEASE_S=2 cargo test --test chaos
 
 DURATION ?= 900

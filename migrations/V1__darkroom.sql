@@ -117,6 +117,8 @@ CREATE TABLE worker_session (
   -- What its last beat listed: [{"id", "lease_no", "progress", "note"}].
   holds          jsonb       NOT NULL DEFAULT '[]',
   draining       boolean     NOT NULL DEFAULT false,
+  -- Why it serves old code, or none, as its last beat said.
+  trouble        text        CONSTRAINT worker_session_trouble_size CHECK (length(trouble) <= 2000),
   -- The suspect that it last ran alone, and under which lease; it gets nothing else meanwhile.
   solo_job       uuid,
   solo_lease     integer,

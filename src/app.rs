@@ -36,7 +36,7 @@ use crate::service::work::{Claims, Completions};
 use crate::service::workers::Workers;
 use crate::store::keys::NewKey;
 use crate::store::{self, Db, migrate, settings};
-use crate::{maintenance, telemetry};
+use crate::{maintenance, sdk, telemetry};
 
 /// How long requests under way may go on after the signal to stop.
 const DRAIN_WAIT: Duration = Duration::from_secs(20);
@@ -117,6 +117,8 @@ impl App {
             queues,
             ctx: Arc::clone(&ctx),
             proxies: config.trusted_proxies.clone(),
+            tls: tls.is_some(),
+            sdk: sdk::wheel()?,
             openapi: openapi_bytes()?,
             figures_token: config.figures_token_file.as_deref().map(read_secret).transpose()?,
             prometheus: telemetry::recorder()?,

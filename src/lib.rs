@@ -21,7 +21,8 @@
 //! ```
 //!
 //! Beside the floors: `api` (the wire types, for `http` and `client`); for `cli` and `app` only: `config`,
-//! `telemetry`, `dev` (private PostgreSQL and Redis), `client` (talks HTTP only), `report` (a submission as a page).
+//! `telemetry`, `dev` (private PostgreSQL and Redis), `client` (talks HTTP only), `report` (a submission as a page). For `http`: `sdk` (the workers'
+//! Python package, which the server hands out).
 //!
 //! # Invariants
 //! - PostgreSQL is the truth; losing Redis loses no job and no result.
@@ -43,6 +44,7 @@ pub mod inspect;
 pub mod maintenance;
 pub mod metrics;
 pub mod report;
+pub mod sdk;
 pub mod service;
 pub mod store;
 pub mod telemetry;

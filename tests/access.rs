@@ -61,6 +61,8 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("get_queue", [200; 8]),
     ("get_openapi", [200; 8]),
     ("get_problem", [200; 8]),
+    ("get_sdk", [200; 8]),
+    ("get_sdk_file", [200; 8]),
 ];
 
 /// Everybody, and something of the owner's to ask for.
@@ -120,7 +122,8 @@ impl World {
             .replace("/auth/users/{name}", "/auth/users/ines")
             .replace("{name}", "ocr")
             .replace("{model}", "ocr")
-            .replace("{code}", "not_found");
+            .replace("{code}", "not_found")
+            .replace("{file}", &darkroom::sdk::wheel().expect("a wheel").file_name);
         let body = match operation {
             "log_in" => {
                 return caller.form(&path, &[("username", "ines"), ("password", PASSWORD)]).await;

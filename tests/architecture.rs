@@ -13,12 +13,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &["domain", "store"]),
     ("service", &["store", "index", "blob", "inspect", "domain", "metrics"]),
     ("maintenance", &["service", "store", "index", "blob", "domain", "metrics"]),
-    ("http", &["service", "store", "index", "blob", "domain", "metrics", "api"]),
+    ("http", &["service", "store", "index", "blob", "domain", "metrics", "api", "sdk"]),
     ("telemetry", &["metrics"]),
     ("config", &["service", "store", "index", "inspect", "domain"]),
     ("api", &["domain"]),
     ("report", &["api", "client", "inspect", "domain"]),
     ("client", &["api", "inspect", "domain"]),
+    ("sdk", &[]),
     ("dev", &[]),
 ];
 

@@ -46,6 +46,7 @@ mod process; // the binary itself
 mod races; // moments that must not come between
 mod report; // the page of a submission
 mod rights; // who can write Redis or SQL gains nothing by it
+mod sdk; // the workers' package: its own suite, and what is handed out of it
 mod statements; // the SQL: understood, and by key where it counts
 mod storage; // the disk is full, read-only or slow; fsync before the answer
 mod storms; // everybody at once on the same few images

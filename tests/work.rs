@@ -383,6 +383,24 @@ async fn a_beat_tells_what_is_lost_and_gives_back_what_never_arrived() {
 }
 
 #[tokio::test]
+async fn what_troubles_a_worker_is_shown_until_it_is_over() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    let admin = app.admin().await;
+    let path = format!("/workers/{}/heartbeat", worker.id);
+    let shown = async |beat: Value| {
+        worker.key.post(&path, beat).await.ok(200);
+        admin.get("/workers").await.ok(200)["items"][0]["trouble"].clone()
+    };
+    let said = "ocr.py, line 3\n\tdef\nSyntaxError\u{1b}[2J";
+    assert_eq!(shown(json!({"jobs": [], "trouble": said})).await, "ocr.py, line 3\n\tdef\nSyntaxError[2J");
+    assert_eq!(shown(json!({"jobs": [], "trouble": null})).await, Value::Null);
+    assert_eq!(shown(json!({"jobs": [], "trouble": "x".repeat(2_001)})).await, "x".repeat(2_000));
+    assert_eq!(shown(json!({"jobs": []})).await, Value::Null, "a beat tells all");
+    assert_eq!(shown(json!({"jobs": [], "trouble": ""})).await, Value::Null);
+}
+
+#[tokio::test]
 async fn an_attempt_past_its_deadline_is_taken_away() {
     let app = TestApp::new().await;
     let worker = app.worker("ocr").await;

@@ -71,6 +71,8 @@ pub struct Registered {
 pub struct BeatRequest {
     /// It takes no more jobs.
     pub draining: Option<bool>,
+    /// Why it serves old code, or none, for people to read: of this the first 2,000 characters are kept. Null or left out, all is well.
+    pub trouble: Option<String>,
     /// All that it holds.
     #[serde(deserialize_with = "objects::<BATCH_MAX, _, _>")]
     #[schema(max_items = 1000)]
@@ -105,7 +107,7 @@ pub struct BeatOut {
 /// A worker.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "service": "predict", "model": "face_detect", "version": "haar-1",
-    "instance": "0b9f8a2e-8f3c-4d0e-9a53-2f6f3b1c7d11", "host": "gpu1", "sdk": "curl", "batch_max": 8, "running": 2, "draining": false, "alive": true,
+    "instance": "0b9f8a2e-8f3c-4d0e-9a53-2f6f3b1c7d11", "host": "gpu1", "sdk": "curl", "batch_max": 8, "running": 2, "draining": false, "trouble": null, "alive": true,
     "registered_at": "2026-11-22T09:00:00Z", "beat_at": "2026-11-22T09:00:10Z"}))]
 pub struct WorkerOut {
     pub worker: Uuid,
@@ -119,6 +121,8 @@ pub struct WorkerOut {
     /// Jobs it holds by our books.
     pub running: i64,
     pub draining: bool,
+    /// Why it serves old code, or none, as it says itself.
+    pub trouble: Option<String>,
     /// False when it is overdue and about to be given up.
     pub alive: bool,
     pub registered_at: DateTime<Utc>,

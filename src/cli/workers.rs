@@ -27,12 +27,12 @@ impl WorkersArgs {
             most: None,
             nothing: "No worker is registered: start one; README.md shows how.",
         };
-        let titles = ["MODEL", "VERSION", "STATE", "HOLDS", "LAST BEAT", "SINCE (UTC)", "HOST", "WORKER"];
+        let titles = ["MODEL", "VERSION", "STATE", "HOLDS", "LAST BEAT", "SINCE (UTC)", "HOST", "WORKER", "TROUBLE"];
         self.listing.show(question, titles, row).await
     }
 }
 
-fn row(worker: &WorkerOut) -> [String; 8] {
+fn row(worker: &WorkerOut) -> [String; 9] {
     let state = match worker {
         WorkerOut { alive: false, .. } => "overdue",
         WorkerOut { draining: true, .. } => "draining",
@@ -47,5 +47,6 @@ fn row(worker: &WorkerOut) -> [String; 8] {
         minute(worker.registered_at),
         text::one_line(worker.host.as_deref().unwrap_or("-"), 24),
         worker.worker.to_string(),
+        text::one_line(worker.trouble.as_deref().unwrap_or("-"), 80),
     ]
 }

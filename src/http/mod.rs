@@ -14,6 +14,7 @@ pub mod models;
 pub mod openapi;
 pub mod problem;
 pub mod queues;
+pub mod sdk;
 pub mod serve;
 pub mod state;
 pub mod status;

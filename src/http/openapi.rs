@@ -57,6 +57,7 @@ pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
         .merge(super::jobs::router())
         .merge(super::work::router())
         .merge(super::workers::router())
+        .merge(super::sdk::router())
         .merge(super::accounts::router())
         .merge(super::keys::router())
         .merge(super::health::router())

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::sdk::Wheel;
 use crate::service::Ctx;
 use crate::service::accounts::Accounts;
 use crate::service::keys::Keys;
@@ -35,6 +36,10 @@ pub struct UseCases {
     pub queues: Arc<Queues>,
     /// Whose word on where a request comes from is believed.
     pub proxies: Vec<IpNet>,
+    /// Whether this server itself speaks TLS.
+    pub tls: bool,
+    /// The workers' package.
+    pub sdk: Wheel,
     /// The OpenAPI document, serialised once.
     pub openapi: Bytes,
     /// What `/metrics` and `/queues` ask for; nothing where they are open.

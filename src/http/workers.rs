@@ -23,7 +23,7 @@ use crate::domain::name::Name;
 use crate::domain::schema::check_schema;
 use crate::domain::text::{check_line, check_lines, is_control};
 use crate::service::keys;
-use crate::service::workers::{Listed, Registration};
+use crate::service::workers::{Listed, Registration, SignOfLife};
 use crate::store::workers::{Worker, list};
 
 /// The largest registration, in bytes: thousands of labels. Lists of models tell all of it.
@@ -143,10 +143,22 @@ async fn beat_worker(
         let detail = format!("More than {BATCH_MAX} jobs; a worker holds no more.");
         return Err(Fault::new(Code::TooLarge, detail).at("body", "/jobs").into());
     }
-    let held: Vec<Listed> = beat.jobs.into_iter().map(held).collect();
-    let beaten = state.workers.beat(&key, id, beat.draining.unwrap_or(false), &held).await?;
+    let sign = SignOfLife {
+        draining: beat.draining.unwrap_or(false),
+        trouble: beat.trouble.map(seen_lines).filter(|trouble| !trouble.is_empty()),
+        listed: beat.jobs.into_iter().map(held).collect(),
+    };
+    let beaten = state.workers.beat(&key, id, sign).await?;
     let limits = &state.ctx.limits;
     Ok(Json(BeatOut { next_s: limits.heartbeat_s, lease_s: limits.lease_s, drain: beaten.drain, stop: beaten.stop }))
+}
+
+/// The most of a worker's trouble kept, in characters.
+const TROUBLE_CHARS: usize = 2_000;
+
+/// What of a text in lines can be seen, as much of it as is kept.
+fn seen_lines(text: String) -> String {
+    text.chars().filter(|c| matches!(c, '\n' | '\t') || !is_control(*c)).take(TROUBLE_CHARS).collect()
 }
 
 fn held(job: HeldJob) -> Listed {
@@ -206,6 +218,7 @@ impl From<Worker> for WorkerOut {
             batch_max: w.batch_max,
             running: w.running,
             draining: w.draining,
+            trouble: w.trouble,
             alive: w.alive,
             registered_at: w.registered_at,
             beat_at: w.beat_at,

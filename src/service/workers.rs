@@ -45,6 +45,16 @@ pub struct Listed {
     pub note: Option<String>,
 }
 
+/// What a worker says of itself when it beats.
+#[derive(Debug)]
+pub struct SignOfLife {
+    pub draining: bool,
+    /// Why it serves old code, or none.
+    pub trouble: Option<String>,
+    /// All that it holds.
+    pub listed: Vec<Listed>,
+}
+
 /// What a worker is told by its beat.
 #[derive(Debug)]
 pub struct BeatAnswer {
@@ -146,12 +156,13 @@ impl Workers {
 
     /// One beat: keeps the session alive, and answers which of the listed jobs it does not hold (any more). What it
     /// holds by our books but did not list, one lease after its claim, goes back at no cost.
-    pub async fn beat(&self, key: &ApiKey, worker: Uuid, draining: bool, listed: &[Listed]) -> Result<BeatAnswer> {
+    pub async fn beat(&self, key: &ApiKey, worker: Uuid, sign: SignOfLife) -> Result<BeatAnswer> {
+        let SignOfLife { draining, trouble, listed } = sign;
         let holds: Value = listed
             .iter()
             .map(|h| json!({ "id": h.id, "lease_no": h.lease_no, "progress": h.progress, "note": h.note }))
             .collect();
-        let beat = workers::Beat { holder: Holder { session: worker, key: key.id.clone() }, draining, holds };
+        let beat = workers::Beat { holder: Holder { session: worker, key: key.id.clone() }, draining, holds, trouble };
         let alive = self.beats.call(beat, 1).await?.ok_or_else(unknown_worker)?;
         let fences: Vec<(Uuid, i32)> = listed.iter().map(|h| (h.id, lease_no(h.lease_no))).collect();
         let held: HashSet<(Uuid, i32)> = alive.held.into_iter().collect();

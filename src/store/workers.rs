@@ -166,6 +166,8 @@ pub struct Beat {
     pub draining: bool,
     /// What it holds: `[{"id", "lease_no", "progress", "note"}]`.
     pub holds: serde_json::Value,
+    /// Why it serves old code, or none.
+    pub trouble: Option<String>,
 }
 
 /// What a beat is answered with.
@@ -185,6 +187,7 @@ pub async fn beat(db: &mut PgConnection, beats: &[Beat], lease_s: f64) -> sqlx::
         .bind(beats.iter().map(|beat| beat.holder.key.as_str()).collect::<Vec<_>>())
         .bind(beats.iter().map(|beat| beat.draining).collect::<Vec<_>>())
         .bind(beats.iter().map(|beat| &beat.holds).collect::<Vec<_>>())
+        .bind(beats.iter().map(|beat| beat.trouble.as_deref()).collect::<Vec<_>>())
         .bind(lease_s)
         .fetch_all(&mut *db)
         .await?;
@@ -288,6 +291,7 @@ pub struct Worker {
     pub sdk: Option<String>,
     pub batch_max: i32,
     pub draining: bool,
+    pub trouble: Option<String>,
     pub registered_at: DateTime<Utc>,
     pub beat_at: DateTime<Utc>,
     pub alive: bool,

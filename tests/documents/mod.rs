@@ -86,6 +86,11 @@ fn fits(template: &str, path: &str) -> bool {
         && a.iter().zip(b).all(|(t, p)| {
             *t == p
                 || (t.starts_with('{')
-                    && (p.starts_with("{{") || *t == "{code}" || *t == "{md5}" || *t == "{name}" || *t == "{model}"))
+                    && (p.starts_with("{{")
+                        || *t == "{code}"
+                        || *t == "{md5}"
+                        || *t == "{name}"
+                        || *t == "{model}"
+                        || *t == "{file}"))
         })
 }

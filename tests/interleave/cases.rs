@@ -246,7 +246,7 @@ async fn judged(db: &mut PgConnection, f: &Facts, moved: Vec<Moved>, said: &'sta
 }
 
 async fn beat_without(db: &mut PgConnection, f: &Facts) -> Done {
-    let beat = Beat { holder: f.busy.clone(), draining: false, holds: serde_json::json!([]) };
+    let beat = Beat { holder: f.busy.clone(), draining: false, holds: serde_json::json!([]), trouble: None };
     let beaten = workers::beat(db, &[beat], 30.0).await?.remove(0);
     if beaten.is_none_or(|beaten| beaten.held.is_empty()) {
         return Ok(Report::default());

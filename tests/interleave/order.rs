@@ -125,7 +125,12 @@ impl Waits {
                 workers::touch(db, &touches, 30.0).await.map(drop)
             }
             Self::Beat => {
-                let beats = sessions.map(|holder| Beat { holder, draining: false, holds: serde_json::json!([]) });
+                let beats = sessions.map(|holder| Beat {
+                    holder,
+                    draining: false,
+                    holds: serde_json::json!([]),
+                    trouble: None,
+                });
                 workers::beat(db, &beats, 30.0).await.map(drop)
             }
             Self::ExtendAll => workers::extend_all(db, 30.0).await.map(drop),

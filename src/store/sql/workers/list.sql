@@ -1,5 +1,5 @@
 -- Sessions that are not over, newest first. $1 a model or null, $2 the session before which they are to be or null, $3 the most.
-SELECT s.id, q.name AS model, v.name AS version, s.instance, s.host, s.sdk, s.batch_max, s.draining, s.registered_at, s.beat_at,
+SELECT s.id, q.name AS model, v.name AS version, s.instance, s.host, s.sdk, s.batch_max, s.draining, s.trouble, s.registered_at, s.beat_at,
        s.alive_until > clock_timestamp() AS alive,
        coalesce((SELECT sum(c.open) FROM claim AS c WHERE c.session_id = s.id), 0)::bigint AS running
 FROM worker_session AS s
