@@ -7,8 +7,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use darkroom::dev::{process, python};
+use darkroom::domain::account::Role;
 use tokio::process::Command;
 
+use crate::kit::app::{PASSWORD, TestApp};
 use crate::kit::process::DARKROOM;
 
 /// Where Python finds the package.
@@ -36,10 +38,15 @@ async fn the_packages_own_suite_passes() {
     std::fs::create_dir_all("target").expect("target");
     let note = |told: &str| std::fs::write(NOTE, format!("Python: {told}\n")).expect("a note");
     let Some(python) = python() else { return note("NOT TRIED, there is none") };
+    // What the package says of a server is compared with a real one.
+    let app = TestApp::new().await;
+    app.user("admin", Role::ALL).await;
+    let server = app.process(&[]);
     let mut pytest = Command::new(python);
     pytest
         .args(["-m", "pytest", "sdk/python/tests", "-q", "-p", "no:cacheprovider", "--durations=5"])
         .envs([("PYTHONPATH", PACKAGE), ("PYTHONDONTWRITEBYTECODE", "1"), ("DARKROOM_BIN", DARKROOM)])
+        .envs([("DARKROOM_TEST_URL", server.base.as_str()), ("DARKROOM_TEST_PASSWORD", PASSWORD)])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
