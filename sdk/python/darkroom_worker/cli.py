@@ -5,9 +5,11 @@ from typing import List, Optional
 
 from . import __version__, cli_new, cli_test
 from .errors import ModelError
+from .pool import NotServing
 
 # Each has HELP, DESCRIPTION, add_arguments(parser), and main(args), which returns the exit code.
 COMMANDS = {"test": cli_test, "new": cli_new}
+DOES_NOT_LOAD = 1
 WRONG_USAGE = 2  # also when there is nothing to run it on
 
 
@@ -25,3 +27,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     except ModelError as error:
         print("darkroom-worker %s: %s" % (args.command, error), file=sys.stderr)
         return WRONG_USAGE
+    except NotServing as error:
+        # What the module lacks is said in a sentence; where its own code fails, only the traceback tells.
+        where = "" if error.error["type"] == "ModelError" else error.error["traceback"] or ""
+        print("%sdarkroom-worker %s: the model does not load: %s" % (where, args.command, error), file=sys.stderr)
+        return DOES_NOT_LOAD

@@ -3,12 +3,13 @@ import argparse
 import os
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import List, Optional, Tuple
 
 from . import expect, overlay, photographs
 from .errors import ModelError
-from .offline import Answer, Trial
+from .offline import Answer, Trial, started
 
 HELP = "try a model on photographs, without a server"
 DESCRIPTION = """Prints a line of JSON per photograph; latencies and failures go to stderr. Ends with 1 if any photograph failed or
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="*", metavar="PHOTO", help="files and folders; with --expect those it names are added")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the photographs and what was found on them")
     parser.add_argument("--expect", type=Path, metavar="FILE", help="known answers: recorded if the file is not there, else compared")
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds after which a prediction is killed and has failed")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -30,21 +32,29 @@ def main(args: argparse.Namespace) -> int:
     files = found.files + [file for file in (known.results if known else {}) if file not in {f.resolve() for f in found.files}]
     if not files:
         raise ModelError("no photographs: name files, or folders that hold some")
-    trial = Trial(args.model)
-    answers: List[Answer] = []
-    for answer in trial.answers(files, known):
-        print(answer.line(), flush=True)
-        for what in [answer.error] if answer.error else answer.differences:
-            print("FAILED %s: %s" % (answer.file, what), file=sys.stderr)
-        answers.append(answer)
+    began = time.monotonic()
+    with started(args.model) as pool:
+        trial, load_s = Trial(pool, args.timeout), time.monotonic() - began
+        answers = _answers(trial, files, known)
     failed = sum(answer.failed for answer in answers)
-    print(_summary(trial, answers, failed, found.skipped), file=sys.stderr)
+    print(_summary(trial, answers, failed, found.skipped, load_s), file=sys.stderr)
     if args.html:
         args.html.write_text(overlay.render(_page(trial, answers, failed, known is not None)), encoding="utf-8")
         print("look at %s" % args.html.resolve().as_uri(), file=sys.stderr)
     if args.expect:
         _told(args.expect, trial, answers, failed, known)
     return 1 if failed else 0
+
+
+def _answers(trial: Trial, files: List[Path], known: Optional[expect.Answers]) -> List[Answer]:
+    """Tell of each photograph as soon as it is done, and return all."""
+    answers = []
+    for answer in trial.answers(files, known):
+        print(answer.line(), flush=True)
+        for what in [answer.error] if answer.error else answer.differences:
+            print("FAILED %s: %s" % (answer.file, what), file=sys.stderr)
+        answers.append(answer)
+    return answers
 
 
 def _told(file: Path, trial: Trial, answers: List[Answer], failed: int, known: Optional[expect.Answers]) -> None:
@@ -70,12 +80,12 @@ def latencies(answers: List[Answer]) -> Tuple[float, float]:
     return statistics.median(spent), spent[min(len(spent) - 1, round(0.95 * len(spent)))]
 
 
-def _summary(trial: Trial, answers: List[Answer], failed: int, skipped: int) -> str:
+def _summary(trial: Trial, answers: List[Answer], failed: int, skipped: int, load_s: float) -> str:
     p50, p95 = latencies(answers)
     return "%s %s: %s, %d failed%s; p50 %s, p95 %s; loaded in %.1f s" % (
         trial.about["model"], trial.about["version"], _count(len(answers), "photograph"), failed,
         ", %s skipped" % _count(skipped, "other file") if skipped else "", overlay.duration(p50 * 1000), overlay.duration(p95 * 1000),
-        trial.load_s)
+        load_s)
 
 
 def _page(trial: Trial, answers: List[Answer], failed: int, compared: bool) -> overlay.Page:

@@ -52,9 +52,11 @@ def read(file: Path) -> Answers:
 def write(file: Path, model: str, version: str, results: Iterable[Tuple[Path, str, Json]]) -> None:
     """Record results, given as (photograph, MD5, document)."""
     folder = file.resolve().parent
-    named = {Path(os.path.relpath(path, folder)).as_posix(): {"md5": md5, "result": result} for path, md5, result in results}
-    said = {"model": model, "version": version, "tolerance": TOLERANCE, "photographs": dict(sorted(named.items()))}
-    file.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    named = sorted((Path(os.path.relpath(path, folder)).as_posix(), {"md5": md5, "result": result}) for path, md5, result in results)
+    head = {"model": model, "version": version, "tolerance": TOLERANCE}
+    # A photograph is a line, so that a change of answers is easily looked through.
+    lines = ["  %s: %s" % (json.dumps(path, ensure_ascii=False), json.dumps(one, ensure_ascii=False)) for path, one in named]
+    file.write_text(json.dumps(head, indent=1)[:-2] + ',\n "photographs": {\n' + ",\n".join(lines) + "\n }\n}\n", encoding="utf-8")
 
 
 def differences(known: Json, now: Json, tolerance: float) -> List[str]:

@@ -1,13 +1,15 @@
 """A model on photographs of this machine, without a server."""
+import contextlib
 import json
 import os
-import time
+import sys
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from . import expect, overlay, photographs
 from .image import Image
-from .model import Outcome, load
+from .model import Outcome
+from .pool import Listener, Pool, Spec, Task
 
 Json = Dict[str, Any]
 
@@ -51,43 +53,67 @@ class Answer(NamedTuple):
                             self.result, self.error, self.differences)
 
 
-class Trial:
-    """A loaded model, and what it says of photographs."""
+class Trial(Listener):
+    """A model in its processes, and what it says of photographs."""
 
-    def __init__(self, model: str):
-        began = time.monotonic()
-        self._model = load(model)
-        self._model.init()
-        self.about = self._model.about()
-        self.load_s = time.monotonic() - began
+    def __init__(self, pool: Pool, timeout_s: Optional[float] = None):
+        """`pool` is started; a prediction that takes longer than `timeout_s` fails."""
+        self._pool, self._timeout_s = pool, timeout_s
+        self.about = pool.about
+        self._outcomes: Dict[str, Outcome] = {}
+
+    def done(self, task: Task, outcome: Outcome) -> None:
+        """The pool tells what became of one."""
+        self._outcomes[task.key] = outcome
 
     def answers(self, files: Iterable[Path], known: Optional[expect.Answers] = None) -> Iterator[Answer]:
         """One answer for each file, in their order; compared with those that are known."""
         for batch in _batches(list(files), self.about["batch_size"] if self.about["batched"] else 1):
-            images = [Image(str(file.resolve()), media_type=photographs.media_type(file)) for file in batch]
-            outcomes = dict(self._model.run(images))
-            for index, (file, image) in enumerate(zip(batch, images)):
-                yield _answer(file, image, outcomes[index], known)
+            problem = self._pool.run([Task(str(file), str(file.resolve()), media_type=photographs.media_type(file),
+                                           limit_s=self._timeout_s) for file in batch], self)
+            if problem:
+                print("a batch was done one by one: %s" % problem, file=sys.stderr)
+            for file in batch:
+                yield _answer(file, self._outcomes.pop(str(file)), known)
 
 
 def answers(model: Any, places: Iterable[Any]) -> Iterator[Answer]:
     """What the model in a file says of the photographs in files and folders: for tests of your own."""
-    yield from Trial(str(model)).answers(photographs.find(map(str, places)).files)
+    with started(str(model)) as pool:
+        yield from Trial(pool).answers(photographs.find(map(str, places)).files)
 
 
-def refusals(trial: Trial, known: expect.Answers) -> List[str]:
+@contextlib.contextmanager
+def started(model: str) -> Iterator[Pool]:
+    """A process with the model loaded in it. Raises `NotServing`."""
+    pool = Pool(Spec(model))
+    try:
+        pool.start()
+        yield pool
+    finally:
+        pool.close()
+
+
+def refusals(pool: Pool, known: expect.Answers, timeout_s: Optional[float] = None) -> List[str]:
     """Why a model does not give its known answers, a sentence for each photograph; none if it does."""
     return ["%s: %s" % (answer.file, answer.error or expect.told(answer.differences))
-            for answer in trial.answers(known.results, known) if answer.failed]
+            for answer in Trial(pool, timeout_s).answers(known.results, known) if answer.failed]
 
 
 def _batches(files: List[Path], size: int) -> Iterator[List[Path]]:
     return (files[start:start + size] for start in range(0, len(files), size))
 
 
-def _answer(file: Path, image: Image, outcome: Outcome, known: Optional[expect.Answers]) -> Answer:
-    answer = Answer(file, image.md5, outcome, [])
+def _answer(file: Path, outcome: Outcome, known: Optional[expect.Answers]) -> Answer:
+    answer = Answer(file, _md5(file), outcome, [])
     expected = known.results.get(file.resolve()) if known else None
     if known and expected and answer.result is not None:
         return answer._replace(differences=expect.differences(expected[1], answer.result, known.tolerance))
     return answer
+
+
+def _md5(file: Path) -> Optional[str]:
+    try:
+        return expect.md5_of(file)
+    except OSError:  # whose failure is told by the model
+        return None

@@ -14,6 +14,7 @@ SHADE = """
     '''How light a photograph is.'''
     from darkroom_worker import Reject, label
     name, version = "shade", "1"
+    print("loading")
     def predict(image):
         data = image.read()
         if not data.startswith(b"\\x89PNG"):
@@ -58,8 +59,7 @@ def test_it_goes_on_after_a_failure_and_ends_with_1(write, photos):
 @pytest.mark.parametrize("arguments, said", [
     (["{model}", "{photos}/none.png"], "there is no file or folder"),
     (["{model}"], "no photographs"),
-    (["{photos}/none.py", "{photos}"], "there is no file"),
-    (["{photos}/notes.txt", "{photos}"], "not a Python file"),
+    (["{model}", "{photos}", "--expect", "{photos}/notes.txt"], "holds no known answers"),
 ])
 def test_wrong_usage_ends_with_2_and_says_what_is_wrong(write, photos, arguments, said):
     model = write("shade.py", SHADE)
@@ -89,3 +89,46 @@ def test_known_answers_are_recorded_and_then_compared(write, photos, tmp_path):
     assert code == 1 and 'FAILED %s: label "png": score was 0.5, is 0.52' % (photos / "a.png") in told
     assert lines[0]["differences"] == ['label "png": score was 0.5, is 0.52']
     assert answers.read_text() == recorded
+
+
+@pytest.mark.parametrize("source, said", [
+    ("def predict(image) return 1", "SyntaxError"),
+    ("def init():\n    raise OSError('no weights')\ndef predict(image): ...", "OSError: no weights"),
+    ("import os\nos._exit(3)", "exit code 3"),
+    ("answer = 1", "ModelError: the module needs predict(image)"),
+    (None, "there is no file"),
+])
+def test_a_model_that_does_not_load_is_told_with_its_reason(write, photos, tmp_path, source, said):
+    code, lines, told = try_out(write("broken.py", source) if source else tmp_path / "none.py", photos)
+    assert code == 1 and lines == [] and "the model does not load" in told and said in told
+    assert ("Traceback" in told) == (said[:3] in ("Syn", "OSE")), told
+
+
+def test_what_hangs_or_dies_fails_alone(write, photos):
+    model = write("rough.py", """
+        import os, time
+        def predict(image):
+            if image.read()[19] == 3:
+                os._exit(7)
+            if image.read()[19] == 4:
+                time.sleep(600)
+            return 1
+    """)
+    png(photos / "b.png", 5, 2)
+    code, lines, told = try_out(model, photos, "--timeout", 2)
+    assert code == 1, told
+    said = {Path(line["file"]).name: line["error"] and line["error"]["message"] for line in lines}
+    assert "exit code 7" in said["a.png"] and "longer" in said[".hidden"] and said["b.png"] is None
+
+
+def test_batches_are_tried_as_they_are_served(write, photos):
+    png(photos / "b.png", 5, 2)
+    model = write("batched.py", """
+        batch_size = 2
+        def predict_batch(images):
+            return [len(images)] * len(images)
+    """)
+    code, lines, _ = try_out(model, photos)
+    assert code == 0 and [line["result"]["fields"]["value"] for line in lines] == [2, 2, 1]
+    code, lines, told = try_out(write("short.py", "def predict(image): return 1\ndef predict_batch(images): return []"), photos)
+    assert code == 0 and "a batch was done one by one" in told and "answered 0 results" in told
