@@ -107,6 +107,9 @@ impl Installation {
             ("DARKROOM_NAMESPACE", &self.name),
             ("DARKROOM_DATA", &path(format!("data-{}", self.name))),
             ("DARKROOM_TOKEN_KEY_FILE", &path("token-key".to_owned())),
+            // All workers are one account's, which has a quarter: ten thousand wait.
+            ("DARKROOM_CLAIMS_WAITING_MAX", "40000"),
+            ("DARKROOM_CONNECTIONS_MAX", "48000"),
         ];
         let process = Process::start(&environment, std::fs::File::create(path(format!("{}.log", self.name)))?)?;
         let address = process.base.trim_start_matches("http://").to_owned();

@@ -30,7 +30,6 @@ use crate::service::readiness::{self, Readiness};
 use crate::service::status::Lookups;
 use crate::service::submit::Submit;
 use crate::service::tallies::Tallies;
-use crate::service::uses::KeyUses;
 use crate::service::waiters::Waiters;
 use crate::service::work::{Claims, Completions};
 use crate::service::workers::Workers;
@@ -50,6 +49,7 @@ const HOT_CONNECTIONS: u32 = Submit::CONNECTIONS
     + Completions::CONNECTIONS
     + Workers::CONNECTIONS
     + Accounts::CONNECTIONS
+    + Keys::CONNECTIONS
     + readiness::CONNECTIONS;
 
 /// A composed server that does not listen yet.
@@ -69,7 +69,7 @@ impl App {
         let options = config.database.options()?;
         let db = Db::common(options.clone(), config.db_connections);
         let hot = Db::hot(options.clone(), HOT_CONNECTIONS);
-        let upkeep = Db::upkeep(options.clone());
+        let (work, upkeep) = (Db::work(options.clone()), Db::upkeep(options.clone()));
         if db.run(sqlx::Connection::ping).await.is_err() {
             // The pool tried until its time was up, and says no more than that.
             store::connect(&options).await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
@@ -82,12 +82,13 @@ impl App {
         let replica = Uuid::new_v4();
         let (stop, stopping) = watch::channel(false);
         let (waiters, catalog, clock, acts) =
-            (Waiters::new(), Catalog::new(&db), DbClock::default(), FrequentActs::new(&db));
+            (Waiters::new(), Catalog::new(&work), DbClock::default(), FrequentActs::new(&upkeep));
         let tallies = Tallies::new(&db);
-        let (readiness, mirror) = (Readiness::new(&db, &hot), Mirror::new(&index, &db));
+        let (readiness, mirror) = (Readiness::new(&work, &hot), Mirror::new(&index, &work));
         let ctx = Arc::new(Ctx {
             db,
             hot,
+            work,
             upkeep,
             readiness,
             mirror,
@@ -100,7 +101,6 @@ impl App {
             tallies,
             clock,
             acts,
-            key_uses: KeyUses::default(),
             stopping,
         });
         let keys = Arc::new(Keys::new(&ctx));
@@ -151,7 +151,7 @@ impl App {
         // A tick that is cut off puts back what it had not written.
         loops.shutdown().await;
         if let Err(error) = ctx.acts.write().await {
-            tracing::error!(%error, "log-ins that failed and images viewed lately could not be written down");
+            tracing::error!(%error, "log-ins that failed, images viewed and keys used lately could not be written down");
         }
         Ok(())
     }
@@ -296,7 +296,7 @@ pub async fn serve(config: &Serve) -> anyhow::Result<()> {
 }
 
 async fn say_how_to_begin(ctx: &Ctx) {
-    if let Ok(false) = ctx.db.read(store::accounts::has_admin).await {
+    if let Ok(false) = ctx.db.run(store::accounts::has_admin).await {
         tracing::warn!(
             "there is no administrator yet; make one with: darkroom user create admin --roles admin,investigator,researcher \
              (with Compose: docker-compose exec server darkroom user create admin --roles admin,investigator,researcher)"

@@ -165,7 +165,7 @@ pub struct Serve {
     /// Addresses and networks of proxies, comma-separated, as `10.0.0.7,172.16.0.0/12`: theirs is what X-Forwarded-For is believed from
     #[arg(long, env = "DARKROOM_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
-    /// The most connections to PostgreSQL, besides 20 of its own
+    /// The most connections to PostgreSQL, besides 25 of its own
     #[arg(long, env = "DARKROOM_DB_CONNECTIONS", default_value_t = 10)]
     pub db_connections: u32,
     /// Seconds between a worker's beats
@@ -199,7 +199,7 @@ pub struct Serve {
     #[arg(long, env = "DARKROOM_UPLOADS_MAX", default_value_t = 32)]
     pub uploads_max: usize,
     /// The most claims that wait for work at once; each holds a connection
-    #[arg(long, env = "DARKROOM_CLAIMS_WAITING_MAX", default_value_t = 40_000)]
+    #[arg(long, env = "DARKROOM_CLAIMS_WAITING_MAX", default_value_t = 7_500)]
     pub claims_waiting_max: usize,
     /// The most look-ups that wait for an end at once; each looks again every two seconds
     #[arg(long, env = "DARKROOM_LOOKUPS_WAITING_MAX", default_value_t = 4_000)]
@@ -254,6 +254,12 @@ impl Serve {
                     .iter()
                     .all(|most| (4..=1_000_000).contains(most)),
                 "DARKROOM_CONNECTIONS_MAX, _UPLOADS_MAX, _CLAIMS_WAITING_MAX and _LOOKUPS_WAITING_MAX are from 4 to 1000000",
+            ),
+            (
+                self.claims_waiting_max.saturating_add(self.lookups_waiting_max).saturating_add(self.uploads_max)
+                    <= self.connections_max,
+                "DARKROOM_CLAIMS_WAITING_MAX, _LOOKUPS_WAITING_MAX and _UPLOADS_MAX are together over DARKROOM_CONNECTIONS_MAX: each of \
+                 them holds a connection, and the quarters of one account would be more than a quarter of these",
             ),
             (
                 (1.0..=43_200.0).contains(&self.body_wait_s),

@@ -185,7 +185,7 @@ fn named(value: Value, names: &HashMap<String, String>) -> Value {
 
 /// What the views tell: their columns, and their rows; events in their order, those of a job by themselves.
 async fn views(s: &mut Story) -> Value {
-    maintenance::write_uses(&s.app.ctx).await.expect("housekeeping");
+    s.app.ctx.acts.write().await.expect("housekeeping");
     let app = &s.app;
     let columns = "SELECT to_jsonb(c) FROM (
         SELECT table_name AS view, jsonb_agg(jsonb_build_array(column_name, data_type) ORDER BY ordinal_position) AS columns

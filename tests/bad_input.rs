@@ -161,18 +161,15 @@ async fn a_body_cut_off_is_told_and_leaves_nothing() {
 #[tokio::test]
 async fn strange_json_is_refused_everywhere() {
     let (_, ines, worker) = desk().await;
-    let deep = format!("{{\"images\":{}{}}}", "[".repeat(100), "]".repeat(100));
-    let cases: [(&str, u16, &str); 14] = [
+    let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    let cases: [(&str, u16, &str); 11] = [
         ("", 400, "malformed_json"),
         ("{\"images\":[],\"colour\":1} trailing", 400, "malformed_json"),
-        ("{\"images\":[1e999]}", 422, "invalid_field"),
-        ("{\"images\":[3,\"\\u0000\"]}", 422, "nul_character"),
         ("{", 400, "malformed_json"),
         ("{\"images\":[NaN]}", 400, "malformed_json"),
         ("{\"images\":[]} trailing", 400, "malformed_json"),
-        ("{\"images\":[\"\\ud800\"]}", 400, "malformed_json"),
         ("{\"images\":[],\"images\":[]}", 422, "duplicate_key"),
-        (&deep, 422, "too_deep"),
+        (&format!("{{\"images\":[],\"results\":{deep}}}"), 422, "too_deep"),
         ("{\"images\":[],\"colour\":1}", 422, "unknown_field"),
         ("{\"images\":\"x\"}", 422, "invalid_field"),
         ("{}", 422, "invalid_field"),
@@ -181,16 +178,18 @@ async fn strange_json_is_refused_everywhere() {
     for (body, status, code) in cases {
         ines.raw("/predict/status", body.to_owned()).await.problem(status, code);
     }
-    let nul = json!({"images": ["9e107d9d372bb6826bd81d3542a419d6", "a\0"]});
-    let answer = ines.post("/predict/status", nul).await.ok(200);
-    let told =
-        |n: usize| (&answer["items"][n]["problem"]["code"], &answer["items"][n]["problem"]["errors"][0]["pointer"]);
-    assert_eq!((told(0).0, told(1)), (&json!("not_found"), (&json!("invalid_hash"), &json!("/images/1"))));
-    for (body, pointer) in
-        [("{\"images\":[\"\",{\"\":0}]}", "/images/1"), ("{\"images\":[],\"results\":3}", "/results")]
-    {
-        let wrong = ines.raw("/predict/status", body).await.problem(422, "invalid_field");
-        assert_eq!(wrong["errors"][0]["pointer"], pointer, "{wrong}");
+    let wrong = ines.raw("/predict/status", "{\"images\":[],\"results\":3}").await.problem(422, "invalid_field");
+    assert_eq!(wrong["errors"][0]["pointer"], "/results", "{wrong}");
+    // What stands in the place of one hash is the matter of that place alone.
+    let digits = "9".repeat(32);
+    for odd in ["\"a\\u0000\"", "\"\\ud800\"", "1e999", &digits, "null", "{\"\":0,\"\":1}", "[[\"\\u0000\"]]", &deep] {
+        let body = format!("{{\"images\":[\"9e107d9d372bb6826bd81d3542a419d6\",{odd}]}}");
+        let answer = ines.raw("/predict/status", body).await.ok(200);
+        let told = |n: usize| &answer["items"][n]["problem"];
+        assert_eq!((&told(0)["code"], &told(1)["code"]), (&json!("not_found"), &json!("invalid_hash")), "{odd}");
+        assert_eq!(told(1)["errors"][0]["pointer"], "/images/1", "{odd}");
+        assert_eq!((&answer["items"][1]["status"], &answer["items"][1]["done"]), (&Value::Null, &Value::Null), "{odd}");
+        assert_mends(told(1));
     }
     for (params, code) in [
         ("[]", "invalid_field"),

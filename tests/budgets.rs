@@ -1,5 +1,8 @@
 //! What requests may hold at once, and what one answer may be: whoever wants more is told so, and others go on.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, header};
 use darkroom::client::destination::Destination;
@@ -14,6 +17,7 @@ use crate::kit::app::{TestApp, Worker, until};
 use crate::kit::client::{Client, assert_mends};
 use crate::kit::form::{self, Form};
 use crate::kit::images::{md5_of, photo};
+use crate::kit::settings::settings;
 
 /// The whole of each budget here; an account has a quarter of it.
 const FOUR: usize = 4;
@@ -180,4 +184,61 @@ async fn what_has_no_room_in_one_answer_comes_with_the_next() {
     assert!(items.iter().all(|item| item.problem.is_none() && item.results.len() == 3), "nothing is left out");
     let found: Vec<&str> = items.iter().map(|item| item.md5.as_str()).collect();
     assert_eq!(found, md5s);
+}
+
+#[tokio::test]
+async fn models_that_say_much_of_themselves_come_page_by_page() {
+    let app = TestApp::new().await;
+    let ines = app.investigator("ines").await;
+    // Each as much as a registration may say.
+    app.alter(
+        "INSERT INTO queue (name, last_version, labels, params_schema)
+         SELECT 'm' || n, 'v1', ARRAY(SELECT repeat('x', 197) FROM generate_series(1, 980)), jsonb_build_object('title', repeat('y', 60000))
+         FROM generate_series(101, 140) AS n",
+    )
+    .await;
+    let (mut names, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = ines.get(&format!("/models?limit=500{cursor}")).await.ok(200);
+        names.extend(page["items"].as_array().expect("items").iter().map(|model| model["name"].clone()));
+        assert!(page["items"].as_array().is_some_and(|items| items.len() < 20), "a page of so many is too large");
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let expected: Vec<Value> = (101..=140).map(|n| json!(format!("m{n}"))).collect();
+    assert_eq!(names, expected);
+    assert_eq!(ines.get("/models/m101").await.ok(200)["labels"].as_array().map(Vec::len), Some(980));
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_refused_before_it_is_read() {
+    let app = TestApp::new().await;
+    let (worker, ines) = (app.worker("ocr").await, app.investigator("ines").await);
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+    for (by, path, content_type, most) in [
+        (&ines, "/predict", json, 2 * MIB),
+        (&ines, "/predict/status", json, 2 * MIB),
+        (&worker.key, "/jobs/claim", json, 2 * MIB),
+        (&worker.key, "/jobs/complete", json, 16 * MIB),
+        (&worker.key, "/workers/register", json, 256 * 1024),
+        (&app.nobody(), "/auth/login", form, 16 * 1024),
+    ] {
+        let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
+        let never = Body::from_stream(stream::pending::<std::io::Result<Vec<u8>>>());
+        let request = request.header(header::CONTENT_LENGTH, most + 1).body(never).expect("a request");
+        let refused = tokio::time::timeout(Duration::from_secs(5), by.send(request)).await;
+        let problem = refused.unwrap_or_else(|_| panic!("{path} waits for the body")).problem(413, "too_large");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(&most.to_string())), "{problem}");
+    }
+}
+
+#[test]
+fn whoever_waits_has_a_connection_to_wait_on() {
+    let mut serve = settings("postgres://nowhere/none", "redis://nowhere", PathBuf::from("data"));
+    serve.limits().expect("what is set for everybody");
+    serve.claims_waiting_max = serve.connections_max;
+    let refused = serve.limits().expect_err("more wait than connect").to_string();
+    assert!(refused.contains("DARKROOM_CONNECTIONS_MAX"), "{refused}");
+    serve.connections_max += serve.lookups_waiting_max + serve.uploads_max;
+    serve.limits().expect("a connection for each");
 }

@@ -127,6 +127,23 @@ async fn what_is_no_request_gets_a_problem_too() {
         );
         assert_mends(&problem);
     }
+    // Nor is what comes after a request.
+    for (asked, code) in
+        [("nonsense\r\n\r\n", "malformed_request"), ("GET / HTTP/1.1\r\nBad Name: b\r\n\r\n", "malformed_request")]
+    {
+        let mut stream = TcpStream::connect(served.address).await.expect("a connection");
+        for path in ["/health/live", "/docs"] {
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.expect("to send");
+            let mut answer = Vec::new();
+            while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut answer).await.expect("an answer"), 0);
+            }
+        }
+        stream.write_all(asked.as_bytes()).await.expect("to send");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an end");
+        assert!(answer.contains("HTTP/1.1 400 ") && answer.contains(code), "{answer}");
+    }
     // What a handler answers is left alone.
     let answer =
         exchange(served.address, "POST /auth/login?a=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;

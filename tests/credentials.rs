@@ -237,17 +237,17 @@ async fn the_last_use_of_a_key_is_known_to_the_minute() {
     let key = app.key_of(&rosa, "predict", &["ocr"]).await;
     let worker = Worker::register(key, "ocr", "v1").await;
     app.key_of(&rosa, "predict", &["ocr"]).await;
-    darkroom::maintenance::write_uses(&app.ctx).await.expect("housekeeping");
+    app.ctx.acts.write().await.expect("housekeeping");
     let idle = "SELECT count(*) FROM api_key WHERE coalesce(last_used_at, created_at) < now() - interval '90 days'";
     app.alter("UPDATE api_key SET created_at = now() - interval '1 year', last_used_at = now() - interval '1 year'")
         .await;
     assert_eq!(app.count(idle).await, 2);
     worker.claim(1).await;
-    darkroom::maintenance::write_uses(&app.ctx).await.expect("housekeeping");
+    app.ctx.acts.write().await.expect("housekeeping");
     assert_eq!(app.count(idle).await, 1, "a key that works is not idle");
     app.alter("UPDATE api_key SET last_used_at = NULL").await;
     let guess = format!("{}x", &worker.key.token.clone().expect("a key")[..79]);
     Client::new(app.router.clone(), Some(guess)).get("/auth/profile").await.problem(401, "unknown_credential");
-    darkroom::maintenance::write_uses(&app.ctx).await.expect("housekeeping");
+    app.ctx.acts.write().await.expect("housekeeping");
     assert_eq!(app.count("SELECT count(*) FROM api_key WHERE last_used_at IS NOT NULL").await, 0, "a guess is no use");
 }

@@ -9,9 +9,10 @@ use darkroom::store::migrate;
 use serde_json::json;
 use sqlx::Connection;
 use sqlx::postgres::PgConnectOptions;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::kit::app::TestApp;
+use crate::kit::app::{TestApp, Worker, until};
 use crate::kit::images::{md5_of, photo};
 use crate::kit::servers;
 use crate::races::{beside, until_blocked};
@@ -167,4 +168,37 @@ async fn a_redrive_says_of_each_job_what_was_made_for_it_though_an_image_is_gone
         assert_eq!(item["retry_of"], of, "{answer}");
     }
     assert_eq!((made, &answer["items"][0]["id"]), (2, &json!(null)), "{answer}");
+}
+
+#[tokio::test]
+async fn pages_that_take_long_keep_no_work_waiting() {
+    let app = TestApp::with(|s| s.db_connections = 2).await;
+    app.worker("ocr").await;
+    let ines = submit(&app, 1).await;
+    let key = app.key_of(&app.admin().await, "predict", &["ocr"]).await;
+    // One that knows nothing yet of the key, the model, the image and the params.
+    let other = app.replica().await;
+    let (ines, key) = (ines.through(other.router.clone()), key.through(other.router.clone()));
+    let mut rival = beside(&app).await;
+    let mut tx = rival.begin().await.expect("a transaction");
+    sqlx::query("LOCK TABLE upload IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.expect("the table");
+    let mut pages = JoinSet::new();
+    for _ in 0..6 {
+        let ines = ines.clone();
+        pages.spawn(async move { ines.get("/images").await.status });
+    }
+    let stuck = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("every connection for people to be taken", async || app.count(stuck).await == 2).await;
+    other.nobody().get("/health/ready").await.ok(200);
+    let worker = Worker::register(key, "ocr", "v1").await;
+    let job = worker.claim(1).await.remove(0);
+    worker.key.get(job["image"]["url"].as_str().expect("a path")).await.ok(200);
+    let beat = json!({"jobs": [{"id": job["id"], "lease_no": job["lease_no"]}]});
+    worker.key.post(&format!("/workers/{}/heartbeat", worker.id), beat).await.ok(200);
+    assert_eq!(worker.succeed(&job).await["status"], 200);
+    assert!(pages.try_join_next().is_none(), "all that time the pages wait");
+    tx.rollback().await.expect("the end");
+    while let Some(page) = pages.join_next().await {
+        assert!([200, 503].contains(&page.expect("an answer").as_u16()));
+    }
 }

@@ -1,6 +1,6 @@
 //! PostgreSQL or Redis do not answer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::kit::client::Client;
 use crate::kit::family::family;
 use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo};
-use crate::kit::proxy::Proxy;
+use crate::kit::proxy::{self, Proxy};
 use crate::kit::scratch;
 
 /// A PostgreSQL of a test's own, to be stopped.
@@ -175,8 +175,13 @@ async fn a_redis_that_stands_still_is_gone_on_without() {
 
 /// An installation on a Redis of its own that has mirrored one finished image, for a day; answers its owner and path as well.
 async fn mirrored(redis: &Redis) -> (TestApp, Client, String) {
+    mirrored_at(redis, redis.url()).await
+}
+
+/// The same where it reaches Redis by another URL.
+async fn mirrored_at(redis: &Redis, url: String) -> (TestApp, Client, String) {
     let app = TestApp::with(|s| {
-        s.redis_url = darkroom::config::Secret(redis.url());
+        s.redis_url = darkroom::config::Secret(url);
         s.redis_wait_ms = 1_000;
     })
     .await;
@@ -207,8 +212,7 @@ fn rerun() -> Form {
 async fn what_redis_missed_is_made_up_for_at_whichever_try_succeeds() {
     let redis = private_redis("missing-redis").await;
     let (app, ines, path) = mirrored(&redis).await;
-    let setting = sqlx::query_scalar::<_, String>("SELECT value FROM setting WHERE name = 'redis_epoch'");
-    let setting = setting.fetch_one(app.ctx.db.pool()).await.expect("an epoch");
+    let setting = standing_epoch(&app).await;
     let epoch = setting.split_once(' ').expect("a run and its epoch").1;
     let other = private_redis("gone-redis").await;
     let gone = connect(&other).await;
@@ -220,6 +224,30 @@ async fn what_redis_missed_is_made_up_for_at_whichever_try_succeeds() {
     assert!(app.ctx.index.trust(gone, "gone", epoch).await.is_err(), "it is gone again");
     signal(&pid, "CONT");
     until("redis to come back", async || maintenance::reconnect(&app.ctx).await.is_ok()).await;
+    assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
+}
+
+/// The run of Redis and the epoch that stand.
+async fn standing_epoch(app: &TestApp) -> String {
+    let setting = sqlx::query_scalar("SELECT value FROM setting WHERE name = 'redis_epoch'");
+    setting.fetch_one(&app.outside).await.expect("an epoch")
+}
+
+#[tokio::test]
+async fn an_answer_of_redis_that_comes_too_late_costs_nobody_what_is_mirrored() {
+    let redis = private_redis("late-redis").await;
+    let proxy = Proxy::start(Path::new(redis.url().trim_start_matches("redis+unix://"))).await.expect("a proxy");
+    let (app, ines, path) = mirrored_at(&redis, format!("redis://127.0.0.1:{}", proxy.port)).await;
+    let other = app.replica_with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    maintenance::reconnect(&other.ctx).await.expect("redis");
+    let there = ines.clone().through(other.router.clone());
+    assert_eq!(there.get(&path).await.ok(200)["status"], "succeeded");
+    let before = standing_epoch(&app).await;
+    assert!(proxy.lose(proxy::ALL) > 0);
+    ines.upload(rerun()).await.ok(202);
+    assert_eq!(there.get(&path).await.ok(200)["status"], "queued", "what was mirrored was taken away all the same");
+    assert_eq!(standing_epoch(&app).await, before, "and nothing else");
+    maintenance::reconnect(&app.ctx).await.expect("redis");
     assert_eq!(ines.get(&path).await.ok(200)["status"], "queued");
 }
 
@@ -361,10 +389,10 @@ async fn what_is_owed_is_marked_when_it_is_paid() {
 async fn a_use_of_the_database_that_is_cut_short_keeps_no_connection() {
     let app = TestApp::with(|s| s.db_connections = 2).await;
     for _ in 0..2 {
-        let stuck = app.ctx.db.read(async |db| sqlx::query("SELECT pg_sleep(9)").execute(db).await);
+        let stuck = app.ctx.db.run(async |db| sqlx::query("SELECT pg_sleep(9)").execute(db).await);
         assert!(tokio::time::timeout(Duration::from_millis(100), stuck).await.is_err(), "cut short");
     }
-    let next = app.ctx.db.read(async |db| sqlx::query("SELECT 1").execute(db).await);
+    let next = app.ctx.db.run(async |db| sqlx::query("SELECT 1").execute(db).await);
     tokio::time::timeout(Duration::from_secs(2), next).await.expect("a free connection").expect("an answer");
 }
 
@@ -374,14 +402,13 @@ async fn another_redis_begins_another_epoch() {
     let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(first.url())).await;
     let setting = "SELECT count(DISTINCT value) FROM setting WHERE name = 'redis_epoch' AND value LIKE '% %'";
     assert_eq!(app.count(setting).await, 1);
-    let epoch = || sqlx::query_scalar::<_, String>("SELECT value FROM setting WHERE name = 'redis_epoch'");
-    let before = epoch().fetch_one(app.ctx.db.pool()).await.expect("an epoch");
+    let before = standing_epoch(&app).await;
     maintenance::reconnect(&app.ctx).await.expect("redis");
-    assert_eq!(epoch().fetch_one(app.ctx.db.pool()).await.expect("an epoch"), before, "the same Redis, the same epoch");
+    assert_eq!(standing_epoch(&app).await, before, "the same Redis, the same epoch");
     drop(first);
     let _second = private_redis("first-redis").await;
     maintenance::reconnect(&app.ctx).await.expect("redis");
-    assert_ne!(epoch().fetch_one(app.ctx.db.pool()).await.expect("an epoch"), before);
+    assert_ne!(standing_epoch(&app).await, before);
 }
 
 #[tokio::test]
@@ -421,9 +448,12 @@ async fn half_open_connections_cost_one_refusal_and_no_more() {
     let worker = app.worker("ocr").await;
     let ines = crate::work::submit(&app, 1).await;
     let job = worker.claim(1).await.remove(0);
-    for (pool, word) in
-        [(&app.ctx.hot, "\0darkroom-hot\0"), (&app.ctx.db, "\0darkroom\0"), (&app.ctx.upkeep, "\0darkroom-upkeep\0")]
-    {
+    for (pool, word) in [
+        (&app.ctx.hot, "\0darkroom-hot\0"),
+        (&app.ctx.work, "\0darkroom-work\0"),
+        (&app.ctx.db, "\0darkroom\0"),
+        (&app.ctx.upkeep, "\0darkroom-upkeep\0"),
+    ] {
         open(pool, 3).await;
         assert!(proxy.lose(word) >= 3, "{word:?}");
         let beat = json!({"draining": false, "jobs": [{"id": job["id"], "lease_no": job["lease_no"]}]});

@@ -38,6 +38,13 @@ async fn serve_refuses_a_database_that_it_does_not_know() {
     assert!(migrated.status.success(), "{}", said(&migrated));
     assert!(said(&run(&["migrate"], &[("DATABASE_URL", &empty)])).contains("up to date"));
     let mut db = PgConnection::connect(&empty).await.expect("a connection");
+    let altered = "UPDATE refinery_schema_history SET checksum = (checksum::numeric + $1)::text";
+    sqlx::query(altered).bind(1).execute(&mut db).await.expect("a schema of another build");
+    for command in ["serve", "migrate"] {
+        let refused = run(&[command], &[("DATABASE_URL", &empty)]);
+        assert!(!refused.status.success() && said(&refused).contains("dropdb"), "{command}: {}", said(&refused));
+    }
+    sqlx::query(altered).bind(-1).execute(&mut db).await.expect("this build's");
     sqlx::query("UPDATE refinery_schema_history SET version = 999 WHERE version = (SELECT max(version) FROM refinery_schema_history)")
         .execute(&mut db)
         .await
@@ -315,9 +322,14 @@ async fn what_was_counted_is_written_down_when_the_server_stops() {
     let answer =
         guess.form(&[("username", "nobody"), ("password", "a wrong password")]).send().await.expect("an answer");
     assert_eq!(answer.status().as_u16(), 401);
+    let key = app.key("predict", &["ocr"]).await.token.expect("a key");
+    let used = reqwest::Client::new().get(format!("{}/auth/profile", server.base)).bearer_auth(key).send();
+    assert_eq!(used.await.expect("an answer").status().as_u16(), 403);
     process::signal(&server.pid.to_string(), "TERM").expect("a signal");
-    let told = "SELECT coalesce(sum(count), 0)::bigint FROM audit_events WHERE code = 'log_in_failed'";
-    until("what was counted", async || app.count(told).await == 1).await;
+    let told =
+        "SELECT (coalesce(sum(count), 0) + (SELECT count(*) FROM api_key WHERE last_used_at IS NOT NULL))::bigint
+                FROM audit_events WHERE code = 'log_in_failed'";
+    until("what was counted", async || app.count(told).await == 2).await;
 }
 
 #[test]

@@ -66,14 +66,14 @@ pub struct ResultOut {
 }
 
 /// Many hashes.
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"images": ["9e107d9d372bb6826bd81d3542a419d6"], "results": false}))]
 pub struct StatusRequest {
-    /// At most 1,000 MD5s.
+    /// At most 1,000 MD5s; what is none has its problem in its place.
     #[serde(deserialize_with = "at_most::<HASHES_MAX, _, _>")]
-    #[schema(max_items = 1000)]
-    pub images: Vec<String>,
+    #[schema(max_items = 1000, value_type = Vec<String>)]
+    pub images: Vec<Box<RawValue>>,
     /// Whether to send the results as well.
     pub results: Option<bool>,
 }

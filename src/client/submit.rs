@@ -6,6 +6,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use indicatif::HumanBytes;
 use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::counts::PhotoCounts;
@@ -18,7 +19,7 @@ use super::verdict::Uploaded;
 use super::wait::wait;
 use super::walk::{self, Collected, LocalFile};
 use super::{counts, text, upload};
-use crate::api::status::{StatusItem, StatusRequest, Statuses};
+use crate::api::status::{StatusItem, Statuses};
 use crate::api::submit::SubmittedImage;
 use crate::domain::fault::Code;
 
@@ -133,8 +134,8 @@ pub async fn look_up(api: &Api, md5s: &[&str]) -> Result<Vec<StatusItem>, ApiErr
     let mut left: Vec<usize> = (0..md5s.len()).collect();
     while !left.is_empty() {
         let asked: Vec<usize> = left.drain(..LOOKUP_IMAGES.min(left.len())).collect();
-        let images = asked.iter().map(|place| md5s[*place].to_owned()).collect();
-        let body = StatusRequest { images, results: Some(true) };
+        let images: Vec<&str> = asked.iter().map(|place| md5s[*place]).collect();
+        let body = json!({"images": images, "results": true});
         let answer: Statuses = api.post(&["predict", "status"], &body, Repeat::Harmless).await?;
         let crowded =
             |item: &StatusItem| item.problem.as_ref().is_some_and(|p| p.code == Code::AnswerTooLarge.as_str());

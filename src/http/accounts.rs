@@ -1,5 +1,6 @@
 //! Log-in and the accounts of people.
 
+use axum::Extension;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -7,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{AdminUser, AnyUser};
-use super::extract::{self, Json, NoQuery, Path, Query};
+use super::extract::{self, BodyMax, Json, NoQuery, Path, Query};
 use super::problem::{Answer, HttpError};
 use super::{AppState, Shared};
 use crate::api::accounts::{CreateUser, LogOutQuery, LoginForm, TokenOut, UpdateUser, UserOut};
@@ -27,6 +28,7 @@ const LOGIN_BYTES_MAX: usize = 16 * 1024;
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(log_in))
+        .layer(Extension(BodyMax(LOGIN_BYTES_MAX)))
         .routes(routes!(log_out))
         .routes(routes!(get_profile))
         .routes(routes!(create_user, list_users))
@@ -45,7 +47,7 @@ async fn log_in(
     _: NoQuery,
     request: Request,
 ) -> Answer<impl IntoResponse> {
-    let request = extract::hold_body(request, LOGIN_BYTES_MAX).await?;
+    let request = extract::hold_body(request).await?;
     let form = axum::Form::<LoginForm>::from_request(request, &()).await.map_err(|rejection| {
         let code = match rejection.status() {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
@@ -106,7 +108,7 @@ async fn create_user(
 async fn list_users(State(state): AppState, _: AdminUser, Query(paging): Query<Paging>) -> Answer<Json<Page<UserOut>>> {
     let (limit, after) = extract::paging::<String>("users", &paging)?;
     let ctx = &state.ctx;
-    let found = ctx.db.read(async |db| store::accounts::list(db, after.as_deref(), limit).await).await?;
+    let found = ctx.db.run(async |db| store::accounts::list(db, after.as_deref(), limit).await).await?;
     Ok(Json(extract::page("users", found, limit, |account| account.name.clone())))
 }
 

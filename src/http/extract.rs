@@ -34,6 +34,10 @@ const BODY_WAIT: Duration = Duration::from_secs(120);
 /// The longest that any request waits, in seconds.
 pub const WAIT_MAX_S: f64 = 50.0;
 
+/// The most bytes that a body has, as it is set for some operations: [`BODY_BYTES_MAX`] for the others.
+#[derive(Clone, Copy)]
+pub struct BodyMax(pub usize);
+
 /// A JSON body, or a JSON answer.
 pub struct Json<T>(pub T);
 
@@ -100,24 +104,23 @@ async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Http
         let fault = Fault::new(Code::UnsupportedMediaType, "The body is not declared as JSON.");
         return Err(fault.mend("Send Content-Type: application/json.").into());
     }
-    let request = hold_body(request, usize::MAX).await?;
+    let request = hold_body(request).await?;
     let read = tokio::time::timeout(BODY_WAIT, Bytes::from_request(request, state)).await;
     let bytes = read.map_err(|_| cut_off())?.map_err(body_problem)?;
     budget::body_had(bytes.len());
     Ok(bytes)
 }
 
-/// Makes room for the body of a request that is to be read whole, and has at most so many bytes, if that is less than elsewhere.
-pub async fn hold_body(mut request: Request, most: usize) -> Result<Request, Fault> {
+/// Makes room for the body of a request that is to be read whole; one that says itself that it is too large is refused before.
+pub async fn hold_body(mut request: Request) -> Result<Request, Fault> {
+    let BodyMax(most) = request.extensions().get().copied().unwrap_or(BodyMax(BODY_BYTES_MAX));
     let declared: Option<usize> =
         request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|bytes| bytes > most) {
-        return Err(Fault::new(Code::TooLarge, format!("The body has more than {most} bytes.")));
+    if let Some(bytes) = declared.filter(|bytes| *bytes > most) {
+        return Err(Fault::new(Code::TooLarge, format!("The body has {bytes} bytes; this operation takes {most}.")));
     }
     let most = if declared.is_none() { most.min(UNDECLARED_BYTES_MAX) } else { most };
-    if most < usize::MAX && !http_body::Body::is_end_stream(request.body()) {
-        DefaultBodyLimit::max(most).apply(&mut request);
-    }
+    DefaultBodyLimit::max(most).apply(&mut request);
     budget::hold_bytes(declared.unwrap_or(most)).await?;
     Ok(request)
 }

@@ -40,7 +40,7 @@ async fn list_images(
 ) -> Answer<Json<Page<ImageOut>>> {
     let (limit, before) = extract::paging::<(DateTime<Utc>, i64)>("images", &paging)?;
     let ctx = &state.ctx;
-    let found = ctx.db.read(async |db| images::list(db, user.scope(), before, limit).await).await?;
+    let found = ctx.db.run(async |db| images::list(db, user.scope(), before, limit).await).await?;
     Ok(Json(extract::page("images", found, limit, |image| (image.uploaded_at, image.known.id))))
 }
 
@@ -59,7 +59,7 @@ async fn get_image(
     let ctx = &state.ctx;
     let (image, (results, more)) = ctx
         .db
-        .read(async |db| {
+        .run(async |db| {
             let image =
                 images::find(db, md5, user.scope()).await?.ok_or_else(|| Error::from(Fault::not_found("image")))?;
             let results = images::results(db, image.known.id, user.scope(), RESULTS_MAX).await?;
@@ -113,15 +113,11 @@ async fn get_image_content(
 
 /// The image, if the caller may have its bytes.
 async fn image_for(ctx: &Ctx, caller: &Caller, md5: ContentMd5) -> Result<ImageRecord, Error> {
-    ctx.db
-        .read(async |db| {
-            let image = match caller {
-                Caller::User(user) => images::find(db, md5, user.scope()).await?,
-                Caller::Key(key) => images::find_for_key(db, md5, &key.id).await?,
-            };
-            image.ok_or_else(|| Error::from(Fault::not_found("image")))
-        })
-        .await
+    let image = match caller {
+        Caller::User(user) => ctx.db.run(async |db| images::find(db, md5, user.scope()).await).await?,
+        Caller::Key(key) => ctx.work.run(async |db| images::find_for_key(db, md5, &key.id).await).await?,
+    };
+    image.ok_or_else(|| Fault::not_found("image").into())
 }
 
 fn etag(image: &KnownImage) -> String {

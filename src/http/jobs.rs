@@ -45,7 +45,7 @@ async fn list_jobs(
     let limit = extract::limit(query.limit)?;
     let filter = read_query(query)?;
     let ctx = &state.ctx;
-    let JobsPage { jobs, next } = ctx.db.read(async |db| list(db, user.scope(), &filter, limit).await).await?;
+    let JobsPage { jobs, next } = ctx.db.run(async |db| list(db, user.scope(), &filter, limit).await).await?;
     let items = shown(&state.queues, &user, jobs, filter.md5.is_some()).await;
     Ok(Json(Page { items, next_cursor: next.map(|place| extract::write_cursor("jobs", &place)) }))
 }
@@ -88,7 +88,7 @@ async fn get_job(
     let ctx = &state.ctx;
     let (job, sight) = jobs::find(ctx, &user, id).await?;
     let (attempts, events) =
-        ctx.db.read(async |db| Ok::<_, Error>((attempts(db, id).await?, events(db, id).await?))).await?;
+        ctx.db.run(async |db| Ok::<_, Error>((attempts(db, id).await?, events(db, id).await?))).await?;
     Ok(Json(JobHistory { job: detail(&state.queues, job, sight).await, attempts, events }))
 }
 

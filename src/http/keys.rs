@@ -78,7 +78,7 @@ async fn list_keys(
     let ctx = &state.ctx;
     let found = ctx
         .db
-        .read(async |db| {
+        .run(async |db| {
             let before = before.as_ref().map(|(at, id)| (*at, id.as_str()));
             Ok::<_, Error>(store::keys::list(db, user.scope(), before, limit).await?)
         })

@@ -23,7 +23,8 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Lists models
 ///
-/// Known ones, with their live workers and queues, by name.
+/// Known ones, with their live workers and queues, by name. Where they say much of themselves a page has fewer than `limit`: go on
+/// as long as there is a `next_cursor`.
 #[utoipa::path(get, path = "/models", tag = "models", security(("user" = []), ("token" = [])), params(ModelsQuery),
     responses((status = 200, body = Page<ModelOut>)))]
 async fn list_models(
@@ -35,14 +36,15 @@ async fn list_models(
     let after: Option<String> = extract::read_cursor("models", query.cursor.as_deref())?;
     let ctx = &state.ctx;
     let found =
-        ctx.db.read(async |db| models::list(db, after.as_deref(), query.retired.unwrap_or(false), limit).await).await?;
-    Ok(Json(extract::page("models", found, limit, |model| model.name.clone())))
+        ctx.db.run(async |db| models::list(db, after.as_deref(), query.retired.unwrap_or(false), limit).await).await?;
+    let full = if found.last().is_some_and(Model::fills_page) { found.len() as i64 } else { limit };
+    Ok(Json(extract::page("models", found, full, |model| model.name.clone())))
 }
 
 async fn find(ctx: &Ctx, name: &str) -> Result<Model, Error> {
     crate::domain::name::Name::parse(name).map_err(|_| Fault::not_found("model"))?;
     ctx.db
-        .read(async |db| {
+        .run(async |db| {
             let mut found = models::find(db, &[name.to_owned()]).await?;
             found.pop().ok_or_else(|| Error::from(Fault::not_found("model")))
         })

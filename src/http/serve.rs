@@ -4,13 +4,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -21,7 +20,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::tls::Tls;
-use super::wire::Wire;
+use super::wire::{Turn, Wire};
 
 /// File descriptors left to everything but clients: the database, Redis, images, logs.
 const DESCRIPTORS_KEPT: u64 = 256;
@@ -106,20 +105,21 @@ fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     router: Router,
     client_wait: Duration,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
-    let handed_over = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&handed_over);
+    let turn = Arc::new(Turn::default());
+    let watched = Arc::clone(&turn);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        seen.store(true, Ordering::Relaxed);
+        watched.begins();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request)
+        let watched = Arc::clone(&watched);
+        router.clone().oneshot(request).map_ok(move |answer| answer.map(|body| watched.watch(body)))
     });
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(client_wait)
         .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(Wire::new(stream, client_wait, handed_over)), service)
+        .serve_connection(TokioIo::new(Wire::new(stream, client_wait, turn)), service)
 }
 
 /// How long the body of a request is waited for.

@@ -89,10 +89,8 @@ async fn list_statuses(
         let most = ask.images.len().saturating_mul(state.ctx.limits.result_bytes_max);
         budget::hold_bytes(most.min(budget::ANSWER_BYTES_MAX)).await?;
     }
-    let parse = |(i, text): (usize, &String)| extract::md5(text, "body", format!("/images/{i}"));
-    let parsed: Vec<Result<ContentMd5, Fault>> = ask.images.iter().enumerate().map(parse).collect();
+    let asked: Vec<AskedHash> = ask.images.iter().enumerate().map(|(place, sent)| hash(place, sent)).collect();
     let view = View::now(&state.queues, None, results).await;
-    let asked: Vec<_> = ask.images.iter().zip(parsed).collect();
     let mut answer = StatusesText::begin();
     for some in asked.chunks(if results { RESULTS_AT_ONCE } else { HASHES_MAX }) {
         let found = if answer.is_full() { None } else { Some(look(&state.lookups, &user, some, results).await?) };
@@ -108,16 +106,28 @@ async fn list_statuses(
     Ok(([NOT_STORED, JSON], budget::answer(answer.end())?))
 }
 
+/// What is asked after as it was sent, and the hash that it is.
+type AskedHash = (String, Result<ContentMd5, Fault>);
+
+fn hash(place: usize, sent: &RawValue) -> AskedHash {
+    let pointer = format!("/images/{place}");
+    match serde_json::from_str::<String>(sent.get()) {
+        Ok(text) => {
+            let md5 = extract::md5(&text, "body", pointer);
+            (text, md5)
+        }
+        Err(_) => {
+            let detail = format!("{} is no MD5: it is not even a string.", shorten(sent.get()));
+            (sent.get().to_owned(), Err(Fault::new(Code::InvalidHash, detail).at("body", pointer)))
+        }
+    }
+}
+
 /// Statuses by key; in place of one whose results are too large by themselves, that they are.
 type LookedAt = HashMap<ContentMd5, Result<ImageStatus, Fault>>;
 
 /// The statuses of some of the hashes of a request.
-async fn look(
-    lookups: &Lookups,
-    user: &User,
-    some: &[(&String, Result<ContentMd5, Fault>)],
-    results: bool,
-) -> Result<LookedAt, Error> {
+async fn look(lookups: &Lookups, user: &User, some: &[AskedHash], results: bool) -> Result<LookedAt, Error> {
     let distinct: BTreeSet<ContentMd5> = some.iter().filter_map(|(_, md5)| md5.as_ref().ok()).copied().collect();
     let distinct: Vec<ContentMd5> = distinct.into_iter().collect();
     let mut found = LookedAt::new();

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::Extension;
+use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::PredictService;
 use super::budget;
-use super::extract::{self, Batch, Json};
+use super::extract::{self, Batch, BodyMax, Json};
 use super::problem::{Answer, status};
 use super::{AppState, Shared};
 use crate::api::work::{
@@ -26,7 +27,7 @@ const COMPLETE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(complete_jobs))
-        .layer(DefaultBodyLimit::max(COMPLETE_BYTES_MAX))
+        .layer(Extension(BodyMax(COMPLETE_BYTES_MAX)))
         .routes(routes!(claim_jobs))
         .routes(routes!(release_jobs))
 }

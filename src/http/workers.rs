@@ -1,6 +1,7 @@
 //! Workers: registration, beats, leaving, and who is alive.
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::Extension;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::Value;
@@ -10,7 +11,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::{AnyUser, Microservice, PredictService};
-use super::extract::{self, Json, NoQuery, Path, Query};
+use super::extract::{self, BodyMax, Json, NoQuery, Path, Query};
 use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::page::Page;
@@ -32,7 +33,7 @@ const REGISTER_BYTES_MAX: usize = 256 * 1024;
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(register_worker))
-        .layer(DefaultBodyLimit::max(REGISTER_BYTES_MAX))
+        .layer(Extension(BodyMax(REGISTER_BYTES_MAX)))
         .routes(routes!(beat_worker))
         .routes(routes!(leave_worker))
         .routes(routes!(list_workers))
@@ -201,7 +202,7 @@ async fn list_workers(
         json::check_text(model)?;
     }
     let ctx = &state.ctx;
-    let found = ctx.db.read(async |db| list(db, query.model.as_deref(), before, limit).await).await?;
+    let found = ctx.db.run(async |db| list(db, query.model.as_deref(), before, limit).await).await?;
     Ok(Json(extract::page("workers", found, limit, |worker| worker.id)))
 }
 

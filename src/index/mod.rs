@@ -58,8 +58,8 @@ pub struct Index {
     owed: Mutex<HashSet<ContentMd5>>,
     /// What mirrored statuses must not be behind.
     floor: Mutex<Floor>,
-    /// The run of the Redis that was last trusted.
-    last_run: Mutex<Option<String>>,
+    /// The run of the Redis that was last trusted, and the epoch of what it held.
+    last: Mutex<Option<(String, Arc<str>)>>,
     /// Whether another replica may change what is so without being able to say so here.
     cautious: AtomicBool,
 }
@@ -89,7 +89,7 @@ impl Index {
             alone: AtomicBool::new(false),
             owed: Mutex::default(),
             floor: Mutex::new(Floor::new()),
-            last_run: Mutex::default(),
+            last: Mutex::default(),
             cautious: AtomicBool::new(false),
         })
     }
@@ -128,7 +128,11 @@ impl Index {
 
     /// The run of the Redis that was last trusted.
     pub fn last_run(&self) -> Option<String> {
-        self.last_run.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last().map(|(run, _)| run)
+    }
+
+    fn last(&self) -> Option<(String, Arc<str>)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on mirrors nothing for long, or does again: another replica may change what is so without being able to say so.
@@ -149,8 +153,10 @@ impl Index {
                     // Under the lock, so that nothing is owed to a live connection.
                     let generation = self.connections.fetch_add(1, Ordering::Relaxed);
                     self.alone.store(false, Ordering::Relaxed);
-                    *self.last_run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run.to_owned());
-                    self.set_live(Some(Live { connection, epoch: epoch.into(), generation }));
+                    let epoch: Arc<str> = epoch.into();
+                    *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some((run.to_owned(), Arc::clone(&epoch)));
+                    self.set_live(Some(Live { connection, epoch, generation }));
                     return Ok(());
                 }
                 owed.drain().collect()

@@ -7,8 +7,8 @@
 //! unfinished status lives [`SHORT_S`], and what makes a finished one unfinished leaves a mark before its transaction.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 
 use redis::Script;
 use redis::aio::MultiplexedConnection;
@@ -225,6 +225,15 @@ impl Index {
             }
         }
         true
+    }
+
+    /// The same over a connection of its own, after that in use was lost; answers the run and the epoch of what was marked, if Redis is
+    /// still the one that it was and takes them.
+    pub async fn mark_apart(&self, images: &[ContentMd5]) -> Option<(String, Arc<str>)> {
+        let (run, epoch) = self.last()?;
+        let (mut connection, _) = self.connect().await.ok().filter(|(_, found)| *found == run)?;
+        self.mark_in(&mut connection, &epoch, images).await.ok()?;
+        Some((run, epoch))
     }
 
     pub(super) async fn mark_in(

@@ -19,7 +19,7 @@ pub async fn collect_blobs(ctx: &Ctx, age: Duration) -> Result<usize> {
     while let Some(page) = pages.next().await {
         let page = page?;
         let ids: Vec<_> = page.iter().map(|(_, blob)| *blob).collect();
-        let named = ctx.upkeep.read(async |db| images::named_blobs(db, &ids).await).await?;
+        let named = ctx.upkeep.run(async |db| images::named_blobs(db, &ids).await).await?;
         for (sha256, blob) in page.iter().filter(|(_, blob)| !named.contains(blob)) {
             ctx.blobs.remove(sha256, *blob).await?;
             removed += 1;

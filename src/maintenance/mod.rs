@@ -12,7 +12,6 @@ mod redis;
 mod rescue;
 mod retention;
 mod sweep;
-mod uses;
 mod waiting;
 
 use std::sync::Arc;
@@ -30,10 +29,9 @@ pub use redis::{compare_epochs, count_forged, reconnect};
 pub use rescue::{rescue, rescue_every};
 pub use retention::{Old, count_old, remove_old};
 pub use sweep::Sweep;
-pub use uses::write_uses;
 pub use waiting::probe;
 
-/// How often what people do often is written down: a killed server loses no more of it.
+/// How often what is done often is written down: a killed server loses no more of it.
 const TELL_ACTS_EVERY: Duration = Duration::from_secs(10);
 
 /// Starts every loop; they end when the returned set is dropped.
@@ -52,7 +50,6 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
         "retention",
         |ctx| async move { remove_old(&ctx).await.map(drop) },
     );
-    every(&mut loops, ctx, uses::USES_EVERY, "uses", |ctx| async move { write_uses(&ctx).await });
     every(&mut loops, ctx, TELL_ACTS_EVERY, "acts", |ctx| async move { ctx.acts.write().await });
     loops.spawn(sweep::run(Arc::clone(ctx)));
     loops.spawn(postgres::run(Arc::clone(ctx)));

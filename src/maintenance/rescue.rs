@@ -34,7 +34,7 @@ const NAMED_MAX: usize = 20;
 /// Runs one tick, unless another replica is at it.
 pub async fn rescue(ctx: &Ctx) -> Result<()> {
     // Of the connections that workers need: who fills the others keeps nobody from being rescued.
-    if ctx.hot.read(async |db| migrate::version(db).await).await.is_err() {
+    if ctx.hot.run(async |db| migrate::version(db).await).await.is_err() {
         // Whoever cannot serve workers calls none of them dead. The next tick sees how long that was, and spares them, unless
         // another replica made it.
         return Ok(());

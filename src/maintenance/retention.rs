@@ -135,7 +135,7 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
 /// Drops whole months; answers how many. One that is busy stays until the next tick.
 async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
     let mut dropped = 0;
-    let old = ctx.upkeep.read(async |db| partitions::old_partitions(db, parent, keep).await).await?;
+    let old = ctx.upkeep.run(async |db| partitions::old_partitions(db, parent, keep).await).await?;
     for name in old {
         if parent == ARCHIVE && !settle(ctx, &name, keep).await? {
             continue;

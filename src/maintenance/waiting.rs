@@ -38,7 +38,7 @@ pub async fn probe(ctx: &Ctx) -> Result<()> {
     let waited: HashMap<String, Waited> = waited.into_iter().collect();
     let models: Vec<&str> = waited.keys().map(String::as_str).collect();
     let most = waited.values().map(|waited| waited.count).max().unwrap_or(0);
-    let ready = ctx.upkeep.read(async |db| ready_counts(db, &models, most as i64).await).await?;
+    let ready = ctx.upkeep.run(async |db| ready_counts(db, &models, most as i64).await).await?;
     for (model, count, oldest_s) in ready {
         let waited_s = waited.get(&model).map_or(0.0, |waited| waited.since.elapsed().as_secs_f64());
         metrics::claimable_wait(&model, oldest_s.min(waited_s));

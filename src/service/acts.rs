@@ -1,7 +1,7 @@
-//! What people do often is counted in memory and written down in sums: by a tick, when there are many, and at the end. A server that is
+//! What is done often is counted in memory and written down in sums: by a tick, when there are many, and at the end. A server that is
 //! killed loses what it counted since the last tick.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::time::Instant;
 
@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::Result;
 use crate::domain::act::FrequentAct;
-use crate::store::Db;
 use crate::store::acts::{self, ActSum};
+use crate::store::{Db, keys};
 
 /// The most sums held, some 2 MB: who adds one more writes all of them first.
 const SUMS_MAX: usize = 10_000;
@@ -22,7 +22,14 @@ type Doer = (FrequentAct, Option<Uuid>, Option<i64>);
 /// What was counted and is not written yet.
 pub struct FrequentActs {
     db: Db,
-    sums: Mutex<HashMap<Doer, Sum>>,
+    untold: Mutex<Untold>,
+}
+
+#[derive(Default)]
+struct Untold {
+    sums: HashMap<Doer, Sum>,
+    /// API keys that were used.
+    keys: HashSet<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -34,7 +41,15 @@ struct Sum {
 
 impl FrequentActs {
     pub fn new(db: &Db) -> Self {
-        Self { db: db.clone(), sums: Mutex::default() }
+        Self { db: db.clone(), untold: Mutex::default() }
+    }
+
+    /// Notes that a key was used: a request costs no row for it.
+    pub fn key_used(&self, id: &str) {
+        let keys = &mut self.untold.lock().keys;
+        if !keys.contains(id) {
+            keys.insert(id.to_owned());
+        }
     }
 
     /// Counts an image's bytes sent to a person. Fails where nothing more can be written down: then they are not to be sent.
@@ -55,7 +70,7 @@ impl FrequentActs {
     }
 
     fn add(&self, doer: Doer) -> bool {
-        let (now, mut sums) = (Instant::now(), self.sums.lock());
+        let (now, sums) = (Instant::now(), &mut self.untold.lock().sums);
         if sums.len() >= SUMS_MAX && !sums.contains_key(&doer) {
             return false;
         }
@@ -67,28 +82,34 @@ impl FrequentActs {
     /// Writes down what was counted. What cannot be written is kept; where it may have been written after all, it is told twice rather
     /// than not at all.
     pub async fn write(&self) -> Result<()> {
-        let mut taken = Taken { from: self, sums: mem::take(&mut *self.sums.lock()) };
-        if taken.sums.is_empty() {
-            return Ok(());
+        let mut taken = Taken { from: self, untold: mem::take(&mut *self.untold.lock()) };
+        let Untold { sums, keys: used } = &mut taken.untold;
+        if !used.is_empty() {
+            let ids: Vec<&str> = used.iter().map(String::as_str).collect();
+            self.db.run(async |db| keys::write_uses(db, &ids).await).await?;
+            used.clear();
         }
-        let told: Vec<ActSum> = taken.sums.iter().map(|(doer, sum)| sum.of(*doer)).collect();
-        self.db.run(async |db| acts::tell(db, &told).await).await?;
-        taken.sums.clear();
+        if !sums.is_empty() {
+            let told: Vec<ActSum> = sums.iter().map(|(doer, sum)| sum.of(*doer)).collect();
+            self.db.run(async |db| acts::tell(db, &told).await).await?;
+            sums.clear();
+        }
         Ok(())
     }
 }
 
-/// Sums on their way to be written: what is left of them when it is dropped, however that comes, is counted again.
+/// What is on its way to be written: what is left of it when it is dropped, however that comes, is counted again.
 struct Taken<'a> {
     from: &'a FrequentActs,
-    sums: HashMap<Doer, Sum>,
+    untold: Untold,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let mut sums = self.from.sums.lock();
-        for (doer, before) in self.sums.drain() {
-            let sum = sums.entry(doer).or_insert(Sum { count: 0, ..before });
+        let mut untold = self.from.untold.lock();
+        untold.keys.extend(self.untold.keys.drain());
+        for (doer, before) in self.untold.sums.drain() {
+            let sum = untold.sums.entry(doer).or_insert(Sum { count: 0, ..before });
             sum.count = sum.count.saturating_add(before.count);
             sum.first = before.first;
         }

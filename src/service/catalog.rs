@@ -50,7 +50,7 @@ impl Catalog {
     pub async fn images(&self, ids: impl IntoIterator<Item = i64>) -> Result<HashMap<i64, Arc<KnownImage>>> {
         let (mut found, missing) = remembered(&self.images, ids);
         if !missing.is_empty() {
-            for image in self.db.read(async |db| images::known(db, &missing).await).await? {
+            for image in self.db.run(async |db| images::known(db, &missing).await).await? {
                 let image = Arc::new(image);
                 self.images.insert(image.id, Arc::clone(&image));
                 found.insert(image.id, image);
@@ -63,7 +63,7 @@ impl Catalog {
     pub async fn params(&self, ids: impl IntoIterator<Item = i64>) -> Result<HashMap<i64, Arc<RawValue>>> {
         let (mut found, missing) = remembered(&self.params, ids);
         if !missing.is_empty() {
-            for (id, body) in self.db.read(async |db| models::params(db, &missing).await).await? {
+            for (id, body) in self.db.run(async |db| models::params(db, &missing).await).await? {
                 let body: Arc<RawValue> = Arc::from(body);
                 self.params.insert(id, Arc::clone(&body));
                 found.insert(id, body);
@@ -91,7 +91,7 @@ impl Catalog {
     pub async fn names(&self, queues: impl IntoIterator<Item = i32>) -> Result<HashMap<i32, Arc<str>>> {
         let (mut found, missing) = remembered(&self.names, queues);
         if !missing.is_empty() {
-            for (queue, name) in self.db.read(async |db| queues::names(db, &missing).await).await? {
+            for (queue, name) in self.db.run(async |db| queues::names(db, &missing).await).await? {
                 let name: Arc<str> = name.into();
                 self.names.insert(queue, Arc::clone(&name));
                 found.insert(queue, name);

@@ -11,7 +11,6 @@ use super::limits::Limits;
 use super::mirror::Mirror;
 use super::readiness::Readiness;
 use super::tallies::Tallies;
-use super::uses::KeyUses;
 use super::waiters::Waiters;
 use crate::blob::Blobs;
 use crate::index::Index;
@@ -19,9 +18,12 @@ use crate::store::Db;
 
 /// What every use case may need: capabilities, not configuration.
 pub struct Ctx {
+    /// For people.
     pub db: Db,
     /// For what goes together.
     pub hot: Db,
+    /// For what of the work goes alone.
+    pub work: Db,
     /// For the maintenance.
     pub upkeep: Db,
     pub readiness: Readiness,
@@ -35,7 +37,6 @@ pub struct Ctx {
     pub catalog: Catalog,
     pub tallies: Tallies,
     pub clock: DbClock,
-    pub key_uses: KeyUses,
     pub acts: FrequentActs,
     /// Set when the process is about to stop: waiting requests answer at once.
     pub stopping: tokio::sync::watch::Receiver<bool>,

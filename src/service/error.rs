@@ -1,6 +1,7 @@
 //! The error of every use case.
 
 use crate::domain::fault::{Code, Fault};
+use crate::store::db::WorkError;
 use crate::{blob, store};
 
 /// Why a use case did not do what it was asked.
@@ -80,6 +81,12 @@ struct AwayPart {
 
 /// What a use case answers.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl WorkError for Error {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {

@@ -43,7 +43,7 @@ pub enum Sight {
 /// A job for those who may see it.
 pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<(JobRecord, Sight)> {
     ctx.db
-        .read(async |db| {
+        .run(async |db| {
             let job = jobs::find(db, id, Some(user.account.id)).await?;
             job.and_then(|job| Some((sight(user, &job)?, job)))
                 .map(|(sight, job)| (job, sight))
@@ -182,7 +182,7 @@ pub async fn redrive(
     let mut found: Vec<JobRecord> = Vec::new();
     loop {
         let most = REDRIVE_MAX - found.len() as i64;
-        let page = ctx.db.read(async |db| jobs::list(db, user.scope(), &filter, most).await).await?;
+        let page = ctx.db.run(async |db| jobs::list(db, user.scope(), &filter, most).await).await?;
         found.extend(page.jobs);
         filter.after = page.next;
         if filter.after.is_none() || found.len() as i64 == REDRIVE_MAX {

@@ -39,9 +39,12 @@ pub struct Keys {
 }
 
 /// The line of keys to be read: whoever invents keys is served by no more connections than this, together with all others.
-const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
+const LINE: Capacity = Capacity { at_once: 1, repeatable: true, ..Capacity::USUAL };
 
 impl Keys {
+    /// The connections that its line uses at once.
+    pub const CONNECTIONS: u32 = LINE.at_once;
+
     pub fn new(ctx: &Arc<Ctx>) -> Self {
         let own = Arc::clone(ctx);
         let reads = Batcher::new(LINE, move |ids| read_together(Arc::clone(&own), ids), |_, _| {});
@@ -101,7 +104,7 @@ impl Keys {
             return Err(unknown().into());
         }
         self.check(&key)?;
-        self.ctx.key_uses.note(&key.id);
+        self.ctx.acts.key_used(&key.id);
         Ok(key)
     }
 
@@ -144,7 +147,7 @@ async fn read_together(ctx: Arc<Ctx>, ids: Vec<String>) -> Result<Answers<Option
         let now = if keys.is_empty() { None } else { Some(accounts::now(db).await?) };
         Ok::<_, Error>((keys, now))
     };
-    let (keys, now) = ctx.db.read(read).await?;
+    let (keys, now) = ctx.hot.run(read).await?;
     now.into_iter().for_each(|now| ctx.clock.anchor(now));
     let keys: HashMap<&str, &ApiKey> = keys.iter().map(|key| (key.id.as_str(), key)).collect();
     Ok(ids.iter().map(|id| keys.get(id.as_str()).copied().cloned()).collect::<Vec<_>>().into())

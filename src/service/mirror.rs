@@ -29,10 +29,22 @@ impl Mirror {
 
     /// Marks images whose finished statuses are about to change.
     pub async fn mark(&self, images: &[ContentMd5]) -> Result<()> {
-        if self.index.mark_statuses(images).await {
+        if self.index.mark_statuses(images).await || self.mark_apart(images).await? {
             return Ok(());
         }
         self.miss().await
+    }
+
+    /// An answer that came too late, or a lost connection, costs no more than another try: as long as nobody was told of a miss, which
+    /// costs all replicas what they have mirrored.
+    async fn mark_apart(&self, images: &[ContentMd5]) -> Result<bool> {
+        if self.said.lock().await.is_some_and(|at| at.elapsed().as_secs_f64() < epoch::SAID_FOR_S) {
+            return Ok(false);
+        }
+        let Some((run, of)) = self.index.mark_apart(images).await else { return Ok(false) };
+        // What others use is what had to be marked.
+        let standing = self.db.run(async |db| epoch::standing(db, None).await).await?;
+        Ok(standing.is_some_and(|standing| standing.run() == run && standing.epoch() == &*of))
     }
 
     /// Says that this replica changes what is so without being able to say so in Redis: what is mirrored there for long is set

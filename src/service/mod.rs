@@ -22,7 +22,6 @@ pub mod submissions;
 pub mod submit;
 pub mod tallies;
 pub mod transition;
-pub mod uses;
 pub mod waiters;
 pub mod watch;
 pub mod work;

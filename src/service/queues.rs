@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::batch::{Answers, Batcher, Capacity};
 use super::cache::Cache;
 use super::{Ctx, Error, Result};
 use crate::domain::job::{JobState, JobStatus, Waiting};
@@ -21,6 +22,9 @@ const GATES_STALE: Duration = Duration::from_secs(5 * 60);
 /// How old the depths may be: to count them costs more the more jobs there are, and anybody may ask.
 const DEPTHS_FRESH: Duration = Duration::from_secs(1);
 
+/// The line of those who want to see the gates: one look serves all of them.
+const LINE: Capacity = Capacity { at_once: 1, repeatable: true, ..Capacity::USUAL };
+
 /// The gates of all models by name.
 pub type Gates = Arc<HashMap<String, Gate>>;
 
@@ -28,6 +32,7 @@ pub type Gates = Arc<HashMap<String, Gate>>;
 pub struct Queues {
     ctx: Arc<Ctx>,
     gates: Cache<(), Gates>,
+    looks: Arc<Batcher<(), Gates>>,
     depths: Mutex<Option<Counted>>,
 }
 
@@ -39,17 +44,15 @@ struct Counted {
 
 impl Queues {
     pub fn new(ctx: &Arc<Ctx>) -> Self {
-        Self { ctx: Arc::clone(ctx), gates: Cache::new(GATES_FRESH, GATES_STALE), depths: Mutex::default() }
+        let own = Arc::clone(ctx);
+        let looks = Batcher::new(LINE, move |who| look_together(Arc::clone(&own), who.len()), |(), _| {});
+        let gates = Cache::new(GATES_FRESH, GATES_STALE);
+        Self { ctx: Arc::clone(ctx), gates, looks, depths: Mutex::default() }
     }
 
     /// The gates of all models that are not retired, at most a second old while PostgreSQL answers.
     pub async fn gates(&self) -> Result<Gates> {
-        let read = async || {
-            let gates = self.ctx.db.read(queues::gates).await?;
-            let open = gates.into_iter().filter(|gate| gate.retired_at.is_none());
-            Ok(Arc::new(open.map(|gate| (gate.name.clone(), gate)).collect()))
-        };
-        self.gates.get(&(), read).await
+        self.gates.get(&(), || self.looks.call((), 1)).await
     }
 
     /// The gates as they are now: before somebody is refused because of them.
@@ -89,7 +92,7 @@ impl Queues {
         }
         let gates = self.gates().await?;
         let ids: Vec<i32> = models.iter().filter_map(|name| Some(gates.get(name)?.id)).collect();
-        Ok(self.ctx.db.read(async |db| queues::due_depths(db, &ids).await).await?)
+        Ok(self.ctx.db.run(async |db| queues::due_depths(db, &ids).await).await?)
     }
 
     /// The depth of every model's queue, as PostgreSQL counted it at most a second ago. One counts at a time, for all who ask:
@@ -99,7 +102,7 @@ impl Queues {
         let fresh = last.as_ref().filter(|counted| counted.at.elapsed() < DEPTHS_FRESH);
         let depths = match fresh {
             Some(counted) => return counted.depths.as_ref().map(Arc::clone).map_err(Error::alike),
-            None => self.ctx.db.read(queues::depths).await.map(Arc::new).map_err(Error::from),
+            None => self.ctx.db.run(queues::depths).await.map(Arc::new).map_err(Error::from),
         };
         let counted = depths.as_ref().map(Arc::clone).map_err(Error::alike);
         *last = Some(Counted { at: Instant::now(), depths });
@@ -107,7 +110,14 @@ impl Queues {
     }
 }
 
+async fn look_together(ctx: Arc<Ctx>, who: usize) -> Result<Answers<Gates>> {
+    let gates = ctx.work.run(queues::gates).await?;
+    let open = gates.into_iter().filter(|gate| gate.retired_at.is_none());
+    let gates: Gates = Arc::new(open.map(|gate| (gate.name.clone(), gate)).collect());
+    Ok(vec![gates; who].into())
+}
+
 /// Those of these jobs that belong into their queues.
 pub async fn still_ready(ctx: &Ctx, ids: &[Uuid]) -> Result<Vec<QueueEntry>> {
-    Ok(ctx.db.read(async |db| queues::still_ready(db, ids).await).await?)
+    Ok(ctx.work.run(async |db| queues::still_ready(db, ids).await).await?)
 }

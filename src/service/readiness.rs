@@ -1,5 +1,5 @@
-//! Whether PostgreSQL serves the work of this replica: asked of the very pools that requests use, and at most once a
-//! second, however many want to know.
+//! Whether PostgreSQL serves the work of this replica: asked of the very pools that work needs, where nobody's pages take a
+//! connection, and at most once a second, however many want to know.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ pub const CONNECTIONS: u32 = 1;
 
 /// The pools, and their last answer.
 pub struct Readiness {
-    db: Db,
+    work: Db,
     hot: Db,
     last: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
 impl Readiness {
-    pub fn new(db: &Db, hot: &Db) -> Self {
-        Self { db: db.clone(), hot: hot.clone(), last: Mutex::default() }
+    pub fn new(work: &Db, hot: &Db) -> Self {
+        Self { work: work.clone(), hot: hot.clone(), last: Mutex::default() }
     }
 
-    /// Nothing when requests can be served, else why not.
+    /// Nothing when work can be served, else why not.
     ///
     /// # Errors
     /// In words: a pool has no connection that answers in time, or the schema is another.
@@ -38,8 +38,8 @@ impl Readiness {
             return answer.clone();
         }
         let asked = tokio::try_join!(
-            self.hot.read(async |db| migrate::version(db).await),
-            self.db.run(async |db| sqlx::Connection::ping(db).await)
+            self.hot.run(async |db| migrate::version(db).await),
+            self.work.run(async |db| sqlx::Connection::ping(db).await)
         );
         let answer = match asked {
             Ok((Some(migrate::LATEST), ())) => Ok(()),

@@ -107,7 +107,7 @@ impl Lookups {
     ) -> Result<HashMap<ContentMd5, ImageStatus>> {
         let mut found = self.find(user, &[md5], false).await?;
         if let Some(status) = found.get_mut(&md5) {
-            let results = self.ctx.db.read(async |db| status::results_of(db, md5, models).await).await?;
+            let results = self.ctx.db.run(async |db| status::results_of(db, md5, models).await).await?;
             status.results = results.ok_or_else(too_large)?;
         }
         Ok(found)

@@ -45,7 +45,7 @@ pub struct Shown {
 
 /// A submission of the user's, or anybody's for an administrator.
 pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<Submission> {
-    let found = ctx.db.read(async |db| submissions::find(db, id).await).await?;
+    let found = ctx.db.run(async |db| submissions::find(db, id).await).await?;
     found
         .filter(|s| user.is_admin() || s.account_id == user.account.id)
         .ok_or_else(|| Fault::not_found("submission").into())
@@ -69,7 +69,7 @@ pub async fn wait_for(
         ended.borrow_and_update();
         // From the last one that was seen alive on: an ended job never lives again.
         if let Some(from) = live {
-            live = ctx.db.read(async |db| submissions::next_live(db, id, from).await).await?;
+            live = ctx.db.run(async |db| submissions::next_live(db, id, from).await).await?;
         }
         if live.is_none() {
             submission = find(ctx, user, id).await?;
@@ -91,7 +91,7 @@ pub async fn wait_for(
 
 /// Submissions newest first with their counts and some of their images; the user's, or everybody's for an administrator.
 pub async fn list(ctx: &Ctx, user: &User, before: Option<(DateTime<Utc>, Uuid)>, limit: i64) -> Result<Vec<Shown>> {
-    let list = ctx.db.read(async |db| submissions::list(db, user.scope(), before, limit).await).await?;
+    let list = ctx.db.run(async |db| submissions::list(db, user.scope(), before, limit).await).await?;
     let each = LISTED_IMAGES / i64::try_from(list.len()).unwrap_or(1).max(1);
     show(ctx, list, None, each).await
 }
@@ -102,7 +102,7 @@ async fn show(ctx: &Ctx, list: Vec<Submission>, after_image: Option<i64>, limit:
     let counts = progress.iter().flat_map(|progress| progress.tally.counts());
     let queues: Vec<i32> = counts.map(|(queue, _, _)| *queue).collect();
     let names = ctx.catalog.names(queues).await?;
-    let rows = ctx.db.read(async |db| submissions::requests_page(db, &ids, after_image, limit).await).await?;
+    let rows = ctx.db.run(async |db| submissions::requests_page(db, &ids, after_image, limit).await).await?;
     let mut by_submission: HashMap<Uuid, Vec<RequestRow>> = HashMap::new();
     for row in rows {
         by_submission.entry(row.submission_id).or_default().push(row);

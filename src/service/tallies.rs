@@ -85,7 +85,7 @@ impl Tallies {
         let remembered = |s: &&Submission| self.known.lock().contains_key(&s.id);
         let (mut great, small): (Vec<&Submission>, Vec<&Submission>) = some.iter().copied().partition(remembered);
         let places: Vec<(Uuid, i64)> = small.iter().map(|s| (s.id, i64::MIN)).collect();
-        let mut bites = self.db.read(async |db| tallies::count(db, &places, BITE_IMAGES).await).await?;
+        let mut bites = self.db.run(async |db| tallies::count(db, &places, BITE_IMAGES).await).await?;
         let mut counted = Vec::new();
         for submission in small {
             match bites.remove(&submission.id) {
@@ -136,7 +136,7 @@ impl Tallies {
 
     async fn count(&self, submission: Uuid, after: i64, images: i64) -> Result<Option<Bite>> {
         let places = [(submission, after)];
-        Ok(self.db.read(async |db| tallies::count(db, &places, images).await).await?.remove(&submission))
+        Ok(self.db.run(async |db| tallies::count(db, &places, images).await).await?.remove(&submission))
     }
 
     fn remember(&self, submission: Uuid) -> Arc<tokio::sync::Mutex<Remembered>> {

@@ -100,7 +100,7 @@ impl Workers {
         }
         let opened = self
             .ctx
-            .db
+            .work
             .write(async |tx| {
                 // Locked in turn, so that a fleet that starts together does not deadlock.
                 if models::is_retired(tx, name).await? {
@@ -148,7 +148,7 @@ impl Workers {
     pub async fn reserve(&self, worker: Uuid, standing: &mut Arc<Standing>) -> Result<()> {
         if standing.turn == Turn::Reserve {
             let queue = standing.queue_id;
-            let kept = self.ctx.db.write(async |tx| workers::reserve(tx, worker, queue).await).await?;
+            let kept = self.ctx.work.write(async |tx| workers::reserve(tx, worker, queue).await).await?;
             Arc::make_mut(standing).turn = if kept { Turn::Wait } else { Turn::Open };
         }
         Ok(())
@@ -170,7 +170,7 @@ impl Workers {
         if held.iter().any(|fence| !fences.contains(fence)) {
             let moved = self
                 .ctx
-                .db
+                .work
                 .write(async |tx| transition::release_unlisted(tx, worker, &fences, self.ctx.limits.lease_s).await)
                 .await?;
             announce::moved(&self.ctx, &moved).await;
@@ -183,7 +183,7 @@ impl Workers {
         let holder = Holder { session: worker, key: key.id.clone() };
         let moved = self
             .ctx
-            .db
+            .work
             .write(async |tx| {
                 let held = workers::leave(tx, worker, &key.id).await?.ok_or_else(unknown_worker)?;
                 let lease = |(id, lease_no): &(Uuid, i32)| Lease { holder: &holder, id: *id, lease_no: *lease_no };

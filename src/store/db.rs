@@ -1,5 +1,5 @@
-//! The pools, and the only ways to use them: [`Db::read`], [`Db::run`] and [`Db::write`] own the bound in time, the guard of
-//! the connection, and the transaction.
+//! The pools, and the only ways to use them: [`Db::run`] and [`Db::write`] own the bound in time, the guard of the connection, and
+//! the transaction.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +27,9 @@ const TEST_WAIT: Duration = Duration::from_secs(1);
 const TRUSTED_FOR: Duration = Duration::from_secs(2);
 /// The connections of the maintenance: two slow ticks leave one for rescue and for the waiting.
 pub const UPKEEP_CONNECTIONS: u32 = 3;
+/// The connections of what microservices ask that goes alone. Each is busy for milliseconds: one is asked whether it serves, and a claim
+/// under a limit, which waits its turn, leaves two to the others.
+pub const WORK_CONNECTIONS: u32 = 4;
 
 /// A pool of connections, which connects when first used.
 #[derive(Clone, Debug)]
@@ -36,7 +39,7 @@ pub struct Db {
 }
 
 impl Db {
-    /// For whatever goes alone, over at most so many connections.
+    /// For people, over at most so many connections: what they ask may take long.
     pub fn common(options: PgConnectOptions, connections: u32) -> Self {
         Self::new(options, "darkroom", connections, Duration::ZERO)
     }
@@ -45,6 +48,12 @@ impl Db {
     /// every batch, and is done only where there is doubt.
     pub fn hot(options: PgConnectOptions, connections: u32) -> Self {
         Self::new(options.options(HOT_PLANS), "darkroom-hot", connections, TRUSTED_FOR)
+    }
+
+    /// For what microservices ask that goes alone, and for what all of it needs to be told of images, params and models: no page
+    /// that somebody reads can use up its connections.
+    pub fn work(options: PgConnectOptions) -> Self {
+        Self::new(options, "darkroom-work", WORK_CONNECTIONS, Duration::ZERO)
     }
 
     /// For the maintenance: what keeps leases right must not wait behind requests.
@@ -80,14 +89,6 @@ impl Db {
         Self { pool: pool.connect_lazy_with(session_settings(options).application_name(name)), doubt }
     }
 
-    /// Looks things up.
-    pub async fn read<T, E: From<sqlx::Error>>(
-        &self,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.run(work).await
-    }
-
     /// Looks things up for as long as it takes: for a command that a person waits for.
     pub async fn read_at_leisure<T, E: From<sqlx::Error>>(
         &self,
@@ -101,14 +102,15 @@ impl Db {
 
     /// Carries statements out, each of which commits by itself: for one alone, or where what is cut off in between does no
     /// harm.
-    pub async fn run<T, E: From<sqlx::Error>>(
+    pub async fn run<T, E: WorkError>(
         &self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         within(async {
             let mut connection = self.acquire().await?;
             let done = work(connection.get()?).await;
-            if done.is_err() && connection.get()?.ping().await.is_err() {
+            let doubtful = done.as_ref().is_err_and(E::is_unavailable);
+            if doubtful && connection.get()?.ping().await.is_err() {
                 // Dropped: whoever tries again shall not be given one that died with it.
                 return done;
             }
@@ -119,7 +121,7 @@ impl Db {
     }
 
     /// Carries statements out in a transaction, which is committed at the end; an error rolls it back.
-    pub async fn write<T, E: From<sqlx::Error>>(
+    pub async fn write<T, E: WorkError>(
         &self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -151,6 +153,24 @@ impl Db {
 pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let late = |_| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "it does not answer").into());
     tokio::time::timeout(CALL_WAIT, PgConnection::connect_with(options)).await.unwrap_or_else(late)
+}
+
+/// What work on a connection fails with.
+pub trait WorkError: From<sqlx::Error> {
+    /// Whether PostgreSQL was not reached, or not served: then the connection may be dead.
+    fn is_unavailable(&self) -> bool;
+}
+
+impl WorkError for sqlx::Error {
+    fn is_unavailable(&self) -> bool {
+        is_unavailable(self)
+    }
+}
+
+impl WorkError for anyhow::Error {
+    fn is_unavailable(&self) -> bool {
+        self.downcast_ref().is_some_and(is_unavailable)
+    }
 }
 
 /// Puts a bound of [`CALL_WAIT`] on what waits for the database.

@@ -18,7 +18,7 @@ const USED_FOR_S: f64 = 5.0;
 /// transaction may go on (4 s for the call, 10 s for a statement).
 const MISSED_FOR_S: f64 = 20.0;
 /// Once this was last said so many seconds ago, the others may soon mirror for long again: a new epoch is due.
-const SAID_FOR_S: f64 = 10.0;
+pub const SAID_FOR_S: f64 = 10.0;
 
 /// What stands.
 #[derive(Debug, Clone, FromRow)]

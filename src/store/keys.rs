@@ -128,7 +128,7 @@ pub async fn disable_all(db: &mut PgConnection, owner: Uuid, by: Uuid) -> sqlx::
 }
 
 /// Writes down that these keys are in use now; one that another replica is writing is passed over.
-pub async fn write_uses(db: &mut PgConnection, ids: &[String]) -> sqlx::Result<()> {
+pub async fn write_uses(db: &mut PgConnection, ids: &[&str]) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE api_key SET last_used_at = clock_timestamp()
          WHERE id = ANY(ARRAY(SELECT id FROM api_key WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))",

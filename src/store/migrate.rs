@@ -1,8 +1,10 @@
 //! Migrations: refinery over sqlx's own connection, so that no second PostgreSQL driver is needed.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, bail};
-use refinery_core::Migration;
 use refinery_core::traits::r#async::{AsyncMigrate, AsyncQuery, AsyncTransaction};
+use refinery_core::{Migration, Report};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
@@ -34,8 +36,7 @@ async fn alone(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
 pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> {
     let mut connection = alone(options).await?;
     refuse_unreleased(&mut connection).await?;
-    let report = embedded::migrations::runner().run_async(&mut Adapter(&mut connection)).await;
-    let report = report.map_err(anyhow::Error::from).map_err(|error| {
+    let report = apply(&mut connection).await.map_err(|error| {
         let in_use = error.chain().any(|cause| cause.downcast_ref().is_some_and(is_lock_timeout));
         if in_use { error.context("a table is in use; run `darkroom migrate` again") } else { error }
     })?;
@@ -45,6 +46,11 @@ pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> 
         .context("cannot make partitions")?;
     connection.close().await?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+async fn apply(connection: &mut PgConnection) -> anyhow::Result<Report> {
+    refuse_altered(connection).await?;
+    Ok(embedded::migrations::runner().run_async(&mut Adapter(connection)).await?)
 }
 
 /// Settles the rights of the roles besides the owner; answers what is left for somebody who may.
@@ -73,7 +79,7 @@ pub async fn check(connection: &mut PgConnection) -> anyhow::Result<()> {
         Some(found) if found > LATEST => {
             bail!("the database has schema {found}, this program knows only {LATEST}; run a newer darkroom")
         }
-        Some(_) => {}
+        Some(_) => refuse_altered(connection).await?,
     }
     for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
         let value: String =
@@ -95,11 +101,40 @@ async fn refuse_unreleased(connection: &mut PgConnection) -> anyhow::Result<()> 
     if unreleased {
         bail!(
             "the database {name:?} was made by a version before the first release, and cannot be brought up to this one; \
-             nothing was changed. To start afresh, without its jobs and results: dropdb {name} && createdb {name} && darkroom migrate \
-             (under `darkroom dev` or `demo`: rm -r .darkroom)"
+             nothing was changed. To start afresh, without its jobs and results: {}",
+            afresh(&name)
         );
     }
     Ok(())
+}
+
+/// Refuses a database whose schema was made from other migrations than this program carries under the same numbers.
+async fn refuse_altered(connection: &mut PgConnection) -> anyhow::Result<()> {
+    if version(connection).await?.is_none() {
+        return Ok(());
+    }
+    let runner = embedded::migrations::runner();
+    let carried: HashMap<i32, String> =
+        runner.get_migrations().iter().map(|m| (m.version(), m.checksum().to_string())).collect();
+    let applied: Vec<(i32, String, String)> =
+        sqlx::query_as("SELECT version, checksum, current_database()::text FROM refinery_schema_history")
+            .fetch_all(connection)
+            .await?;
+    let altered =
+        |(version, checksum, _): &&(i32, String, String)| carried.get(version).is_some_and(|own| own != checksum);
+    match applied.iter().find(altered) {
+        None => Ok(()),
+        Some((version, _, name)) => bail!(
+            "the database {name:?} was made by another build of this program, whose migration {version} differs; nothing was changed. \
+             Run the build that made it; or start afresh, without its jobs and results: {}",
+            afresh(name)
+        ),
+    }
+}
+
+/// What makes a database anew.
+fn afresh(name: &str) -> String {
+    format!("dropdb {name} && createdb {name} && darkroom migrate (under `darkroom dev` or `demo`: rm -r .darkroom)")
 }
 
 /// The newest applied migration; nothing in an empty database.

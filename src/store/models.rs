@@ -12,6 +12,9 @@ use uuid::Uuid;
 use super::queues::DEPTH_COUNTED_MAX;
 use crate::domain::ruling::RetryPolicy;
 
+/// Once so many bytes of what registrations said are on a page of models, it ends: an answer has room for twice as many.
+const PAGE_BYTES: i64 = 4 * 1024 * 1024;
+
 /// A model with what is going on around it.
 #[derive(Debug, Clone, FromRow)]
 pub struct Model {
@@ -40,16 +43,25 @@ pub struct Model {
     pub running: i64,
     /// Since when the queued job that is first in line has been due.
     pub oldest_due_at: Option<DateTime<Utc>>,
+    /// What registrations said of it and of those before it on its page, in bytes.
+    bytes: i64,
 }
 
-/// Models by name, from after the cursor; retired ones too when asked.
+impl Model {
+    /// Whether its page ends with it for its bytes, however many models were asked for.
+    pub const fn fills_page(&self) -> bool {
+        self.bytes >= PAGE_BYTES
+    }
+}
+
+/// Models by name, from after the cursor; retired ones too when asked. Fewer than the limit when they [fill the page](Model::fills_page).
 pub async fn list(db: &mut PgConnection, after: Option<&str>, retired: bool, limit: i64) -> sqlx::Result<Vec<Model>> {
-    read(db, None, after.unwrap_or_default(), retired, limit).await
+    read(db, None, after.unwrap_or_default(), retired, limit, PAGE_BYTES).await
 }
 
 /// The models of these names, retired ones included.
 pub async fn find(db: &mut PgConnection, names: &[String]) -> sqlx::Result<Vec<Model>> {
-    read(db, Some(names), "", true, names.len() as i64).await
+    read(db, Some(names), "", true, names.len() as i64, i64::MAX).await
 }
 
 async fn read(
@@ -58,6 +70,7 @@ async fn read(
     after: &str,
     retired: bool,
     limit: i64,
+    bytes: i64,
 ) -> sqlx::Result<Vec<Model>> {
     sqlx::query_as(include_str!("sql/models/list.sql"))
         .bind(names)
@@ -65,6 +78,7 @@ async fn read(
         .bind(retired)
         .bind(limit)
         .bind(DEPTH_COUNTED_MAX)
+        .bind(bytes)
         .fetch_all(db)
         .await
 }

@@ -42,8 +42,10 @@ async fn start() -> anyhow::Result<Servers> {
     let settings = ["shared_buffers=128MB", "max_wal_size=2GB", "autovacuum=off"];
     let postgres = Postgres::start(&scratch::make("test-postgres")?, &settings, true).await?;
     let redis = Redis::start(&scratch::make("test-redis")?, true).await?;
-    execute(&postgres, &format!("CREATE ROLE {OWNER} LOGIN CREATEROLE")).await?;
-    execute(&postgres, &format!("CREATE DATABASE {TEMPLATE} OWNER {OWNER}")).await?;
+    execute(&postgres.url("postgres"), &format!("CREATE ROLE {OWNER} LOGIN CREATEROLE")).await?;
+    execute(&postgres.url("postgres"), &format!("CREATE DATABASE {TEMPLATE} OWNER {OWNER}")).await?;
+    // As in one that was made by PostgreSQL 14.
+    execute(&postgres.url(TEMPLATE), "GRANT CREATE ON SCHEMA public TO PUBLIC").await?;
     let owner = PgConnectOptions::from_str(&as_role(&postgres.url(TEMPLATE), OWNER))?;
     migrate::migrate(&owner).await?;
     let login = |name: &str| Some(Login { name: name.to_owned(), password: None });
@@ -68,8 +70,8 @@ pub fn as_auditor(url: &str) -> String {
     as_role(url, AUDITOR)
 }
 
-async fn execute(postgres: &Postgres, sql: &str) -> anyhow::Result<()> {
-    let mut connection = PgConnectOptions::from_str(&postgres.url("postgres"))?.connect().await?;
+async fn execute(url: &str, sql: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnectOptions::from_str(url)?.connect().await?;
     connection.execute(AssertSqlSafe(sql)).await?;
     Ok(())
 }
@@ -80,7 +82,7 @@ pub async fn new_database() -> String {
     let name = format!("t_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let servers = servers();
     let sql = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OWNER}");
-    execute(&servers.postgres, &sql).await.expect("a database");
+    execute(&servers.postgres.url("postgres"), &sql).await.expect("a database");
     as_role(&servers.postgres.url(&name), APPLICATION)
 }
 
@@ -89,6 +91,6 @@ pub async fn empty_database() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("e_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let servers = servers();
-    execute(&servers.postgres, &format!("CREATE DATABASE {name}")).await.expect("a database");
+    execute(&servers.postgres.url("postgres"), &format!("CREATE DATABASE {name}")).await.expect("a database");
     servers.postgres.url(&name)
 }

@@ -229,7 +229,7 @@ async fn wait_for_workers(ctx: &Ctx, start: Instant) -> anyhow::Result<()> {
     let began = Instant::now();
     let names = MODELS.map(str::to_owned).to_vec();
     loop {
-        let found = ctx.db.read(async |db| models::find(db, &names).await).await?;
+        let found = ctx.db.run(async |db| models::find(db, &names).await).await?;
         if found.iter().filter(|model| model.workers > 0).count() == MODELS.len() {
             say(start, "both microservices have registered");
             return Ok(());

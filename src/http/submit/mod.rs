@@ -46,12 +46,10 @@ async fn submit_images(
     State(state): AppState,
     SubmittingUser(user): SubmittingUser,
     _: NoQuery,
-    mut request: Request,
+    request: Request,
 ) -> Answer<impl IntoResponse> {
     let ctx = &state.ctx;
     let answer = if extract::is_json(request.headers()) {
-        // Names of images are short, whatever an upload may weigh.
-        DefaultBodyLimit::max(extract::BODY_BYTES_MAX).apply(&mut request);
         let Json(body) = Json::<SubmitHashes>::from_request(request, &()).await?;
         let (ask, hashes) = read_hashes(ctx, body)?;
         state.submit.rerun(&user, &ask, &hashes).await?

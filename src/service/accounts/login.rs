@@ -48,7 +48,7 @@ impl Accounts {
             let (found, now) = self
                 .ctx
                 .db
-                .read(async |db| Ok::<_, Error>((accounts::find_by_name(db, name).await?, accounts::now(db).await?)))
+                .run(async |db| Ok::<_, Error>((accounts::find_by_name(db, name).await?, accounts::now(db).await?)))
                 .await?;
             let (account, hash) = found.map_or((None, None), |(account, hash)| (Some(account), Some(hash)));
             let right = self.stretcher.verify(password, hash).await?;

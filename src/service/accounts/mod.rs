@@ -154,7 +154,7 @@ impl Accounts {
 
 async fn read_together(ctx: Arc<Ctx>, ids: Vec<Uuid>) -> Result<Answers<Option<KnownAccount>>> {
     let (found, now) =
-        ctx.hot.read(async |db| Ok::<_, Error>((accounts::find(db, &ids).await?, accounts::now(db).await?))).await?;
+        ctx.hot.run(async |db| Ok::<_, Error>((accounts::find(db, &ids).await?, accounts::now(db).await?))).await?;
     ctx.clock.anchor(now);
     let found: HashMap<Uuid, KnownAccount> = found.into_iter().map(|known| (known.account.id, known)).collect();
     Ok(ids.iter().map(|id| found.get(id).cloned()).collect::<Vec<_>>().into())

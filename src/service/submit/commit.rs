@@ -7,6 +7,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::batch::Answers;
 use crate::service::{Ctx, Error, Result, announce};
+use crate::store::db::WorkError;
 use crate::store::images::{self, ImageRecord, KnownImage, NewImage, StoredImage, Title};
 use crate::store::submissions;
 use crate::store::work::Moved;
@@ -34,6 +35,12 @@ impl Refused {
             Self::Images(images) => Ok(Committed { submission: None, images: fates(images, &HashMap::new()) }),
             Self::Fault(fault) => Err(fault),
         }
+    }
+}
+
+impl WorkError for Undone {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_unavailable())
     }
 }
 

@@ -233,6 +233,6 @@ async fn linger(ctx: &Ctx, ask: &Claim, model: &str, until: Instant) {
 
 /// How many jobs of a model are in line, counted as far as `most`, while Redis is away; none when PostgreSQL is as well.
 async fn depth_alone(ctx: &Ctx, model: &str, most: usize) -> u64 {
-    let ready = ctx.db.read(async |db| ready_counts(db, &[model], most as i64).await).await.unwrap_or_default();
+    let ready = ctx.work.run(async |db| ready_counts(db, &[model], most as i64).await).await.unwrap_or_default();
     ready.first().map_or(0, |(_, count, _)| u64::try_from(*count).unwrap_or_default())
 }

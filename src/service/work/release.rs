@@ -31,10 +31,10 @@ pub async fn release(
     let leases: Vec<Lease<'_>> =
         once.map(|(id, lease_no)| Lease { holder: &holder, id: *id, lease_no: lease(*lease_no) }).collect();
     workers.touch(&holder, None).await?;
-    let moved = ctx.db.write(async |tx| transition::release(tx, &leases).await).await?;
+    let moved = ctx.work.write(async |tx| transition::release(tx, &leases).await).await?;
     announce::moved(ctx, &moved).await;
     let ended: Ended<'_> = moved.iter().map(|job| ((&holder, job.id, job.lease_no), job.state)).collect();
-    let verdicts = ctx.db.read(async |db| judge(db, ended.clone(), &[&fences]).await).await?;
+    let verdicts = ctx.work.run(async |db| judge(db, ended.clone(), &[&fences]).await).await?;
     let done = items.iter().map(|(id, lease_no)| Done { id: *id, outcome: Err(stale(*id, *lease_no)) }).collect();
     Ok(answer(done, verdicts.into_iter().flatten().collect()))
 }

@@ -159,7 +159,7 @@ where
 
 /// What the same claim still holds, under new leases.
 async fn take_again(ctx: &Ctx, ask: &Claim) -> Result<Vec<Claimed>> {
-    Ok(ctx.db.run(async |db| work::reclaim(db, ask.key()).await).await?)
+    Ok(ctx.work.run(async |db| work::reclaim(db, ask.key()).await).await?)
 }
 
 /// Under a limit the model's row is locked first and the running jobs are counted in a second statement; by rank from
@@ -181,7 +181,7 @@ async fn take_counted(ctx: &Arc<Ctx>, ask: &Claim, standing: &Standing, suspect:
             Ok(Vec::new())
         }
     };
-    let jobs: Vec<Claimed> = ctx.db.write(counted).await?;
+    let jobs: Vec<Claimed> = ctx.work.write(counted).await?;
     // They were taken past the queue, and nobody would ever pop them.
     ctx.index.remove(&standing.model, &jobs.iter().map(|job| job.id).collect::<Vec<_>>()).await;
     Ok(jobs)
@@ -192,7 +192,7 @@ async fn give_back(ctx: &Ctx, jobs: &[Claimed]) {
     if jobs.is_empty() {
         return;
     }
-    let released = ctx.db.write(async |tx| transition::release_taken(tx, jobs).await).await;
+    let released = ctx.work.write(async |tx| transition::release_taken(tx, jobs).await).await;
     match released {
         Ok(moved) => announce::moved(ctx, &moved).await,
         // Its next beat does not list them, and one lease later they are released.

@@ -37,7 +37,9 @@ WITH application (rights, object) AS (VALUES
   UNION ALL
   SELECT format('GRANT %s ON %s TO %I', rights, object, $2::text) FROM auditor WHERE $2 IS NOT NULL
 )
--- Nobody but them is to fill the disk with temporary tables.
+-- Nobody but them is to fill the disk with temporary tables, or to put tables and functions of their own beside these: a database that
+-- came from PostgreSQL 14 lets everybody.
 SELECT format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()) AS statement
+UNION ALL SELECT 'REVOKE CREATE ON SCHEMA public FROM PUBLIC'
 UNION ALL SELECT format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', role) FROM unnest(ARRAY[$1, $2]) AS r (role) WHERE role IS NOT NULL
 UNION ALL SELECT statement FROM given
