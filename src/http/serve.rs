@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::tls::Tls;
-use super::wire::{Turn, Wire};
+use super::wire::{Wire, WireTurn};
 
 /// File descriptors left to everything but clients: the database, Redis, images, logs.
 const DESCRIPTORS_KEPT: u64 = 256;
@@ -105,7 +105,7 @@ fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     router: Router,
     client_wait: Duration,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
-    let turn = Arc::new(Turn::default());
+    let turn = Arc::new(WireTurn::default());
     let watched = Arc::clone(&turn);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         watched.begins();

@@ -32,11 +32,11 @@ pub struct Wire<S> {
     stalled: Option<(Instant, Pin<Box<Sleep>>)>,
     /// What is left of a refusal that stands in the place of hyper's.
     refusal: Option<Bytes>,
-    turn: Arc<Turn>,
+    turn: Arc<WireTurn>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub fn new(stream: S, patience: Duration, turn: Arc<Turn>) -> Self {
+    pub fn new(stream: S, patience: Duration, turn: Arc<WireTurn>) -> Self {
         Self { stream, patience, behind: Duration::ZERO, stalled: None, refusal: None, turn }
     }
 
@@ -85,9 +85,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
 /// Whose bytes are written on a connection: those of an answer, which may be anybody's, or hyper's own.
 #[derive(Default)]
-pub struct Turn(AtomicU8);
+pub struct WireTurn(AtomicU8);
 
-impl Turn {
+impl WireTurn {
     const HYPERS: u8 = 0;
     const SERVICES: u8 = 1;
     /// The answer was handed over to its end, and may still have to be written.
@@ -115,7 +115,7 @@ impl Turn {
 /// The body of an answer, which hyper drops once it has taken all of it.
 pub struct WatchedBody {
     answer: Body,
-    turn: Arc<Turn>,
+    turn: Arc<WireTurn>,
 }
 
 impl http_body::Body for WatchedBody {
@@ -140,7 +140,7 @@ impl http_body::Body for WatchedBody {
 
 impl Drop for WatchedBody {
     fn drop(&mut self) {
-        self.turn.0.store(Turn::ENDING, Ordering::Relaxed);
+        self.turn.0.store(WireTurn::ENDING, Ordering::Relaxed);
     }
 }
 
