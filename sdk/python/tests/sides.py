@@ -25,6 +25,7 @@ def ask(url: str, method: str, path: str, body: Any = None, headers: Optional[Di
         answer = error
     with answer:
         content = answer.read()
+        assert len(answer.headers) == len({name.lower() for name in answer.headers}), "a header comes twice"
         about = {name.lower(): value for name, value in answer.headers.items()}
         is_json = "json" in about.get("content-type", "")
         return answer.status, json.loads(content) if is_json and content else content, about

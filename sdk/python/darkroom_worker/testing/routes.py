@@ -146,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in reply.headers.items():
             self.send_header(name, value)
         if reply.status not in (204, 304):
-            self.send_header("Content-Length", reply.headers.get("Content-Length", str(len(reply.body))))
+            self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(reply.body)
@@ -257,7 +257,7 @@ class Handler(BaseHTTPRequestHandler):
                 return reply
             about["Content-Range"] = "bytes %d-%d/%d" % (start, end - 1, size)
             content, status = content[start:end], 206
-        return Reply(status, content, dict(about, **{"Content-Length": str(len(content))}))
+        return Reply(status, content, about)
 
 
 def _problem(fault: Fault, request: Optional[Request]) -> Reply:

@@ -1,0 +1,120 @@
+"""The rules that a good worker keeps as well: nothing is lost without them, but time, or somebody's patience."""
+from __future__ import annotations
+
+import time
+
+from .rules import rule
+from .stage import HEARTBEAT_S, Broken, Stage
+
+
+@rule("repeats a claim whose answer was lost, with the same claim_id", must=False)
+def same_claim(stage: Stage) -> None:
+    stage.server.reset("claim", late=True)
+    stage.succeeds(stage.job())
+    job = stage.job()
+    stage.held(job)
+    stage.succeeds(job)
+    lost = [request for request in stage.asked("claim") if request.fault == "reset"][-1]
+    ids = [request.body["claim_id"] for request in stage.asked("claim", lost.at)]
+    if ids[:2] != [lost.body["claim_id"]] * 2:
+        raise Broken("it claimed anew; what it was given waits for its beats and a lease")
+
+
+@rule("waits as long as Retry-After says", must=False)
+def patience(stage: Stage) -> None:
+    stage.server.fail("claim", retry_after_s=2)
+    stage.meets_all()
+    told = [request for request in stage.asked("claim") if request.fault == "status"][-1]
+    again = [request for request in stage.asked("claim") if request.at > told.at][0]
+    if again.at - told.at < 1.9:
+        raise Broken("it was told to wait 2 s and came after %.1f" % (again.at - told.at))
+
+
+@rule("takes what is no answer of the server's for a fault, and tries again", must=False)
+def garbage(stage: Stage) -> None:
+    for on in ("claim", "complete", "beat"):
+        stage.server.garble(on)
+    stage.meets_all()
+
+
+@rule("drops a job that `stop` names", must=False)
+def stop(stage: Stage) -> None:
+    stage.server.delay("image", seconds=5 * HEARTBEAT_S)
+    job = stage.job()
+    stage.held(job)
+    stage.server.cancel(job)
+    stage.succeeds(stage.job())
+    if stage.said(job):
+        raise Broken("it sent a result that nobody waits for")
+
+
+@rule("takes nothing else while it holds a job that is `solo`", must=False)
+def solo(stage: Stage) -> None:
+    stage.server.delay("image", seconds=1)
+    job = stage.job(solo=True)
+    stage.held(job)
+    stage.succeeds(job, stage.job())
+    ended = [request.at for request in stage.asked("complete", job.claimed_at)][0]
+    if [request for request in stage.asked("claim", job.claimed_at + 0.02) if request.at < ended - 0.02]:
+        raise Broken("it claimed on while the job was in hand")
+
+
+@rule("finishes and leaves on SIGTERM", must=False)
+def terminates(stage: Stage) -> None:
+    stage.server.delay("image", seconds=1)
+    job = stage.job()
+    stage.held(job)
+    at = time.monotonic()
+    stage.signal()
+    code = stage.ended()
+    if job.state != "succeeded":
+        raise Broken("it did not finish what it held")
+    if not stage.asked("leave", at):
+        raise Broken("it did not leave: DELETE /workers/{id}")
+    if code:
+        raise Broken("it ended with %d" % code)
+
+
+@rule("gives back what it holds on a second SIGTERM", must=False)
+def gives_back(stage: Stage) -> None:
+    stage.server.delay("image", seconds=8)
+    job = stage.job()
+    stage.held(job)
+    stage.signal()
+    time.sleep(0.5)  # or the two would be taken for one
+    stage.signal()
+    stage.ended(5)
+    if job.state != "queued" or job.solo:
+        raise Broken("it did not give back what it held: POST /jobs/release, or DELETE /workers/{id}")
+
+
+@rule("finishes and ends when the server says `drain`", must=False)
+def drains(stage: Stage) -> None:
+    stage.server.delay("image", seconds=1)
+    job = stage.job()
+    stage.held(job)
+    stage.server.drain()
+    try:
+        code = stage.ended()
+    finally:
+        stage.server.book.retired.clear()
+    if job.state != "succeeded" or code:
+        raise Broken("it ended with %d, and the job that it held is %s" % (code, job.state))
+
+
+@rule("ends, not with 0, when its key is refused", must=False)
+def revoked(stage: Stage) -> None:
+    stage.server.revoke()
+    try:
+        if stage.ended() == 0:
+            raise Broken("it ended with 0, as if all were well")
+    finally:
+        stage.server.book.keys[stage.server.key].revoked = False
+
+
+@rule("is another instance each time it starts")
+def instances(stage: Stage) -> None:
+    stage.down()
+    stage.up()
+    if len(set(stage.instances)) < len(stage.instances):
+        raise Broken("it sent the same `instance` twice: make a UUID when the process starts")
