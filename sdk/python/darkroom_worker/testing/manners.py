@@ -118,3 +118,12 @@ def instances(stage: Stage) -> None:
     stage.up()
     if len(set(stage.instances)) < len(stage.instances):
         raise Broken("it sent the same `instance` twice: make a UUID when the process starts")
+
+
+@rule("sends nothing that the server cannot read")
+def well_formed(stage: Stage) -> None:
+    stage.until(lambda: bool(stage.asked("claim")), lambda: "it does not claim")
+    bad = [request for request in list(stage.server.requests) if request.status in (400, 404, 405, 413, 415, 422) and request.fault is None]
+    bad = [request for request in bad if request.operation != "image"]
+    if bad:
+        raise Broken("%s %s was answered %s: %s" % (bad[0].method, bad[0].path, bad[0].status, bad[0].answer["detail"]))

@@ -65,7 +65,7 @@ def beats(stage: Stage) -> None:
     stage.succeeds(job)
     beats = stage.asked("beat", since + HEARTBEAT_S)
     until = stage.asked("complete", since)[0].at
-    beats = [request for request in beats if request.at < until]
+    beats = [request for request in beats if request.at < until and request.status == 200]
     if len(beats) < 3:
         raise Broken("in the %g s that a job took it beat %d times; every %g s is asked for" % (until - since, len(beats), HEARTBEAT_S))
     listing = [request for request in beats if {"id": job.id, "lease_no": 1} in [
