@@ -12,10 +12,10 @@ import struct
 import sys
 import threading
 import time
-from typing import Any, BinaryIO, Dict, List, Optional, Sequence, Set, Tuple
+from typing import IO, Any, BinaryIO, Dict, List, Optional, Sequence, Set, Tuple
 
 from . import model
-from .errors import Cancelled, explain
+from .errors import Cancelled, clean, explain
 from .image import Image
 from .model import Outcome
 
@@ -25,14 +25,14 @@ REPORT_EVERY_S = 0.1  # of one image: a model may report its progress thousands 
 ORPHAN_S = 5.0  # how long a model may go on when its parent is gone
 
 
-def send(pipe: BinaryIO, message: Dict[str, Any], payload: bytes = b"") -> None:
+def send(pipe: IO[bytes], message: Dict[str, Any], payload: bytes = b"") -> None:
     """Writes one frame."""
     encoded = json.dumps(message).encode()
     pipe.write(LENGTHS.pack(len(encoded), len(payload)) + encoded + payload)
     pipe.flush()
 
 
-def receive(pipe: BinaryIO) -> Optional[Frame]:
+def receive(pipe: IO[bytes]) -> Optional[Frame]:
     """Reads one frame; None at the pipe's end."""
     head = pipe.read(LENGTHS.size)
     if len(head) < LENGTHS.size:
@@ -114,7 +114,7 @@ class Child:
         if now - self.reported.get(key, -1.0) >= REPORT_EVERY_S:
             self.reported[key] = now
             fraction = None if fraction is None else min(1.0, max(0.0, float(fraction)))
-            self.tell({"progress": [key, fraction, None if note is None else str(note)[:500]]})
+            self.tell({"progress": [key, fraction, None if note is None else clean(str(note))[:500]]})
 
 
 def _done(index: int, outcome: Outcome) -> Frame:

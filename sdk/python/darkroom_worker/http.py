@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from typing import Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple
 
 from .errors import ModelError
 
@@ -70,8 +70,7 @@ class Server:
                              "can listen on the way, --insecure" % self.base)
         self._trust = ssl.create_default_context(cafile=ca_file) if self._parts.scheme == "https" or ca_file else None
         self._mine = threading.local()
-        self._open: Set[http.client.HTTPConnection] = set()
-        self._lock = threading.Lock()
+        self._waiting: Dict[int, http.client.HTTPConnection] = {}  # by thread, while it waits for an answer
         self._away = False
 
     def once(self, method: str, path: str, body: Optional[bytes] = None, timeout_s: float = TIMEOUT_S) -> Any:
@@ -93,12 +92,11 @@ class Server:
         """Downloads into `file`, until its bytes are those of `md5`; False when no longer wanted. Raises `DiskFull`."""
         return bool(self._patiently(lambda: self._fetch_once(url, file, md5), wanted))
 
-    def hang_up(self) -> None:
-        """Breaks every request under way; their threads see `Busy`."""
-        with self._lock:
-            for connection in self._open:
-                with contextlib.suppress(OSError, AttributeError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+    def hang_up(self, thread: threading.Thread) -> None:
+        """Breaks the request that a thread waits for, if it does; it sees `Busy`."""
+        connection = self._waiting.pop(thread.ident or 0, None)
+        with contextlib.suppress(OSError, AttributeError):
+            connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
 
     def _patiently(self, attempt: Callable[[], Any], wanted: Callable[[], bool]) -> Any:
         tries = 0
@@ -174,19 +172,24 @@ class Server:
         request of the protocol may come twice."""
         while True:
             connection, prefix, fresh = self._connection(parts, timeout_s)
+            me = threading.get_ident()
             try:
+                connection.timeout = timeout_s
                 if connection.sock is not None:
                     connection.sock.settimeout(timeout_s)
                 target = parts.path + ("?" + parts.query if parts.query else "")
                 connection.request(method, prefix + target, body, headers)
+                self._waiting[me] = connection
                 return connection.getresponse()
             except (ConnectionError, http.client.BadStatusLine):
                 self._drop()
-                if fresh:
+                if fresh or me not in self._waiting:  # what was hung up is not sent again
                     raise
             except BaseException:
                 self._drop()
                 raise
+            finally:
+                self._waiting.pop(me, None)
 
     def _connection(self, parts: urllib.parse.SplitResult, timeout_s: float
                     ) -> Tuple[http.client.HTTPConnection, str, bool]:
@@ -209,16 +212,12 @@ class Server:
                 made.set_tunnel(host, port)
         else:
             made = http.client.HTTPConnection(to, at, timeout=timeout_s)
-        with self._lock:
-            self._open.add(made)
         self._mine.kept = (parts[:2], made, prefix)
         return made, prefix, True
 
     def _drop(self) -> None:
         kept, self._mine.kept = getattr(self._mine, "kept", None), None
         if kept is not None:
-            with self._lock:
-                self._open.discard(kept[1])
             kept[1].close()
 
     def _failure(self, method: str, path: str, answer: http.client.HTTPResponse) -> Failure:

@@ -1,0 +1,102 @@
+"""`darkroom-worker run`: its arguments and their environment variables."""
+import argparse
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+from .errors import ModelError
+from .http import Server
+from .pool import Spec
+from .run import Run
+from .session import Settings
+
+HELP = "serve a model from the queue"
+DESCRIPTION = ("Load the model in MODEL (a .py file, or a folder with model.py), register it at the server, and serve its queue. "
+               "The first SIGTERM or Ctrl-C finishes what is in hand, the second gives it back. Exit codes: 0, 1 for what is "
+               "refused, 2 for wrong usage, 3 when the key is revoked, 130 after a second signal. Each option may also be given "
+               "as an environment variable.")
+SERVER = "http://127.0.0.1:8080"
+KEY_WAIT_S = 60.0  # for the key's file to appear
+
+# Option, variable, kind, help. A kind of bool is a switch.
+OPTIONS = [
+    ("--server", "DARKROOM_URL", str, "the server's address (%s)" % SERVER),
+    ("--api-key-file", "DARKROOM_API_KEY_FILE", str, "a file with the API key, which may appear up to a minute later; or the key "
+                                                     "itself in DARKROOM_API_KEY"),
+    ("--ca-file", "DARKROOM_CA_FILE", str, "authorities to trust in place of the system's"),
+    ("--insecure", "DARKROOM_INSECURE", bool, "allow plain HTTP to another machine"),
+    ("--name", "DARKROOM_NAME", str, "the model's name, above what its module says"),
+    ("--version", "DARKROOM_VERSION", str, "its version, above what its module says"),
+    ("--batch", "DARKROOM_BATCH", "batch", "images per call, or auto to find out (the model's batch_size)"),
+    ("--processes", "DARKROOM_PROCESSES", int, "how many processes load the model and work side by side (1)"),
+    ("--timeout", "DARKROOM_TIMEOUT", float, "seconds after which a prediction is killed (the job's deadline)"),
+    ("--watch", "DARKROOM_WATCH", bool, "load the model again when its files change"),
+    ("--burst", "DARKROOM_BURST", bool, "end when the queue is empty"),
+    ("--max-jobs", "DARKROOM_MAX_JOBS", int, "end after so many jobs"),
+    ("--expect", "DARKROOM_EXPECT", str, "serve only if the model gives the answers in this file (see `test --expect`)"),
+    ("--ready-file", "DARKROOM_READY_FILE", str, "touched when registered and at each answered beat "
+                                                 "(/tmp/darkroom-MODEL.ready)"),
+]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("model", metavar="MODEL", help="a .py file, or a folder with model.py")
+    for option, variable, kind, text in OPTIONS:
+        told = "%s [%s]" % (text, variable)
+        if kind is bool:
+            parser.add_argument(option, action="store_true", default=None, help=told)
+        else:
+            parser.add_argument(option, help=told)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Serves. Returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    said = {option: _read(option, variable, kind, getattr(args, option[2:].replace("-", "_")))
+            for option, variable, kind, _ in OPTIONS}
+    server = Server(said["--server"] or SERVER, _key(said["--api-key-file"]), ca_file=said["--ca-file"],
+                    insecure=bool(said["--insecure"]))
+    batch = said["--batch"]
+    settings = Settings(None if batch == "auto" else batch or 0, said["--processes"] or 1, said["--timeout"],
+                        bool(said["--burst"]), said["--max-jobs"], said["--ready-file"])
+    spec = Spec(args.model, said["--name"], said["--version"])
+    if not Path(args.model).exists():
+        raise ModelError("there is no file %s" % args.model)
+    return Run(spec, server, settings, watch=bool(said["--watch"]), known=said["--expect"]).main()
+
+
+def _read(option: str, variable: str, kind: Any, given: Any) -> Any:
+    """An option's value, from the command line or else from the environment; None when neither says."""
+    text = given if given is not None else os.environ.get(variable) or None
+    if text is None or text is True:
+        return text
+    if kind is bool:
+        return text.lower() in ("1", "true", "yes", "on")
+    if kind is str or (kind == "batch" and text == "auto"):
+        return text
+    number: Optional[float] = None
+    try:
+        number = float(text) if kind is float else int(text)
+    except ValueError:
+        pass
+    if number is None or not 0 < number < 1e9 or (kind == "batch" and number > 1000):
+        raise ModelError("%s %s: this must be a number above 0%s" % (
+            option, text, " and at most 1000, or auto" if kind == "batch" else ""))
+    return number
+
+
+def _key(path: Optional[str]) -> str:
+    """The key from the environment, or from a file."""
+    key, until = os.environ.get("DARKROOM_API_KEY", "").strip(), time.monotonic() + KEY_WAIT_S
+    while path and not key and time.monotonic() < until:
+        try:
+            key = Path(path).read_text().strip()
+        except OSError:
+            pass
+        time.sleep(0 if key else 0.5)
+    if not key:
+        raise ModelError("no API key: name a file that holds one with --api-key-file, or set DARKROOM_API_KEY")
+    return key

@@ -1,0 +1,235 @@
+"""`darkroom-worker run`: loads a model, registers it, and serves until it is told to end."""
+import contextlib
+import json
+import logging
+import os
+import queue
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from . import expect
+from .files import Folder
+from .http import Server
+from .model import Outcome
+from .pool import Listener, NotServing, Pool, Spec, Task
+from .session import REVIVE_S, Session, Settings
+from .watch import Watch
+
+log = logging.getLogger("darkroom")
+TICK_S = 0.25
+ENDED, FAILED, KEY_REVOKED, INTERRUPTED = 0, 1, 3, 130  # exit codes
+
+
+class Event(NamedTuple):
+    """Something for the main thread: a signal, a pool that is `ready` or `unfit`, a session that is `over`."""
+
+    kind: str
+    what: Any = None
+    reason: str = ""
+    message: str = ""
+
+
+class Run:
+    """Owns the processes of the model and the session. Only its main thread changes them; the others put events."""
+
+    def __init__(self, spec: Spec, server: Server, settings: Settings, *, watch: bool = False, known: Optional[str] = None):
+        self.spec, self.server, self.settings = spec, server, settings
+        self.folder = Folder()
+        self.known = expect.read(Path(known)) if known else None
+        self.watch = Watch(spec.path) if watch else None
+        self.events: "queue.SimpleQueue[Event]" = queue.SimpleQueue()  # may be put to from a signal handler
+        self.ending = threading.Event()
+        self.signals = 0
+        self.pool: Optional[Pool] = None  # that serves
+        self.next_pool: Optional[Pool] = None  # loaded, to serve when the session has ended
+        self.loading: Optional[Pool] = None
+        self.session: Optional[Session] = None
+        self.trouble: Optional[str] = None
+
+    def main(self) -> int:
+        """Serves. Returns the exit code."""
+        def on_signal(number: int, frame: Optional[FrameType]) -> None:
+            self.events.put(Event("signal"))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, on_signal)
+        threading.Thread(target=self._load, daemon=True).start()
+        try:
+            return self._serve()
+        finally:
+            self.ending.set()
+            for pool in {self.pool, self.next_pool, self.loading} - {None}:
+                pool.kill() if self.signals > 1 else pool.close()  # type: ignore[union-attr]
+            self.folder.remove()
+            if self.settings.ready_file:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.settings.ready_file)
+
+    def _serve(self) -> int:
+        handlers = {"signal": self._signal, "ready": self._ready, "unfit": self._unfit, "over": self._session_over}
+        code: Optional[int] = None
+        while code is None:
+            try:
+                event = self.events.get(timeout=TICK_S)
+            except queue.Empty:
+                if self.session is not None:
+                    self.session.nudge()
+                continue
+            code = handlers[event.kind](event)
+        return code
+
+    # --- events, in the main thread
+
+    def _signal(self, event: Event) -> Optional[int]:
+        self.signals += 1
+        self.ending.set()
+        if self.session is None:
+            log.info("ending")
+            return ENDED
+        if self.signals == 1:
+            held = len(self.session.hand.held())
+            log.info("ending: %d jobs in hand are finished first; a second signal gives them back", held)
+            self.session.drain()
+        elif self.signals == 2:
+            self.session.end("released")
+        return None
+
+    def _ready(self, event: Event) -> Optional[int]:
+        self.next_pool, self.loading = event.what, None
+        self._tell_trouble(None)
+        if self.session is None:
+            self._open()
+        else:
+            log.info("the new code is loaded, as version %s", event.what.about["version"])
+            self.session.hurry()
+        return None
+
+    def _unfit(self, event: Event) -> Optional[int]:
+        self.loading = None
+        log.error("%s%s", event.message, "; the code before goes on serving" if self.session else "")
+        self._tell_trouble(event.message)
+        return FAILED if event.reason == "unknown answers" and self.session is None and self.watch is None else None
+
+    def _session_over(self, event: Event) -> Optional[int]:
+        session: Session = event.what
+        if event.message:
+            log.warning("%s", event.message)
+        if event.reason == "revoked":
+            log.error("the server no longer takes this key: nothing more can be done with it")
+            return KEY_REVOKED
+        if event.reason in ("refused", "broken"):
+            session.leave()
+            return FAILED
+        returned = session.leave(lost=event.reason == "lost")
+        if event.reason == "released":
+            log.info("%d jobs were given back", returned)
+            return INTERRUPTED
+        self.session = None
+        left = session.hand.left()
+        done = event.reason == "drained" and self.next_pool is None
+        if self.ending.is_set() or done or left == 0:
+            log.info("ended, after %d jobs", session.ended)
+            return ENDED
+        self.settings = self.settings._replace(max_jobs=left)
+        if event.reason == "changed" and self.next_pool is None:
+            self._retire(self.pool)
+            self.pool = None
+            threading.Thread(target=self._load, daemon=True).start()
+        else:
+            self._open()
+        return None
+
+    def _open(self) -> None:
+        """A new session, with the newest code."""
+        if self.next_pool is not None:
+            self._retire(self.pool)
+            self.pool, self.next_pool = self.next_pool, None
+        assert self.pool is not None
+        settings = self.settings
+        if settings.batch == 0:  # as the model says
+            settings = settings._replace(batch=int(self.pool.about["batch_size"]))
+        if settings.ready_file is None:
+            settings = settings._replace(ready_file="/tmp/darkroom-%s.ready" % self.pool.about["model"])
+            self.settings = self.settings._replace(ready_file=settings.ready_file)
+        self.session = Session(self.server, self.pool, settings, self.folder,
+                               lambda session, reason, message: self.events.put(Event("over", session, reason, message)))
+        self.session.trouble = self.trouble
+        self.session.start()
+
+    def _tell_trouble(self, trouble: Optional[str]) -> None:
+        self.trouble = trouble
+        if self.session is not None:
+            self.session.trouble = trouble
+
+    @staticmethod
+    def _retire(pool: Optional[Pool]) -> None:
+        if pool is not None:
+            threading.Thread(target=pool.close, daemon=True).start()
+
+    # --- the thread that loads
+
+    def _load(self) -> None:
+        """Loads the model until it loads; then, if its files are watched, at every edit. Puts `ready` and `unfit`."""
+        pause_s = REVIVE_S[0]
+        while not self.ending.is_set():
+            if self.watch is not None:
+                self.watch.seen()
+            if self._load_once():
+                pause_s = REVIVE_S[0]
+                if self.watch is None:
+                    return
+                self.watch.changed(self.ending)
+            elif self.watch is not None:
+                self.watch.changed(self.ending)
+            else:
+                log.info("trying again in %g s", pause_s)
+                self.ending.wait(pause_s)
+                pause_s = min(2 * pause_s, REVIVE_S[1])
+
+    def _load_once(self) -> bool:
+        pool = Pool(self.spec, self.settings.processes)
+        self.loading = pool
+        log.info("loading %s; it registers when that is done", self.spec.path)
+        try:
+            about = pool.start()
+        except NotServing as error:
+            if not self.ending.is_set():
+                self.events.put(Event("unfit", message="the model does not load: %s" % (error.error["traceback"] or error)))
+            return False
+        if self.watch is not None:
+            self.watch.follow(about["files"])
+        unlike = self._unlike(pool)
+        if unlike:
+            pool.close()
+            self.events.put(Event("unfit", reason="unknown answers", message="\n".join(unlike)))
+            return False
+        self.events.put(Event("ready", pool))
+        return True
+
+    def _unlike(self, pool: Pool) -> List[str]:
+        """How the model's answers differ from those known of it, a line for each photograph."""
+        if self.known is None:
+            return []
+        heard = _Answers()
+        paths = list(self.known.results)
+        pool.run([Task(str(index), str(path), self.known.results[path][0]) for index, path in enumerate(paths)], heard)
+        said = []
+        for index, path in enumerate(paths):
+            outcome = heard.outcomes[str(index)]
+            if outcome.result is None:
+                said.append("%s: %s" % (path, (outcome.error or {}).get("message")))
+                continue
+            unlike = expect.differences(self.known.results[path][1], json.loads(outcome.result), self.known.tolerance)
+            if unlike:
+                said.append("%s: %s" % (path, expect.told(unlike)))
+        return said and ["the model does not give its known answers, so it is not served:"] + said
+
+
+class _Answers(Listener):
+    def __init__(self) -> None:
+        self.outcomes: Dict[str, Outcome] = {}
+
+    def done(self, task: Task, outcome: Outcome) -> None:
+        self.outcomes[task.key] = outcome
