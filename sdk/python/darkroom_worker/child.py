@@ -25,11 +25,12 @@ REPORT_EVERY_S = 0.1  # of one image: a model may report its progress thousands 
 ORPHAN_S = 5.0  # how long a model may go on when its parent is gone
 
 
-def send(pipe: IO[bytes], message: Dict[str, Any], payload: bytes = b"") -> None:
+def send(pipe: IO[bytes], message: Dict[str, Any], payload: bytes = b"", flush: bool = True) -> None:
     """Writes one frame."""
     encoded = json.dumps(message).encode()
     pipe.write(LENGTHS.pack(len(encoded), len(payload)) + encoded + payload)
-    pipe.flush()
+    if flush:
+        pipe.flush()
 
 
 def receive(pipe: IO[bytes]) -> Optional[Frame]:
@@ -52,9 +53,9 @@ class Child:
         self.cancelled: Set[str] = set()
         self.reported: Dict[str, float] = {}
 
-    def tell(self, message: Dict[str, Any], payload: bytes = b"") -> None:
+    def tell(self, message: Dict[str, Any], payload: bytes = b"", flush: bool = True) -> None:
         with self.lock:
-            send(self.answers, message, payload)
+            send(self.answers, message, payload, flush)
 
     def listen(self) -> None:
         """The thread that reads: batches for the main thread, and what is cancelled meanwhile."""
@@ -93,7 +94,7 @@ class Child:
         def starts(indexes: Sequence[int]) -> None:
             self.tell({"starts": list(indexes)})
         for index, outcome in loaded.run(images, batch["max_bytes"], starts):
-            self.tell(*_done(index, outcome))
+            self.tell(*_done(index, outcome), flush=False)  # what one call brought goes with the start of the next
         self.tell({"end": True, "batch_error": loaded.batch_error})
         self.cancelled.clear()
         self.reported.clear()

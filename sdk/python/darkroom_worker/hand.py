@@ -82,8 +82,8 @@ class Hand:
             held = len(self._jobs) - freed
             if self._claiming or not self.taking or self.over or self.stalled or time.monotonic() < self.paused_until:
                 return 0
-            if held and any(job.solo and job.state != ENDED for job in self._jobs.values()):
-                return 0
+            if any(job.solo and not (freed and job.state == ENDED) for job in self._jobs.values()):
+                return 0  # nothing may be in hand beside it
             room = self._want() - held
             room = max(0, room if self._left is None else min(room, self._left))
             self._claiming = room > 0

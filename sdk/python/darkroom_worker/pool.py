@@ -246,14 +246,15 @@ class Pool:
         others go on in a new process, one by one if it is not known whose fault it was. Raises `NotServing` when no
         new process can be had, or it has other code; tasks that had no `done` by then were not touched.
         """
-        groups, problem = [list(tasks)], None
+        groups, problem, died = [list(tasks)], None, None
         while groups:
             group = groups.pop(0)
             waiting = {task.key: task for task in group}
             process = self._take()
             try:
                 problem = process.run(group, _Checklist(listener, waiting), self.max_bytes) or problem
-            except Died as died:
+            except Died as death:
+                died = death
                 suspects = [group[index] for index in died.running if group[index].key in waiting] or list(waiting.values())
                 if len(suspects) == 1:
                     waiting.pop(suspects[0].key)
@@ -263,6 +264,8 @@ class Pool:
                     groups[:0] = [[task] for task in waiting.values()]
             finally:
                 self._free.put(process)
+        if died is not None:  # the next is ready when it is needed, or it shows at once that there can be none
+            self._free.put(self._take())
         return problem
 
     def _take(self) -> Process:

@@ -1,0 +1,372 @@
+"""`darkroom-worker run`, as a process, against the in-memory server."""
+import glob
+import http.server
+import os
+import resource
+import signal
+import threading
+import time
+
+import pytest
+from serving import Server, Serving, asked, photos, png
+
+QUICK = "def predict(image):\n    return {'size': list(image.size), 'md5': image.md5}\n"
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def serve(server, write, tmp_path):
+    """Starts a worker of a model given by its source: serve(source, "--flag", …)."""
+    workers = []
+
+    def serve(source, *flags, **environment):
+        (tmp_path / "tmp").mkdir(exist_ok=True)
+        path = source if os.path.exists(source) else write("m.py", source)
+        workers.append(Serving(server, path, *flags, **{"TMPDIR": str(tmp_path / "tmp"), **environment}))
+        return workers[-1]
+    yield serve
+    for worker in workers:
+        worker.kill()
+
+
+def test_it_serves_and_says_who_it_is(server, serve, tmp_path):
+    jobs = [server.add(photo, model="m") for photo in photos(20)]
+    worker = serve('"""Sizes."""\nimport os, stat\nlabels = ["a"]\ndef predict(image, *, n: int = 1):\n'
+                   '    folder = os.stat(os.path.dirname(image))\n'
+                   '    return {"size": list(image.size), "mode": stat.S_IMODE(folder.st_mode), "name": os.path.basename(image)}\n',
+                   "--ready-file", tmp_path / "ready")
+    ended = [server.wait(job) for job in jobs]
+    assert [job.state for job in ended] == ["succeeded"] * 20 and all(len(job.attempts) == 1 for job in ended)
+    assert ended[3].result["fields"]["size"] == [11, 8] and ended[3].result["fields"]["mode"] == 0o700
+    assert ended[3].result["fields"]["name"].endswith(".png") and ended[3].duration_s > 0
+    about = asked(server, "register")[0].body
+    assert {key: about[key] for key in ("service", "model", "description", "labels", "batch_max")} == {
+        "service": "predict", "model": "m", "description": "Sizes.", "labels": ["a"], "batch_max": 1}
+    assert about["version"].startswith("code-") and about["params_schema"]["properties"] == {"n": {"type": "integer", "default": 1}}
+    assert (tmp_path / "ready").read_text() == server.workers()[0].id
+    assert all(request.headers["authorization"] == "Bearer " + server.key for request in server.requests)
+    worker.signal()
+    worker.ends(0)
+    assert not server.workers() and not (tmp_path / "ready").exists() and not os.listdir(tmp_path / "tmp")
+
+
+def test_it_keeps_a_batch_full_and_spends_one_round_trip_on_each(server, serve):
+    jobs = [server.add(photo, model="m") for photo in photos(64)]
+    serve("import time\nbatch_size = 8\ndef predict_batch(images):\n    time.sleep(0.05)\n    return [len(images)] * len(images)\n")
+    sizes = [server.wait(job).result["fields"]["value"] for job in jobs]
+    assert sizes.count(8) >= 56
+    told = asked(server, "complete")
+    assert len(told) <= 16 and sum(len(request.body["items"]) for request in told) == 64
+    assert len(asked(server, "claim")) <= 4  # the first, and the one that waits
+
+
+def test_each_job_is_completed_as_soon_as_it_ends(server, serve):
+    jobs = [server.add(photo, model="m") for photo in photos(4)]
+    serve("import time\ndef predict(image):\n    time.sleep(0.2)\n", "--batch", 4)
+    for count in (1, 2, 3):
+        server.until(lambda: any(job.ended for job in jobs), lambda: "none")
+        assert sum(job.ended for job in jobs) == 1
+        jobs = [job for job in jobs if not job.ended]
+
+
+def test_the_first_signal_finishes_and_the_second_gives_back(server, serve):
+    slow = "import time\ndef predict(image):\n    print('begun', flush=True)\n    time.sleep(float(image.params['s']))\n"
+    job = server.add(png(8, 8), model="m", params={"s": 0.7})
+    worker = serve(slow)
+    worker.hears("begun")
+    worker.signal(signal.SIGINT)
+    worker.ends(0)
+    assert job.state == "succeeded" and not server.workers()
+    jobs = [server.add(photo, model="m", params={"s": 60}) for photo in photos(2)]
+    worker = serve(slow)
+    worker.hears("begun")
+    worker.signal()
+    worker.hears("a second signal gives them back")
+    time.sleep(0.3)
+    worker.signal()
+    worker.ends(130)
+    assert [(job.state, job.attempt) for job in jobs] == [("queued", 0)] * 2 and not server.workers()
+
+
+def test_an_idle_worker_ends_at_once(server, serve):
+    worker = serve(QUICK)
+    server.until(lambda: any(not request.status for request in asked(server, "claim")), lambda: worker.said)
+    began = time.monotonic()
+    worker.signal()
+    worker.ends(0, timeout_s=3)
+    assert time.monotonic() - began < 3
+
+
+def test_it_ends_by_itself_when_asked(server, serve):
+    jobs = [server.add(photo, model="m") for photo in photos(5)]
+    serve(QUICK, "--max-jobs", 3).ends(0)
+    assert sum(job.ended for job in jobs) == 3
+    worker = serve(QUICK, "--burst")
+    worker.ends(0)
+    assert all(job.ended for job in jobs) and "the queue is empty" in worker.said
+    worker = serve(QUICK)
+    worker.hears("registered")
+    server.drain()
+    worker.ends(0)
+
+
+def test_every_fault_of_the_way_is_outlived(server, serve):
+    for on in ("register", "claim", "image", "complete", "beat"):
+        server.fail(on, status=503, retry_after_s=0.0)
+        server.fail(on, status=429, retry_after_s=1.0 if on == "claim" else None)
+        server.reset(on)
+        server.reset(on, late=True)
+        server.garble(on)
+    jobs = [server.add(photo, model="m") for photo in photos(12)]
+    worker = serve(QUICK)
+    for job in jobs:
+        server.wait(job, 40)
+    assert all(job.state == "succeeded" and job.attempt == 1 for job in jobs), worker.said
+    assert all([a.outcome for a in job.attempts].count("succeeded") == 1 for job in jobs)
+    waits = [later.at - one.ended_at for one, later in zip(asked(server, "claim"), asked(server, "claim")[1:]) if one.status == 429]
+    assert waits and all(wait >= 0.99 for wait in waits)  # as Retry-After said
+    server.restart(0.5)
+    more = [server.add(photo, model="m", params={"again": 1}) for photo in photos(3)]
+    assert all(server.wait(job).state == "succeeded" for job in more)
+
+
+def test_a_session_given_up_is_opened_again_and_the_model_stays_loaded(server, serve):
+    source = "import os\ndef predict(image):\n    return os.getpid()\n"
+    first = server.add(png(8, 8), model="m")
+    worker = serve(source)
+    server.wait(first)
+    server.forget()
+    second = server.wait(server.add(png(9, 8), model="m"))
+    assert second.result == first.result
+    assert len(asked(server, "register")) == 2 and len(server.workers()) == 1
+    worker.signal()
+    worker.ends(0)
+
+
+def test_a_revoked_key_is_said_and_ends_it(server, serve):
+    worker = serve(QUICK)
+    worker.hears("registered")
+    server.revoke()
+    worker.ends(3)
+    assert "no longer takes this key" in worker.said
+
+
+@pytest.mark.parametrize("fault, kind, why", [("os._exit(7)", "ModelDied", "exit code 7"), ("time.sleep(60)", "TimedOut", "killed")])
+def test_one_image_that_kills_or_hangs_harms_no_other(server, serve, fault, kind, why):
+    jobs = [server.add(photo, model="m", max_attempts=2) for photo in photos(6)]
+    worker = serve("import os, time\nbatch_size = 6\ndef predict_batch(images):\n"
+                   "    for image in images:\n        if image.size[0] == 10: %s\n    return [1] * len(images)\n" % fault, "--timeout", 0.2)
+    for job in jobs:
+        server.wait(job, 30)
+    assert [job.state for job in jobs] == ["succeeded"] * 2 + ["failed"] + ["succeeded"] * 3, worker.said
+    assert jobs[2].error["type"] == kind and why in jobs[2].error["message"]
+    assert all(job.attempt == 1 for job in jobs if job is not jobs[2])
+
+
+def test_beats_tell_of_all_in_hand_and_a_cancelled_job_stops(server, serve):
+    job = server.add(png(8, 8), model="m")
+    worker = serve('''
+import time
+def predict(image):
+    if image.params: return 1
+    try:
+        while True:
+            image.progress(0.25, "a quarter")
+            time.sleep(0.02)
+    except BaseException as error:
+        print("stopped by", type(error).__name__)
+        raise
+''')
+    server.until(lambda: job.progress == 0.25 and job.note == "a quarter", lambda: worker.said)
+    other = server.add(png(9, 8), model="m", params={"quick": 1})
+    server.until(lambda: any({j["id"] for j in beat.body["jobs"]} == {job.id, other.id} for beat in asked(server, "beat")),
+                 lambda: worker.said)
+    server.cancel(job)
+    worker.hears("stopped by Cancelled")
+    server.wait(other)
+    assert job.state == "cancelled" and not [r for r in asked(server, "complete") for i in r.body["items"] if i["id"] == job.id]
+
+
+def test_a_suspect_is_held_alone(server, serve):
+    suspect = server.add(png(8, 8), model="m", solo=True)
+    others = [server.add(photo, model="m") for photo in photos(9)[1:]]
+    serve("import time\ndef predict(image):\n    time.sleep(0.05)\n", "--batch", 4)
+    for job in [suspect, *others]:
+        server.wait(job)
+    held, told = set(), 0
+    for request in server.requests:
+        answer = request.answer or {}
+        if request.operation == "complete":
+            held -= {item["id"] for item in request.body["items"]}
+            answer = answer.get("claimed") or {}
+        for job in answer.get("jobs") or []:
+            assert not (held and (job["solo"] or suspect.id in held))
+            held.add(job["id"])
+            told += job["solo"]
+    assert told == 1
+
+
+def test_what_the_model_says_wrongly_is_told(server, serve):
+    jobs = [server.add(photo, model="m", max_attempts=1) for photo in photos(5)]
+    worker = serve('''
+from darkroom_worker import Reject
+def predict(image):
+    n = image.size[0] - 8
+    if n == 0: return {"a": [0, float("nan")]}
+    if n == 1: return "x" * 50_000_000
+    if n == 2: raise Reject("too blurred")
+    if n == 3: raise RuntimeError("no \\0 luck \\udc00")
+    return {"items": [{"type": "box", "box": [0, 0, 3, 3]}]}
+''')
+    for job in jobs:
+        server.wait(job)
+    assert [(job.state, job.reason) for job in jobs] == [("failed", "rejected")] * 3 + [
+        ("failed", "exhausted"), ("failed", "rejected")]
+    messages = [job.error["message"] for job in jobs[:4]]
+    assert messages[0].startswith("/a/1 is nan") and "the server takes" in messages[1] and messages[2] == "too blurred"
+    assert messages[3] == "no \ufffd luck \ufffd" and "m.py" in jobs[3].error["traceback"]
+    worker.hears("invalid_result .*/items/0/box")
+
+
+def test_a_result_that_the_server_refuses_is_not_sent_for_ever(server, serve):
+    job = server.add(png(8, 8), model="m")
+    server.fail("complete", status=422)
+    serve(QUICK)
+    assert (server.wait(job).state, job.reason, job.error["type"]) == ("failed", "rejected", "ResultRefused")
+
+
+def test_a_model_that_cannot_start_is_not_registered_until_it_can(server, serve, tmp_path):
+    worker = serve("import os\ndef init():\n    open(%r)\ndef predict(image): return 1\n" % str(tmp_path / "weights"))
+    worker.hears("weights'")
+    assert not server.requests
+    job = server.add(png(8, 8), model="m")
+    (tmp_path / "weights").write_text("")
+    assert server.wait(job).state == "succeeded"
+
+
+def test_a_model_that_cannot_start_again_gives_its_jobs_back_and_says_so(server, serve, tmp_path):
+    (tmp_path / "weights").write_text("")
+    worker = serve("import os\ndef init():\n    open(%r)\ndef predict(image):\n    image.params or os._exit(1)\n"
+                   % str(tmp_path / "weights"), "--version", 1)
+    worker.hears("registered")
+    (tmp_path / "weights").unlink()
+    killer = server.add(png(8, 8), model="m", max_attempts=1)
+    server.wait(killer)
+    server.until(lambda: "weights" in (server.workers()[0].trouble or ""), lambda: worker.said)
+    job = server.add(png(9, 8), model="m", params={"good": 1})
+    (tmp_path / "weights").write_text("")
+    assert server.wait(job).state == "succeeded"
+    server.until(lambda: server.workers()[0].trouble is None, lambda: worker.said)
+
+
+def test_edits_are_served_and_broken_ones_are_not(server, serve, write):
+    source = "def predict(image): return %s\n"
+    path, jobs, stop = write("m.py", source % 1), [], threading.Event()
+    worker = serve(path, "--watch")
+
+    def load():
+        while not stop.wait(0.01):
+            jobs.append(server.add(png(8 + len(jobs) % 50, 8), model="m", params={"n": len(jobs)}))
+    loader = threading.Thread(target=load)
+    loader.start()
+    try:
+        worker.hears("registered")
+        write("m.py", source % "(")
+        server.until(lambda: any("SyntaxError" in (w.trouble or "") for w in server.workers()), lambda: worker.said)
+        worker.hears("SyntaxError")
+        assert server.wait(jobs[-1]).result["fields"] == {"value": 1}
+        edited = time.monotonic()
+        write("m.py", source % 2)
+        server.until(lambda: jobs[-1].result and jobs[-1].result["fields"] == {"value": 2} or
+                     any(job.result and job.result["fields"] == {"value": 2} for job in jobs[-40:]), lambda: worker.said)
+        assert time.monotonic() - edited < 5  # two seconds on a machine of its own
+    finally:
+        stop.set()
+        loader.join(5)
+    for job in jobs:
+        server.wait(job)
+    assert all(job.state == "succeeded" and job.attempt == 1 for job in jobs), worker.said
+    versions = {job.result["fields"]["value"]: set() for job in jobs}
+    for job in jobs:
+        versions[job.result["fields"]["value"]].add(job.version)
+    assert len(versions[1]) == len(versions[2]) == 1 and versions[1] != versions[2]
+    assert [w.trouble for w in server.workers()] == [None]
+
+
+def test_a_full_disk_gives_the_job_back(server, serve, write, tmp_path):
+    job = server.add(png(8, 8) + bytes(300_000), model="m")
+    path = write("m.py", QUICK)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # inherited
+    try:
+        worker = serve(path, PYTHONDONTWRITEBYTECODE="1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    worker.hears("cannot be written .* goes back")
+    server.until(lambda: len(job.attempts) == 2, lambda: worker.said)  # the claim that was waiting got it once more
+    server.until(lambda: job.state == "queued" and job.attempt == 0, lambda: worker.said)
+    assert {attempt.outcome for attempt in job.attempts} == {"released"}
+    server.until(lambda: not glob.glob(str(tmp_path / "tmp" / "*" / "*")), lambda: worker.said)
+
+
+def test_the_key_goes_to_its_server_only(server, serve):
+    heard = []
+
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append(dict(self.headers))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(photo)
+
+        def log_message(self, *_):
+            pass
+    photo = png(8, 8)
+    other = http.server.HTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    elsewhere = "http://127.0.0.1:%d" % other.server_port
+    job = server.add(photo, model="m", url=elsewhere + "/bucket/x")
+    serve(QUICK)
+    server.wait(job)
+    server.redirect("image", to=elsewhere)
+    assert server.wait(server.add(photo, model="m", params={"a": 1})).state == "succeeded"
+    other.shutdown()
+    assert len(heard) == 2 and not any("uthorization" in name for headers in heard for name in headers)
+
+
+def test_known_answers_are_asked_before_it_serves(server, serve, tmp_path, write):
+    from darkroom_worker import cli
+    (tmp_path / "a.png").write_bytes(png(8, 8))
+    path, answers = write("m.py", QUICK), str(tmp_path / "answers.json")
+    assert cli.main(["test", path, str(tmp_path / "a.png"), "--expect", answers]) == 0
+    worker = serve(path, "--expect", answers)
+    worker.hears("registered")
+    write("m.py", QUICK.replace("image.size", "(1, 2)"))
+    worker = serve(path, "--expect", answers)
+    worker.ends(1)
+    assert "a.png" in worker.said and "does not give its known answers" in worker.said
+
+
+def test_several_processes_work_side_by_side(server, serve):
+    jobs = [server.add(photo, model="m") for photo in photos(8)]
+    serve("import os, time\ndef predict(image):\n    time.sleep(0.2)\n    return os.getpid()\n", "--processes", 2)
+    assert len({server.wait(job).result["fields"]["value"] for job in jobs}) == 2
+
+
+def test_wrong_usage_says_what_to_do(server, serve, write):
+    path = write("m.py", QUICK)
+    for flags, environment, why in [
+        (("--batch", "many"), {}, "--batch many"), (("--timeout", "-1"), {}, "above 0"), ((), {"DARKROOM_PROCESSES": "x"}, "--processes x"),
+        (("--server", "http://198.51.100.1"), {}, "in clear"), (("--server", "ftp://x"), {}, "write http://"),
+        ((), {"DARKROOM_API_KEY": ""}, "no API key"), (("--expect", "/nowhere"), {}, "known answers"),
+    ]:
+        worker = serve(path, *flags, **environment)
+        worker.ends(2)
+        assert why in worker.said
+    worker = serve(path, "--server", server.url, DARKROOM_URL="http://127.0.0.1:1", DARKROOM_NAME="other")
+    worker.hears("other code-.* is registered")
