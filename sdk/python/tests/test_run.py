@@ -342,11 +342,12 @@ def test_the_key_goes_to_its_server_only(server, serve):
 def test_known_answers_are_asked_before_it_serves(server, serve, tmp_path, write):
     from darkroom_worker import cli
     (tmp_path / "a.png").write_bytes(png(8, 8))
-    path, answers = write("m.py", QUICK), str(tmp_path / "answers.json")
+    source = "def predict(image):\n    return {'bytes': len(image.read())}\n"
+    path, answers = write("m.py", source), str(tmp_path / "answers.json")
     assert cli.main(["test", path, str(tmp_path / "a.png"), "--expect", answers]) == 0
     worker = serve(path, "--expect", answers)
     worker.hears("registered")
-    write("m.py", QUICK.replace("image.size", "(1, 2)"))
+    write("m.py", source.replace("len(image.read())", "7"))
     worker = serve(path, "--expect", answers)
     worker.ends(1)
     assert "a.png" in worker.said and "does not give its known answers" in worker.said
