@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run it, and return the exit code."""
-    for file in scaffold.new(args.folder):
+    files = scaffold.new(args.folder)
+    for file in files:
         print(file)
-    print("\ntry it: cd %s && darkroom-worker test model.py photos --html report.html" % args.folder)
+    print("\ntry it: cd %s && darkroom-worker test %s photos --html report.html" % (args.folder, files[0].name))
     return 0

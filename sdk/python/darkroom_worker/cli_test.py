@@ -1,11 +1,12 @@
 """`darkroom-worker test`: JSON on stdout, what people want to know on stderr, and a page to look at."""
 import argparse
+import json
 import os
 import statistics
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import expect, overlay, photographs
 from .errors import ModelError
@@ -22,19 +23,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="*", metavar="PHOTO", help="files and folders; with --expect those it names are added")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the photographs and what was found on them")
     parser.add_argument("--expect", type=Path, metavar="FILE", help="known answers: recorded if the file is not there, else compared")
+    parser.add_argument("--params", metavar="JSON", help="parameters, such as {\"min_score\": 0.5}")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds after which a prediction is killed and has failed")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run it, and return the exit code."""
     known = expect.read(args.expect) if args.expect and args.expect.exists() else None
+    params = _params(args.params) if args.params or not known else known.params
+    if known and params != known.params:
+        raise ModelError("%s holds the answers to other parameters: %s" % (args.expect, json.dumps(known.params)))
     found = photographs.find(args.photos)
     files = found.files + [file for file in (known.results if known else {}) if file not in {f.resolve() for f in found.files}]
     if not files:
         raise ModelError("no photographs: name files, or folders that hold some")
     began = time.monotonic()
     with started(args.model) as pool:
-        trial, load_s = Trial(pool, args.timeout), time.monotonic() - began
+        trial, load_s = Trial(pool, params=params, timeout_s=args.timeout), time.monotonic() - began
         answers = _answers(trial, files, known)
     failed = sum(answer.failed for answer in answers)
     print(_summary(trial, answers, failed, found.skipped, load_s), file=sys.stderr)
@@ -44,6 +49,16 @@ def main(args: argparse.Namespace) -> int:
     if args.expect:
         _told(args.expect, trial, answers, failed, known)
     return 1 if failed else 0
+
+
+def _params(text: Optional[str]) -> Dict[str, Any]:
+    try:
+        params = json.loads(text or "{}")
+    except ValueError as error:
+        raise ModelError("--params is not JSON: %s" % error) from error
+    if not isinstance(params, dict):
+        raise ModelError("--params is not a JSON object")
+    return params
 
 
 def _answers(trial: Trial, files: List[Path], known: Optional[expect.Answers]) -> List[Answer]:
@@ -66,7 +81,8 @@ def _told(file: Path, trial: Trial, answers: List[Answer], failed: int, known: O
     elif failed:
         print("%s was not written: known answers are recorded when every photograph has one" % file, file=sys.stderr)
     else:
-        expect.write(file, trial.about["model"], trial.about["version"], [(a.file, a.md5, a.result) for a in answers])  # type: ignore[misc]
+        expect.write(file, trial.about["model"], trial.about["version"], trial.params,
+                     [(a.file, a.md5, a.result) for a in answers])  # type: ignore[misc]
         print("recorded %s in %s; from now on they are compared" % (_count(len(answers), "answer"), file), file=sys.stderr)
 
 

@@ -19,9 +19,10 @@ Json = Dict[str, Any]
 
 
 class Answers(NamedTuple):
-    """An answers file: results by photograph, and how far a number may lie off."""
+    """An answers file: results by photograph, what the model was asked with, and how far a number may lie off."""
 
     tolerance: float
+    params: Json
     results: Dict[Path, Tuple[str, Json]]  # MD5 and result
 
 
@@ -34,7 +35,7 @@ def read(file: Path) -> Answers:
     """The answers in `file`. Raises `ModelError` when it is none, or when a photograph is missing or is another one."""
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
-        folder, tolerance = file.resolve().parent, float(said["tolerance"])
+        folder, tolerance, params = file.resolve().parent, float(said["tolerance"]), dict(said["params"])
         results = {(folder / name).resolve(): (str(one["md5"]), dict(one["result"])) for name, one in said["photographs"].items()}
     except OSError as error:
         raise ModelError("cannot read the known answers: %s" % error) from error
@@ -46,14 +47,14 @@ def read(file: Path) -> Answers:
             raise ModelError("%s names a photograph that is not there: %s" % (file, path))
         if md5_of(path) != md5:
             raise ModelError("%s is not the photograph that %s knows: its MD5 is another" % (path, file))
-    return Answers(tolerance, results)
+    return Answers(tolerance, params, results)
 
 
-def write(file: Path, model: str, version: str, results: Iterable[Tuple[Path, str, Json]]) -> None:
-    """Record results, given as (photograph, MD5, document)."""
+def write(file: Path, model: str, version: str, params: Json, results: Iterable[Tuple[Path, str, Json]]) -> None:
+    """Record the results of a version asked with `params`, given as (photograph, MD5, document)."""
     folder = file.resolve().parent
     named = sorted((Path(os.path.relpath(path, folder)).as_posix(), {"md5": md5, "result": result}) for path, md5, result in results)
-    head = {"model": model, "version": version, "tolerance": TOLERANCE}
+    head = {"model": model, "version": version, "params": params, "tolerance": TOLERANCE}
     # A photograph is a line, so that a change of answers is easily looked through.
     lines = ["  %s: %s" % (json.dumps(path, ensure_ascii=False), json.dumps(one, ensure_ascii=False)) for path, one in named]
     file.write_text(json.dumps(head, indent=1)[:-2] + ',\n "photographs": {\n' + ",\n".join(lines) + "\n }\n}\n", encoding="utf-8")

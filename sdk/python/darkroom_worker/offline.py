@@ -56,9 +56,9 @@ class Answer(NamedTuple):
 class Trial(Listener):
     """A model in its processes, and what it says of photographs."""
 
-    def __init__(self, pool: Pool, timeout_s: Optional[float] = None):
-        """`pool` is started; a prediction that takes longer than `timeout_s` fails."""
-        self._pool, self._timeout_s = pool, timeout_s
+    def __init__(self, pool: Pool, *, params: Optional[Json] = None, timeout_s: Optional[float] = None):
+        """`pool` is started; `params` are what a submission would set; a prediction that takes longer than `timeout_s` fails."""
+        self._pool, self.params, self._timeout_s = pool, params or {}, timeout_s
         self.about = pool.about
         self._outcomes: Dict[str, Outcome] = {}
 
@@ -70,7 +70,7 @@ class Trial(Listener):
         """One answer for each file, in their order; compared with those that are known."""
         for batch in _batches(list(files), self.about["batch_size"] if self.about["batched"] else 1):
             problem = self._pool.run([Task(str(file), str(file.resolve()), media_type=photographs.media_type(file),
-                                           limit_s=self._timeout_s) for file in batch], self)
+                                           params=self.params, limit_s=self._timeout_s) for file in batch], self)
             if problem:
                 print("a batch was done one by one: %s" % problem, file=sys.stderr)
             for file in batch:
@@ -97,7 +97,7 @@ def started(model: str) -> Iterator[Pool]:
 def refusals(pool: Pool, known: expect.Answers, timeout_s: Optional[float] = None) -> List[str]:
     """Why a model does not give its known answers, a sentence for each photograph; none if it does."""
     return ["%s: %s" % (answer.file, answer.error or expect.told(answer.differences))
-            for answer in Trial(pool, timeout_s).answers(known.results, known) if answer.failed]
+            for answer in Trial(pool, params=known.params, timeout_s=timeout_s).answers(known.results, known) if answer.failed]
 
 
 def _batches(files: List[Path], size: int) -> Iterator[List[Path]]:

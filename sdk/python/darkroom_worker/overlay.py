@@ -113,7 +113,8 @@ def _said(card: Card, colours: Dict[str, str]) -> str:
     if result["fields"]:
         table = _table([(name, _value(value)) for name, value in result["fields"].items()])
         opened = " open" if len(result["fields"]) <= FIELDS_OPEN else ""
-        parts.append("<details%s><summary>%d fields</summary>%s</details>" % (opened, len(result["fields"]), table))
+        parts.append("<details%s><summary>%d field%s</summary>%s</details>"
+                     % (opened, len(result["fields"]), "" if len(result["fields"]) == 1 else "s", table))
     if not items and not result["fields"] and not result["summary"]:
         parts.append('<p class="meta">Nothing found.</p>')
     return "".join(parts)
@@ -231,7 +232,7 @@ def _score(score: float) -> str:
 
 def duration(ms: float) -> str:
     """Milliseconds for people."""
-    return "%.0f ms" % ms if ms >= 10 else "%.1f ms" % ms
+    return "%.2f s" % (ms / 1000) if ms >= 1000 else "%.0f ms" % ms if ms >= 10 else "%.1f ms" % ms
 
 
 def _e(text: str) -> str:

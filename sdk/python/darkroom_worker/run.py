@@ -1,6 +1,5 @@
 """`darkroom-worker run`: loads a model, registers it, and serves until it is told to end."""
 import contextlib
-import json
 import logging
 import os
 import queue
@@ -8,13 +7,12 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional
 
-from . import expect
+from . import expect, offline
 from .files import Folder
 from .http import Server
-from .model import Outcome
-from .pool import Listener, NotServing, Pool, Spec, Task
+from .pool import NotServing, Pool, Spec
 from .session import REVIVE_S, Session, Settings
 from .watch import Watch
 
@@ -212,24 +210,5 @@ class Run:
         """How the model's answers differ from those known of it, a line for each photograph."""
         if self.known is None:
             return []
-        heard = _Answers()
-        paths = list(self.known.results)
-        pool.run([Task(str(index), str(path), self.known.results[path][0]) for index, path in enumerate(paths)], heard)
-        said = []
-        for index, path in enumerate(paths):
-            outcome = heard.outcomes[str(index)]
-            if outcome.result is None:
-                said.append("%s: %s" % (path, (outcome.error or {}).get("message")))
-                continue
-            unlike = expect.differences(self.known.results[path][1], json.loads(outcome.result), self.known.tolerance)
-            if unlike:
-                said.append("%s: %s" % (path, expect.told(unlike)))
+        said = offline.refusals(pool, self.known, self.settings.timeout_s)
         return said and ["the model does not give its known answers, so it is not served:"] + said
-
-
-class _Answers(Listener):
-    def __init__(self) -> None:
-        self.outcomes: Dict[str, Outcome] = {}
-
-    def done(self, task: Task, outcome: Outcome) -> None:
-        self.outcomes[task.key] = outcome

@@ -9,7 +9,9 @@ from . import __version__
 from .errors import ModelError
 from .model import NAME
 
-FILES = ("model.py", "requirements.txt", "test_model.py", "Dockerfile", "compose.yml", "README.md")
+# The template of each file; the model is named as its folder.
+FILES = {"model.py": "@name@.py", "requirements.txt": "requirements.txt", "test_model.py": "test_model.py",
+         "Dockerfile": "Dockerfile", "compose.yml": "compose.yml", "README.md": "README.md"}
 SIDE = 64  # pixels of the photograph to begin with
 
 
@@ -23,12 +25,14 @@ def new(folder: str) -> List[Path]:
         raise ModelError("%s exists already: choose another name, or take it away first" % made)
     (made / "photos").mkdir(parents=True)
     templates = resources.files(__package__) / "templates" / "new"
-    for name in FILES:
-        text = (templates / (name + ".txt")).read_text(encoding="utf-8")
-        (made / name).write_text(text.replace("@name@", made.name).replace("@version@", __version__), encoding="utf-8")
+    files = []
+    for template, name in FILES.items():
+        text = (templates / (template + ".txt")).read_text(encoding="utf-8")
+        files.append(made / name.replace("@name@", made.name))
+        files[-1].write_text(text.replace("@name@", made.name).replace("@version@", __version__), encoding="utf-8")
     photograph = made / "photos" / "gradient.png"
     photograph.write_bytes(gradient())
-    return [made / name for name in FILES] + [photograph]
+    return files + [photograph]
 
 
 def gradient() -> bytes:

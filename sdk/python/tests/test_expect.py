@@ -59,9 +59,10 @@ def test_answers_name_their_photographs_from_where_they_lie(tmp_path):
     photograph.write_bytes(b"bytes")
     file = tmp_path / "answers" / "known.json"
     file.parent.mkdir()
-    write(file, "faces", "1", [(photograph, "4b3a6218bb3e3a7303e8a171a60fcf92", KNOWN)])
+    write(file, "faces", "1", {"min_score": 0.5}, [(photograph, "4b3a6218bb3e3a7303e8a171a60fcf92", KNOWN)])
     assert list(json.loads(file.read_text())["photographs"]) == ["../photos/a.jpg"]
     answers = read(file)
+    assert answers.params == {"min_score": 0.5}
     assert answers.results == {photograph.resolve(): ("4b3a6218bb3e3a7303e8a171a60fcf92", KNOWN)}
     moved = tmp_path.rename(tmp_path.with_name("elsewhere")) / "answers" / "known.json"
     assert len(read(moved).results) == 1
@@ -73,7 +74,7 @@ def test_answers_name_their_photographs_from_where_they_lie(tmp_path):
         read(moved)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"tolerance": 0.01, "photographs": {"a.jpg": 1}}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"tolerance": 0.01, "params": {}, "photographs": {"a.jpg": 1}}'])
 def test_a_file_without_answers_says_how_to_record_them(tmp_path, content):
     file = tmp_path / "known.json"
     file.write_text(content)

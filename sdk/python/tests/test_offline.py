@@ -132,3 +132,14 @@ def test_batches_are_tried_as_they_are_served(write, photos):
     assert code == 0 and [line["result"]["fields"]["value"] for line in lines] == [2, 2, 1]
     code, lines, told = try_out(write("short.py", "def predict(image): return 1\ndef predict_batch(images): return []"), photos)
     assert code == 0 and "a batch was done one by one" in told and "answered 0 results" in told
+
+
+def test_parameters_are_given_and_kept_with_the_answers(write, photos, tmp_path):
+    model, answers = write("asked.py", "def predict(image, *, shade: int): return shade"), tmp_path / "answers.json"
+    assert try_out(model, photos)[0] == 1
+    code, lines, told = try_out(model, photos, "--params", '{"shade": 7}', "--expect", answers)
+    assert code == 0 and lines[0]["result"]["fields"]["value"] == 7, told
+    assert try_out(model, "--expect", answers)[0] == 0
+    for params, said in [('{"shade": 8}', "the answers to other parameters"), ("{", "not JSON"), ("[1]", "not a JSON object")]:
+        code, _, told = try_out(model, photos, "--params", params, "--expect", answers)
+        assert code == 2 and said in told, told

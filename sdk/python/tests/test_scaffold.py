@@ -22,11 +22,11 @@ def test_its_own_test_passes_and_it_answers_at_once(tmp_path):
     made = run("darkroom_worker", "new", "size_of", folder=tmp_path)
     assert made.returncode == 0, made.stderr
     folder = tmp_path / "size_of"
-    assert {path.name for path in folder.iterdir()} == {"model.py", "requirements.txt", "test_model.py", "Dockerfile", "compose.yml",
+    assert {path.name for path in folder.iterdir()} == {"size_of.py", "requirements.txt", "test_model.py", "Dockerfile", "compose.yml",
                                                         "README.md", "photos"}
     passed = run("pytest", "-q", "-p", "no:cacheprovider", folder=folder)
     assert passed.returncode == 0 and "1 passed" in passed.stdout, passed.stdout
-    answered = run("darkroom_worker", "test", "model.py", "photos", folder=folder)
+    answered = run("darkroom_worker", "test", "size_of.py", "photos", folder=folder)
     assert answered.returncode == 0 and '"small"' in answered.stdout and "size_of" in answered.stderr, answered
 
 
@@ -35,6 +35,7 @@ def test_its_files_name_it_and_the_package_of_this_version(tmp_path):
     texts = {path.name: path.read_text() for path in files if path.suffix != ".png"}
     assert not any(re.search("@[a-z]+@", text) for text in texts.values())
     assert "darkroom_worker-%s-py3-none-any.whl" % __version__ in texts["Dockerfile"]
+    assert files[0].name == "a-b.c.py" and "COPY a-b.c.py ./" in texts["Dockerfile"]
     assert "/tmp/darkroom-a-b.c.ready" in texts["Dockerfile"] and "  a-b.c:\n" in texts["compose.yml"]
 
 
