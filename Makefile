@@ -6,12 +6,12 @@
 help:
 	@awk '/^# /{said=substr($$0,3)} /^[a-z]+:/&&$$1!="help:"{printf "make %-12s%s\n",substr($$1,1,length($$1)-1),said}' Makefile
 
-# Shows everything: private servers, two real models, the photographs of examples/photos; stays up until Ctrl-C.
+# Shows everything: private servers, three real models, the photographs of examples/photos; stays up until Ctrl-C.
 demo:
 	@echo "building…"
 	@mkdir -p .darkroom; { test -x .darkroom/venv/bin/pip || python3 -m venv .darkroom/venv; } >/dev/null 2>&1 \
 	  && .darkroom/venv/bin/pip install -q --disable-pip-version-check --require-hashes --only-binary=:all: \
-	     -r examples/face_detect/requirements.txt -r examples/image_stats/requirements.txt >/dev/null 2>&1 & \
+	     $(foreach model,face_detect image_stats image_hash,-r examples/$(model)/requirements.txt) >/dev/null 2>&1 & \
 	cargo build; built=$$?; wait; test $$built -eq 0
 	cargo run --quiet -- demo
 

@@ -72,7 +72,7 @@ fn each_reaches_whom_it_needs_and_nobody_else() {
         ("internet", vec!["proxy"]),
         ("outside", vec!["server"]),
         ("storage", vec!["migrate", "postgres", "redis", "server"]),
-        ("workers", vec!["face_detect", "image_stats", "server"]),
+        ("workers", vec!["face_detect", "image_hash", "image_stats", "object_detect", "ocr", "server"]),
     ];
     assert_eq!(members, expected.map(|(network, names)| (network, BTreeSet::from_iter(names))).into());
     for (network, shut) in
@@ -113,7 +113,10 @@ fn secrets_lie_in_files_of_who_reads_them() {
         ("face_detect", vec!["face_detect", "setup"]),
         ("for-postgres", vec!["postgres", "setup"]),
         ("for-redis", vec!["redis", "setup"]),
+        ("image_hash", vec!["image_hash", "setup"]),
         ("image_stats", vec!["image_stats", "setup"]),
+        ("object_detect", vec!["object_detect", "setup"]),
+        ("ocr", vec!["ocr", "setup"]),
         ("owner", vec!["migrate", "setup"]),
         ("redis", vec!["server", "setup"]),
         ("token", vec!["server", "setup"]),
@@ -136,7 +139,8 @@ fn everything_pulled_has_an_exact_version() {
     for (name, service) in services(&file) {
         assert!(service["image"].as_str().map_or(service["build"] != Value::Null, is_exact), "{name}");
     }
-    for path in ["Dockerfile", "examples/face_detect/Dockerfile", "examples/image_stats/Dockerfile"] {
+    let built = services(&file).into_values().filter(|service| service["build"] != Value::Null);
+    for path in built.map(|service| service["build"]["dockerfile"].as_str().unwrap_or("Dockerfile")) {
         let text = std::fs::read_to_string(path).expect(path);
         let stages: BTreeSet<&str> =
             text.lines().filter_map(|line| line.split_once(" AS ").map(|(_, name)| name)).collect();
@@ -181,7 +185,8 @@ fn compose_understands_both_files_where_it_is_at_hand() {
         for files in
             [["-f", "docker-compose.yml"].as_slice(), &["-f", "docker-compose.yml", "-f", "docker-compose.dev.yml"]]
         {
-            let judged = compose(&[files, &["--profile", "tls", "config", "-q"]].concat()).expect("compose");
+            let judged = compose(&[files, &["--profile", "tls", "--profile", "models", "config", "-q"]].concat())
+                .expect("compose");
             assert!(judged.status.success(), "{command:?} {files:?}: {}", String::from_utf8_lossy(&judged.stderr));
         }
     }

@@ -1,14 +1,12 @@
-"""face_detect: frontal faces, by OpenCV's Haar cascade."""
+"""Frontal faces (OpenCV Haar cascade)."""
 import os
-import sys
-from pathlib import Path
 
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))  # must be set before the import
 import cv2
-import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import worker
+from darkroom_worker import Reject, box
+
+name, version, tags, labels = "face_detect", "haar-1", ["faces", "fast"], ["face"]
 
 # Of the three frontal cascades alt2 finds the same faces and takes the fewest other things for one.
 CASCADE = "haarcascade_frontalface_alt2.xml"
@@ -26,31 +24,23 @@ def init():
 def decode(image):
     """Greyscale pixels of the upright image (OpenCV turns it by its EXIF orientation)."""
     try:
-        grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE)
+        grey = cv2.imread(image, cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
-        raise ValueError("not a readable image: %s" % error) from error
+        raise Reject("not a readable image: %s" % error) from error
     if grey is None:
-        raise ValueError("not a readable image")
+        raise Reject("not a readable image")
     return grey
 
 
-def predict(image, job):
+def predict(image):
     """One box per face. A cascade says yes or no, so there is no score."""
     grey = decode(image)
     scale = min(1, LONGEST / max(grey.shape))
     if scale < 1:
         size = [max(1, round(side * scale)) for side in grey.shape[::-1]]
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    height, width = grey.shape
-    smallest = max(24, round(SMALLEST * min(height, width)))
+    smallest = max(24, round(SMALLEST * min(grey.shape)))
     faces = cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=4, minSize=(smallest, smallest))
-    items = [{"type": "box", "label": "face", "score": None,
-              "box": [round(float(v), 4) for v in (x / width, y / height, (x + w) / width, (y + h) / height)]}
-             for x, y, w, h in faces]
+    items = [box(x, y, x + w, y + h, "face", of=grey) for x, y, w, h in faces]
     return {"items": items, "fields": {"faces": len(items)},
             "summary": "1 face" if len(items) == 1 else "%d faces" % len(items)}
-
-
-if __name__ == "__main__":
-    worker.run(model="face_detect", version="haar-1", description="Frontal faces (OpenCV Haar cascade)",
-               labels=["face"], predict=predict, init=init)

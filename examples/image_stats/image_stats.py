@@ -1,25 +1,23 @@
-"""image_stats: brightness, contrast, sharpness, entropy and colours of a photograph."""
-import io
-import sys
+"""Brightness, contrast, sharpness, entropy, colours."""
 from collections import Counter
-from pathlib import Path
 
 from PIL import Image, ImageFilter, ImageStat, UnidentifiedImageError
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import worker
+from darkroom_worker import Reject, label
 
 SIDE = 512  # pixels: larger images are measured on a copy this long, so that their numbers compare
 LAPLACE = ImageFilter.Kernel((3, 3), [0, 1, 0, 1, -4, 1, 0, 1, 0], scale=2, offset=128)
 HUES = [(15, "red"), (45, "orange"), (70, "yellow"), (170, "green"), (200, "cyan"), (260, "blue"), (300, "purple"),
-        (345, "pink"), (360, "red")]  # a name, and the degrees up to which it holds
-COLOURS = ["black", "white", "grey", "brown", *dict.fromkeys(name for _, name in HUES)]
+        (345, "pink"), (360, "red")]  # a colour, and the degrees up to which it goes
+COLOURS = ["black", "white", "grey", "brown", *dict.fromkeys(colour for _, colour in HUES)]
+
+name, version, tags, labels = "image_stats", "stats-1", ["colours", "fast"], ["dark", "bright", *COLOURS]
 
 
 def decode(image):
     """Any image as 8-bit RGB, at most SIDE long; what is transparent is shown on white."""
     try:
-        picture = Image.open(io.BytesIO(image))
+        picture = Image.open(image)
         picture.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded at a fraction of its size
         if picture.mode == "P" or "transparency" in picture.info:
             picture = picture.convert("RGBA")
@@ -33,9 +31,9 @@ def decode(image):
     except MemoryError:
         raise
     except UnidentifiedImageError as error:
-        raise ValueError("not a readable image") from error
+        raise Reject("not a readable image") from error
     except Exception as error:  # decoders raise all sorts on damaged files; a bomb is a DecompressionBombError
-        raise ValueError("not a readable image: %s: %s" % (type(error).__name__, error)) from error
+        raise Reject("not a readable image: %s: %s" % (type(error).__name__, error)) from error
 
 
 def to_8_bit(picture):
@@ -52,8 +50,8 @@ def colour_name(hue, saturation, value):
         return "black"
     if saturation < 40:
         return "white" if value > 210 else "grey"
-    name = next(name for upto, name in HUES if hue * 360 / 256 <= upto)
-    return "brown" if name == "orange" and value < 150 else name
+    colour = next(colour for upto, colour in HUES if hue * 360 / 256 <= upto)
+    return "brown" if colour == "orange" and value < 150 else colour
 
 
 def sharpness(grey):
@@ -64,7 +62,7 @@ def sharpness(grey):
     return ImageStat.Stat(edges).var[0] * 4  # the kernel halves
 
 
-def predict(image, job):
+def predict(image):
     """Flat numbers, and labels for what most of the image is; each score is a share of the pixels."""
     picture = decode(image)
     grey = picture.convert("L")
@@ -75,18 +73,13 @@ def predict(image, job):
     names = Counter(map(colour_name, hsv[0::3], hsv[1::3], hsv[2::3]))
     colour, count = names.most_common(1)[0]
     shares = {"dark": sum(histogram[:64]) / pixels, "bright": sum(histogram[192:]) / pixels}
-    labels = [(name, share) for name, share in shares.items() if share > 0.5] + [(colour, count * 3 / len(hsv))]
-    most = [name for name, share in labels if share > 0.5]
+    found = [(what, share) for what, share in shares.items() if share > 0.5] + [(colour, count * 3 / len(hsv))]
+    most = [what for what, share in found if share > 0.5]
     red, green, blue = ImageStat.Stat(picture).mean
     fields = {"brightness": stat.mean[0], "contrast": stat.stddev[0], "sharpness": sharpness(grey),
               "entropy": abs(grey.entropy()), "mean_red": red, "mean_green": green, "mean_blue": blue}
-    return {"items": [{"type": "label", "label": name, "score": round(share, 4)} for name, share in labels],
-            "fields": {**{name: round(value, 2) for name, value in fields.items()},
+    return {"items": [label(what, round(share, 4)) for what, share in found],
+            "fields": {**{field: round(value, 2) for field, value in fields.items()},
                        "mean_colour": "#%02x%02x%02x" % (round(red), round(green), round(blue)),
                        "dominant_colour": colour},
             "summary": "mostly " + ", ".join(most) if most else "mixed colours"}
-
-
-if __name__ == "__main__":
-    worker.run(model="image_stats", version="stats-1", description="Brightness, contrast, sharpness, entropy, colours",
-               labels=["dark", "bright", *COLOURS], predict=predict)

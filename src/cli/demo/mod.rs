@@ -37,8 +37,10 @@ use crate::store::rights::{Login, Logins};
 use crate::store::{migrate, models};
 
 /// The microservices, each in its folder of `examples/`.
-const MODELS: [&str; 2] = ["face_detect", "image_stats"];
+const MODELS: [&str; 3] = ["face_detect", "image_stats", "image_hash"];
 const PHOTOS: &str = "examples/photos";
+/// Where the package that runs them lies, which needs no other.
+const PACKAGE: &str = "sdk/python";
 const INVESTIGATOR: &str = "demo-investigator";
 const RESEARCHER: &str = "demo-researcher";
 const ADMIN: &str = "demo-admin";
@@ -46,7 +48,7 @@ const ADMIN: &str = "demo-admin";
 const LISTEN: &str = "127.0.0.1:8080";
 
 /// Runs the demo; stays up until SIGINT or SIGTERM, or, with `DEMO_EXIT=1`, ends with 0 only if every photograph
-/// was computed now by both models and every marked face was found.
+/// was computed now by every model and every marked face was found.
 pub async fn run() -> anyhow::Result<Exit> {
     if !Path::new(PHOTOS).is_dir() {
         bail!("{PHOTOS} is not here; run the demo from the folder of the repository");
@@ -138,7 +140,7 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
         researcher: account(ctx, RESEARCHER, &[Role::Researcher]).await?,
         admin: account(ctx, ADMIN, Role::ALL).await?,
     };
-    say(start, &format!("starting the microservices {}", MODELS.join(" and ")));
+    say(start, &format!("starting the microservices {}", MODELS.join(", ")));
     let mut workers = Vec::new();
     for model in MODELS {
         workers.push(worker(ctx, base, python, model).await?);
@@ -218,10 +220,16 @@ async fn worker(ctx: &Ctx, base: &str, python: &Path, model: &str) -> anyhow::Re
     let key_file = Path::new(FOLDER).join(format!("{model}.key"));
     private_file(&key_file, &key.reveal(), None)?;
     let key_file = key_file.canonicalize()?;
-    let settings = [format!("DARKROOM_URL={base}"), format!("DARKROOM_API_KEY_FILE={}", key_file.display())];
-    let mut command = vec!["env".to_owned()];
-    command.extend(settings);
-    command.extend([python.display().to_string(), format!("examples/{model}/{model}.py")]);
+    let package = Path::new(PACKAGE).canonicalize().with_context(|| format!("{PACKAGE} is not here"))?;
+    let mut command = vec![
+        "env".to_owned(),
+        format!("DARKROOM_URL={base}"),
+        format!("DARKROOM_API_KEY_FILE={}", key_file.display()),
+        format!("PYTHONPATH={}", package.display()),
+        python.display().to_string(),
+    ];
+    command.extend(["-m", "darkroom_worker", "run"].map(str::to_owned));
+    command.push(format!("examples/{model}/{model}.py"));
     Server::start(&command, "TERM", &Path::new(FOLDER).join(format!("{model}.log")), None)
 }
 
@@ -231,7 +239,7 @@ async fn wait_for_workers(ctx: &Ctx, start: Instant) -> anyhow::Result<()> {
     loop {
         let found = ctx.db.run(async |db| models::find(db, &names).await).await?;
         if found.iter().filter(|model| model.workers > 0).count() == MODELS.len() {
-            say(start, "both microservices have registered");
+            say(start, "the microservices have registered");
             return Ok(());
         }
         if began.elapsed().as_secs() > 60 {
