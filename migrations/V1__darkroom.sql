@@ -24,6 +24,7 @@ CREATE FUNCTION uuid_v7_at(id uuid) RETURNS timestamptz LANGUAGE sql IMMUTABLE P
 $$;
 
 CREATE TYPE job_state AS ENUM ('queued', 'running', 'succeeded', 'failed', 'cancelled');
+CREATE TYPE item_kind AS ENUM ('box', 'label', 'text', 'hash', 'points', 'field');
 CREATE TYPE fail_reason AS ENUM ('rejected', 'exhausted', 'poisoned', 'expired');
 
 -- People -------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ CREATE TABLE image (
   width       integer     NOT NULL,
   height      integer     NOT NULL,
   frames      integer     NOT NULL,
-  -- EXIF orientation 1..8; null until it is read.
+  -- EXIF orientation 1..8; null where the file says none.
   orientation smallint    CONSTRAINT image_orientation_range CHECK (orientation BETWEEN 1 AND 8),
   warnings    text[]      NOT NULL DEFAULT '{}',
   -- The upload that won: its bytes lie at {sha256}/{blob} and that path is never used again.
@@ -300,6 +301,28 @@ CREATE TABLE outcome (
 -- For retention. Outcomes are written in order of time but for reruns, so a block range serves at next to no cost.
 CREATE INDEX outcome_age ON outcome USING brin (finished_at);
 
+-- What the results in `outcome` say, an item or a field a row: only what is searched, and of a long result only a part. They are
+-- written and go with the outcome whose key they begin with, under its lock, and never change.
+CREATE TABLE item (
+  image_id   bigint    NOT NULL,
+  params_id  bigint    NOT NULL,
+  queue_id   integer   NOT NULL,
+  version_id integer   NOT NULL,
+  score      double precision,
+  -- A field's number.
+  number     double precision,
+  kind       item_kind NOT NULL,
+  -- Its place among the items of the document; of a field, one below 0.
+  place      smallint  NOT NULL,
+  -- What it is labelled, the algorithm of a hash, or the name of a field.
+  label      text,
+  -- A text that was read, a hash, or the text of a field.
+  text       text,
+  CONSTRAINT item_pkey PRIMARY KEY (image_id, queue_id, params_id, version_id, place)
+);
+CREATE INDEX item_label ON item (label, score) WHERE kind <> 'field';
+CREATE INDEX item_field ON item (label, number) WHERE kind = 'field';
+
 -- Tries that ended without success. A success is in the archive.
 CREATE TABLE attempt (
   job_id        uuid        NOT NULL,
@@ -358,6 +381,7 @@ BEGIN
   -- Only those that were counted, which are locked before the images are.
   UPDATE submission SET tally = NULL WHERE tally IS NOT NULL AND id IN (SELECT submission_id FROM lost);
   DELETE FROM outcome WHERE image_id IN (SELECT id FROM gone);
+  DELETE FROM item WHERE image_id IN (SELECT id FROM gone);
   RETURN NULL;
 END
 $$;
@@ -467,6 +491,27 @@ CREATE VIEW audit_keys AS
   FROM api_key AS k
   LEFT JOIN account AS a ON a.id = k.owner;
 COMMENT ON VIEW audit_keys IS 'Every API key without its secret: service type, scope, owner, life and live workers.';
+
+CREATE VIEW audit_items AS
+  SELECT encode(i.md5, 'hex') AS md5, q.name AS model, v.name AS version, o.job_id, t.place, t.kind::text AS kind, t.label, t.score, t.text,
+         o.finished_at
+  FROM item AS t
+  JOIN outcome AS o USING (image_id, queue_id, params_id, version_id)
+  JOIN image AS i ON i.id = t.image_id
+  JOIN queue AS q ON q.id = t.queue_id
+  JOIN model_version AS v ON v.id = t.version_id
+  WHERE t.kind <> 'field';
+COMMENT ON VIEW audit_items IS 'What the kept results say, an item a row: label, score and text without looking into a document.';
+
+CREATE VIEW audit_fields AS
+  SELECT encode(i.md5, 'hex') AS md5, q.name AS model, v.name AS version, o.job_id, t.label AS name, t.number, t.text, o.finished_at
+  FROM item AS t
+  JOIN outcome AS o USING (image_id, queue_id, params_id, version_id)
+  JOIN image AS i ON i.id = t.image_id
+  JOIN queue AS q ON q.id = t.queue_id
+  JOIN model_version AS v ON v.id = t.version_id
+  WHERE t.kind = 'field';
+COMMENT ON VIEW audit_fields IS 'What the kept results say in their fields, a field a row: a number, or a text.';
 
 -- Housekeeping -------------------------------------------------------------------------------------
 

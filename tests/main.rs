@@ -45,6 +45,7 @@ mod people; // accounts, keys, models, cancel, retry
 mod process; // the binary itself
 mod races; // moments that must not come between
 mod report; // the page of a submission
+mod results; // what models say, and how it is found
 mod rights; // who can write Redis or SQL gains nothing by it
 mod sdk; // the workers' package: its own suite, and what is handed out of it
 mod statements; // the SQL: understood, and by key where it counts

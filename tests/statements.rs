@@ -26,7 +26,7 @@ const HOT: [&str; 14] = [
     "workers/beat",
 ];
 /// Whose rows are found by key alone.
-const KEYED: [&str; 5] = ["job", "outcome", "job_archive", "worker_session", "claim"];
+const KEYED: [&str; 6] = ["job", "outcome", "item", "job_archive", "worker_session", "claim"];
 
 /// Sixty thousand jobs, two thousand of them running, and as many that have ended.
 const MUCH: &str = "
@@ -56,6 +56,8 @@ const MUCH: &str = "
     FROM generate_series(60001, 120000) AS n;
   INSERT INTO outcome (image_id, params_id, finished_at, queue_id, version_id, job_version, state, attempt, job_id, document)
     SELECT image_id, params_id, finished_at, queue_id, version_id, version, state, attempt, id, '{}' FROM job_archive;
+  INSERT INTO item (image_id, params_id, queue_id, version_id, kind, place, label, score)
+    SELECT image_id, params_id, queue_id, version_id, 'box', 0, 'l' || image_id % 100, random() FROM outcome;
   ANALYZE;";
 
 /// All of it ended while statistics were taken: the tables are long, and thought to be empty.

@@ -20,7 +20,7 @@ pub struct ImageOut {
     pub width: i32,
     pub height: i32,
     pub frames: i32,
-    /// EXIF orientation 1…8; null while it is not read.
+    /// EXIF orientation 1…8; null where the file says none.
     pub orientation: Option<i16>,
     pub warnings: Vec<String>,
     pub uploaded_at: DateTime<Utc>,

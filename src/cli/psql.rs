@@ -17,7 +17,7 @@ pub struct PsqlArgs {
     database: Database,
     #[command(flatten)]
     auditor: Auditor,
-    /// See only audit_jobs, audit_events and audit_keys, and change nothing
+    /// See only the views audit_*, and change nothing
     #[arg(long)]
     audit: bool,
     /// More arguments for psql, after `--`, as: -- -c 'SELECT count(*) FROM audit_jobs'

@@ -1,26 +1,51 @@
 //! The result document: what a model said of an image.
 
-use std::borrow::Cow;
-use std::fmt;
+mod item;
+mod pixels;
 
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+pub use self::item::ItemRow;
+use self::item::{NAME_CHARS_MAX, Parts, TEXT_CHARS_MAX, Wrong, is_name, read};
+pub use self::pixels::Upright;
 use super::fault::{Code, Fault};
 use super::json;
+use super::name::shorten;
+use super::schema::below;
 
 /// The most items one result may have; more belongs in a file of the model's own.
 pub const ITEMS_MAX: usize = 10_000;
+/// The most fields of one result; more is a list.
+const FIELDS_MAX: usize = 1_000;
+/// How many items of one result are written down to be searched: those of the highest scores. A photograph of a crowd is found by
+/// its first hundred faces.
+pub const ITEMS_INDEXED_MAX: usize = 100;
+/// How many fields of one result are written down to be searched, by name.
+pub const FIELDS_INDEXED_MAX: usize = 100;
 /// The longest summary, in characters.
 const SUMMARY_CHARS_MAX: usize = 1000;
 
-/// Brings what a worker posted into the one shape `{"items":[…],"fields":{…},"summary":null}`, its parts as they were written.
+/// A result as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultDocument {
+    /// As JSON: `{"items":[…],"fields":{…},"summary":null}`.
+    pub text: String,
+    /// What is written down of it to be searched.
+    pub rows: Vec<ItemRow>,
+}
+
+/// Brings what a worker posted into the one shape `{"items":[…],"fields":{…},"summary":null}`, its parts as they were written,
+/// but for places in pixels, which become fractions of the `upright` image.
 ///
 /// The upstream style `{"classes":[…],"result":{…}}` becomes labels and fields; any other JSON is kept under
 /// `fields.value`. Neither what is posted nor what is made of it has more than `bytes_max` bytes. A fault says where in the
 /// result it lies.
-pub fn normalise(posted: &RawValue, bytes_max: usize) -> Result<String, Fault> {
+pub fn normalise(posted: &RawValue, bytes_max: usize, upright: Option<Upright>) -> Result<ResultDocument, Fault> {
     let posted = posted.get();
     check_size(posted, bytes_max)?;
     json::check(posted).map_err(|fault| match fault.code {
@@ -28,12 +53,21 @@ pub fn normalise(posted: &RawValue, bytes_max: usize) -> Result<String, Fault> {
         Code::MalformedJson | Code::InvalidField => invalid("", fault.detail),
         _ => fault.on(""),
     })?;
-    if posted.starts_with('{') && serde_json::from_str::<Normal<'_>>(posted).is_ok_and(|normal| normal.holds()) {
-        return Ok(posted.to_owned());
+    if posted.starts_with('{')
+        && let Ok(normal) = serde_json::from_str::<Normal<'_>>(posted)
+        && let Some(rows) = normal.rows()
+    {
+        return Ok(ResultDocument { text: posted.to_owned(), rows });
     }
-    let document = shape(posted)?;
-    check_size(&document, bytes_max)?;
+    let document = shape(posted, upright)?;
+    check_size(&document.text, bytes_max)?;
     Ok(document)
+}
+
+/// Whether a result may have places in pixels, so that its image's size is to be known: only then is it looked up.
+pub fn may_be_in_pixels(posted: &RawValue) -> bool {
+    // An escape may hide the word.
+    ["\"px\"", "\\u"].iter().any(|sign| memchr::memmem::find(posted.get().as_bytes(), sign.as_bytes()).is_some())
 }
 
 fn check_size(text: &str, bytes_max: usize) -> Result<(), Fault> {
@@ -54,62 +88,35 @@ fn invalid(pointer: impl Into<String>, why: impl Into<String>) -> Fault {
 struct Normal<'a> {
     items: Vec<GoodItem>,
     #[serde(borrow)]
-    fields: &'a RawValue,
+    fields: BTreeMap<String, &'a RawValue>,
     #[serde(borrow)]
     summary: &'a RawValue,
 }
 
 impl Normal<'_> {
-    fn holds(&self) -> bool {
-        self.items.len() <= ITEMS_MAX && self.fields.get().starts_with('{') && is_summary(self.summary.get())
+    /// What is written down of it, if it holds.
+    fn rows(self) -> Option<Vec<ItemRow>> {
+        let fields = check_fields("/fields", &self.fields).ok()?;
+        let holds = self.items.len() <= ITEMS_MAX && is_summary(self.summary.get());
+        holds.then(|| rows(self.items.into_iter().map(|item| item.0), fields))
     }
 }
 
-/// An item that [`check_item`] lets pass. Reading nothing else is what makes the usual result cheap.
-struct GoodItem;
+/// An item in fractions that holds.
+struct GoodItem(Option<ItemRow>);
 
 impl<'de> Deserialize<'de> for GoodItem {
     fn deserialize<D: Deserializer<'de>>(item: D) -> Result<Self, D::Error> {
-        item.deserialize_map(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for GoodItem {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an item")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut item: A) -> Result<Self, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(field_identifier, rename_all = "snake_case")]
-        enum Member {
-            Type,
-            Box,
-            #[serde(other)]
-            Other,
-        }
-        let (mut kind, mut corners) = (None, None);
-        while let Some(key) = item.next_key()? {
-            match key {
-                Member::Type => kind = Some(item.next_value::<&str>()?),
-                Member::Box => corners = Some(item.next_value::<&RawValue>()?),
-                Member::Other => drop(item.next_value::<IgnoredAny>()?),
-            }
-        }
-        match kind {
-            Some("box") if !corners.is_some_and(|corners| is_box(corners.get())) => Err(A::Error::custom("no box")),
-            Some(_) => Ok(self),
-            None => Err(A::Error::missing_field("type")),
-        }
+        let parts = Parts::deserialize(item)?;
+        let row = parts.check().ok().filter(|_| !parts.has_unit());
+        row.map(Self).ok_or_else(|| D::Error::custom("an item to be looked at again"))
     }
 }
 
 /// The document's parts, of which one at least is there.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document<'a> {
+struct Loose<'a> {
     #[serde(borrow)]
     items: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -128,18 +135,18 @@ struct Upstream<'a> {
     result: Option<&'a RawValue>,
 }
 
-fn shape(posted: &str) -> Result<String, Fault> {
+fn shape(posted: &str, upright: Option<Upright>) -> Result<ResultDocument, Fault> {
     let is_map = posted.starts_with('{');
     let is_empty = is_map && posted[1..].trim_start().starts_with('}');
     if !is_map || is_empty {
-        return Ok(value(posted));
+        return value(posted);
     }
-    if let Ok(document) = serde_json::from_str::<Document<'_>>(posted) {
-        return read_document(&document);
+    if let Ok(document) = serde_json::from_str::<Loose<'_>>(posted) {
+        return read_document(&document, upright);
     }
     match serde_json::from_str::<Upstream<'_>>(posted) {
         Ok(upstream) => read_upstream(&upstream),
-        Err(_) => Ok(value(posted)),
+        Err(_) => value(posted),
     }
 }
 
@@ -147,36 +154,62 @@ fn write(items: &str, fields: &str, summary: &str) -> String {
     ["{\"items\":", items, ",\"fields\":", fields, ",\"summary\":", summary, "}"].concat()
 }
 
-fn value(other: &str) -> String {
-    write("[]", &["{\"value\":", other, "}"].concat(), "null")
+fn value(other: &str) -> Result<ResultDocument, Fault> {
+    let fields = ["{\"value\":", other, "}"].concat();
+    let text = write("[]", &fields, "null");
+    Ok(ResultDocument { text, rows: rows([], read_fields("/fields", &fields)?) })
 }
 
-fn read_document(document: &Document<'_>) -> Result<String, Fault> {
-    let items = document.items.map_or("[]", RawValue::get);
-    for (index, item) in list("/items", items)?.into_iter().enumerate() {
-        check_item(index, item.get())?;
+fn read_document(document: &Loose<'_>, upright: Option<Upright>) -> Result<ResultDocument, Fault> {
+    let (mut items, mut found) = (Vec::new(), Vec::new());
+    for (index, item) in list("/items", document.items.map_or("[]", RawValue::get))?.into_iter().enumerate() {
+        let (item, row) = read_item(item.get(), upright).map_err(|Wrong { member, why }| {
+            let within = if member.is_empty() { "" } else { "/" };
+            let pointer = format!("/items/{index}{within}{member}");
+            let why = format!("{pointer} {why}.");
+            invalid(pointer, why)
+        })?;
+        items.push(item);
+        found.push(row);
     }
     let fields = document.fields.map_or("{}", RawValue::get);
-    if !fields.starts_with('{') {
-        return Err(invalid("/fields", "/fields is not an object."));
-    }
+    let read = read_fields("/fields", fields)?;
     let summary = document.summary.map_or("null", RawValue::get);
     if !is_summary(summary) {
         let why = format!("/summary is not a text of at most {SUMMARY_CHARS_MAX} characters.");
         return Err(invalid("/summary", why));
     }
-    Ok(write(items, fields, summary))
+    let text = write(&["[", &items.join(","), "]"].concat(), fields, summary);
+    Ok(ResultDocument { text, rows: rows(found, read) })
 }
 
-fn read_upstream(upstream: &Upstream<'_>) -> Result<String, Fault> {
-    let classes = list("/classes", upstream.classes.map_or("[]", RawValue::get))?;
-    let labels: Vec<String> =
-        classes.iter().map(|class| ["{\"type\":\"label\",\"label\":", class.get(), "}"].concat()).collect();
-    let items = ["[", &labels.join(","), "]"].concat();
-    match upstream.result.map_or("{}", RawValue::get) {
-        fields if fields.starts_with('{') => Ok(write(&items, fields, "null")),
-        other => Ok(write(&items, &["{\"value\":", other, "}"].concat(), "null")),
+/// An item in fractions, and what is written down of it.
+fn read_item(item: &str, upright: Option<Upright>) -> Result<(Cow<'_, str>, Option<ItemRow>), Wrong> {
+    let parts =
+        |item| serde_json::from_str::<Parts<'_>>(item).map_err(|_| item::wrong("", "an object with a text `type`"));
+    let converted = pixels::convert(item, &parts(item)?, upright)?;
+    let row = parts(&converted)?.check()?;
+    Ok((converted, row))
+}
+
+fn read_upstream(upstream: &Upstream<'_>) -> Result<ResultDocument, Fault> {
+    let (mut items, mut found) = (Vec::new(), Vec::new());
+    for (index, class) in list("/classes", upstream.classes.map_or("[]", RawValue::get))?.into_iter().enumerate() {
+        let item = ["{\"type\":\"label\",\"label\":", class.get(), "}"].concat();
+        let (_, row) = read_item(&item, None).map_err(|wrong| {
+            let pointer = format!("/classes/{index}");
+            let why = format!("{pointer} {}.", wrong.why);
+            invalid(pointer, why)
+        })?;
+        items.push(item);
+        found.push(row);
     }
+    let result = upstream.result.map_or("{}", RawValue::get);
+    let is_map = result.starts_with('{');
+    let fields = if is_map { Cow::Borrowed(result) } else { Cow::Owned(["{\"value\":", result, "}"].concat()) };
+    let read = read_fields(if is_map { "/result" } else { "" }, &fields)?;
+    let text = write(&["[", &items.join(","), "]"].concat(), &fields, "null");
+    Ok(ResultDocument { text, rows: rows(found, read) })
 }
 
 fn list<'a>(place: &str, text: &'a str) -> Result<Vec<&'a RawValue>, Fault> {
@@ -188,41 +221,53 @@ fn list<'a>(place: &str, text: &'a str) -> Result<Vec<&'a RawValue>, Fault> {
     Ok(list)
 }
 
-/// What is looked at of an item; the rest is the model's own.
-#[derive(Deserialize)]
-struct TypeAndBox<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(rename = "box", borrow)]
-    corners: Option<&'a RawValue>,
+fn read_fields(place: &str, fields: &str) -> Result<Vec<ItemRow>, Fault> {
+    let fields: BTreeMap<String, &RawValue> =
+        serde_json::from_str(fields).map_err(|_| invalid(place, format!("{place} is not an object.")))?;
+    check_fields(place, &fields)
 }
 
-/// An item is an object with a `type`; the geometry of a box is checked, other types are kept as they are.
-fn check_item(index: usize, item: &str) -> Result<(), Fault> {
-    let read = serde_json::from_str::<TypeAndBox<'_>>(item).ok().filter(|_| item.starts_with('{'));
-    let Some(TypeAndBox { kind, corners }) = read else {
-        let pointer = format!("/items/{index}");
-        let why = format!("{pointer} is not an object with a text `type`.");
-        return Err(invalid(pointer, why));
-    };
-    if kind == "box" && !corners.is_some_and(|corners| is_box(corners.get())) {
-        let pointer = format!("/items/{index}/box");
-        let what = "[x0, y0, x1, y1] in fractions 0…1 of the upright image with x0 < x1 and y0 < y1";
-        let why = format!("{pointer} is not {what}.");
-        return Err(invalid(pointer, why));
+/// What is written down of fields: numbers, texts and flags. What is nested, or too long, is kept and not searched.
+fn check_fields(place: &str, fields: &BTreeMap<String, &RawValue>) -> Result<Vec<ItemRow>, Fault> {
+    if fields.len() > FIELDS_MAX {
+        return Err(invalid(place, format!("{place} has {} fields; the limit is {FIELDS_MAX}.", fields.len())));
     }
-    Ok(())
+    if let Some(name) = fields.keys().find(|name| !is_name(name)) {
+        let name = shorten(name);
+        let why = format!("{name:?} is no name of a field: a line of 1 to {NAME_CHARS_MAX} characters.");
+        return Err(invalid(below(place, &name), why));
+    }
+    Ok(fields.iter().filter_map(|(name, value)| field(name, value)).take(FIELDS_INDEXED_MAX).collect())
+}
+
+fn field(name: &str, value: &RawValue) -> Option<ItemRow> {
+    let (text, number) = match value.get().as_bytes().first()? {
+        b'"' => (read(value).filter(|text: &String| text.chars().count() <= TEXT_CHARS_MAX), None),
+        b't' | b'f' => (Some(value.get().to_owned()), None),
+        b'-' | b'0'..=b'9' => (None, read(value)),
+        _ => (None, None),
+    };
+    let row = ItemRow { place: 0, kind: "field", label: Some(name.to_owned()), score: None, text, number };
+    (row.text.is_some() || row.number.is_some()).then_some(row)
+}
+
+/// What is written down: of the items, those of the highest scores.
+fn rows(items: impl IntoIterator<Item = Option<ItemRow>>, fields: Vec<ItemRow>) -> Vec<ItemRow> {
+    let places = 0_i16..;
+    let mut rows: Vec<ItemRow> =
+        places.zip(items).filter_map(|(place, item)| Some(ItemRow { place, ..item? })).collect();
+    if rows.len() > ITEMS_INDEXED_MAX {
+        let score = |row: &ItemRow| row.score.unwrap_or(-1.0);
+        rows.sort_by(|a, b| score(b).total_cmp(&score(a)));
+        rows.truncate(ITEMS_INDEXED_MAX);
+    }
+    rows.extend((1_i16..).zip(fields).map(|(place, field)| ItemRow { place: -place, ..field }));
+    rows
 }
 
 fn is_summary(summary: &str) -> bool {
     serde_json::from_str::<Option<Cow<'_, str>>>(summary)
         .is_ok_and(|text| text.is_none_or(|text| text.chars().count() <= SUMMARY_CHARS_MAX))
-}
-
-fn is_box(corners: &str) -> bool {
-    let inside = |v: &f64| (0.0..=1.0).contains(v);
-    serde_json::from_str::<[f64; 4]>(corners)
-        .is_ok_and(|[x0, y0, x1, y1]| x0 < x1 && y0 < y1 && [x0, y0, x1, y1].iter().all(inside))
 }
 
 #[cfg(test)]
@@ -231,7 +276,7 @@ mod tests {
 
     fn normal(posted: &str) -> Result<String, Fault> {
         let posted: &RawValue = serde_json::from_str(posted).expect("JSON");
-        normalise(posted, 4096)
+        Ok(normalise(posted, 4096, Some(Upright { width: 200.0, height: 100.0 }))?.text)
     }
 
     #[test]
@@ -259,6 +304,12 @@ mod tests {
         for (posted, kept) in cases {
             assert_eq!(normal(posted).as_deref(), Ok(kept), "{posted}");
         }
+        let pixels = r#"{"items":[{"type":"box","box":[0,25,50,100],"unit":"px","label":"a"},{"type":"new","box":[9],"unit":"px"}]}"#;
+        let converted = concat!(
+            r#"{"items":[{"box":[0.0,0.25,0.25,1.0],"label":"a","type":"box"},{"type":"new","box":[9],"unit":"px"}],"#,
+            r#""fields":{},"summary":null}"#
+        );
+        assert_eq!(normal(pixels).as_deref(), Ok(converted));
         let written = r#"{"items":[{"box":[0,0.1,0.5,1],"type":"box","\u0061":[{}]}],"fields":{},"summary":"\"é\""}"#;
         assert_eq!(normal(written).as_deref(), Ok(written));
     }
@@ -267,16 +318,35 @@ mod tests {
     fn what_is_wrong_is_told_with_its_place() {
         let long = format!("{{\"summary\":\"{}\"}}", "é".repeat(SUMMARY_CHARS_MAX + 1));
         let large = format!("{{\"fields\":{{\"a\":\"{}\"}}}}", "x".repeat(5000));
-        let grown = format!("{{\"classes\":[{}0]}}", "0,".repeat(1000));
+        let grown = format!("{{\"classes\":[{}\"b\"]}}", "\"a\",".repeat(500));
         for (posted, code, pointer) in [
             (
-                r#"{"items":[{"type":"label"},{"type":"box","box":[0.5,0.1,0.4,0.2]}]}"#,
+                r#"{"items":[{"type":"label","label":"a"},{"type":"box","box":[0.5,0.1,0.4,0.2]}]}"#,
                 "invalid_result",
                 "/items/1/box",
             ),
             (r#"{"items":[{"type":"box","box":[0.1,0.1,1.4,0.2]}]}"#, "invalid_result", "/items/0/box"),
             (r#"{"items":[{"type":"box","box":[0.1,0.1,0.4,0.2,1]}]}"#, "invalid_result", "/items/0/box"),
             (r#"{"items":[{"type":"box"}]}"#, "invalid_result", "/items/0/box"),
+            (r#"{"items":[{"type":"box","box":[0,0,300,1],"unit":"px"}]}"#, "invalid_result", "/items/0/box"),
+            (r#"{"items":[{"type":"box","box":[0,0,9,9],"unit":"cm"}]}"#, "invalid_result", "/items/0/unit"),
+            (r#"{"items":[{"type":"label"}]}"#, "invalid_result", "/items/0/label"),
+            (r#"{"items":[{"type":"label","label":"a\nb"}]}"#, "invalid_result", "/items/0/label"),
+            (r#"{"items":[{"type":"label","label":"a","score":1.2}]}"#, "invalid_result", "/items/0/score"),
+            (r#"{"items":[{"type":"label","label":"a","score":"1"}]}"#, "invalid_result", "/items/0/score"),
+            (r#"{"items":[{"type":"text"}]}"#, "invalid_result", "/items/0/text"),
+            (r#"{"items":[{"type":"text","text":"a","polygon":[[0,2]]}]}"#, "invalid_result", "/items/0/polygon"),
+            (r#"{"items":[{"type":"points","points":[]}]}"#, "invalid_result", "/items/0/points"),
+            (r#"{"items":[{"type":"embedding","space":"s"}]}"#, "invalid_result", "/items/0/values"),
+            (r#"{"items":[{"type":"embedding","space":"s","values":[1,null]}]}"#, "invalid_result", "/items/0/values"),
+            (r#"{"items":[{"type":"embedding","space":"s","values":[1],"dim":2}]}"#, "invalid_result", "/items/0/dim"),
+            (r#"{"items":[{"type":"embedding","values":[1]}]}"#, "invalid_result", "/items/0/space"),
+            (r#"{"items":[{"type":"hash","value":"00"}]}"#, "invalid_result", "/items/0/algo"),
+            (r#"{"items":[{"type":"hash","algo":"phash64","value":0}]}"#, "invalid_result", "/items/0/value"),
+            (r#"{"items":[{"type":"file"}]}"#, "invalid_result", "/items/0/name"),
+            (r#"{"items":[{"type":"file","name":"a","media_type":7}]}"#, "invalid_result", "/items/0/media_type"),
+            (r#"{"classes":["a",7]}"#, "invalid_result", "/classes/1"),
+            (r#"{"fields":{"":1}}"#, "invalid_result", "/fields/"),
             (r#"{"items":[{"type":3}]}"#, "invalid_result", "/items/0"),
             (r#"{"items":[["box",[0,0,1,1]]]}"#, "invalid_result", "/items/0"),
             (r#"{"items":[3]}"#, "invalid_result", "/items/0"),
@@ -297,5 +367,35 @@ mod tests {
             let at: Vec<&str> = fault.errors.iter().map(|e| e.pointer.as_str()).collect();
             assert_eq!((fault.code.as_str(), at), (code, vec![pointer]), "{posted}");
         }
+    }
+
+    #[test]
+    fn what_is_searched_is_written_down() {
+        let rows = |posted: &str| {
+            let posted: &RawValue = serde_json::from_str(posted).expect("JSON");
+            normalise(posted, 1 << 20, None).expect("a result").rows
+        };
+        let row = |place, kind, label: &str, score, text: Option<&str>, number| {
+            let label = (!label.is_empty()).then(|| label.to_owned());
+            ItemRow { place, kind, label, score, text: text.map(str::to_owned), number }
+        };
+        let posted = r#"{"items":[{"type":"box","box":[0,0,1,1],"label":"face","score":0.5},{"type":"new"},{"type":"text","text":"a b"},
+            {"type":"hash","algo":"phash64","value":"0f"},{"type":"embedding","space":"s","values":[1]}],
+            "fields":{"faces":1,"blurred":true,"list":[1],"make":"Canon","none":null},"summary":null}"#;
+        let expected = [
+            row(0, "box", "face", Some(0.5), None, None),
+            row(2, "text", "", None, Some("a b"), None),
+            row(3, "hash", "phash64", None, Some("0f"), None),
+            row(-1, "field", "blurred", None, Some("true"), None),
+            row(-2, "field", "faces", None, None, Some(1.0)),
+            row(-3, "field", "make", None, Some("Canon"), None),
+        ];
+        assert_eq!(rows(posted), expected);
+        let scored = |n: usize| format!(r#"{{"type":"label","label":"l{n}","score":{}}}"#, n as f64 / 1000.0);
+        let many: Vec<String> = (0..ITEMS_INDEXED_MAX + 50).map(scored).collect();
+        let kept = rows(&format!(r#"{{"items":[{{"type":"label","label":"no score"}},{}]}}"#, many.join(",")));
+        assert_eq!(kept.len(), ITEMS_INDEXED_MAX);
+        assert_eq!((kept[0].place, kept[ITEMS_INDEXED_MAX - 1].place), (150, 51), "those of the highest scores");
+        assert_eq!(rows("7"), [row(-1, "field", "value", None, None, Some(7.0))]);
     }
 }

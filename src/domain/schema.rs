@@ -148,7 +148,7 @@ fn each_once(items: &[Value]) -> bool {
     distinct.len() == items.len()
 }
 
-fn below(at: &str, name: &str) -> String {
+pub(super) fn below(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 

@@ -44,7 +44,7 @@ pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
         }
         cut => cut,
     };
-    Ok(Structure { format: Format::Bmp, width, height, frames: 1, ending })
+    Ok(Structure { format: Format::Bmp, width, height, frames: 1, orientation: None, ending })
 }
 
 /// Width and height. A negative height means that the rows go from top to bottom.

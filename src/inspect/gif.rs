@@ -17,7 +17,7 @@ pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     window.bounds.admit(width, height)?;
     let mut images = 0;
     let ending = cut_is_truncated(blocks(window, &mut images))?;
-    Ok(Structure { format: Format::Gif, width, height, frames: images.max(1), ending })
+    Ok(Structure { format: Format::Gif, width, height, frames: images.max(1), orientation: None, ending })
 }
 
 /// From within the screen descriptor to the end of the trailer.

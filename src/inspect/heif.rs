@@ -24,7 +24,7 @@ pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     let ending = cut_is_truncated(contents.walk(window))?;
     let extent = contents.extent(window)?;
     let (width, height) = extent.ok_or(Flaw::Malformed("a HEIF without an image extent"))?;
-    Ok(Structure { format, width, height, frames: contents.frames(), ending })
+    Ok(Structure { format, width, height, frames: contents.frames(), orientation: None, ending })
 }
 
 /// What the file type box says.

@@ -1,14 +1,18 @@
 //! JPEG: ITU-T T.81, Annex B.
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{FileEnd, Flaw, Format, Structure};
+use super::{FileEnd, Flaw, Format, Structure, tiff};
 
 const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
 const SOS: u8 = 0xDA;
+const APP1: u8 = 0xE1;
+/// What begins the segment of EXIF, before its TIFF.
+const EXIF: &[u8; 6] = b"Exif\0\0";
 
-/// What a frame header says, and the position where it ends.
+/// What a frame header says, the position where it ends, and the orientation that was told before it.
 struct Frame {
+    orientation: Option<u8>,
     width: u32,
     height: u32,
     end: u64,
@@ -19,19 +23,21 @@ struct Frame {
 ///
 /// A height of 0, to be given by a DNL segment after the first scan (§B.2.5), is not supported.
 pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
-    let Frame { width, height, end } = frame_header(window)?;
+    let Frame { orientation, width, height, end } = frame_header(window)?;
     window.bounds.admit(width, height)?;
     let ending = cut_is_truncated(window.jump(end).and_then(|()| scans(window)))?;
-    Ok(Structure { format: Format::Jpeg, width, height, frames: 1, ending })
+    Ok(Structure { format: Format::Jpeg, width, height, frames: 1, orientation, ending })
 }
 
 /// Finds the first frame header: the only place with dimensions.
 fn frame_header(window: &mut Window<'_>) -> Step<Frame> {
+    let mut orientation = None;
     loop {
         match next_marker(window)? {
             SOS | EOI => return Err(Flaw::Malformed("a JPEG without a frame header").into()),
-            marker if is_frame(marker) => return frame(window),
+            marker if is_frame(marker) => return Ok(Frame { orientation, ..frame(window)? }),
             marker if stands_alone(marker) => {}
+            APP1 => orientation = orientation.or(exif(window)?),
             _ => segment(window)?,
         }
     }
@@ -91,6 +97,22 @@ fn segment(window: &mut Window<'_>) -> Step<()> {
     window.skip(u64::from(length.checked_sub(2).ok_or(Stop::Cut)?))
 }
 
+/// Skips an APP1 segment, which may be that of EXIF: then the orientation is read.
+fn exif(window: &mut Window<'_>) -> Step<Option<u8>> {
+    let start = window.at();
+    segment(window)?;
+    let end = window.at();
+    if end - start < EXIF.len() as u64 + 2 {
+        return Ok(None);
+    }
+    window.jump(start + 2)?;
+    let is_exif = &window.bytes()? == EXIF;
+    let at = window.at();
+    let orientation = is_exif.then(|| tiff::orientation(window, at)).flatten();
+    window.jump(end)?;
+    Ok(orientation)
+}
+
 /// Reads a frame header (§B.2.2): length, precision, lines, samples per line, components.
 fn frame(window: &mut Window<'_>) -> Step<Frame> {
     let start = window.at();
@@ -100,6 +122,7 @@ fn frame(window: &mut Window<'_>) -> Step<Frame> {
         return Err(Stop::Cut);
     }
     Ok(Frame {
+        orientation: None,
         width: u32::from(u16::from_be_bytes([x1, x2])),
         height: u32::from(u16::from_be_bytes([y1, y2])),
         end: start + u64::from(length),

@@ -1,5 +1,5 @@
 //! The structure of an image file: its signature, its dimensions, its frames, and whether it ends
-//! where it says it does. Pixels are never decoded and metadata such as EXIF is never read.
+//! where it says it does. Pixels are never decoded, and of EXIF only the orientation is read.
 //!
 //! Every walk is bounded. Memory is one window of 64 KiB and a few tables of up to 32 KiB; work is
 //! linear in the length of the file plus a constant for each frame allowed. Bytes of any kind give a

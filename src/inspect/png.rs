@@ -1,7 +1,7 @@
 //! PNG: the W3C's PNG 3rd edition, §5 and §11.
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{FileEnd, Flaw, Format, Structure};
+use super::{FileEnd, Flaw, Format, Structure, tiff};
 
 const SIGNATURE_BYTES: u64 = 8;
 const CRC_BYTES: u64 = 4;
@@ -20,13 +20,13 @@ pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     let width = u32::from_be_bytes(window.bytes()?);
     let height = u32::from_be_bytes(window.bytes()?);
     window.bounds.admit(width, height)?;
-    let mut frames = 1;
-    let ending = cut_is_truncated(chunks(window, &mut frames))?;
-    Ok(Structure { format: Format::Png, width, height, frames, ending })
+    let (mut frames, mut orientation) = (1, None);
+    let ending = cut_is_truncated(chunks(window, &mut frames, &mut orientation))?;
+    Ok(Structure { format: Format::Png, width, height, frames, orientation, ending })
 }
 
 /// From within IHDR to the end of IEND.
-fn chunks(window: &mut Window<'_>, frames: &mut u32) -> Step<FileEnd> {
+fn chunks(window: &mut Window<'_>, frames: &mut u32, orientation: &mut Option<u8>) -> Step<FileEnd> {
     // Depth, colour type, compression, filter and interlace end IHDR.
     window.skip(5 + CRC_BYTES)?;
     let mut pixels = false;
@@ -44,6 +44,10 @@ fn chunks(window: &mut Window<'_>, frames: &mut u32) -> Step<FileEnd> {
             b"acTL" if !pixels && length >= 4 => {
                 *frames = u32::from_be_bytes(window.bytes()?).max(1);
                 window.bounds.admit_frames(*frames)?;
+            }
+            b"eXIf" => {
+                let at = window.at();
+                *orientation = tiff::orientation(window, at);
             }
             b"fcTL" if length >= 12 => frame(window)?,
             _ => {}

@@ -60,6 +60,8 @@ pub struct Structure {
     pub height: u32,
     /// 1 for a still image. Of a truncated file, the frames found up to the cut. Never 0.
     pub frames: u32,
+    /// How EXIF asks for it to be turned, 1 to 8; nothing where none says. A HEIF says it by other means, which are not read.
+    pub orientation: Option<u8>,
     /// Whether the file ends where its structure does.
     pub ending: FileEnd,
 }

@@ -1,11 +1,13 @@
 //! TIFF: TIFF 6.0, §2 and §8, and BigTIFF as the LibTIFF project describes it.
 
 mod directory;
+mod exif;
 mod layout;
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
 use super::{FileEnd, Flaw, Format, Structure};
 use directory::Directory;
+pub(super) use exif::orientation;
 use layout::ByteLayout;
 
 /// Walks the chain of image file directories. Each is a frame, also one of reduced resolution;
@@ -17,7 +19,8 @@ pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     let mut pages = Pages::default();
     let ending = cut_is_truncated(pages.follow(window, layout, first))?;
     let (width, height) = pages.first.ok_or(Flaw::Malformed("a TIFF without a page"))?;
-    Ok(Structure { format: Format::Tiff, width, height, frames: pages.count, ending })
+    let orientation = orientation(window, 0);
+    Ok(Structure { format: Format::Tiff, width, height, frames: pages.count, orientation, ending })
 }
 
 /// The byte order, the version and the offset of the first directory.

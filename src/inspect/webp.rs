@@ -1,7 +1,7 @@
 //! WebP: RFC 9649 for the container and the lossless bitstream, RFC 6386 §9.1 for the lossy one.
 
 use super::window::{Step, Stop, Window, cut_is_truncated};
-use super::{FileEnd, Flaw, Format, Structure};
+use super::{FileEnd, Flaw, Format, Structure, tiff};
 
 /// The RIFF size counts what follows itself.
 const RIFF_HEADER_BYTES: u64 = 8;
@@ -28,14 +28,16 @@ pub(super) fn walk(window: &mut Window<'_>) -> Step<Structure> {
     };
     window.bounds.admit(width, height)?;
     let mut pictures = u32::from(&kind != b"VP8X");
-    let walked =
-        within(first_end, end).and_then(|next| window.jump(next)).and_then(|()| chunks(window, end, &mut pictures));
+    let mut orientation = None;
+    let walked = within(first_end, end)
+        .and_then(|next| window.jump(next))
+        .and_then(|()| chunks(window, end, &mut pictures, &mut orientation));
     let ending = cut_is_truncated(walked)?;
-    Ok(Structure { format: Format::Webp, width, height, frames: pictures.max(1), ending })
+    Ok(Structure { format: Format::Webp, width, height, frames: pictures.max(1), orientation, ending })
 }
 
 /// From the second chunk to the end of the RIFF.
-fn chunks(window: &mut Window<'_>, end: u64, pictures: &mut u32) -> Step<FileEnd> {
+fn chunks(window: &mut Window<'_>, end: u64, pictures: &mut u32, orientation: &mut Option<u8>) -> Step<FileEnd> {
     let mut still = *pictures > 0;
     while window.at() + CHUNK_HEADER_BYTES <= end {
         let (kind, chunk_end) = chunk(window)?;
@@ -49,6 +51,11 @@ fn chunks(window: &mut Window<'_>, end: u64, pictures: &mut u32) -> Step<FileEnd
             }
             b"VP8 " => Some(lossy(window)?),
             b"VP8L" => Some(lossless(window)?),
+            b"EXIF" => {
+                let at = window.at();
+                *orientation = tiff::orientation(window, at);
+                None
+            }
             _ => None,
         };
         if let Some((width, height)) = frame {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::history::ImageResult;
 use crate::domain::image::ContentMd5;
+use crate::domain::result::Upright;
 
 /// An image about to be stored.
 #[derive(Debug, Clone)]
@@ -18,6 +19,7 @@ pub struct NewImage {
     pub width: i32,
     pub height: i32,
     pub frames: i32,
+    pub orientation: Option<i16>,
     pub warnings: Vec<String>,
     pub blob: Uuid,
 }
@@ -48,7 +50,7 @@ pub struct KnownImage {
     pub media_type: String,
     pub width: i32,
     pub height: i32,
-    /// EXIF orientation 1…8; nothing until it is read.
+    /// EXIF orientation 1…8; nothing where the file says none.
     pub orientation: Option<i16>,
 }
 
@@ -63,7 +65,7 @@ impl NewImage {
             media_type: self.media_type.to_owned(),
             width: self.width,
             height: self.height,
-            orientation: None,
+            orientation: self.orientation,
         }
     }
 }
@@ -76,6 +78,20 @@ pub async fn known(db: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<Known
     .bind(ids)
     .fetch_all(db)
     .await
+}
+
+/// The sizes, as people see them, of the images of these jobs, live or ended; nothing of one whose image was removed.
+pub async fn upright_of_jobs(db: &mut PgConnection, jobs: &[Uuid]) -> sqlx::Result<Vec<(Uuid, Upright)>> {
+    let rows: Vec<(Uuid, i32, i32, Option<i16>)> = sqlx::query_as(
+        "SELECT j.id, i.width, i.height, i.orientation
+         FROM (SELECT id, image_id FROM job WHERE id = ANY($1) UNION ALL SELECT id, image_id FROM job_archive WHERE id = ANY($1)) AS j
+         JOIN image AS i ON i.id = j.image_id",
+    )
+    .bind(jobs)
+    .fetch_all(db)
+    .await?;
+    let upright = |(job, width, height, orientation)| (job, Upright::new(width, height, orientation));
+    Ok(rows.into_iter().map(upright).collect())
 }
 
 /// Writes down that an account sent bytes that collide with a stored image.
@@ -95,11 +111,11 @@ pub async fn put(db: &mut PgConnection, images: &[NewImage]) -> sqlx::Result<Vec
         return Ok(Vec::new());
     }
     sqlx::query_as(
-        "INSERT INTO image (md5, sha256, bytes, media_type, width, height, frames, warnings, blob)
-         SELECT t.md5, t.sha256, t.bytes, t.media_type, t.width, t.height, t.frames,
+        "INSERT INTO image (md5, sha256, bytes, media_type, width, height, frames, orientation, warnings, blob)
+         SELECT t.md5, t.sha256, t.bytes, t.media_type, t.width, t.height, t.frames, t.orientation,
                 coalesce((SELECT array_agg(x) FROM jsonb_array_elements_text(t.warnings::jsonb) AS x), '{}'), t.blob
-         FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::text[], $5::int[], $6::int[], $7::int[], $8::text[], $9::uuid[])
-           AS t (md5, sha256, bytes, media_type, width, height, frames, warnings, blob)
+         FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::text[], $5::int[], $6::int[], $7::int[], $8::text[], $9::uuid[],
+                     $10::smallint[]) AS t (md5, sha256, bytes, media_type, width, height, frames, warnings, blob, orientation)
          ORDER BY t.md5
          ON CONFLICT ON CONSTRAINT image_md5_key DO UPDATE SET bytes = image.bytes
          RETURNING id, md5, sha256, blob, (xmax = 0) AS new",
@@ -113,6 +129,7 @@ pub async fn put(db: &mut PgConnection, images: &[NewImage]) -> sqlx::Result<Vec
     .bind(images.iter().map(|i| i.frames).collect::<Vec<_>>())
     .bind(images.iter().map(|i| serde_json::json!(i.warnings).to_string()).collect::<Vec<_>>())
     .bind(images.iter().map(|i| i.blob).collect::<Vec<_>>())
+    .bind(images.iter().map(|i| i.orientation).collect::<Vec<_>>())
     .fetch_all(db)
     .await
 }

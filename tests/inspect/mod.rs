@@ -22,7 +22,7 @@ fn look_within(file: &[u8], bounds: &Bounds) -> Result<Structure, Flaw> {
 
 /// What a file of one frame, 3 × 2, should be found to be.
 fn small(format: Format, ending: FileEnd) -> Result<Structure, Flaw> {
-    Ok(Structure { format, width: 3, height: 2, frames: 1, ending })
+    Ok(Structure { format, width: 3, height: 2, frames: 1, orientation: None, ending })
 }
 
 /// One file of each kind, 3 × 2.

@@ -1,6 +1,9 @@
 //! The use cases: the statements of each, by the store's own functions, in the transactions that the service puts them in.
 
+use std::sync::LazyLock;
+
 use darkroom::domain::job::JobState;
+use darkroom::domain::result::{ResultDocument, normalise};
 use darkroom::service::{self, transition};
 use darkroom::store::retention::{self, Days};
 use darkroom::store::submissions::{self, SubmissionPlace};
@@ -15,6 +18,12 @@ use uuid::Uuid;
 use super::gate::Pool;
 use super::submit::{Asks, retry, submit};
 use super::world::Facts;
+
+/// A result with a label that is written down.
+pub static RESULT: LazyLock<ResultDocument> = LazyLock::new(|| {
+    let posted = r#"{"items":[{"type":"label","label":"cat","score":0.5}],"fields":{},"summary":null}"#;
+    normalise(serde_json::from_str(posted).expect("JSON"), 1024, None).expect("a result")
+});
 
 macro_rules! use_cases {
     ($($name:ident $pool:ident),* $(,)?) => {
@@ -176,7 +185,7 @@ async fn succeed(db: &mut PgConnection, f: &Facts) -> Done {
         holder: &f.busy,
         id: lease.id,
         lease_no: lease.lease_no,
-        document: "{}",
+        document: &RESULT,
         duration_s: None,
     };
     let mut results: Vec<_> = f.leases().into_iter().map(result).collect();
@@ -190,7 +199,7 @@ async fn succeed(db: &mut PgConnection, f: &Facts) -> Done {
         let held = work::hold_leases(&mut tx, &left).await?;
         let ending = |held| Ending {
             by_worker: true,
-            document: Some("{}"),
+            document: Some(&RESULT),
             outcome: None,
             ..Ending::plain(held, JobState::Succeeded, None)
         };

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use uuid::Uuid;
 
+use super::cases::RESULT;
 use super::world::{Facts, World};
 use crate::kit::servers;
 
@@ -85,7 +86,7 @@ impl Waits {
                         holder: &f.busy,
                         id,
                         lease_no,
-                        document: "{}",
+                        document: &RESULT,
                         duration_s: None,
                     })
                     .collect();

@@ -71,3 +71,8 @@ SELECT 'claim ' || coalesce(c.claim_id, j.claim_id) || ' counts ' || coalesce(c.
 FROM claim AS c
 FULL JOIN (SELECT session_id, claim_id, count(*) AS jobs FROM job WHERE state = 'running' GROUP BY session_id, claim_id) AS j USING (session_id, claim_id)
 WHERE coalesce(c.open, -1) <> coalesce(j.jobs, 0)
+UNION ALL
+SELECT coalesce(t.rows, 0) || ' rows say what job ' || coalesce(o.job_id::text, 'of no outcome') || ' found'
+FROM (SELECT image_id, queue_id, params_id, version_id, count(*) AS rows FROM item GROUP BY 1, 2, 3, 4) AS t
+FULL JOIN (SELECT * FROM outcome WHERE state = 'succeeded') AS o USING (image_id, queue_id, params_id, version_id)
+WHERE t.rows IS DISTINCT FROM 1 OR o.job_id IS NULL

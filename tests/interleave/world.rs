@@ -55,7 +55,7 @@ const KEEP_ROWS: &str = "
   $$;
   CREATE FUNCTION kept.set_back() RETURNS void LANGUAGE plpgsql AS $$
   DECLARE
-    names text[] := ARRAY['worker_session', 'submission', 'image', 'upload', 'job', 'claim', 'job_archive', 'outcome', 'attempt', 'request', 'job_event'];
+    names text[] := ARRAY['worker_session', 'submission', 'image', 'upload', 'job', 'claim', 'job_archive', 'outcome', 'item', 'attempt', 'request', 'job_event'];
   BEGIN
     IF to_regclass('kept.job') IS NULL THEN
       FOR i IN 1..cardinality(names) LOOP

@@ -64,6 +64,7 @@ pub(super) fn uploads(good: &[GoodFile], blobs: &KeptBlobs) -> Vec<Upload> {
             width: side(f.structure.width),
             height: side(f.structure.height),
             frames: side(f.structure.frames),
+            orientation: f.structure.orientation.map(i16::from),
             warnings: warnings(&f.structure),
             blob: *blob,
         };

@@ -12,12 +12,13 @@ use super::verdict::{Accepted, Done, Ended, answer, judge, stale};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::job::{JobState, Outcome};
 use crate::domain::json::check_text;
-use crate::domain::result;
+use crate::domain::result::{self, ResultDocument, Upright};
 use crate::domain::ruling::{Failure, Reason, Ruling};
 use crate::service::batch::{Answers, Batcher, Capacity};
 use crate::service::transition::{self, Ruled};
 use crate::service::workers::{Workers, lease_no as lease};
 use crate::service::{Ctx, Result, announce};
+use crate::store::images::upright_of_jobs;
 use crate::store::keys::ApiKey;
 use crate::store::work::{self, Ending, Fence, Held, Holder, Lease, LeasedResult, Moved};
 use crate::store::workers::{Touch, overdue_s, touch};
@@ -33,6 +34,10 @@ const TRACEBACK_CHARS: usize = 8_000;
 
 /// The longest back-off that a worker may wish for, in seconds.
 const RETRY_AFTER_MAX_S: f64 = 7.0 * 24.0 * 3600.0;
+/// What the error of a result that does not hold is called, among those of models.
+const INVALID_RESULT: &str = "InvalidResult";
+/// How many rows of results go together: a statement must stay far below its time-out.
+const ROWS_AT_ONCE: usize = 4_000;
 /// The line of completions; the same lease ends once.
 const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
 
@@ -56,8 +61,10 @@ struct Finish {
     id: Uuid,
     lease_no: i32,
     outcome: Outcome,
-    /// The normalised result as JSON text; present exactly when the outcome is a success.
-    document: Option<String>,
+    /// Present exactly when the outcome is a success.
+    document: Option<ResultDocument>,
+    /// What is wrong with the result, which is why this is a rejection.
+    refused: Option<Fault>,
     duration_s: Option<f32>,
     /// The worker's wish for the back-off, in seconds.
     retry_after_s: Option<f64>,
@@ -79,8 +86,11 @@ impl Completion {
     /// How much it is of a batch: as many as its items, more if they are large.
     fn weight(&self) -> usize {
         const WEIGHED_BYTES: usize = 16 * 1024;
-        let bytes: usize = self.finishes.iter().map(|f| f.document.as_ref().map_or(0, String::len)).sum();
-        self.fences.len().max(bytes / WEIGHED_BYTES)
+        const WEIGHED_ROWS: usize = 4;
+        let documents = || self.finishes.iter().filter_map(|finish| finish.document.as_ref());
+        let bytes: usize = documents().map(|document| document.text.len()).sum();
+        let rows: usize = documents().map(|document| document.rows.len()).sum();
+        self.fences.len().max(bytes / WEIGHED_BYTES).max(rows / WEIGHED_ROWS)
     }
 }
 
@@ -101,40 +111,80 @@ impl Completions {
         Self { ctx: Arc::clone(ctx), workers: Arc::clone(workers), line }
     }
 
-    /// Ends or requeues what the session holds; answers every item in order. Of several for one job the first counts.
+    /// Ends or requeues what the session holds; answers every item in order. Of several for one job the first counts. A result that
+    /// does not hold ends its job as rejected, so that a broken model does not try it for ever.
     pub async fn complete(&self, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
         let holder = Holder { session: worker, key: key.id.clone() };
-        let (mut fences, mut finishes) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+        let upright = self.upright(&items).await?;
+        let (mut parts, mut refused) = (vec![Portion::default()], Vec::new());
         let mut first = HashSet::new();
         let mut done = Vec::with_capacity(items.len());
         for (place, item) in items.into_iter().enumerate() {
             let (id, lease_no) = (item.id, item.lease_no);
-            match check(&self.ctx, item) {
-                Err(fault) => done.push(Done { id, outcome: Err(fault.under(&format!("/items/{place}"))) }),
+            let pointer = format!("/items/{place}");
+            match check(&self.ctx, item, upright.get(&id).copied()) {
+                Err(fault) => done.push(Done { id, outcome: Err(fault.under(&pointer)) }),
                 Ok(finish) => {
-                    fences.push(Fence {
-                        holder: holder.clone(),
-                        id,
-                        lease_no: lease(lease_no),
-                        said: finish.outcome.as_str(),
-                    });
-                    if first.insert(id) {
-                        finishes.push(finish);
-                    }
+                    refused.extend(finish.refused.clone().map(|fault| (place, fault.under(&pointer))));
+                    let (holder, said) = (holder.clone(), finish.outcome.as_str());
+                    let fence = Fence { holder, id, lease_no: lease(lease_no), said };
+                    put(&mut parts, fence, first.insert(id).then_some(finish));
                     done.push(Done { id, outcome: Err(stale(id, lease_no)) });
                 }
             }
         }
-        if finishes.is_empty() {
+        if first.is_empty() {
             // Nothing to say is a sign of life as well; that of a session that is over is none.
             self.workers.touch(&holder, None).await?;
             return Ok(done);
         }
-        let completion = Completion { holder, fences: fences.into(), finishes: finishes.into() };
-        let weight = completion.weight();
-        let verdicts = self.line.call(completion, weight).await?;
-        Ok(answer(done, verdicts))
+        let mut verdicts = Vec::with_capacity(done.len());
+        for Portion { fences, finishes, .. } in parts {
+            let completion = Completion { holder: holder.clone(), fences: fences.into(), finishes: finishes.into() };
+            let weight = completion.weight();
+            verdicts.extend(self.line.call(completion, weight).await?);
+        }
+        let mut done = answer(done, verdicts);
+        for (place, fault) in refused {
+            // Also when it is sent again. What is not held any more is stale, whatever was to be said of it.
+            if matches!(&done[place].outcome, Ok(accepted) if accepted.state == JobState::Failed) {
+                done[place].outcome = Err(fault);
+            }
+        }
+        Ok(done)
     }
+
+    /// The sizes of the images of those jobs whose results may have places in pixels: they are few.
+    async fn upright(&self, items: &[Item]) -> Result<HashMap<Uuid, Upright>> {
+        let in_pixels = |item: &&Item| item.result.as_deref().is_some_and(result::may_be_in_pixels);
+        let jobs: Vec<Uuid> = items.iter().filter(in_pixels).map(|item| item.id).collect();
+        if jobs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        Ok(self.ctx.db.read(async |db| upright_of_jobs(db, &jobs).await).await?.into_iter().collect())
+    }
+}
+
+/// As much of a request as goes together.
+#[derive(Default)]
+struct Portion {
+    fences: Vec<Fence>,
+    finishes: Vec<Finish>,
+    rows: usize,
+}
+
+/// Puts an item into the last part, or into a new one if its rows are too many for that.
+fn put(parts: &mut Vec<Portion>, fence: Fence, finish: Option<Finish>) {
+    let document = finish.as_ref().and_then(|finish| finish.document.as_ref());
+    let rows = document.map_or(0, |document| document.rows.len());
+    let mut part = parts.pop().unwrap_or_default();
+    if part.rows > 0 && part.rows + rows > ROWS_AT_ONCE {
+        parts.push(std::mem::take(&mut part));
+    }
+    part.rows += rows;
+    part.fences.push(fence);
+    part.finishes.extend(finish);
+    parts.push(part);
 }
 
 /// An item, and who sent it.
@@ -185,7 +235,7 @@ struct FirstPass<'c> {
 
 async fn succeed<'c>(db: &mut PgConnection, sent: &[Sent<'c>], lease_s: f64) -> Result<FirstPass<'c>> {
     let success = |(holder, finish): &Sent<'c>| {
-        let document = finish.document.as_deref()?;
+        let document = finish.document.as_ref()?;
         Some(LeasedResult { holder, id: finish.id, lease_no: finish.lease_no, document, duration_s: finish.duration_s })
     };
     let mut successes: Vec<LeasedResult<'c>> = sent.iter().filter_map(success).collect();
@@ -225,7 +275,7 @@ async fn settle<'c>(
     let (mut ruled, mut endings) = (Vec::new(), Vec::new());
     for (place, held) in &held {
         let finish = left[*place].1;
-        match finish.document.as_deref() {
+        match finish.document.as_ref() {
             Some(document) => endings.push(Ending {
                 by_worker: true,
                 document: Some(document),
@@ -265,18 +315,15 @@ fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {
 }
 
 /// What an item says, if it may be said; a fault tells its place within the item.
-fn check(ctx: &Ctx, item: Item) -> std::result::Result<Finish, Fault> {
+fn check(ctx: &Ctx, item: Item, upright: Option<Upright>) -> std::result::Result<Finish, Fault> {
     let misplaced = |why: &str| Err(Fault::new(Code::InvalidResult, why).on("/result"));
-    let document = match (item.outcome, &item.result) {
-        (Outcome::Succeeded, Some(posted)) => {
-            Some(result::normalise(posted, ctx.limits.result_bytes_max).map_err(|fault| fault.under("/result"))?)
-        }
+    match (item.outcome, &item.result) {
         (Outcome::Succeeded, None) => return misplaced("The outcome is succeeded, but there is no result."),
         (Outcome::Retry | Outcome::Rejected, Some(_)) => {
             return misplaced("Only the outcome succeeded carries a result.");
         }
-        (Outcome::Retry | Outcome::Rejected, None) => None,
-    };
+        _ => {}
+    }
     let sane = |what: &str, value: Option<f64>, max: f64| match value {
         Some(v) if !(0.0..=max).contains(&v) => {
             let detail = format!("{what} is {v}; it is seconds from 0 to {max}.");
@@ -288,21 +335,38 @@ fn check(ctx: &Ctx, item: Item) -> std::result::Result<Finish, Fault> {
     for (what, text) in texts {
         check_text(text.as_deref().unwrap_or_default()).map_err(|fault| fault.on(format!("/error/{what}")))?;
     }
-    Ok(Finish {
+    let finish = Finish {
         id: item.id,
         lease_no: lease(item.lease_no),
         outcome: item.outcome,
-        document,
+        document: None,
+        refused: None,
         #[expect(clippy::cast_possible_truncation, reason = "a duration needs no more than six digits")]
         duration_s: sane("duration_s", item.duration_s, 1e9)?.map(|s| s as f32),
         retry_after_s: sane("retry_after_s", item.retry_after_s, RETRY_AFTER_MAX_S)?,
         jitter: rand::rng().random(),
-        failure: Failure {
-            kind: item.error_type.map(|text| text.chars().take(ERROR_TYPE_CHARS).collect()),
-            message: item.error_message.map(|text| text.chars().take(ERROR_MESSAGE_CHARS).collect()),
-            traceback: item.traceback.map(|text| tail(&text, TRACEBACK_CHARS)),
+        failure: failure(item.error_type, item.error_message, item.traceback),
+    };
+    let read = item.result.map(|posted| result::normalise(&posted, ctx.limits.result_bytes_max, upright));
+    Ok(match read {
+        None => finish,
+        Some(Ok(document)) => Finish { document: Some(document), ..finish },
+        Some(Err(fault)) => Finish {
+            outcome: Outcome::Rejected,
+            failure: failure(Some(INVALID_RESULT.to_owned()), Some(fault.detail.clone()), None),
+            refused: Some(fault.under("/result")),
+            ..finish
         },
     })
+}
+
+/// What is kept of an error.
+fn failure(kind: Option<String>, message: Option<String>, traceback: Option<String>) -> Failure {
+    Failure {
+        kind: kind.map(|text| text.chars().take(ERROR_TYPE_CHARS).collect()),
+        message: message.map(|text| text.chars().take(ERROR_MESSAGE_CHARS).collect()),
+        traceback: traceback.map(|text| tail(&text, TRACEBACK_CHARS)),
+    }
 }
 
 fn tail(text: &str, chars: usize) -> String {

@@ -8,6 +8,7 @@ mod claim;
 mod end;
 mod hold;
 mod requeue;
+mod said;
 mod settled;
 mod succeed;
 

@@ -13,5 +13,9 @@ WITH old AS MATERIALIZED (
   DELETE FROM outcome AS o USING locked AS l
   WHERE o.image_id = l.image_id AND o.queue_id = l.queue_id AND o.params_id = l.params_id AND o.version_id = l.version_id
   RETURNING o.image_id
+), unsaid AS (
+  -- Their locks are held: who writes them anew comes after this.
+  DELETE FROM item AS i USING locked AS l
+  WHERE i.image_id = l.image_id AND i.queue_id = l.queue_id AND i.params_id = l.params_id AND i.version_id = l.version_id
 )
 SELECT i.md5 FROM gone AS g JOIN image AS i ON i.id = g.image_id

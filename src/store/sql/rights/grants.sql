@@ -13,6 +13,7 @@ WITH application (rights, object) AS (VALUES
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE job'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE claim'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE outcome'),
+  ('SELECT, INSERT, DELETE', 'TABLE item'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE attempt'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE submission'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE request'),
@@ -31,7 +32,9 @@ WITH application (rights, object) AS (VALUES
 ), auditor (rights, object) AS (VALUES
   ('SELECT', 'TABLE audit_jobs'),
   ('SELECT', 'TABLE audit_events'),
-  ('SELECT', 'TABLE audit_keys')
+  ('SELECT', 'TABLE audit_keys'),
+  ('SELECT', 'TABLE audit_items'),
+  ('SELECT', 'TABLE audit_fields')
 ), given AS (
   SELECT format('GRANT %s ON %s TO %I', rights, object, $1::text) AS statement FROM application WHERE $1 IS NOT NULL
   UNION ALL

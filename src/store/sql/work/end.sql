@@ -3,19 +3,20 @@
 -- $1 jobs, each once, with $2 the state and $3 the reason it ends with, $4 whether a worker ended it, $5 its model's version (0 without
 -- a success), $6 the result, $7 how long the model worked, $8 how the try ended or null, $9 the error's type, $10 its message,
 -- $11 its traceback, $12 its attempts and $13 its deaths as they now count; $14 their number; $15 the instant; $16 the user who ended
--- them or null.
-WITH item AS (
+-- them or null; $17 to $24 the rows of results, as $9 to $16 of succeed.sql.
+WITH sent AS (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::integer[], $6::text[], $7::real[], $8::text[], $9::text[],
-                       $10::text[], $11::text[], $12::smallint[], $13::smallint[])
-    AS t (id, state, reason, by_worker, version_id, document, duration_s, outcome, error_type, error_message, traceback, attempts, deaths)
+                       $10::text[], $11::text[], $12::smallint[], $13::smallint[], $17::integer[], $18::integer[])
+    AS t (id, state, reason, by_worker, version_id, document, duration_s, outcome, error_type, error_message, traceback, attempts, deaths,
+          first, last)
   LIMIT $14
 ), found AS (
   -- They are locked, so that where each was found it is; OFFSET 0 as in succeed.sql.
-  SELECT t.*, j.ctid FROM item AS t CROSS JOIN LATERAL (SELECT ctid FROM job WHERE id = t.id OFFSET 0) AS j
+  SELECT t.*, j.ctid FROM sent AS t CROSS JOIN LATERAL (SELECT ctid FROM job WHERE id = t.id OFFSET 0) AS j
 ), gone AS (
   DELETE FROM job AS j USING found AS t WHERE j.ctid = t.ctid
   RETURNING j.*, t.state::job_state AS next, t.reason::fail_reason AS reason, t.by_worker, t.version_id, t.document, t.duration_s, t.outcome,
-            t.error_type, t.error_message, t.traceback, t.attempts, t.deaths AS next_deaths
+            t.error_type, t.error_message, t.traceback, t.attempts, t.deaths AS next_deaths, t.first, t.last
 ), ended AS MATERIALIZED (
   SELECT g.*, s.key_id, s.version_id AS served
   FROM gone AS g LEFT JOIN LATERAL (SELECT key_id, version_id FROM worker_session WHERE id = g.session_id OFFSET 0) AS s ON true
@@ -50,6 +51,24 @@ WITH item AS (
     attempt = excluded.attempt, started_at = excluded.started_at, finished_at = excluded.finished_at, error = excluded.error,
     document = excluded.document
   WHERE excluded.job_id > o.job_id
+  RETURNING 1
+), dropped AS (
+  -- As in succeed.sql.
+  DELETE FROM item AS i
+  USING (SELECT f.ctid FROM ended AS e CROSS JOIN LATERAL (
+           SELECT ctid FROM item
+           WHERE image_id = e.image_id AND queue_id = e.queue_id AND params_id = e.params_id AND version_id = e.version_id OFFSET 0) AS f
+         WHERE e.next = 'succeeded' AND (SELECT count(*) FROM kept) >= 0) AS f
+  WHERE i.ctid = f.ctid
+  RETURNING 1
+), written AS (
+  INSERT INTO item (image_id, params_id, queue_id, version_id, place, kind, label, score, text, number)
+  SELECT e.image_id, e.params_id, e.queue_id, e.version_id, t.place, t.kind::item_kind, t.label, t.score, t.text, t.number
+  FROM ended AS e
+  CROSS JOIN LATERAL unnest(($19::smallint[])[e.first:e.last], ($20::text[])[e.first:e.last], ($21::text[])[e.first:e.last],
+                            ($22::double precision[])[e.first:e.last], ($23::text[])[e.first:e.last], ($24::double precision[])[e.first:e.last])
+    AS t (place, kind, label, score, text, number)
+  WHERE (SELECT count(*) FROM dropped) >= 0
 ), told AS (
   -- A success is told by the archive.
   INSERT INTO job_event (at, code, job_id, version, queue_id, account_id, key_id, session_id, lease_no, attempt, reason)

@@ -2,15 +2,17 @@
 -- over whatever the fence (job, lease_no, session of the calling key, running) does not let through.
 -- $1 jobs, in order of id, each once, with $2 the session and $3 the key that call, $4 the lease, $5 the result, $6 how long
 -- the model worked in seconds; $7 their number; $8 seconds: sessions that would live less long are overdue for a sign of life.
-WITH item AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::real[]) WITH ORDINALITY
-    AS t (id, session_id, key_id, lease_no, document, duration_s, place)
+-- $9 the first and $10 the last of each one's rows among all that are written down to be searched: $11 places, $12 kinds,
+-- $13 labels, $14 scores, $15 texts, $16 numbers.
+WITH sent AS (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::real[], $9::integer[], $10::integer[])
+    WITH ORDINALITY AS t (id, session_id, key_id, lease_no, document, duration_s, first, last, place)
   LIMIT $7
 ), found AS (
   -- Each is looked up by itself: OFFSET 0 keeps it from being joined the other way round, by a walk over a table that was empty
   -- when this was planned.
   SELECT t.*, j.ctid, s.version_id, s.alive_until
-  FROM item AS t
+  FROM sent AS t
   CROSS JOIN LATERAL (SELECT version_id, alive_until FROM worker_session WHERE id = t.session_id AND key_id = t.key_id OFFSET 0) AS s
   CROSS JOIN LATERAL (SELECT ctid FROM job WHERE id = t.id OFFSET 0) AS j
 ), gone AS (
@@ -20,7 +22,7 @@ WITH item AS (
   WHERE j.ctid = t.ctid AND j.id = t.id AND j.lease_no = t.lease_no AND j.session_id = t.session_id AND j.state = 'running' AND NOT j.suspect
   RETURNING j.id, j.image_id, j.params_id, j.run_at, j.finish_by, j.started_at, j.queue_id, j.lease_no, j.version + 1 AS version,
             j.priority, j.attempt, j.deaths, j.submission_id, j.account_id, j.retry_of, j.session_id, j.claim_id, t.key_id,
-            t.version_id, t.alive_until, t.document, t.duration_s, t.place
+            t.version_id, t.alive_until, t.document, t.duration_s, t.first, t.last, t.place
 ), ended AS MATERIALIZED (
   SELECT g.*, now.at FROM gone AS g, (SELECT clock_timestamp() AS at) AS now
 ), by_claim AS MATERIALIZED (
@@ -56,5 +58,24 @@ WITH item AS (
     job_id = excluded.job_id, job_version = excluded.job_version, attempt = excluded.attempt, started_at = excluded.started_at,
     finished_at = excluded.finished_at, document = excluded.document
   WHERE excluded.job_id > o.job_id
+  RETURNING 1
+), dropped AS (
+  -- What was said before goes, once the lock of its outcome is held: retention takes them in the same order.
+  DELETE FROM item AS i
+  USING (SELECT f.ctid FROM ended AS e CROSS JOIN LATERAL (
+           SELECT ctid FROM item
+           WHERE image_id = e.image_id AND queue_id = e.queue_id AND params_id = e.params_id AND version_id = e.version_id OFFSET 0) AS f
+         WHERE (SELECT count(*) FROM kept) >= 0) AS f
+  WHERE i.ctid = f.ctid
+  RETURNING 1
+), written AS (
+  -- A slice for each job: its part of the columns is found without comparing every row with every job.
+  INSERT INTO item (image_id, params_id, queue_id, version_id, place, kind, label, score, text, number)
+  SELECT e.image_id, e.params_id, e.queue_id, e.version_id, t.place, t.kind::item_kind, t.label, t.score, t.text, t.number
+  FROM ended AS e
+  CROSS JOIN LATERAL unnest(($11::smallint[])[e.first:e.last], ($12::text[])[e.first:e.last], ($13::text[])[e.first:e.last],
+                            ($14::double precision[])[e.first:e.last], ($15::text[])[e.first:e.last], ($16::double precision[])[e.first:e.last])
+    AS t (place, kind, label, score, text, number)
+  WHERE (SELECT count(*) FROM dropped) >= 0
 )
 SELECT place, id, image_id, queue_id, lease_no, version, session_id, alive_until < at + interval '1 s' * $8 AS overdue FROM ended

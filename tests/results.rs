@@ -1,0 +1,169 @@
+//! What a model says of an image: taken, or refused for good; found in SQL without looking into documents.
+
+use darkroom::maintenance;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::kit::app::{TestApp, Worker};
+use crate::kit::client::Client;
+use crate::kit::form::Form;
+use crate::kit::images::{md5_of, photo, turned};
+
+/// A worker that has claimed so many jobs of `ines`, each of a photograph of its own.
+async fn claimed(app: &TestApp, count: u64) -> (Client, Worker, Vec<Value>) {
+    let (ines, worker) = (app.investigator("ines").await, app.worker("detect").await);
+    let files: Vec<(String, Vec<u8>)> = (1..=count).map(|n| (format!("{n}.png"), photo(n))).collect();
+    let named: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    ines.submit(&named, &["detect"]).await;
+    let jobs = worker.claim(count as usize).await;
+    (ines, worker, jobs)
+}
+
+fn items(items: Value) -> Value {
+    json!({"outcome": "succeeded", "result": {"items": items, "fields": {}, "summary": null}})
+}
+
+async fn complete(worker: &Worker, jobs: &[Value], results: &[Value]) -> Vec<Value> {
+    let item = |(job, result): (&Value, &Value)| json!({"id": job["id"], "lease_no": job["lease_no"], "outcome": "succeeded", "result": result});
+    let items: Vec<Value> = jobs.iter().zip(results).map(item).collect();
+    let answer = worker.key.post("/jobs/complete", json!({"worker": worker.id, "items": items})).await.ok(200);
+    answer["items"].as_array().expect("items").clone()
+}
+
+#[tokio::test]
+async fn every_kind_of_item_is_kept_as_it_was_written() {
+    let app = TestApp::new().await;
+    let kinds = [
+        json!({"type": "box", "box": [0, 0.25, 0.5, 1], "label": "face", "score": 0.9, "attrs": {"blurred": true}}),
+        json!({"type": "label", "label": "cat", "score": null}),
+        json!({"type": "text", "text": "JINLI\nSTREET", "score": 0.998, "polygon": [[0.8, 0.1], [0.9, 0.1], [0.9, 0.2]]}),
+        json!({"type": "embedding", "space": "dlib", "dim": 2, "values": [0.5, -3], "box": [0, 0, 1, 1]}),
+        json!({"type": "hash", "algo": "phash64", "value": "a0fd6ec4373284c7"}),
+        json!({"type": "points", "points": [[0.5, 0.5]], "label": "eyes"}),
+        json!({"type": "file", "name": "../mask.png", "media_type": "image/png", "artifact": "x"}),
+        json!({"type": "mesh", "box": "round", "score": "high", "unit": "px"}),
+    ];
+    let (ines, worker, jobs) = claimed(&app, 1).await;
+    assert_eq!(worker.complete(&jobs[0], items(json!(kinds))).await["status"], 200);
+    let seen = ines.get(&format!("/predict/{}", md5_of(&photo(1)))).await.ok(200);
+    assert_eq!(seen["results"]["detect"]["items"], json!(kinds));
+    let rows: Vec<Value> = sqlx::query_scalar(
+        "SELECT jsonb_build_array(md5, model, version, place, kind, label, score, text) FROM audit_items ORDER BY place",
+    )
+    .fetch_all(&app.outside)
+    .await
+    .expect("rows");
+    let row =
+        |place, kind, label, score, text| json!([md5_of(&photo(1)), "detect", "v1", place, kind, label, score, text]);
+    let expected = [
+        row(0, "box", json!("face"), json!(0.9), Value::Null),
+        row(1, "label", json!("cat"), Value::Null, Value::Null),
+        row(2, "text", Value::Null, json!(0.998), json!("JINLI\nSTREET")),
+        row(4, "hash", json!("phash64"), Value::Null, json!("a0fd6ec4373284c7")),
+        row(5, "points", json!("eyes"), Value::Null, Value::Null),
+    ];
+    assert_eq!(rows, expected, "embeddings, files and what is not known are in the document alone");
+}
+
+#[tokio::test]
+async fn a_result_that_does_not_hold_ends_its_job_and_no_other() {
+    let app = TestApp::new().await;
+    let bad = [
+        (json!([{"type": "label", "label": "a"}, {"type": "box", "box": [0.5, 0, 0.5, 1]}]), "/items/1/box"),
+        (json!([{"type": "box", "box": [0, 0, 1, 1], "score": 97.5}]), "/items/0/score"),
+        (json!([{"type": "box", "box": [0, 0, 41, 1], "unit": "px"}]), "/items/0/box"),
+        (json!([{"type": "label", "label": "x".repeat(201)}]), "/items/0/label"),
+        (json!([{"type": "embedding", "space": "s", "values": vec![0; 4097]}]), "/items/0/values"),
+        (json!([{"type": "points", "points": [[0.1]]}]), "/items/0/points"),
+        (json!([{"type": "hash", "value": "00"}]), "/items/0/algo"),
+        (json!([{"type": "file"}]), "/items/0/name"),
+        (json!([{"type": "text"}]), "/items/0/text"),
+    ];
+    let count = bad.len();
+    let (ines, worker, jobs) = claimed(&app, count as u64 + 1).await;
+    let good = json!({"fields": {"n": 1}});
+    let results: Vec<Value> = bad.iter().map(|(items, _)| json!({"items": items})).chain([good]).collect();
+    // Said twice, as after a lost answer.
+    for round in ["at first", "again"] {
+        let answers = complete(&worker, &jobs, &results).await;
+        for (n, (_, pointer)) in bad.iter().enumerate() {
+            let told =
+                (&answers[n]["status"], &answers[n]["problem"]["code"], &answers[n]["problem"]["errors"][0]["pointer"]);
+            let pointer = format!("/items/{n}/result{pointer}");
+            assert_eq!(told, (&json!(422), &json!("invalid_result"), &json!(pointer)), "{round}: {}", answers[n]);
+        }
+        assert_eq!((&answers[count]["status"], &answers[count]["repeat"]), (&json!(200), &json!(round == "again")));
+    }
+    for (job, (_, pointer)) in jobs.iter().zip(&bad) {
+        let id = job["id"].as_str().expect("an id");
+        let told = ines.get(&format!("/jobs/{id}")).await.ok(200);
+        assert_eq!((&told["state"], &told["reason"]), (&json!("failed"), &json!("rejected")), "{told}");
+        let attempt = &told["attempts"][0];
+        assert_eq!((&attempt["outcome"], &attempt["error_type"]), (&json!("rejected"), &json!("InvalidResult")));
+        assert!(attempt["error_message"].as_str().is_some_and(|message| message.starts_with(pointer)), "{attempt}");
+    }
+    assert_eq!(app.count("SELECT count(*) FROM job").await, 0, "none is tried again");
+    assert_eq!(app.count("SELECT count(*) FROM item").await, 1);
+    // Whose lease it is not is told so, whatever the result.
+    let stale = json!({"id": Uuid::new_v4(), "lease_no": 1});
+    assert_eq!(worker.complete(&stale, items(json!([{"type": "file"}]))).await["problem"]["code"], "stale_lease");
+    let other = Worker::register(worker.key.clone(), "detect", "v1").await;
+    assert_eq!(other.complete(&jobs[0], items(bad[0].0.clone())).await["problem"]["code"], "stale_lease");
+}
+
+#[tokio::test]
+async fn pixels_are_those_of_the_upright_photograph() {
+    let app = TestApp::new().await;
+    let (ines, worker) = (app.investigator("ines").await, app.worker("detect").await);
+    let lying = turned(40, 20, 6);
+    ines.submit(&[("a.jpg", lying.clone())], &["detect"]).await;
+    let job = worker.claim(1).await.remove(0);
+    assert_eq!(job["image"]["orientation"], 6, "{job}");
+    let said = json!([
+        {"type": "box", "box": [5, 10, 10, 40], "unit": "px", "label": "face"},
+        {"type": "text", "text": "a", "polygon": [[0, 0], [20, 0], [20, 40]], "unit": "px"},
+        {"type": "points", "points": [[10, 10]], "unit": "px"},
+        {"type": "box", "box": [0.5, 0.5, 1, 1]}
+    ]);
+    assert_eq!(worker.complete(&job, items(said.clone())).await["status"], 200);
+    let seen = ines.get(&format!("/predict/{}", md5_of(&lying))).await.ok(200);
+    let expected = json!([
+        {"type": "box", "box": [0.25, 0.25, 0.5, 1.0], "label": "face"},
+        {"type": "text", "text": "a", "polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]},
+        {"type": "points", "points": [[0.5, 0.25]]},
+        {"type": "box", "box": [0.5, 0.5, 1, 1]}
+    ]);
+    assert_eq!(seen["results"]["detect"]["items"], expected);
+    let again = worker.complete(&job, items(said)).await;
+    assert_eq!((&again["status"], &again["repeat"]), (&json!(200), &json!(true)));
+}
+
+#[tokio::test]
+async fn what_is_written_down_is_replaced_and_goes_with_its_result() {
+    let app = TestApp::with(|s| (s.keep_results_days, s.keep_images_days) = (Some(30), Some(60))).await;
+    let (ines, worker, jobs) = claimed(&app, 2).await;
+    let said = |label: &str| items(json!([{"type": "label", "label": label}, {"type": "box", "box": [0, 0, 1, 1]}]));
+    for job in &jobs {
+        worker.complete(job, said("cat")).await;
+    }
+    let form = Form::default().file("1.png", &photo(1)).text("models", "detect").text("rerun", "true");
+    ines.upload(form).await.ok(202);
+    worker.complete(&worker.claim(1).await[0], items(json!([{"type": "label", "label": "dog"}]))).await;
+    let labels =
+        "SELECT coalesce(string_agg(label || ' ' || place, ',' ORDER BY label), '') FROM item WHERE label IS NOT NULL";
+    let written = async || sqlx::query_scalar::<_, String>(labels).fetch_one(&app.outside).await.expect("labels");
+    assert_eq!((written().await.as_str(), app.count("SELECT count(*) FROM item").await), ("cat 0,dog 0", 3));
+    app.alter(
+        "UPDATE outcome SET finished_at = finished_at - interval '31 days'
+         WHERE image_id = (SELECT image_id FROM item WHERE label = 'dog')",
+    )
+    .await;
+    maintenance::remove_old(&app.ctx).await.expect("a tick");
+    assert_eq!((written().await.as_str(), app.count("SELECT count(*) FROM item").await), ("cat 0", 2));
+    app.alter(
+        "UPDATE image SET created_at = created_at - interval '99 days'; UPDATE upload SET at = at - interval '99 days'",
+    )
+    .await;
+    maintenance::remove_old(&app.ctx).await.expect("a tick");
+    assert_eq!(app.count("SELECT count(*) FROM item").await, 0);
+}
