@@ -34,7 +34,9 @@ async fn seeded() -> TestApp {
         ines.submit(&[("a.png", photo(n))], &["ocr"]).await;
     }
     let jobs = worker.claim(3).await;
-    worker.succeed(&jobs[0]).await;
+    let boxed = json!({"type": "box", "box": [0, 0, 1, 1], "label": "person", "score": 0.9});
+    let seen = json!({"items": [boxed, {"type": "label", "label": "person", "score": 0.2}], "fields": {"faces": 3}});
+    worker.complete(&jobs[0], json!({"outcome": "succeeded", "result": seen})).await;
     worker.succeed(&jobs[1]).await;
     worker.complete(&jobs[2], json!({"outcome": "rejected", "error": {"type": "ValueError"}})).await;
     let queued = ines.get("/jobs?state=queued").await.ok(200)["items"][0]["id"].as_str().expect("an id").to_owned();
@@ -60,6 +62,7 @@ async fn ask(app: &TestApp, sql: &str) -> Vec<Vec<Option<String>>> {
         "INT4" => row.get::<Option<i32>, _>(n).map(|v| v.to_string()),
         "INT8" => row.get::<Option<i64>, _>(n).map(|v| v.to_string()),
         "INT2" => row.get::<Option<i16>, _>(n).map(|v| v.to_string()),
+        "FLOAT8" => row.get::<Option<f64>, _>(n).map(|v| v.to_string()),
         "BOOL" => row.get::<Option<bool>, _>(n).map(|v| v.to_string()),
         "UUID" => row.get::<Option<uuid::Uuid>, _>(n).map(|v| v.to_string()),
         "TIMESTAMPTZ" => row.get::<Option<chrono::DateTime<chrono::Utc>>, _>(n).map(|_| "a time".to_owned()),
@@ -77,7 +80,7 @@ fn column(rows: &[Vec<Option<String>>], n: usize) -> Vec<&str> {
 async fn the_pages_five_queries_answer_a_known_history() {
     let app = seeded().await;
     let queries = queries();
-    assert_eq!(queries.len(), 6);
+    assert_eq!(queries.len(), 8);
     let ends = ask(&app, &queries[0]).await;
     assert_eq!(column(&ends, 1), ["cancelled", "failed", "queued", "succeeded"]);
     assert_eq!(column(&ends, 2), ["-", "rejected", "-", "-"]);
@@ -103,6 +106,10 @@ async fn the_pages_five_queries_answer_a_known_history() {
         (column(&seen, 0), column(&seen, 1), column(&seen, 2)),
         (vec!["ines"], vec![md5_of(&photo(1)).as_str()], vec!["2"])
     );
+    for (query, said) in [(&queries[6], "0.9"), (&queries[7], "3")] {
+        let found = ask(&app, query).await;
+        assert_eq!((column(&found, 0), column(&found, 3)), (vec![md5_of(&photo(1)).as_str()], vec![said]));
+    }
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ impl Completions {
     pub async fn complete(&self, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
         let holder = Holder { session: worker, key: key.id.clone() };
         let upright = self.upright(&items).await?;
-        let (mut parts, mut refused) = (vec![Portion::default()], Vec::new());
+        let (mut parts, mut refused) = (vec![Bundle::default()], Vec::new());
         let mut first = HashSet::new();
         let mut done = Vec::with_capacity(items.len());
         for (place, item) in items.into_iter().enumerate() {
@@ -139,7 +139,7 @@ impl Completions {
             return Ok(done);
         }
         let mut verdicts = Vec::with_capacity(done.len());
-        for Portion { fences, finishes, .. } in parts {
+        for Bundle { fences, finishes, .. } in parts {
             let completion = Completion { holder: holder.clone(), fences: fences.into(), finishes: finishes.into() };
             let weight = completion.weight();
             verdicts.extend(self.line.call(completion, weight).await?);
@@ -167,14 +167,14 @@ impl Completions {
 
 /// As much of a request as goes together.
 #[derive(Default)]
-struct Portion {
+struct Bundle {
     fences: Vec<Fence>,
     finishes: Vec<Finish>,
     rows: usize,
 }
 
 /// Puts an item into the last part, or into a new one if its rows are too many for that.
-fn put(parts: &mut Vec<Portion>, fence: Fence, finish: Option<Finish>) {
+fn put(parts: &mut Vec<Bundle>, fence: Fence, finish: Option<Finish>) {
     let document = finish.as_ref().and_then(|finish| finish.document.as_ref());
     let rows = document.map_or(0, |document| document.rows.len());
     let mut part = parts.pop().unwrap_or_default();
