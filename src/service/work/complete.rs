@@ -161,7 +161,7 @@ impl Completions {
         if jobs.is_empty() {
             return Ok(HashMap::new());
         }
-        Ok(self.ctx.db.read(async |db| upright_of_jobs(db, &jobs).await).await?.into_iter().collect())
+        Ok(self.ctx.work.run(async |db| upright_of_jobs(db, &jobs).await).await?.into_iter().collect())
     }
 }
 
