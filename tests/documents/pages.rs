@@ -11,12 +11,13 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 use super::{document, fits, operations};
 use crate::kit::process::DARKROOM;
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "docs/audit.md",
     "docs/benchmarks.md",
     "docs/develop.md",
     "docs/operations.md",
+    "docs/protocol.md",
     "docs/settings.md",
     "docs/threats.md",
     "examples/README.md",
@@ -261,4 +262,18 @@ fn every_work_of_the_benchmark_is_told_and_no_other() {
     let firsts = table.expect("the table of works").lines().map(|row| row.split('|').nth(1).unwrap_or_default());
     let told: BTreeSet<&str> = firsts.flat_map(|first| first.split('`').skip(1).step_by(2)).collect();
     assert_eq!(told, works);
+}
+
+#[test]
+fn the_workers_of_the_protocols_page_are_the_files() {
+    let page = read("docs/protocol.md");
+    let mut shown = 0;
+    for entry in std::fs::read_dir("examples/any_language").expect("a folder").flatten() {
+        let name = entry.file_name().into_string().expect("a name");
+        let listing = format!("\n{}```\n", read(&format!("examples/any_language/{name}")));
+        let after = page.split_once(&format!("({}any_language/{name})", "../examples/")).expect(&name).1;
+        assert!(after.split("\n## ").next().unwrap_or_default().contains(&listing), "docs/protocol.md shows another {name}");
+        shown += 1;
+    }
+    assert_eq!(page.matches("\n## ").count(), shown);
 }
