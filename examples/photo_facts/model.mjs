@@ -10,7 +10,7 @@ const MEGAPIXELS_MAX = 200;
 const MEMORY_MB_MAX = 2048;
 const LABEL_MIN = 0.1;                       // the least share of a colour that is told
 const EXIF = ["Make", "Model", "LensModel", "DateTimeOriginal", "OffsetTimeOriginal", "ExposureTime", "FNumber", "ISO", "FocalLength",
-  "Software", "Orientation"];
+  "Software", "Orientation", "GPSLatitude", "GPSLatitudeRef", "GPSLongitude", "GPSLongitudeRef"];
 
 export async function predict(bytes) {
   const exif = await readExif(bytes), pixels = decode(bytes);

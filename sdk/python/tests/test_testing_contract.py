@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 
+from darkroom_worker.testing import Server
 from darkroom_worker.testing.contract import RULES, Verdict, judge, line
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -36,6 +37,23 @@ def command(language: str, folder: pathlib.Path) -> List[str]:
     return runs + [str(FOLDER / file)]
 
 
+def photo_facts() -> List[str]:
+    """What starts the worker in Node, with its packages installed."""
+    source, folder = ROOT / "examples" / "photo_facts", ROOT / "target" / "photo_facts"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in source.iterdir():
+        shutil.copy(file, folder)
+    lock, installed = (folder / "package-lock.json").read_bytes(), folder / "installed"
+    if not installed.exists() or installed.read_bytes() != lock:
+        if not shutil.which("npm"):
+            pytest.skip("NOT TRIED: photo_facts, for there is no npm here")
+        done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=BUILD_WAIT_S)
+        if done.returncode:
+            pytest.skip("NOT TRIED: photo_facts, for npm cannot fetch its packages: %s" % done.stderr.decode()[-300:])
+        installed.write_bytes(lock)
+    return ["node", str(folder / "worker.mjs")]
+
+
 @pytest.fixture(scope="module")
 def trials() -> Iterator[ThreadPoolExecutor]:
     """Where workers are tried side by side, for a trial mostly waits."""
@@ -48,7 +66,7 @@ def verdicts(trials: ThreadPoolExecutor, tmp_path_factory: Any) -> Dict[str, Any
     """What is judged of each language's worker."""
     def trial(language: str) -> List[Verdict]:
         return judge(command(language, tmp_path_factory.mktemp(language)), only=MUSTS)
-    return {language: trials.submit(trial, language) for language in LANGUAGES}
+    return dict({language: trials.submit(trial, language) for language in LANGUAGES}, photo_facts=trials.submit(lambda: judge(photo_facts())))
 
 
 # what a worker may do wrong, as a change of the one in Python, and the rule that must notice
@@ -102,3 +120,23 @@ def test_what_a_worker_does_wrong_is_noticed(noticed: Dict[str, Any], name: str)
 def test_the_worker_of_the_page_keeps_what_must_be_kept(verdicts: Dict[str, Any], language: str) -> None:
     judged = verdicts[language].result()
     assert len(judged) == len(MUSTS) and not [line(verdict) for verdict in judged if verdict.word == "failed"]
+
+
+def test_photo_facts_keeps_every_rule(verdicts: Dict[str, Any]) -> None:
+    judged = verdicts["photo_facts"].result()
+    assert len(judged) == len(RULES) and not [line(verdict) for verdict in judged if verdict.why]
+
+
+def test_photo_facts_sees_a_photograph_upright() -> None:
+    command = photo_facts()
+    with Server() as server:
+        job = server.add((ROOT / "examples/photos/astronaut_sideways.jpg").read_bytes(), model="photo_facts")
+        with subprocess.Popen(command, env=dict(os.environ, **server.environment()), stdout=subprocess.DEVNULL) as worker:
+            try:
+                document = server.wait(job, timeout_s=20).result
+            finally:
+                worker.kill()
+    assert document is not None
+    fields, items = document["fields"], document["items"]
+    assert (fields["width"], fields["height"]) == job.photo.upright
+    assert 0 < fields["brightness"] < 1 and items[0]["label"] == "grey" and items[-1]["algo"] == "thumbhash"

@@ -37,6 +37,16 @@ def garbage(stage: Stage) -> None:
     stage.meets_all()
 
 
+@rule("takes no other bytes for the image: its md5 and sha256 are told", must=False)
+def other_bytes(stage: Stage) -> None:
+    since = time.monotonic()
+    stage.server.garble("image")
+    job = stage.job()
+    stage.succeeds(job)
+    if len([request for request in stage.asked("image", since) if job.photo.md5 in request.path]) < 2:
+        raise Broken("it sent a result of what a proxy gave it in place of the image")
+
+
 @rule("drops a job that `stop` names", must=False)
 def stop(stage: Stage) -> None:
     stage.server.delay("image", seconds=5 * HEARTBEAT_S)

@@ -76,13 +76,14 @@ def beats(stage: Stage) -> None:
 
 @rule("sends its key to this host only")
 def key_stays(stage: Stage) -> None:
-    elsewhere = Elsewhere(stage.job().photo.content)
+    content = stage.job().photo.content
+    elsewhere = Elsewhere(content)
     try:
-        jobs = [stage.job(url=elsewhere.url + "/bytes?signature=1")]
+        jobs = [stage.job(content, url=elsewhere.url + "/bytes?signature=1")]
         stage.until(lambda: bool(stage.said(jobs[0])) or not stage.runs(), lambda: "it says nothing of a job whose image is elsewhere")
         stage.server.cancel(jobs[0])
         stage.server.redirect("image", to=elsewhere.url)
-        jobs.append(stage.job())
+        jobs.append(stage.job(content))
         stage.until(lambda: bool(stage.said(jobs[1])) or not stage.runs(), lambda: "it says nothing of a job whose image is redirected")
         if any(stage.server.key in seen for seen in elsewhere.seen):
             raise Broken("it sent its key to another host")

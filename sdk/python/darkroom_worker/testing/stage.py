@@ -75,7 +75,8 @@ class Stage:
         if self._process is None or self._process.poll() is not None:
             self.down()
             self.server.troubles.clear()
-            environment = dict(os.environ, **self.server.environment())
+            # what is on this machine needs no proxy
+            environment = dict(os.environ, NO_PROXY="127.0.0.1,localhost", no_proxy="127.0.0.1,localhost", **self.server.environment())
             try:
                 self._process = subprocess.Popen(self.command, env=environment, stdin=subprocess.DEVNULL, stdout=self.log,
                                                  stderr=subprocess.STDOUT, start_new_session=True)
