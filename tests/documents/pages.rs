@@ -272,7 +272,10 @@ fn the_workers_of_the_protocols_page_are_the_files() {
         let name = entry.file_name().into_string().expect("a name");
         let listing = format!("\n{}```\n", read(&format!("examples/any_language/{name}")));
         let after = page.split_once(&format!("({}any_language/{name})", "../examples/")).expect(&name).1;
-        assert!(after.split("\n## ").next().unwrap_or_default().contains(&listing), "docs/protocol.md shows another {name}");
+        assert!(
+            after.split("\n## ").next().unwrap_or_default().contains(&listing),
+            "docs/protocol.md shows another {name}"
+        );
         shown += 1;
     }
     assert_eq!(page.matches("\n## ").count(), shown);

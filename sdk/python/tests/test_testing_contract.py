@@ -64,8 +64,10 @@ def trials() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture(scope="module")
 def verdicts(trials: ThreadPoolExecutor, tmp_path_factory: Any) -> Dict[str, Any]:
     """What is judged of each language's worker."""
+    folder = tmp_path_factory.mktemp("languages")
+
     def trial(language: str) -> List[Verdict]:
-        return judge(command(language, tmp_path_factory.mktemp(language)), only=MUSTS)
+        return judge(command(language, folder), only=MUSTS)
     return dict({language: trials.submit(trial, language) for language in LANGUAGES}, photo_facts=trials.submit(lambda: judge(photo_facts())))
 
 
