@@ -20,6 +20,7 @@ from .errors import ModelError
 log = logging.getLogger("darkroom")
 PAUSE_S = (0.25, 30.0)  # full jitter: the first and the longest back-off
 TIMEOUT_S = 30.0
+FETCH_TRIES = 4  # of an image that comes wrong, or from a host that is not the server
 CHUNK = 256 * 1024  # bytes
 
 
@@ -50,6 +51,10 @@ class Busy(Failure):
     def pause_s(self, tries: int) -> float:
         """Full jitter, and never sooner than the server asked."""
         return max(self.retry_after_s, random.uniform(0, min(PAUSE_S[1], PAUSE_S[0] * 2 ** min(tries, 10))))
+
+
+class OtherBytes(Busy):
+    """What was downloaded has another MD5 than the image."""
 
 
 class DiskFull(Exception):
@@ -89,14 +94,33 @@ class Server:
         return self._patiently(lambda: self.once(method, path, body, timeout_s), wanted)
 
     def fetch(self, url: str, file: BinaryIO, md5: str, wanted: Callable[[], bool]) -> bool:
-        """Downloads into `file`, until its bytes are those of `md5`; False when no longer wanted. Raises `DiskFull`."""
-        return bool(self._patiently(lambda: self._fetch_once(url, file, md5), wanted))
+        """Downloads into `file`; False when no longer wanted. Raises `DiskFull`, and `Refused` when what comes has not this
+        MD5 again and again, or another host does not answer."""
+        left = FETCH_TRIES
+
+        def attempt() -> bool:
+            nonlocal left
+            try:
+                return self._fetch_once(url, file, md5)
+            except Busy as busy:
+                left -= not self._is_ours(url) or isinstance(busy, OtherBytes)
+                if left <= 0:
+                    raise Refused(str(busy)) from busy
+                raise
+        return bool(self._patiently(attempt, wanted))
 
     def hang_up(self, thread: threading.Thread) -> None:
         """Breaks the request that a thread waits for, if it does; it sees `Busy`."""
         connection = self._waiting.pop(thread.ident or 0, None)
         with contextlib.suppress(OSError, AttributeError):
             connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+
+    def _url(self, path: str) -> str:
+        rooted = path.startswith("/") and not path.startswith("//")
+        return self.base + path if rooted else urllib.parse.urljoin(self.base + "/", path)
+
+    def _is_ours(self, path: str) -> bool:
+        return urllib.parse.urlsplit(self._url(path))[:2] == self._parts[:2]
 
     def _patiently(self, attempt: Callable[[], Any], wanted: Callable[[], bool]) -> Any:
         tries = 0
@@ -140,15 +164,14 @@ class Server:
         except OSError as error:
             raise DiskFull(str(error)) from error
         if digest.hexdigest() != md5:
-            raise Busy("GET %s: these are not the image's bytes" % url)
+            raise OtherBytes("GET %s: these are not the image's bytes" % url)
         return True
 
     def _send(self, method: str, path: str, body: Optional[bytes], timeout_s: float, hops: int = 3
               ) -> http.client.HTTPResponse:
         """The head of a successful answer; its body is still to be read."""
-        url = self.base + path if path.startswith("/") else urllib.parse.urljoin(self.base + "/", path)
-        parts = urllib.parse.urlsplit(url)
-        ours = parts[:2] == self._parts[:2]
+        url = self._url(path)
+        parts, ours = urllib.parse.urlsplit(url), self._is_ours(path)
         if not ours and method != "GET":
             raise Busy("%s %s would leave the server" % (method, url))
         headers = {"Authorization": "Bearer " + self._key} if ours else {}
