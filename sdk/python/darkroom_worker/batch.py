@@ -7,6 +7,7 @@ RISE = 1.05  # a larger batch stays if it brings this many times the images per 
 SAMPLES = 3  # full batches measured of each size
 AHEAD_S = 0.1  # seconds of predictions that are ready before they are needed, at least
 AHEAD_MOST = 32  # images
+QUICK_S = 0.5
 WEIGHT = 0.2  # of the newest measurement in a running mean
 
 
@@ -30,6 +31,10 @@ class Batch:
             return self.size
         cover_s = max(AHEAD_S, 2 * self._fetch_s)
         return max(self.size, min(AHEAD_MOST, round(cover_s / max(self._image_s, 1e-6))))
+
+    def quick(self) -> bool:
+        """Whether a batch takes so short a time that the pause between two would count."""
+        return self._image_s is not None and self._image_s * self.size < QUICK_S
 
     def fetched(self, seconds: float) -> None:
         """An image was ready so long after its claim was sent."""

@@ -96,8 +96,9 @@ class Child:
         for index, outcome in loaded.run(images, batch["max_bytes"], starts):
             self.tell(*_done(index, outcome), flush=False)  # what one call brought goes with the start of the next
         self.tell({"end": True, "batch_error": loaded.batch_error})
-        self.cancelled.clear()
-        self.reported.clear()
+        for task in batch["tasks"]:
+            self.cancelled.discard(task["key"])
+            self.reported.pop(task["key"], None)
 
     def image(self, task: Dict[str, Any]) -> Image:
         key = task["key"]

@@ -151,16 +151,26 @@ class Hand:
                 if self._ready and not self.stalled:
                     if whole:
                         self.changed.wait_for(lambda: self._full(size), FILL_S)
-                    most = size if whole else min(size, -(-len(self._ready) // share))
-                    batch = [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
-                    batch = [job for job in batch if self.holds(job)]
-                    for job in batch:
-                        job.state = RUNNING
+                    batch = self._begin(size if whole else min(size, -(-len(self._ready) // share)))
                     if batch:
                         return batch
                 else:
                     self.changed.wait(5.0)
             return []
+
+    def batch_ahead(self, size: int, whole: bool) -> List[Job]:
+        """What there is for the model to do next, without waiting: if `whole`, a full batch or nothing."""
+        with self.changed:
+            if self.over or self.stalled or len(self._ready) < (size if whole else 1):
+                return []
+            return self._begin(size)
+
+    def _begin(self, size: int) -> List[Job]:
+        jobs = [self._ready.popleft() for _ in range(min(size, len(self._ready)))]
+        jobs = [job for job in jobs if self.holds(job)]
+        for job in jobs:
+            job.state = RUNNING
+        return jobs
 
     def _full(self, size: int) -> bool:
         waiting = sum(job.state == FETCHING for job in self._jobs.values())

@@ -54,6 +54,12 @@ class Listener:
     def done(self, task: Task, outcome: Outcome) -> None:
         """A task has ended."""
 
+    def batch_ended(self, count: int, seconds: float, problem: Optional[str]) -> None:
+        """So many tasks took the model so long; `problem` is why they had to be done one by one, if they had."""
+
+
+More = Callable[[], Sequence[Task]]
+
 
 class NotServing(Exception):
     """The model's code does not load or `init` fails; `error` is as `errors.explain` makes it."""
@@ -64,12 +70,12 @@ class NotServing(Exception):
 
 
 class Died(Exception):
-    """The process ended, or was killed, while it worked on the tasks `running`."""
+    """The process ended, or was killed, while it worked on `running`; it had been given `groups`, done ones included."""
 
-    def __init__(self, kind: str, message: str, output: str, running: Sequence[int]):
+    def __init__(self, kind: str, message: str, output: str, running: List[Task], groups: List[List[Task]]):
         super().__init__(message)
         self.error = {"type": kind, "message": message, "traceback": output or None}
-        self.running = set(running)
+        self.running, self.groups = running, groups
 
 
 class Process:
@@ -118,28 +124,39 @@ class Process:
         raise NotServing({"type": "ModelDied", "message": "the model's process ended while loading, with %s" % self._end(),
                           "traceback": self._output() or None})
 
-    def run(self, tasks: Sequence[Task], listener: Listener, max_bytes: Optional[int]) -> Optional[str]:
-        """Predicts; returns why a batch had to be done one by one, if it had. Raises `Died`."""
-        self._order({"tasks": [task._asdict() for task in tasks], "max_bytes": max_bytes})
-        running = list(range(len(tasks)))
-        until = _until(tasks, running)
+    def run(self, tasks: Sequence[Task], listener: Listener, max_bytes: Optional[int], more: More) -> Optional[str]:
+        """Predicts them, and what `more` has when the model has just begun: that is sent ahead, so that the model goes on
+        without a pause. Returns why a batch had to be done one by one, if one had. Raises `Died`."""
+        current, problem = self._send(tasks, max_bytes), None
+        ahead: List[Task] = []
         while True:
-            frame = self._next(until)
-            if frame is None:
-                raise self._death(running, until)
-            message, payload = frame
-            if "progress" in message:
-                listener.progress(*message["progress"])
-            elif "starts" in message:
-                running = message["starts"]
-                until = _until(tasks, running)
-            elif "done" in message:
-                index = message["done"]
-                running = [other for other in running if other != index]
-                listener.done(tasks[index], Outcome(message["kind"], payload or None, message["error"], message["after"],
-                                                    message["s"]))
-            else:
-                return message["batch_error"]  # type: ignore[no-any-return]
+            running, began = list(range(len(current))), time.monotonic()
+            until, ended = _until(current, running), False
+            while not ended:
+                frame = self._next(until)
+                if frame is None:
+                    raise self._death([current[index] for index in running], [current, ahead], until)
+                message, payload = frame
+                if "progress" in message:
+                    listener.progress(*message["progress"])
+                elif "starts" in message:
+                    running = message["starts"]
+                    until = _until(current, running)
+                    ahead = ahead or self._send(more(), max_bytes)
+                elif "done" in message:
+                    running = [other for other in running if other != message["done"]]
+                    listener.done(current[message["done"]], _outcome(message, payload))
+                else:
+                    ended, problem = True, message["batch_error"] or problem
+                    listener.batch_ended(len(current), time.monotonic() - began, message["batch_error"])
+            if not ahead:
+                return problem
+            current, ahead = ahead, []
+
+    def _send(self, tasks: Sequence[Task], max_bytes: Optional[int]) -> List[Task]:
+        if tasks:
+            self._order({"tasks": [task._asdict() for task in tasks], "max_bytes": max_bytes})
+        return list(tasks)
 
     def cancel(self, key: str) -> None:
         """Lets the task's next `progress` raise `Cancelled`."""
@@ -162,12 +179,12 @@ class Process:
                     return None
                 dead = not self.alive  # a process that it forked may keep the pipe open; one more look for its last words
 
-    def _death(self, running: List[int], until: Optional[float]) -> Died:
+    def _death(self, running: List[Task], groups: List[List[Task]], until: Optional[float]) -> Died:
         if self.alive and until is not None and time.monotonic() >= until:
             self.kill()
-            return Died("TimedOut", "the prediction took longer than it may and was killed", self._output(), running)
+            return Died("TimedOut", "the prediction took longer than it may and was killed", self._output(), running, groups)
         end = self._end()
-        return Died("ModelDied", "the model's process ended with %s" % end, self._output(), running)
+        return Died("ModelDied", "the model's process ended with %s" % end, self._output(), running, groups)
 
     def _end(self) -> str:
         """Waits for the end, and says what it was."""
@@ -206,6 +223,10 @@ def _until(tasks: Sequence[Task], running: Sequence[int]) -> Optional[float]:
     return None if None in limits else time.monotonic() + sum(filter(None, limits))
 
 
+def _outcome(message: Dict[str, Any], payload: bytes) -> Outcome:
+    return Outcome(message["kind"], payload or None, message["error"], message["after"], message["s"])
+
+
 class Pool:
     """The processes of one state of the model's code."""
 
@@ -239,8 +260,9 @@ class Pool:
             process.kill()
         return process
 
-    def run(self, tasks: Sequence[Task], listener: Listener) -> Optional[str]:
-        """Predicts in the next free process; every task gets its `done`. Returns as `Process.run` does.
+    def run(self, tasks: Sequence[Task], listener: Listener, more: More = lambda: ()) -> Optional[str]:
+        """Predicts in the next free process, these and what `more` has; every task gets its `done`. Returns as
+        `Process.run` does.
 
         A process that dies takes nothing with it: the task it worked on ends as `retry` and says how it died, the
         others go on in a new process, one by one if it is not known whose fault it was. Raises `NotServing` when no
@@ -248,25 +270,28 @@ class Pool:
         """
         groups, problem, died = [list(tasks)], None, None
         while groups:
-            group = groups.pop(0)
-            waiting = {task.key: task for task in group}
+            checklist = _Checklist(listener, groups.pop(0))
             process = self._take()
             try:
-                problem = process.run(group, _Checklist(listener, waiting), self.max_bytes) or problem
+                problem = process.run(checklist.group, checklist, self.max_bytes, checklist.taking(more)) or problem
             except Died as death:
                 died = death
-                suspects = [group[index] for index in died.running if group[index].key in waiting] or list(waiting.values())
-                if len(suspects) == 1:
-                    waiting.pop(suspects[0].key)
-                    listener.done(suspects[0], Outcome("retry", error=died.error))
-                    groups[:0] = [list(waiting.values())] if waiting else []
-                else:
-                    groups[:0] = [[task] for task in waiting.values()]
+                groups[:0] = self._after(death, checklist)
             finally:
                 self._free.put(process)
         if died is not None:  # the next is ready when it is needed, or it shows at once that there can be none
             self._free.put(self._take())
         return problem
+
+    @staticmethod
+    def _after(death: Died, checklist: "_Checklist") -> List[List[Task]]:
+        """What is still to be done, in groups; the task whose fault it was, if that is known, has its `done`."""
+        left = [checklist.left(group) for group in death.groups]
+        suspects = checklist.left(death.running) or left[0] or left[1]
+        if len(suspects) == 1:
+            checklist.done(suspects[0], Outcome("retry", error=death.error))
+            return [checklist.left(group) for group in left if checklist.left(group)]
+        return [[task] for task in suspects] + [rest for rest in ([t for t in g if t not in suspects] for g in left) if rest]
 
     def _take(self) -> Process:
         """A free process that lives."""
@@ -329,14 +354,25 @@ class Pool:
 
 
 class _Checklist(Listener):
-    """Passes on, and takes what is done off a list."""
+    """Passes on, and knows what is not done yet."""
 
-    def __init__(self, listener: Listener, waiting: Dict[str, Task]):
-        self._listener, self._waiting = listener, waiting
+    def __init__(self, listener: Listener, group: List[Task]):
+        self.group, self._listener = group, listener
+        self.progress, self.batch_ended = listener.progress, listener.batch_ended  # type: ignore[method-assign]
+        self._waiting = {task.key for task in group}
 
-    def progress(self, key: str, fraction: Optional[float], note: Optional[str]) -> None:
-        self._listener.progress(key, fraction, note)
+    def taking(self, more: More) -> More:
+        """The same `more`, with what it gives on the list."""
+        def take() -> Sequence[Task]:
+            tasks = more()
+            self._waiting.update(task.key for task in tasks)
+            return tasks
+        return take
+
+    def left(self, tasks: Sequence[Task]) -> List[Task]:
+        """Those that are not done."""
+        return [task for task in tasks if task.key in self._waiting]
 
     def done(self, task: Task, outcome: Outcome) -> None:
-        self._waiting.pop(task.key)
+        self._waiting.discard(task.key)
         self._listener.done(task, outcome)

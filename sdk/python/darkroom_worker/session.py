@@ -256,18 +256,25 @@ class Session(Listener):
             jobs = self.hand.next_batch(self.batch.size, bool(self.pool.about["batched"]), settings.processes)
             if not jobs:
                 return
-            began = time.monotonic()
             try:
-                problem = self.pool.run([job.task(settings.timeout_s) for job in jobs], self)
+                self.pool.run([job.task(settings.timeout_s) for job in jobs], self, self._more)
             except NotServing as error:
-                for job in jobs:
-                    self.folder.delete(job.path)
                 if self._going():
                     self._stall(error)
-                continue
-            available = available_memory() if self.batch.auto else None
-            memory = self.pool.memory() if self.batch.auto else 0
-            self.batch.measured(len(jobs), time.monotonic() - began, memory, available, problem)
+
+    def _more(self) -> List[Task]:
+        """The next batch, which the model is given while it works on another, so that it need not wait: only where that
+        wait would count, for what a slow model is not given yet may go to another process, or back."""
+        if not self.batch.quick():
+            return []
+        jobs = self.hand.batch_ahead(self.batch.size, bool(self.pool.about["batched"]))
+        return [job.task(self.settings.timeout_s) for job in jobs]
+
+    def batch_ended(self, count: int, seconds: float, problem: Optional[str]) -> None:
+        """The model is done with a batch."""
+        available = available_memory() if self.batch.auto else None
+        memory = self.pool.memory() if self.batch.auto else 0
+        self.batch.measured(count, seconds, memory, available, problem)
 
     def progress(self, key: str, fraction: Optional[float], note: Optional[str]) -> None:
         """The model says how far a job is; the next beat tells it."""
@@ -311,7 +318,10 @@ class Session(Listener):
             self.trouble = error.error.get("traceback") or str(error)
             log.error("the model cannot be started again; next try in %g s: %s", pause_s, self.trouble)
             self.hand.set(stalled=True)
-            self._give_back(self.hand.held(FETCHING, READY, RUNNING))
+            jobs = self.hand.held(FETCHING, READY, RUNNING)
+            self._give_back(jobs)
+            for job in jobs:
+                self.folder.delete(job.path)
             with self.hand.changed:
                 self.hand.changed.wait_for(lambda: self.hand.over, pause_s)
             pause_s = min(pause_s * 2, REVIVE_S[1])

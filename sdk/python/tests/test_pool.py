@@ -89,6 +89,16 @@ def test_a_process_that_dies_harms_only_the_image_it_died_of(start, photo, sourc
     assert heard_again.kinds() == ["succeeded"]
 
 
+@pytest.mark.parametrize("source", [MODEL, BATCH], ids=["one by one", "batch"])
+@pytest.mark.parametrize("first, then", [([1, "exit"], [3, 4]), ([1, 2], ["exit", 4]), (["exit"], ["exit"]), ([1], [2])])
+def test_what_was_sent_ahead_is_not_lost_with_its_process(start, photo, source, first, then):
+    pool, heard, ahead = start(source), Heard(), []
+    both = tasks(photo, *first, *then)
+    ahead.append(both[len(first):])
+    pool.run(both[:len(first)], heard, lambda: ahead.pop() if ahead else [])
+    assert heard.kinds() == ["retry" if n == "exit" else "succeeded" for n in first + then]
+
+
 def test_what_it_printed_last_goes_with_the_news_of_its_death(start, photo, capfd):
     pool, heard = start('''
         import ctypes, sys
