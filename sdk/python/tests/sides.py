@@ -53,6 +53,9 @@ class InMemory:
     def state(self, job: str) -> Tuple[str, Optional[str]]:
         return self.server.book.jobs[job].state, self.server.book.jobs[job].reason
 
+    def result(self, job: str, md5: str) -> Any:
+        return self.server.book.jobs[job].result
+
     def revoke(self, key: str) -> None:
         self.server.revoke(key)
 
@@ -101,6 +104,10 @@ class Real:
     def state(self, job: str) -> Tuple[str, Optional[str]]:
         told = self._done("GET", "/jobs/" + job)
         return told["state"], told["reason"]
+
+    def result(self, job: str, md5: str) -> Any:
+        results = self._done("GET", "/predict/" + md5)["results"].values()
+        return next(({part: told[part] for part in ("items", "fields", "summary")} for told in results if told["job"] == job), None)
 
     def revoke(self, key: str) -> None:
         self._done("DELETE", "/auth/key/" + self.keys[key])

@@ -68,7 +68,11 @@ def verdicts(trials: ThreadPoolExecutor, tmp_path_factory: Any) -> Dict[str, Any
 
     def trial(language: str) -> List[Verdict]:
         return judge(command(language, folder), only=MUSTS)
-    return dict({language: trials.submit(trial, language) for language in LANGUAGES}, photo_facts=trials.submit(lambda: judge(photo_facts())))
+    model = folder / "a_size.py"
+    model.write_text("def predict(image):\n    return {'bytes': len(image.read())}\n")
+    package = [sys.executable, "-m", "darkroom_worker", "run", str(model)]
+    whole = {"photo_facts": trials.submit(lambda: judge(photo_facts())), "darkroom-worker run": trials.submit(judge, package)}
+    return dict(whole, **{language: trials.submit(trial, language) for language in LANGUAGES})
 
 
 # what a worker may do wrong, as a change of the one in Python, and the rule that must notice
@@ -124,8 +128,9 @@ def test_the_worker_of_the_page_keeps_what_must_be_kept(verdicts: Dict[str, Any]
     assert len(judged) == len(MUSTS) and not [line(verdict) for verdict in judged if verdict.word == "failed"]
 
 
-def test_photo_facts_keeps_every_rule(verdicts: Dict[str, Any]) -> None:
-    judged = verdicts["photo_facts"].result()
+@pytest.mark.parametrize("name", ["photo_facts", "darkroom-worker run"])
+def test_a_whole_worker_keeps_every_rule(verdicts: Dict[str, Any], name: str) -> None:
+    judged = verdicts[name].result()
     assert len(judged) == len(RULES) and not [line(verdict) for verdict in judged if verdict.why]
 
 

@@ -1,6 +1,7 @@
 """The in-memory server answers as the real one does: one script of calls, played on both, gives the same statuses and shapes."""
 from __future__ import annotations
 
+import json
 import os
 import random
 import uuid
@@ -181,21 +182,37 @@ def a_jobs_life(play: Play, model: str) -> None:
     play("both again", "POST", "/jobs/claim", {"worker": back, "claim_id": str(uuid.uuid4()), "max": 8, "wait_s": 10, "min": 2, "linger_s": 5})
 
 
+GOOD = {
+    "box": {"items": [{"type": "box", "box": [0, 0, 1, 1], "label": "x", "score": 0.5, "mine": [1]}]}, "text": "x", "list": [1], "nothing": {},
+    "upstream": {"classes": ["cat"], "result": {"n": 1}}, "upstream number": {"classes": [], "result": 3}, "other": {"a": None},
+    "pixels": {"items": [{"type": "box", "box": [0, 12, 32, 48], "unit": "px"}, {"type": "points", "points": [[64, 0]], "unit": "px"}]},
+    "all": {"items": [{"type": "label", "label": "a"}, {"type": "text", "text": "", "polygon": [[0, 0], [1, 1]]}, {"type": "hash", "algo": "p", "value": "0f"},
+                      {"type": "embedding", "space": "s", "dim": 2, "values": [1, -2.5]}, {"type": "points", "points": [[0.5, 0.5]]},
+                      {"type": "file", "name": "n"}, {"type": "new", "box": 3}], "fields": {"n": 1, "deep": {"a": []}}, "summary": "s"},
+}
+BAD: Dict[str, Any] = {
+    "box outside": {"items": [{"type": "box", "box": [0, 0, 1.5, 1]}]}, "box turned": {"items": [{"type": "box", "box": [1, 0, 0, 1]}]},
+    "no type": {"items": [{"box": [0, 0, 1, 1]}]}, "no list": {"items": {}}, "no object": {"fields": []}, "summary": {"summary": 3},
+    "no box": {"items": [{"type": "box"}]}, "score": {"items": [{"type": "label", "label": "a", "score": 2}]}, "no label": {"items": [{"type": "label"}]},
+    "label": {"items": [{"type": "box", "box": [0, 0, 1, 1], "label": "a\nb"}]}, "no text": {"items": [{"type": "text"}]}, "no algo": {"items": [{"type": "hash", "value": "0"}]},
+    "dim": {"items": [{"type": "embedding", "space": "s", "dim": 3, "values": [1]}]}, "no values": {"items": [{"type": "embedding", "space": "s", "values": []}]},
+    "no points": {"items": [{"type": "points", "points": []}]}, "polygon": {"items": [{"type": "text", "text": "", "polygon": [[0, 2]]}]},
+    "second": {"items": [{"type": "label", "label": "a"}, {"type": "file"}]}, "unit": {"items": [{"type": "box", "box": [0, 0, 1, 1], "unit": "mm"}]},
+    "beyond": {"items": [{"type": "box", "box": [0, 0, 65, 1], "unit": "px"}]}, "class": {"classes": [3]}, "no field": {"fields": {"": 1}}, "result field": {"result": {"a\tb": 1}},
+    "NUL": {"fields": {"a": "\0"}}, "large": {"fields": {"a": "x" * (1 << 20)}}, "deep": {"fields": {"a": json.loads("[" * 32 + "]" * 32)}},
+}
+
+
 def results(play: Play, model: str) -> None:
     me = play("register", "POST", "/workers/register", register(model))["worker"]
-    for name, result in {
-        "box": {"items": [{"type": "box", "box": [0, 0, 1, 1]}]}, "upstream": {"classes": ["cat"], "result": {"n": 1}}, "text": "x", "list": [1],
-        "box outside": {"items": [{"type": "box", "box": [0, 0, 1.5, 1]}]}, "box turned": {"items": [{"type": "box", "box": [1, 0, 0, 1]}]},
-        "no type": {"items": [{"box": [0, 0, 1, 1]}]}, "no list": {"items": {}}, "no object": {"fields": []}, "summary": {"summary": 3},
-        "NUL": {"fields": {"a": "\0"}}, "large": {"fields": {"a": "x" * (1 << 20)}},
-    }.items():
+    for name, result in dict(GOOD, **BAD).items():
         job = play.side.submit(play.image(), model)
         held, = play("claim: " + name, "POST", "/jobs/claim", {"worker": me, "claim_id": str(uuid.uuid4()), "wait_s": 10})["jobs"]
         item = {"id": job, "lease_no": held["lease_no"], "outcome": "succeeded", "result": result, "duration_s": 0.1}
-        for turn in ("", " again"):
-            play(name + turn, "POST", "/jobs/complete", {"worker": me, "items": [item]})
-        if name in ("box", "upstream", "text", "list"):
-            play.state("state: " + name, job)
+        for turn, sent in (("", item), (" again", item), (" and then rejected", dict(item, outcome="rejected", result=None)), (" and then good", dict(item, result=1))):
+            play(name + turn, "POST", "/jobs/complete", {"worker": me, "items": [sent]})
+        play.state("state: " + name, job)
+        play.seen.append(("kept: " + name, play.side.result(job, held["image"]["md5"])))
 
 
 def the_end(play: Play, model: str) -> None:

@@ -131,7 +131,7 @@ def test_a_refused_result_ends_its_job_and_is_refused_again(server: Server) -> N
     for _ in range(2):
         answer = worker.complete(told, result={"items": [{"type": "box", "box": [0, 0, 2, 1]}]})
         assert (answer["status"], answer["problem"]["errors"][0]["pointer"]) == (422, "/items/0/result/items/0/box")
-    assert (job.state, job.reason, job.error and job.error["type"]) == ("failed", "rejected", "invalid_result")
+    assert (job.state, job.reason, job.error and job.error["type"]) == ("failed", "rejected", "InvalidResult")
 
 
 def test_faults_come_as_often_as_was_said(server: Server) -> None:

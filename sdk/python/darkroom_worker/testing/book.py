@@ -196,54 +196,57 @@ class Book:
         fits = session and job and not session.ended and session.key == key.text and job.state == "running"
         return job if job and fits and (job.worker, job.lease_no) == (worker, item["lease_no"]) else None
 
-    def _said_before(self, key: Key, worker: str, item: Dict[str, Any], said: str) -> Attempt:
-        """What this very lease was once accepted for; anything else is stale."""
+    def _said_before(self, key: Key, worker: str, item: Dict[str, Any], said: str) -> str:
+        """The state that this very lease was once accepted into; anything else is stale."""
         session, job = self.sessions.get(worker), self.jobs.get(item["id"])
         if session and job and session.key == key.text:
             for attempt in job.attempts:
-                last = job.ended and attempt is job.attempts[-1] and attempt.outcome in ("succeeded", "rejected", "retry", "invalid")
+                last = job.ended and attempt is job.attempts[-1] and attempt.outcome in ("succeeded", "rejected", "retry")
                 same = attempt.outcome == said and said in ("retry", "released")
                 if (attempt.lease_no, attempt.worker) == (item["lease_no"], worker) and (last or same):
-                    return attempt
+                    return job.state if last else "queued"
         raise Fault("stale_lease", "Job %s is not running under lease %d of this worker." % (item["id"], item["lease_no"]))
 
     def _finish(self, key: Key, worker: str, item: Dict[str, Any]) -> Tuple[str, bool]:
-        error = _checked(item)
-        job = self._held(key, worker, item)
+        error, job = _checked(item), self._held(key, worker, item)
+        said, document, refused = item["outcome"], None, None
+        if said == "succeeded":
+            try:
+                document = self._document(item, held=job is not None)
+            except Fault as fault:
+                # it ends its job as rejected, so that a broken model does not try it for ever
+                said, refused = "rejected", fault.under("/result")
+                error = {"type": "InvalidResult", "message": fault.detail, "traceback": None}
         if job is None:
-            before = self._said_before(key, worker, item, item["outcome"])
-            if before.fault is not None:
-                raise Fault(before.fault.code, before.fault.detail, *before.fault.pointers)
-            ended = self.jobs[item["id"]].ended and before is self.jobs[item["id"]].attempts[-1]
-            return (self.jobs[item["id"]].state if ended else "queued"), True
-        if item["outcome"] == "succeeded":
-            self._succeed(job, item)
-        elif item["outcome"] == "rejected":
+            state, repeat = self._said_before(key, worker, item, said), True
+        else:
+            self._carry_out(job, said, document, error, item)
+            state, repeat = job.state, False
+        if refused is not None and state == "failed":
+            raise refused
+        return state, repeat
+
+    def _document(self, item: Dict[str, Any], held: bool) -> Dict[str, Any]:
+        if held and self.refuse_results > 0:
+            self.refuse_results -= 1
+            raise Fault("invalid_result", "The test server was told to refuse this result.", "")
+        job = self.jobs.get(item["id"])
+        return normalise(item["result"], self.max_result_bytes, job.photo.upright if job else (1, 1))
+
+    def _carry_out(self, job: Job, said: str, document: Optional[Dict[str, Any]], error: Optional[Dict[str, Any]], item: Dict[str, Any]) -> None:
+        if said == "succeeded":
+            job.result, job.duration_s = document, item["duration_s"]
+            job.version = self.sessions[job.worker or ""].about["version"]
+            self._end(job, "succeeded", "succeeded", None, None)
+        elif said == "rejected":
             self._end(job, "rejected", "failed", "rejected", error)
         else:
             self._try_again(job, "retry", error, item["retry_after_s"])
-        return job.state, False
-
-    def _succeed(self, job: Job, item: Dict[str, Any]) -> None:
-        try:
-            if self.refuse_results > 0:
-                self.refuse_results -= 1
-                raise Fault("invalid_result", "The test server was told to refuse this result.", "")
-            document = normalise(item["result"], self.max_result_bytes, *job.photo.upright)
-        except Fault as fault:
-            fault.under("/result")
-            self._end(job, "invalid", "failed", "rejected", {"type": fault.code, "message": fault.detail, "traceback": None})
-            job.attempts[-1].fault = Fault(fault.code, fault.detail, *fault.pointers)
-            raise
-        job.result, job.duration_s = document, item["duration_s"]
-        job.version = self.sessions[job.worker or ""].about["version"]
-        self._end(job, "succeeded", "succeeded", None, None)
 
     def _release(self, key: Key, worker: str, item: Dict[str, Any]) -> Tuple[str, bool]:
         job = self._held(key, worker, item)
         if job is None:
-            self._said_before(key, worker, item, "released")
-            return "queued", True
+            return self._said_before(key, worker, item, "released"), True
         self._give_back(job, "released")
         return "queued", False
 

@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 from typing import Any, Dict, List, Optional, Tuple
 
 from .photos import Photo
-from .problems import Fault
 
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -18,9 +17,8 @@ class Attempt:
 
     lease_no: int
     worker: str
-    outcome: str  # succeeded, retry, rejected, invalid, released, died, late, unlisted
+    outcome: str  # succeeded, retry, rejected, released, died, late, unlisted, cancelled
     error: Optional[Dict[str, Any]] = None
-    fault: Optional[Fault] = None  # with what an invalid result was refused
 
 
 @dataclass
