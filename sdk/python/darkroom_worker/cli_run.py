@@ -99,4 +99,6 @@ def _key(path: Optional[str]) -> str:
         time.sleep(0 if key else 0.5)
     if not key:
         raise ModelError("no API key: name a file that holds one with --api-key-file, or set DARKROOM_API_KEY")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ModelError("this is no API key: it begins with dr_ and is one word")
     return key

@@ -280,8 +280,12 @@ class Pool:
             finally:
                 self._free.put(process)
         if died is not None:  # the next is ready when it is needed, or it shows at once that there can be none
-            self._free.put(self._take())
+            self.revive()
         return problem
+
+    def revive(self) -> None:
+        """Sees to a process that can work. Raises `NotServing`."""
+        self._free.put(self._take())
 
     @staticmethod
     def _after(death: Died, checklist: "_Checklist") -> List[List[Task]]:

@@ -5,6 +5,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any, List, NamedTuple, Optional
@@ -18,6 +19,7 @@ from .watch import Watch
 
 log = logging.getLogger("darkroom")
 TICK_S = 0.25
+PATIENCE_S = 30.0
 ENDED, FAILED, KEY_REVOKED, INTERRUPTED = 0, 1, 3, 130  # exit codes
 
 
@@ -44,6 +46,7 @@ class Run:
         self.pool: Optional[Pool] = None  # that serves
         self.next_pool: Optional[Pool] = None  # loaded, to serve when the session has ended
         self.loading: Optional[Pool] = None
+        self.patience = 0.0  # when it is said again that the model is loading
         self.session: Optional[Session] = None
         self.trouble: Optional[str] = None
 
@@ -72,11 +75,17 @@ class Run:
             try:
                 event = self.events.get(timeout=TICK_S)
             except queue.Empty:
-                if self.session is not None:
-                    self.session.nudge()
+                self._tick()
                 continue
             code = handlers[event.kind](event)
         return code
+
+    def _tick(self) -> None:
+        if self.session is not None:
+            self.session.nudge()
+        elif self.loading is not None and time.monotonic() >= self.patience:
+            log.info("the model is still loading")
+            self.patience = time.monotonic() + PATIENCE_S
 
     # --- events, in the main thread
 
@@ -134,7 +143,8 @@ class Run:
         if event.reason == "changed" and self.next_pool is None:
             self._retire(self.pool)
             self.pool = None
-            threading.Thread(target=self._load, daemon=True).start()
+            if self.watch is None:  # which loads it otherwise
+                threading.Thread(target=self._load, daemon=True).start()
         else:
             self._open()
         return None
@@ -188,7 +198,7 @@ class Run:
 
     def _load_once(self) -> bool:
         pool = Pool(self.spec, self.settings.processes)
-        self.loading = pool
+        self.loading, self.patience = pool, time.monotonic() + PATIENCE_S
         log.info("loading %s; it registers when that is done", self.spec.path)
         try:
             about = pool.start()

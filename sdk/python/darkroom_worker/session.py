@@ -32,7 +32,7 @@ TROUBLE_CHARS = 2000
 class Settings(NamedTuple):
     """How to serve."""
 
-    batch: Optional[int] = 1  # None: auto
+    batch: Optional[int] = 1  # None is auto; 0 is the model's own batch_size
     processes: int = 1
     timeout_s: Optional[float] = None
     burst: bool = False
@@ -326,7 +326,7 @@ class Session(Listener):
                 self.hand.changed.wait_for(lambda: self.hand.over, pause_s)
             pause_s = min(pause_s * 2, REVIVE_S[1])
             try:
-                self.pool.run([], self)
+                self.pool.revive()
                 self.trouble = None
                 return self.hand.set(stalled=False)
             except NotServing as again:
