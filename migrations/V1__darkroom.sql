@@ -83,6 +83,8 @@ CREATE TABLE queue (
   labels         text[]      NOT NULL DEFAULT '{}',
   params_schema  jsonb,
   last_version   text        NOT NULL,
+  -- Which of its live versions are given work: the newest, and older ones only what it has no room for, or any.
+  served_by      text        NOT NULL DEFAULT 'newest' CONSTRAINT queue_served_by_known CHECK (served_by IN ('newest', 'any')),
   paused         boolean     NOT NULL DEFAULT false,
   -- How many of its jobs may run at once; null is without limit.
   max_running    integer     CONSTRAINT queue_max_running_range CHECK (max_running BETWEEN 1 AND 100000),
@@ -98,11 +100,15 @@ CREATE TABLE queue (
   CONSTRAINT queue_name_key UNIQUE (name, kind)
 );
 
--- The versions that workers of a model have served; 0 is no version, and stands for "ended without success".
+-- The versions that workers of a model have served; 0 is no version, and stands for "ended without success". Of two of one model the
+-- greater id was registered later.
 CREATE TABLE model_version (
-  id       integer GENERATED ALWAYS AS IDENTITY CONSTRAINT model_version_pkey PRIMARY KEY,
-  queue_id integer NOT NULL CONSTRAINT model_version_queue_fkey REFERENCES queue,
-  name     text    NOT NULL,
+  id            integer     GENERATED ALWAYS AS IDENTITY CONSTRAINT model_version_pkey PRIMARY KEY,
+  queue_id      integer     NOT NULL CONSTRAINT model_version_queue_fkey REFERENCES queue,
+  name          text        NOT NULL,
+  registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- How many jobs succeeded by it. Counted in memory and added every few seconds: no completion waits for this row.
+  served        bigint      NOT NULL DEFAULT 0,
   CONSTRAINT model_version_name_key UNIQUE (queue_id, name)
 );
 

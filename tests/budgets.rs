@@ -50,7 +50,7 @@ async fn an_account_has_its_part_of_what_may_go_on_at_once_and_the_others_theirs
     held.spawn(async move { looking.get(&path).await });
     until("all three to wait", async || {
         let spool = std::fs::read_dir(app.ctx.blobs.root().with_file_name("staging")).expect("the spool").count();
-        app.ctx.waiters.waiting_for("ocr") == 1 && app.ctx.waiters.sessions().len() == 1 && spool == 0
+        app.ctx.waiters.waiting_for("ocr", 0) == 1 && app.ctx.waiters.sessions().len() == 1 && spool == 0
     })
     .await;
     let more = [

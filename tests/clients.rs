@@ -85,7 +85,7 @@ async fn who_waits_is_answered_when_the_service_stops() {
     );
     let address = served.address;
     let waiting = tokio::spawn(async move { exchange(address, &request).await });
-    until("a waiting claim", async || app.ctx.waiters.waiting_for("ocr") == 1).await;
+    until("a waiting claim", async || app.ctx.waiters.waiting_for("ocr", 0) == 1).await;
     app.stop();
     served.stop.send(()).expect("the server to listen to it");
     let answer = waiting.await.expect("an answer");

@@ -214,7 +214,7 @@ async fn what_was_waited_for_is_not_handed_to_one_shut_out_meanwhile() {
     let other = Worker::register(app.key_of(&admin, "predict", &["ocr"]).await, "ocr", "v1").await;
     let held = json!({"worker": worker.id, "claim_id": Uuid::new_v4(), "wait_s": 30});
     let shut_out = async {
-        until("the claim to wait", async || app.ctx.waiters.waiting_for("ocr") == 1).await;
+        until("the claim to wait", async || app.ctx.waiters.waiting_for("ocr", 0) == 1).await;
         app.alter(
             "UPDATE api_key SET disabled_at = now() WHERE id = (SELECT key_id FROM worker_session ORDER BY id LIMIT 1)",
         )

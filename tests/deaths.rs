@@ -187,7 +187,7 @@ async fn a_waiting_worker_is_woken_for_a_suspect() {
     let (app, dead, idle, _) = two_workers(1).await;
     dead.claim(1).await;
     let waiting = tokio::spawn(async move { idle.claim_as(Uuid::new_v4(), 8, 40.0).await });
-    until("a waiting claim", async || app.ctx.waiters.waiting_for("ocr") == 1).await;
+    until("a waiting claim", async || app.ctx.waiters.waiting_for("ocr", 0) == 1).await;
     die(&app, &dead).await;
     assert_eq!(waiting.await.expect("a claim")[0]["solo"], true);
 }

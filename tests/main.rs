@@ -55,4 +55,5 @@ mod submit; // photographs come in
 mod supply; // what is fetched
 mod tls; // certificates, and whom the client trusts
 mod two_seconds; // a job that may be claimed is
+mod versions; // two versions of a model at once
 mod work; // microservices claim and complete

@@ -35,7 +35,7 @@ async fn nothing_is_pushed_before_its_commit() {
     )
     .await;
     let waiting = tokio::spawn(async move { worker.claim_as(Uuid::new_v4(), 1, 40.0).await });
-    until("a waiting claim", async || app.ctx.waiters.waiting_for("ocr") == 1).await;
+    until("a waiting claim", async || app.ctx.waiters.waiting_for("ocr", 0) == 1).await;
     let form = Form::default().file("a.png", &photo(1)).text("models", "ocr");
     ines.upload(form).await.problem(503, "unavailable");
     assert_eq!(app.ctx.index.depth("ocr").await, Some(0), "the COMMIT failed, so nobody was told");
@@ -269,7 +269,7 @@ async fn a_claim_sent_twice_while_it_waits_is_answered_once() {
     let claim = Uuid::new_v4();
     let ask = |worker: Worker| tokio::spawn(async move { worker.claim_as(claim, 1, 1.5).await });
     let (first, second) = (ask(worker.clone()), ask(worker.clone()));
-    until("two waiting claims", async || app.ctx.waiters.waiting_for("ocr") == 2).await;
+    until("two waiting claims", async || app.ctx.waiters.waiting_for("ocr", 0) == 2).await;
     submit(&app, 2).await;
     let (first, second) = (first.await.expect("jobs"), second.await.expect("jobs"));
     assert_eq!(first.len() + second.len(), 1, "{first:?} {second:?}");

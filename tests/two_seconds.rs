@@ -43,7 +43,7 @@ async fn waited_s(app: &TestApp, job: &Value, sent: DateTime<Utc>) -> f64 {
 }
 
 /// Waits for one job, and holds its hand-out to the promise.
-async fn claim_in_time(app: &TestApp, worker: &Worker) -> Value {
+pub(crate) async fn claim_in_time(app: &TestApp, worker: &Worker) -> Value {
     let sent = now(app).await;
     let mut late = Duration::ZERO;
     let ticking = async {

@@ -82,9 +82,7 @@ async fn idle_waiters_cost_no_statement_of_their_own() {
             tokio::spawn(async move { worker.claim_as(Uuid::new_v4(), 1, 50.0).await })
         })
         .collect();
-    let waiting = || -> Vec<(String, usize)> {
-        app.ctx.waiters.waited_for().into_iter().map(|(model, waited)| (model, waited.count)).collect()
-    };
+    let waiting = || -> Vec<(String, usize)> { app.ctx.waiters.waited_for().into_iter().collect() };
     until("fifty waiting claims", async || waiting() == [("ocr".to_owned(), 50)]).await;
     let mut watcher = app.outside.acquire().await.expect("a connection of our own");
     let before = last_statements(&mut watcher).await;
@@ -496,7 +494,7 @@ async fn of_all_replicas_waiters_one_is_woken_per_job() {
         claims.push(tokio::spawn(async move { there.claim_as(Uuid::new_v4(), 1, 40.0).await }));
     }
     until("waiting claims and listeners", async || {
-        others.iter().all(|o| o.ctx.waiters.waiting_for("ocr") == 3) && app.ctx.index.listeners().await == Some(2)
+        others.iter().all(|o| o.ctx.waiters.waiting_for("ocr", 0) == 3) && app.ctx.index.listeners().await == Some(2)
     })
     .await;
     ines.submit(&[("a.png", photo(1))], &["ocr"]).await;

@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::patch_field;
 use crate::domain::ruling::RetryPolicy;
+use crate::domain::version::ServedBy;
 
 /// Which models to list.
 #[derive(Deserialize, IntoParams)]
@@ -24,7 +25,8 @@ pub struct ModelsQuery {
 /// A model.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"name": "face_detect", "description": "Frontal faces", "owner": "rosa", "tags": ["faces"], "labels": ["face"], "params_schema": null,
-    "versions": ["haar-1"], "last_version": "haar-1", "workers": 1, "queued": 12, "running": 8, "oldest_due_at": null, "paused": false, "max_running": null,
+    "versions": ["haar-1"], "last_version": "haar-1", "served_by": "newest",
+    "served": [{"version": "haar-1", "first_registered_at": "2026-11-22T09:00:00Z", "workers": 1, "jobs": 128}], "workers": 1, "queued": 12, "running": 8, "oldest_due_at": null, "paused": false, "max_running": null,
     "retry": {"max_attempts": 5, "backoff_base_s": 5.0, "backoff_cap_s": 600.0, "retry_budget_s": null, "deadline_s": 600.0}, "created_at": "2026-11-22T09:00:00Z", "retired_at": null}))]
 pub struct ModelOut {
     pub name: String,
@@ -38,6 +40,10 @@ pub struct ModelOut {
     /// Those that live workers serve.
     pub versions: Vec<String>,
     pub last_version: String,
+    /// Which of several live versions are given its work.
+    pub served_by: ServedBy,
+    /// What each version did, the one registered last first; at most 20 of them.
+    pub served: Vec<ServedVersion>,
     /// Live workers.
     pub workers: i64,
     /// Counted up to 10,000.
@@ -53,6 +59,18 @@ pub struct ModelOut {
     pub retired_at: Option<DateTime<Utc>>,
 }
 
+/// What a version of a model did.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct ServedVersion {
+    pub version: String,
+    /// When a worker registered with it for the first time: the version of which this is the latest is the newest.
+    pub first_registered_at: DateTime<Utc>,
+    /// Live workers.
+    pub workers: i64,
+    /// Jobs that succeeded by it, as counted a few seconds ago; a killed server loses those of its last seconds.
+    pub jobs: i64,
+}
+
 /// A change of a model; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +78,9 @@ pub struct ModelOut {
 pub struct UpdateModel {
     /// A paused model hands out no jobs.
     pub paused: Option<bool>,
+    /// Of several live versions, `newest`: the one registered last is given its work, and older ones only while no live worker of it
+    /// waits or has room; `any`: all alike.
+    pub served_by: Option<ServedBy>,
     /// Null removes the limit.
     #[serde(default, deserialize_with = "patch_field")]
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 100_000)]

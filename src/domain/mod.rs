@@ -16,4 +16,5 @@ pub mod result;
 pub mod ruling;
 pub mod schema;
 pub mod text;
+pub mod version;
 pub mod words;

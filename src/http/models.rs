@@ -1,9 +1,11 @@
 //! Models: what is known of them, and the levers their owners have.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use axum::extract::State;
+use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -11,11 +13,12 @@ use super::auth::AnyUser;
 use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::Answer;
 use super::{AppState, Shared};
-use crate::api::models::{ModelOut, ModelsQuery, UpdateModel};
+use crate::api::models::{ModelOut, ModelsQuery, ServedVersion, UpdateModel};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::service::{Ctx, Error, models as model_service};
 use crate::store::models::{self, Model, ModelChange};
+use crate::store::versions::{self, Version};
 
 pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list_models)).routes(routes!(get_model, update_model))
@@ -35,17 +38,39 @@ async fn list_models(
     let limit = extract::limit(query.limit)?;
     let after: Option<String> = extract::read_cursor("models", query.cursor.as_deref())?;
     let ctx = &state.ctx;
-    let found =
-        ctx.db.run(async |db| models::list(db, after.as_deref(), query.retired.unwrap_or(false), limit).await).await?;
-    let full = if found.last().is_some_and(Model::fills_page) { found.len() as i64 } else { limit };
-    Ok(Json(extract::page("models", found, full, |model| model.name.clone())))
+    let retired = query.retired.unwrap_or(false);
+    let found = ctx.db.run(async |db| {
+        let found = models::list(db, after.as_deref(), retired, limit).await?;
+        with_versions(db, found).await
+    });
+    let found = found.await?;
+    let full = if found.last().is_some_and(|(model, _)| model.fills_page()) { found.len() as i64 } else { limit };
+    Ok(Json(extract::page("models", found, full, |(model, _)| model.name.clone())))
 }
 
-async fn find(ctx: &Ctx, name: &str) -> Result<Model, Error> {
+/// The most versions of a model that are told: one that is worked on has a new one with every change.
+const VERSIONS_MAX: i64 = 20;
+
+/// Puts its versions beside each model.
+async fn with_versions(db: &mut PgConnection, found: Vec<Model>) -> sqlx::Result<Vec<(Model, Vec<Version>)>> {
+    let queues: Vec<i32> = found.iter().map(|model| model.id).collect();
+    let mut by_queue: HashMap<i32, Vec<Version>> = HashMap::new();
+    for version in versions::list(db, &queues, VERSIONS_MAX).await? {
+        by_queue.entry(version.queue_id).or_default().push(version);
+    }
+    let beside = |model: Model| {
+        let versions = by_queue.remove(&model.id).unwrap_or_default();
+        (model, versions)
+    };
+    Ok(found.into_iter().map(beside).collect())
+}
+
+async fn find(ctx: &Ctx, name: &str) -> Result<(Model, Vec<Version>), Error> {
     crate::domain::name::Name::parse(name).map_err(|_| Fault::not_found("model"))?;
     ctx.db
         .run(async |db| {
-            let mut found = models::find(db, &[name.to_owned()]).await?;
+            let found = models::find(db, &[name.to_owned()]).await?;
+            let mut found = with_versions(db, found).await?;
             found.pop().ok_or_else(|| Error::from(Fault::not_found("model")))
         })
         .await
@@ -73,7 +98,7 @@ async fn update_model(
     Json(body): Json<UpdateModel>,
 ) -> Answer<Json<ModelOut>> {
     let change = read(body)?;
-    let model = find(&state.ctx, &name).await?;
+    let (model, _) = find(&state.ctx, &name).await?;
     model_service::update(&state.ctx, &state.queues, &user, &model, &change).await?;
     Ok(Json(find(&state.ctx, &name).await?.into()))
 }
@@ -81,6 +106,7 @@ async fn update_model(
 fn read(body: UpdateModel) -> Result<ModelChange, Fault> {
     Ok(ModelChange {
         paused: body.paused,
+        served_by: body.served_by,
         max_running: body.max_running.map(|most| within("max_running", most, 1..=100_000)).transpose()?,
         max_attempts: within("max_attempts", body.max_attempts, 1..=100)?,
         backoff_base_s: within("backoff_base_s", body.backoff_base_s, 0.0..=3600.0)?,
@@ -99,8 +125,8 @@ fn within<N: PartialOrd + Display>(
     number.map(|number| extract::within("body", field, number, range)).transpose()
 }
 
-impl From<Model> for ModelOut {
-    fn from(m: Model) -> Self {
+impl From<(Model, Vec<Version>)> for ModelOut {
+    fn from((m, versions): (Model, Vec<Version>)) -> Self {
         Self {
             name: m.name,
             description: m.description,
@@ -110,6 +136,8 @@ impl From<Model> for ModelOut {
             params_schema: m.params_schema,
             versions: m.live_versions,
             last_version: m.last_version,
+            served_by: m.served_by,
+            served: versions.into_iter().map(ServedVersion::from).collect(),
             workers: m.workers,
             queued: m.queued,
             running: m.running,
@@ -120,5 +148,11 @@ impl From<Model> for ModelOut {
             created_at: m.created_at,
             retired_at: m.retired_at,
         }
+    }
+}
+
+impl From<Version> for ServedVersion {
+    fn from(v: Version) -> Self {
+        Self { version: v.version, first_registered_at: v.registered_at, workers: v.workers, jobs: v.served }
     }
 }

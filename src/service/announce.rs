@@ -142,7 +142,7 @@ fn wake(ctx: &Ctx, hints: &[Hint]) -> Vec<(String, usize)> {
     }
     let left = |(model, wakes): (&str, Vec<Wake>)| {
         let count = wakes.len();
-        let left = count - ctx.waiters.wake_each(model, wakes);
+        let left = count - ctx.waiters.wake_each(model, ctx.versions.first(model), wakes);
         (left > 0).then(|| (model.to_owned(), left))
     };
     by_model.into_iter().filter_map(left).collect()
@@ -151,7 +151,7 @@ fn wake(ctx: &Ctx, hints: &[Hint]) -> Vec<(String, usize)> {
 /// Wakes one waiter per suspect, here or elsewhere, to look at PostgreSQL: the index does not know suspects.
 async fn suspects(ctx: &Ctx, models: impl Iterator<Item = &str>) {
     for model in models {
-        if ctx.waiters.wake_model(model, 1, Wake::Probed) == 0 {
+        if ctx.waiters.wake_model(model, ctx.versions.first(model), 1, Wake::Probed) == 0 {
             ctx.index.tell_suspect(ctx.replica, model).await;
         }
     }
@@ -166,7 +166,7 @@ async fn hear(ctx: &Ctx, news: News) {
     match news {
         News::Pushed { model, count } => pop_for(ctx, &model, count).await,
         News::Suspect { model } => {
-            ctx.waiters.wake_model(&model, 1, Wake::Probed);
+            ctx.waiters.wake_model(&model, ctx.versions.first(&model), 1, Wake::Probed);
         }
         News::Ended(images) => ctx.waiters.jobs_ended(images),
     }
@@ -174,14 +174,15 @@ async fn hear(ctx: &Ctx, news: News) {
 
 /// All replicas hear of a pushed job, but only the one that pops it wakes somebody, and gives it to them.
 async fn pop_for(ctx: &Ctx, model: &str, count: usize) {
-    let count = count.min(ctx.waiters.waiting_for(model));
+    let first = ctx.versions.first(model);
+    let count = count.min(ctx.waiters.waiting_for(model, first));
     if count == 0 {
         return;
     }
     match ctx.index.pop(model, count).await {
-        Popped::Hints(ids) => ids.into_iter().for_each(|id| ctx.waiters.pass_on(model, Wake::Hinted(id))),
+        Popped::Hints(ids) => ids.into_iter().for_each(|id| ctx.waiters.pass_on(model, first, Wake::Hinted(id))),
         Popped::Untrusted => {
-            ctx.waiters.wake_model(model, count, Wake::Probed);
+            ctx.waiters.wake_model(model, first, count, Wake::Probed);
         }
     }
 }

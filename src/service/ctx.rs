@@ -11,6 +11,7 @@ use super::limits::Limits;
 use super::mirror::Mirror;
 use super::readiness::Readiness;
 use super::tallies::Tallies;
+use super::versions::Versions;
 use super::waiters::Waiters;
 use crate::blob::Blobs;
 use crate::index::Index;
@@ -31,6 +32,7 @@ pub struct Ctx {
     pub mirror: Mirror,
     pub blobs: Blobs,
     pub waiters: Arc<Waiters>,
+    pub versions: Versions,
     /// This process among the replicas.
     pub replica: Uuid,
     pub limits: Limits,

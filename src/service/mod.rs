@@ -22,6 +22,7 @@ pub mod submissions;
 pub mod submit;
 pub mod tallies;
 pub mod transition;
+pub mod versions;
 pub mod waiters;
 pub mod watch;
 pub mod work;

@@ -1,8 +1,9 @@
 //! Who waits in this process: for jobs of a model, for news of an image, for any job to end.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
@@ -19,18 +20,13 @@ pub enum Wake {
     Hinted(Uuid),
     /// PostgreSQL has a job that the queue may not show.
     Probed,
+    /// Nobody did: it is time to look again.
+    Again,
 }
 
-/// Those who wait for jobs of one model, first come first, each with its ticket and since when.
-type Places = VecDeque<(u64, Instant, oneshot::Sender<Wake>)>;
-
-/// Who waits for jobs of one model.
-#[derive(Debug, Clone, Copy)]
-pub struct Waited {
-    pub count: usize,
-    /// Since when the first in line waits.
-    pub since: Instant,
-}
+/// Those who wait for jobs of one model by the version that they serve, none without any; of each version first come first, each with
+/// its ticket and since when.
+type Places = BTreeMap<i32, VecDeque<(u64, Instant, oneshot::Sender<Wake>)>>;
 
 /// Who waits in this process, for jobs of a model or for news of an image.
 pub struct Waiters {
@@ -60,26 +56,29 @@ impl Waiters {
     }
 
     /// Gets in line for jobs of a model. Get in line before looking, or a push in between is missed.
-    pub fn line_up(self: &Arc<Self>, model: &str) -> Place {
+    pub fn line_up(self: &Arc<Self>, model: &str, version: i32) -> Place {
         let ticket = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        self.models.lock().entry(model.to_owned()).or_default().push_back((ticket, Instant::now(), sender));
-        Place { waiters: Arc::clone(self), model: model.to_owned(), ticket, receiver: Some(receiver) }
+        let mut models = self.models.lock();
+        let places = models.entry(model.to_owned()).or_default().entry(version).or_default();
+        places.push_back((ticket, Instant::now(), sender));
+        Place { waiters: Arc::clone(self), model: model.to_owned(), version, ticket, receiver: Some(receiver) }
     }
 
-    /// Wakes the first `count` in line; answers how many were there to be woken.
-    pub fn wake_model(&self, model: &str, count: usize, why: Wake) -> usize {
-        self.wake_each(model, std::iter::repeat_n(why, count))
+    /// Wakes `count` of those who serve the version `first` or a newer one; answers how many were there to be woken.
+    pub fn wake_model(&self, model: &str, first: i32, count: usize, why: Wake) -> usize {
+        self.wake_each(model, first, std::iter::repeat_n(why, count))
     }
 
-    /// Wakes the first in line, one for each job; answers how many were there to be woken.
-    pub fn wake_each(&self, model: &str, whys: impl IntoIterator<Item = Wake>) -> usize {
+    /// Wakes one for each job of those who serve the version `first` or a newer one: the newest before others, and of each version the
+    /// first in line; answers how many were there to be woken.
+    pub fn wake_each(&self, model: &str, first: i32, whys: impl IntoIterator<Item = Wake>) -> usize {
         let mut models = self.models.lock();
         let Some(line) = models.get_mut(model) else { return 0 };
         let mut woken = 0;
         for why in whys {
             // One that went away meanwhile does not count.
-            while let Some((_, _, sender)) = line.pop_front() {
+            while let Some(sender) = next_of(line, first) {
                 if sender.send(why).is_ok() {
                     woken += 1;
                     break;
@@ -93,8 +92,8 @@ impl Waiters {
     }
 
     /// Wakes somebody else; a job that nobody waits for goes back.
-    pub fn pass_on(&self, model: &str, why: Wake) {
-        if self.wake_model(model, 1, why) == 0
+    pub fn pass_on(&self, model: &str, first: i32, why: Wake) {
+        if self.wake_model(model, first, 1, why) == 0
             && let Wake::Hinted(job) = why
         {
             self.put_back(job);
@@ -123,15 +122,22 @@ impl Waiters {
         self.next.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// How many wait for jobs of a model.
-    pub fn waiting_for(&self, model: &str) -> usize {
-        self.models.lock().get(model).map_or(0, VecDeque::len)
+    /// How many who serve the version `first` or a newer one wait for jobs of a model.
+    pub fn waiting_for(&self, model: &str, first: i32) -> usize {
+        self.models.lock().get(model).map_or(0, |line| line.range(first..).map(|(_, places)| places.len()).sum())
     }
 
-    /// The models that anybody waits for.
-    pub fn waited_for(&self) -> Vec<(String, Waited)> {
-        let waited = |line: &Places| Some(Waited { count: line.len(), since: line.front()?.1 });
-        self.models.lock().iter().filter_map(|(model, line)| Some((model.clone(), waited(line)?))).collect()
+    /// The longest that one of them has waited.
+    pub fn longest_wait(&self, model: &str, first: i32) -> Option<Duration> {
+        let models = self.models.lock();
+        let since = models.get(model)?.range(first..).filter_map(|(_, places)| Some(places.front()?.1)).min();
+        Some(since?.elapsed())
+    }
+
+    /// The models that anybody waits for, and how many do.
+    pub fn waited_for(&self) -> Vec<(String, usize)> {
+        let count = |line: &Places| line.values().map(VecDeque::len).sum();
+        self.models.lock().iter().map(|(model, line)| (model.clone(), count(line))).collect()
     }
 
     /// Joins those who wait for news of an image.
@@ -173,10 +179,21 @@ impl Waiters {
     }
 }
 
+/// Takes the next out of the line.
+fn next_of(line: &mut Places, first: i32) -> Option<oneshot::Sender<Wake>> {
+    let mut newest = line.last_entry().filter(|newest| *newest.key() >= first)?;
+    let (_, _, sender) = newest.get_mut().pop_front()?;
+    if newest.get().is_empty() {
+        newest.remove();
+    }
+    Some(sender)
+}
+
 /// A place in line. One that leaves after it was woken, but without having used the wake-up, passes it on.
 pub struct Place {
     waiters: Arc<Waiters>,
     model: String,
+    version: i32,
     ticket: u64,
     receiver: Option<oneshot::Receiver<Wake>>,
 }
@@ -196,14 +213,19 @@ impl Drop for Place {
         let Some(mut receiver) = self.receiver.take() else { return };
         let mut models = self.waiters.models.lock();
         if let Some(line) = models.get_mut(&self.model) {
-            line.retain(|(ticket, ..)| *ticket != self.ticket);
+            if let Some(places) = line.get_mut(&self.version) {
+                places.retain(|(ticket, ..)| *ticket != self.ticket);
+                if places.is_empty() {
+                    line.remove(&self.version);
+                }
+            }
             if line.is_empty() {
                 models.remove(&self.model);
             }
         }
         drop(models);
         if let Ok(why) = receiver.try_recv() {
-            self.waiters.pass_on(&self.model, why);
+            self.waiters.pass_on(&self.model, self.version, why);
         }
     }
 }
@@ -258,14 +280,27 @@ mod tests {
     #[tokio::test]
     async fn a_job_given_to_a_waiter_that_leaves_goes_to_the_next_or_back() {
         let (waiters, job) = (Waiters::new(), Uuid::from_u128(7));
-        let (first, second) = (waiters.line_up("ocr"), waiters.line_up("ocr"));
-        assert_eq!(waiters.wake_each("ocr", [Wake::Hinted(job)]), 1);
+        let (first, second) = (waiters.line_up("ocr", 1), waiters.line_up("ocr", 1));
+        assert_eq!(waiters.wake_each("ocr", 0, [Wake::Hinted(job)]), 1);
         drop(first);
         assert_eq!(second.woken().await, Wake::Hinted(job));
 
-        let only = waiters.line_up("ocr");
-        assert_eq!(waiters.wake_each("ocr", [Wake::Hinted(job), Wake::Probed]), 1, "nobody is there for the second");
+        let only = waiters.line_up("ocr", 1);
+        assert_eq!(waiters.wake_each("ocr", 0, [Wake::Hinted(job), Wake::Probed]), 1, "nobody is there for the second");
         drop(only);
         assert_eq!(waiters.unused().await, [job]);
+    }
+
+    #[tokio::test]
+    async fn newer_versions_are_woken_before_older_ones_and_those_before_the_first_never() {
+        let waiters = Waiters::new();
+        let (old, new, newer) = (waiters.line_up("ocr", 1), waiters.line_up("ocr", 2), waiters.line_up("ocr", 2));
+        let jobs: Vec<Wake> = (0..4).map(|n| Wake::Hinted(Uuid::from_u128(n))).collect();
+        assert_eq!((waiters.waiting_for("ocr", 2), waiters.waiting_for("ocr", 0)), (2, 3));
+        assert_eq!(waiters.wake_each("ocr", 2, jobs.clone()), 2);
+        assert_eq!((new.woken().await, newer.woken().await), (jobs[0], jobs[1]));
+        assert_eq!(waiters.wake_each("ocr", 1, jobs.clone()), 1);
+        assert_eq!(old.woken().await, jobs[0]);
+        assert!(waiters.waited_for().is_empty());
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::batch::{Answers, Batcher, Capacity};
 use super::queues::Queues;
 use super::transition;
-use super::{Ctx, Error, Result, announce, keys};
+use super::{Ctx, Error, Result, announce, keys, versions};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
 use crate::domain::name::{Glob, Name};
@@ -98,7 +98,7 @@ impl Workers {
             let detail = format!("The key reaches {}, not {name:?}.", key.models.join(", "));
             return Err(Fault::new(Code::OutOfScope, detail).into());
         }
-        let opened = self
+        let (opened, new_version) = self
             .ctx
             .work
             .write(async |tx| {
@@ -115,7 +115,7 @@ impl Workers {
                     labels: new.labels.as_deref(),
                     params_schema: new.params_schema.as_ref(),
                 };
-                let ModelVersion { owner, queue_id, version_id } =
+                let ModelVersion { owner, queue_id, version_id, new_version } =
                     models::register(tx, &described, key.owner, &key.id).await?;
                 if !key.trusted && owner != key.owner {
                     return Err(Error::from(Fault::new(
@@ -132,10 +132,13 @@ impl Workers {
                     host: new.host.as_deref(),
                     sdk: new.sdk.as_deref(),
                 };
-                Ok(workers::register(tx, &session, self.ctx.limits.lease_s).await?)
+                Ok((workers::register(tx, &session, self.ctx.limits.lease_s).await?, new_version))
             })
             .await?;
         self.queues.forget();
+        if new_version && let Err(error) = versions::refresh(&self.ctx, &self.ctx.work).await {
+            tracing::debug!(%error, "the next probe sees the new version");
+        }
         Ok(opened)
     }
 

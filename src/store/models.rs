@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::queues::DEPTH_COUNTED_MAX;
 use crate::domain::ruling::RetryPolicy;
+use crate::domain::version::ServedBy;
 
 /// Once so many bytes of what registrations said are on a page of models, it ends: an answer has room for twice as many.
 const PAGE_BYTES: i64 = 4 * 1024 * 1024;
@@ -28,6 +29,8 @@ pub struct Model {
     pub labels: Vec<String>,
     pub params_schema: Option<Value>,
     pub last_version: String,
+    #[sqlx(try_from = "String")]
+    pub served_by: ServedBy,
     pub paused: bool,
     pub max_running: Option<i32>,
     #[sqlx(flatten)]
@@ -136,6 +139,8 @@ pub struct ModelVersion {
     pub owner: Option<Uuid>,
     pub queue_id: i32,
     pub version_id: i32,
+    /// Nobody registered with it before.
+    pub new_version: bool,
 }
 
 /// Makes a model and its version known, or refreshes what is said of it. One that is retired stays so: the caller asks
@@ -174,6 +179,7 @@ pub async fn is_retired(db: &mut PgConnection, name: &str) -> sqlx::Result<bool>
 #[derive(Debug, Clone, Default)]
 pub struct ModelChange {
     pub paused: Option<bool>,
+    pub served_by: Option<ServedBy>,
     pub max_running: Option<Option<i32>>,
     pub max_attempts: Option<i16>,
     pub backoff_base_s: Option<f32>,
@@ -198,6 +204,7 @@ pub async fn update(db: &mut PgConnection, id: i32, change: &ModelChange, by: Uu
         .bind(by)
         .bind(change.retry_budget_s.is_some())
         .bind(change.retry_budget_s.flatten())
+        .bind(change.served_by.map(ServedBy::as_str))
         .execute(db)
         .await?;
     Ok(())

@@ -64,6 +64,7 @@ pub async fn register(db: &mut PgConnection, new: &NewSession<'_>, lease_s: f64)
 #[derive(Debug, Clone, FromRow)]
 pub struct Standing {
     pub queue_id: i32,
+    pub version_id: i32,
     pub model: String,
     pub paused: bool,
     pub limited: bool,

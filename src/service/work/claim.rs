@@ -11,7 +11,7 @@ use crate::service::keys::Keys;
 use crate::service::queues::Queues;
 use crate::service::waiters::{Place, Wake};
 use crate::service::workers::{Workers, unknown_worker};
-use crate::service::{Ctx, Result};
+use crate::service::{Ctx, Result, versions};
 use crate::store::images::KnownImage;
 use crate::store::keys::ApiKey;
 use crate::store::queues::ready_counts;
@@ -113,6 +113,11 @@ impl Claims {
         let until = Instant::now() + ask.wait;
         let mut take = Take::Hinted(Vec::new());
         let mut shut = standing.paused;
+        if self.is_older(&standing) {
+            // Its first look was not given what newer versions may take.
+            take = Take::Ranked;
+            shut |= !Box::pin(self.is_left_over(&standing)).await?;
+        }
         loop {
             if standing.draining {
                 take.put_back(&self.ctx);
@@ -120,7 +125,7 @@ impl Claims {
                 wait(&self.ctx, None, None, until).await;
                 return Ok((true, Vec::new()));
             }
-            let place = self.ctx.waiters.line_up(&standing.model);
+            let place = self.ctx.waiters.line_up(&standing.model, standing.version_id);
             if shut {
                 take.put_back(&self.ctx);
             } else {
@@ -137,13 +142,33 @@ impl Claims {
             };
             (standing, take) = match woken {
                 Wake::Hinted(id) => (standing, Take::Hinted(vec![id])),
-                Wake::Probed => (Box::pin(self.stand(key, ask)).await?, Take::Ranked),
+                Wake::Probed | Wake::Again => (Box::pin(self.stand(key, ask)).await?, Take::Ranked),
             };
+            // Nobody woke it who knew that it is its turn.
+            let passed_over =
+                woken == Wake::Again && self.is_older(&standing) && !Box::pin(self.is_left_over(&standing)).await?;
             let gates = self.queues.gates().await?;
             let gate = gates.get(&standing.model);
-            shut = gate.is_none_or(|g| g.paused || g.max_running.is_some_and(|most| g.running >= i64::from(most)));
+            shut = passed_over
+                || gate.is_none_or(|g| g.paused || g.max_running.is_some_and(|most| g.running >= i64::from(most)));
             Arc::make_mut(&mut standing).limited = gate.is_some_and(|g| g.max_running.is_some());
         }
+    }
+
+    /// Whether newer versions of its model come before a session, as far as is known.
+    fn is_older(&self, standing: &Standing) -> bool {
+        standing.version_id < self.ctx.versions.first(&standing.model)
+    }
+
+    /// Whether there is work for a session that newer versions did not take, as PostgreSQL says now.
+    async fn is_left_over(&self, standing: &Standing) -> Result<bool> {
+        versions::refresh(&self.ctx, &self.ctx.work).await?;
+        let model = [standing.model.as_str()];
+        let ready = self.ctx.work.run(async |db| ready_counts(db, &model, 1).await).await?;
+        let is_its = |(model, jobs, oldest_s): &(String, i64, f64)| {
+            *jobs > 0 && standing.version_id >= self.ctx.versions.first_for(model, *oldest_s)
+        };
+        Ok(ready.first().is_some_and(is_its))
     }
 
     /// Takes what this session may be given now.
@@ -208,7 +233,7 @@ async fn wait(ctx: &Ctx, place: Option<Place>, pause: Option<Duration>, until: I
     tokio::select! {
         why = woken => Some(why),
         () = tokio::time::sleep_until(until) => None,
-        () = paused => Some(Wake::Probed),
+        () = paused => Some(Wake::Again),
         _ = stopping.wait_for(|stopping| *stopping) => None,
     }
 }

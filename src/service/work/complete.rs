@@ -199,12 +199,14 @@ async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answ
         all.filter(|(holder, finish)| first.insert((*holder, finish.id, finish.lease_no))).collect();
     let fences: Vec<&[Fence]> = calls.iter().map(|call| &*call.fences).collect();
     let lease_s = ctx.limits.lease_s;
-    let FirstPass { mut moved, mut ended, left, overdue } =
+    let FirstPass { mut moved, mut ended, served, left, overdue } =
         ctx.hot.run(async |db| succeed(db, &once, lease_s).await).await?;
+    ctx.versions.served(&served);
     let verdicts = async {
         if !left.is_empty() || !overdue.is_empty() {
             let settled = ctx.hot.write(async |tx| settle(tx, &left, overdue.clone(), lease_s).await).await?;
             ended.extend(settled.ended);
+            ctx.versions.served(&settled.served);
             moved.extend(settled.moved);
         }
         ctx.hot.run(async |db| judge(db, ended.clone(), &fences).await).await
@@ -225,9 +227,12 @@ async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answ
 }
 
 /// What succeeded at once, and what did not.
+#[derive(Default)]
 struct FirstPass<'c> {
     moved: Vec<Moved>,
     ended: Ended<'c>,
+    /// The version by which each of them succeeded.
+    served: Vec<i32>,
     left: Vec<Sent<'c>>,
     /// Those of whom nothing was heard for a while.
     overdue: HashSet<&'c Holder>,
@@ -239,11 +244,12 @@ async fn succeed<'c>(db: &mut PgConnection, sent: &[Sent<'c>], lease_s: f64) -> 
         Some(LeasedResult { holder, id: finish.id, lease_no: finish.lease_no, document, duration_s: finish.duration_s })
     };
     let mut successes: Vec<LeasedResult<'c>> = sent.iter().filter_map(success).collect();
-    let mut done = FirstPass { moved: Vec::new(), ended: Ended::new(), left: Vec::new(), overdue: HashSet::new() };
+    let mut done = FirstPass::default();
     if !successes.is_empty() {
         for one in work::succeed(db, &mut successes, overdue_s(lease_s)).await? {
             let holder = successes[one.place.0].holder;
             done.ended.insert((holder, one.moved.id, one.moved.lease_no), one.moved.state);
+            done.served.push(one.version_id);
             done.overdue.extend(one.overdue.then_some(holder));
             done.moved.push(one.moved);
         }
@@ -257,6 +263,7 @@ async fn succeed<'c>(db: &mut PgConnection, sent: &[Sent<'c>], lease_s: f64) -> 
 struct SecondPass<'c> {
     moved: Vec<Moved>,
     ended: Ended<'c>,
+    served: Vec<i32>,
 }
 
 /// Carries out what is no plain success: failures, and whatever suspects came to. Sessions are locked before jobs, and a word
@@ -292,7 +299,8 @@ async fn settle<'c>(
     }
     let holders: HashMap<Uuid, &'c Holder> = held.iter().map(|(place, held)| (held.id, left[*place].0)).collect();
     let ended = moved.iter().map(|job| ((holders[&job.id], job.id, job.lease_no), job.state)).collect();
-    Ok(SecondPass { moved, ended })
+    let served = endings.iter().map(|ending| ending.held.version_id).collect();
+    Ok(SecondPass { moved, ended, served })
 }
 
 fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {

@@ -56,7 +56,7 @@ pub(super) async fn take_all(ctx: Arc<Ctx>, takings: Vec<ClaimShare>) -> Result<
         .hot
         .run(async |db| {
             let standings = standings(db, &takings, ctx.limits.lease_s).await?;
-            round = Round::new(&takings, standings);
+            round = Round::new(&ctx, &takings, standings);
             round.pop(&ctx).await;
             let hints = round.hints();
             let mut jobs = if hints.is_empty() { Vec::new() } else { work::claim(db, &hints).await? };
@@ -123,14 +123,15 @@ struct Share {
 }
 
 impl Round {
-    fn new(takings: &[ClaimShare], standings: Vec<Option<Arc<Standing>>>) -> Self {
+    fn new(ctx: &Ctx, takings: &[ClaimShare], standings: Vec<Option<Arc<Standing>>>) -> Self {
         let mut left = TAKEN_AT_ONCE;
         // What each session is given here counts at once: its claims may come together.
         let mut given: HashMap<Uuid, i64> = HashMap::new();
         let share = |(taking, standing): (&ClaimShare, Option<Arc<Standing>>)| {
             let first = matches!(taking.known, Known::Key(_));
             let open = |s: &Standing| {
-                let barred = s.limited || s.draining || (first && (s.paused || s.replay));
+                let passed_over = s.version_id < ctx.versions.first(&s.model);
+                let barred = s.limited || s.draining || (first && (s.paused || s.replay || passed_over));
                 !barred && (!first || s.turn == Turn::Open)
             };
             let given = given.entry(taking.key.session).or_default();

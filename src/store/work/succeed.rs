@@ -26,6 +26,8 @@ pub struct Succeeded {
     /// Its place among the successes as they are sorted.
     pub place: AskedPlace,
     pub moved: Moved,
+    /// The version of its model that its session serves.
+    pub version_id: i32,
     /// Its session is to be prolonged: nothing was heard of it for a while.
     pub overdue: bool,
 }
@@ -39,6 +41,7 @@ struct SucceededRow {
     queue_id: i32,
     lease_no: i32,
     version: i32,
+    version_id: i32,
     session_id: Uuid,
     overdue: bool,
 }
@@ -89,6 +92,6 @@ impl From<SucceededRow> for Succeeded {
             due: false,
             suspect: false,
         };
-        Self { place: row.place, moved, overdue: row.overdue }
+        Self { place: row.place, moved, version_id: row.version_id, overdue: row.overdue }
     }
 }

@@ -21,7 +21,7 @@ WITH RECURSIVE page AS (
 ), held AS MATERIALIZED (
   SELECT queue_id, sum(open) AS jobs FROM claim GROUP BY queue_id
 )
-SELECT q.id, q.name, q.owner, a.name AS owner_name, q.description, q.tags, q.labels, q.params_schema, q.last_version, q.paused,
+SELECT q.id, q.name, q.owner, a.name AS owner_name, q.description, q.tags, q.labels, q.params_schema, q.last_version, q.served_by, q.paused,
        q.max_running, q.max_attempts, q.backoff_base_s, q.backoff_cap_s, q.retry_budget_s, q.deadline_s, q.retired_at, q.created_at, p.bytes,
        coalesce(cardinality(s.versions), 0)::bigint AS workers,
        coalesce((SELECT array_agg(DISTINCT v ORDER BY v) FROM unnest(s.versions) AS v), '{}') AS live_versions,

@@ -25,4 +25,5 @@ WITH known AS (
   ON CONFLICT ON CONSTRAINT model_version_name_key DO UPDATE SET name = excluded.name
   RETURNING id
 )
-SELECT m.owner, m.id AS queue_id, coalesce((SELECT id FROM version), (SELECT id FROM added)) AS version_id FROM model AS m
+SELECT m.owner, m.id AS queue_id, coalesce((SELECT id FROM version), (SELECT id FROM added)) AS version_id,
+       NOT EXISTS (SELECT FROM version) AS new_version FROM model AS m

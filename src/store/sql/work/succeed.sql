@@ -78,4 +78,4 @@ WITH sent AS (
     AS t (place, kind, label, score, text, number)
   WHERE (SELECT count(*) FROM dropped) >= 0
 )
-SELECT place, id, image_id, queue_id, lease_no, version, session_id, alive_until < at + interval '1 s' * $8 AS overdue FROM ended
+SELECT place, id, image_id, queue_id, lease_no, version, version_id, session_id, alive_until < at + interval '1 s' * $8 AS overdue FROM ended
