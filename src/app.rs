@@ -30,7 +30,7 @@ use crate::service::readiness::{self, Readiness};
 use crate::service::status::Lookups;
 use crate::service::submit::Submit;
 use crate::service::tallies::Tallies;
-use crate::service::versions::{self, Versions};
+use crate::service::versions::Versions;
 use crate::service::waiters::Waiters;
 use crate::service::work::{Claims, Completions};
 use crate::service::workers::Workers;
@@ -155,7 +155,7 @@ impl App {
         if let Err(error) = ctx.acts.write().await {
             tracing::error!(%error, "log-ins that failed, images viewed and keys used lately could not be written down");
         }
-        if let Err(error) = versions::write_served(&ctx, &ctx.db).await {
+        if let Err(error) = ctx.versions.write(&ctx.db).await {
             tracing::warn!(%error, "what versions served lately could not be counted");
         }
         Ok(())

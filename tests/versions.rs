@@ -1,7 +1,6 @@
 //! Two versions of a model live at once: the newest gets the work, and nothing waits for it.
 
 use darkroom::maintenance;
-use darkroom::service::versions::write_served;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -151,7 +150,7 @@ async fn the_list_of_models_tells_which_version_served_how_much() {
     app.admin().await.patch("/models/ocr", json!({"served_by": "any"})).await.ok(200);
     old.succeed(&old.claim(1).await[0]).await;
     for _ in 0..2 {
-        write_served(&app.ctx, &app.ctx.db).await.expect("to be written");
+        app.ctx.versions.write(&app.ctx.db).await.expect("to be written");
     }
     for listed in [ines.get("/models").await.ok(200)["items"][0].clone(), ines.get("/models/ocr").await.ok(200)] {
         let told = |n: usize, field: &str| listed["served"][n][field].clone();

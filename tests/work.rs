@@ -82,7 +82,7 @@ async fn idle_waiters_cost_no_statement_of_their_own() {
             tokio::spawn(async move { worker.claim_as(Uuid::new_v4(), 1, 50.0).await })
         })
         .collect();
-    let waiting = || -> Vec<(String, usize)> { app.ctx.waiters.waited_for().into_iter().collect() };
+    let waiting = || app.ctx.waiters.waited_for();
     until("fifty waiting claims", async || waiting() == [("ocr".to_owned(), 50)]).await;
     let mut watcher = app.outside.acquire().await.expect("a connection of our own");
     let before = last_statements(&mut watcher).await;

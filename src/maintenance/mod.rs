@@ -21,7 +21,6 @@ use tokio::task::JoinSet;
 
 use self::pace::{jittered, tell};
 use crate::service::Ctx;
-use crate::service::versions::write_served;
 
 pub use collect::collect_blobs;
 pub use due::due_pass;
@@ -51,7 +50,7 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
         "retention",
         |ctx| async move { remove_old(&ctx).await.map(drop) },
     );
-    every(&mut loops, ctx, TELL_ACTS_EVERY, "served", |ctx| async move { write_served(&ctx, &ctx.upkeep).await });
+    every(&mut loops, ctx, TELL_ACTS_EVERY, "served", |ctx| async move { ctx.versions.write(&ctx.upkeep).await });
     every(&mut loops, ctx, TELL_ACTS_EVERY, "acts", |ctx| async move { ctx.acts.write().await });
     loops.spawn(sweep::run(Arc::clone(ctx)));
     loops.spawn(postgres::run(Arc::clone(ctx)));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::pace::{chain, jittered, tell};
 use crate::metrics;
 use crate::service::waiters::Wake;
-use crate::service::{Ctx, Result, announce, queues, versions};
+use crate::service::{Ctx, Result, announce, queues};
 use crate::store::queues::ready_counts;
 use crate::store::workers;
 
@@ -30,15 +30,14 @@ pub(super) async fn probe_loop(ctx: Arc<Ctx>) {
 /// Wakes as many of each model's waiters as PostgreSQL has jobs for them: one query for all, and each who is woken claims by
 /// rank. Of several live versions, those are woken that are given work.
 pub async fn probe(ctx: &Ctx) -> Result<()> {
-    versions::refresh(ctx, &ctx.upkeep).await?;
     let waited = ctx.waiters.waited_for();
-    if waited.is_empty() {
-        return Ok(());
-    }
     let models: Vec<&str> = waited.iter().map(|(model, _)| model.as_str()).collect();
     let most = waited.iter().map(|(_, count)| *count).max().unwrap_or(0);
-    let ready = ctx.upkeep.run(async |db| ready_counts(db, &models, most as i64).await).await?;
-    for (model, count, oldest_s) in ready {
+    let ready = ctx.upkeep.run(async |db| {
+        ctx.versions.refresh(db).await?;
+        if models.is_empty() { Ok(Vec::new()) } else { ready_counts(db, &models, most as i64).await }
+    });
+    for (model, count, oldest_s) in ready.await? {
         let first = ctx.versions.first_for(&model, oldest_s);
         let waited_s = ctx.waiters.longest_wait(&model, first).map_or(0.0, |waited| waited.as_secs_f64());
         metrics::claimable_wait(&model, oldest_s.min(waited_s));

@@ -4,7 +4,7 @@ use super::accounts::User;
 use super::queues::Queues;
 use super::transition;
 use super::waiters::Wake;
-use super::{Ctx, Result, announce, versions};
+use super::{Ctx, Result, announce};
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::store::models::{self, Model, ModelChange};
@@ -33,7 +33,7 @@ pub async fn update(ctx: &Ctx, queues: &Queues, user: &User, model: &Model, chan
         ctx.index.clear_queue(&model.name).await;
     }
     if change.served_by.is_some() {
-        versions::refresh(ctx, &ctx.db).await?;
+        ctx.db.run(async |db| ctx.versions.refresh(db).await).await?;
     }
     if change.paused == Some(false) || change.max_running.is_some() || change.served_by.is_some() {
         ctx.waiters.wake_model(&model.name, ctx.versions.first(&model.name), WAKE_MAX, Wake::Probed);

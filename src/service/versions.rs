@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use sqlx::PgConnection;
 
-use super::{Ctx, Result};
+use super::Result;
 use crate::store::Db;
 use crate::store::versions::{self, First};
 
@@ -45,25 +46,25 @@ impl Versions {
             *served.entry(*version).or_default() += 1;
         }
     }
-}
 
-/// Reads anew which versions are given work.
-pub async fn refresh(ctx: &Ctx, db: &Db) -> Result<()> {
-    let firsts = db.run(async |db| versions::firsts(db, TAKEN_WITHIN.as_secs_f64()).await).await?;
-    *ctx.versions.firsts.write() = firsts.into_iter().map(|first| (first.model.clone(), first)).collect();
-    Ok(())
-}
+    /// Reads anew which versions are given work.
+    pub async fn refresh(&self, db: &mut PgConnection) -> sqlx::Result<()> {
+        let firsts = versions::firsts(db, TAKEN_WITHIN.as_secs_f64()).await?;
+        *self.firsts.write() = firsts.into_iter().map(|first| (first.model.clone(), first)).collect();
+        Ok(())
+    }
 
-/// Writes down how much each version served since the last time.
-pub async fn write_served(ctx: &Ctx, db: &Db) -> Result<()> {
-    let served: Vec<(i32, i64)> = ctx.versions.served.lock().drain().collect();
-    if served.is_empty() {
-        return Ok(());
+    /// Writes down how much each version served since the last time.
+    pub async fn write(&self, db: &Db) -> Result<()> {
+        let served: Vec<(i32, i64)> = self.served.lock().drain().collect();
+        if served.is_empty() {
+            return Ok(());
+        }
+        let written = db.run(async |db| versions::add_served(db, &served).await).await;
+        if written.is_err() {
+            let mut kept = self.served.lock();
+            served.into_iter().for_each(|(version, jobs)| *kept.entry(version).or_default() += jobs);
+        }
+        Ok(written?)
     }
-    let written = db.run(async |db| versions::add_served(db, &served).await).await;
-    if written.is_err() {
-        let mut kept = ctx.versions.served.lock();
-        served.into_iter().for_each(|(version, jobs)| *kept.entry(version).or_default() += jobs);
-    }
-    Ok(written?)
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::batch::{Answers, Batcher, Capacity};
 use super::queues::Queues;
 use super::transition;
-use super::{Ctx, Error, Result, announce, keys, versions};
+use super::{Ctx, Error, Result, announce, keys};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
 use crate::domain::name::{Glob, Name};
@@ -136,7 +136,7 @@ impl Workers {
             })
             .await?;
         self.queues.forget();
-        if new_version && let Err(error) = versions::refresh(&self.ctx, &self.ctx.work).await {
+        if new_version && let Err(error) = self.ctx.work.run(async |db| self.ctx.versions.refresh(db).await).await {
             tracing::debug!(%error, "the next probe sees the new version");
         }
         Ok(opened)

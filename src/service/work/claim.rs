@@ -11,7 +11,7 @@ use crate::service::keys::Keys;
 use crate::service::queues::Queues;
 use crate::service::waiters::{Place, Wake};
 use crate::service::workers::{Workers, unknown_worker};
-use crate::service::{Ctx, Result, versions};
+use crate::service::{Ctx, Result};
 use crate::store::images::KnownImage;
 use crate::store::keys::ApiKey;
 use crate::store::queues::ready_counts;
@@ -162,9 +162,12 @@ impl Claims {
 
     /// Whether there is work for a session that newer versions did not take, as PostgreSQL says now.
     async fn is_left_over(&self, standing: &Standing) -> Result<bool> {
-        versions::refresh(&self.ctx, &self.ctx.work).await?;
         let model = [standing.model.as_str()];
-        let ready = self.ctx.work.run(async |db| ready_counts(db, &model, 1).await).await?;
+        let ready = self.ctx.work.run(async |db| {
+            self.ctx.versions.refresh(db).await?;
+            ready_counts(db, &model, 1).await
+        });
+        let ready = ready.await?;
         let is_its = |(model, jobs, oldest_s): &(String, i64, f64)| {
             *jobs > 0 && standing.version_id >= self.ctx.versions.first_for(model, *oldest_s)
         };
