@@ -88,7 +88,7 @@ async fn no_job_waits_two_seconds_for_a_newer_version_that_does_not_come() {
                     "UPDATE worker_session AS s SET alive_until = clock_timestamp() FROM model_version AS v, queue AS q
                                  WHERE v.id = s.version_id AND v.name = 'v2' AND q.id = s.queue_id AND q.name = 'dies'",
                 )
-                .await
+                .await;
             }
             _ => {}
         }
