@@ -22,7 +22,7 @@ from .model import Outcome
 Frame = Tuple[Dict[str, Any], bytes]
 LENGTHS = struct.Struct(">II")  # of the message (JSON), and of the bytes that go with it
 REPORT_EVERY_S = 0.1  # of one image: a model may report its progress thousands of times
-ORPHAN_S = 5.0  # how long a model may go on when its parent is gone
+ORPHAN_S = 2.0  # how long a model may go on when its parent is gone
 
 
 def send(pipe: IO[bytes], message: Dict[str, Any], payload: bytes = b"", flush: bool = True) -> None:

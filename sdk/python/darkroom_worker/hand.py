@@ -185,15 +185,12 @@ class Hand:
 
     # --- ending
 
-    def end(self, job: Job, told: Dict[str, Any], result: Optional[bytes] = None) -> bool:
-        """The job has come to an end; False when it is no longer ours, and its result is dropped."""
+    def end(self, job: Job, told: Dict[str, Any], result: Optional[bytes] = None) -> None:
+        """The job has come to an end, which is to be told if it is still ours then."""
         with self.changed:
-            if not self.holds(job):
-                return False
             job.state = ENDED
             self._ended.append(Item(job, told, result))
             self.changed.notify_all()
-            return True
 
     def next_ended(self) -> List[Item]:
         """All that has ended and is to be told; [] when the session ends."""

@@ -135,7 +135,7 @@ class Model:
 
     def _together(self, images: Sequence[Image], starts: Callable[[Sequence[int]], None]) -> Optional[Tuple[List[Any], float]]:
         """The results of one call and its seconds; None when the images must be done one by one."""
-        if len(images) == 1 or any(image.params != images[0].params for image in images):
+        if len(images) == 1 or (self.params.any and any(image.params != images[0].params for image in images)):
             return None
         starts(range(len(images)))
         began = time.monotonic()

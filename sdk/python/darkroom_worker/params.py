@@ -56,6 +56,11 @@ class Params:
                     "type": TYPES[type(default)], **schema}
         self.properties[name] = schema
 
+    @property
+    def any(self) -> bool:
+        """Whether the function takes any."""
+        return bool(self.properties) or self.open
+
     def schema(self) -> Optional[Json]:
         """The JSON Schema of the parameters, or None when there are none."""
         if not self.properties:
@@ -68,7 +73,7 @@ class Params:
 
         A function that takes nothing but the image reads them from `image.params`, so they are not judged here.
         """
-        if not self.properties and not self.open:
+        if not self.any:
             return {}
         unknown = [] if self.open else sorted(params.keys() - self.properties.keys())
         if unknown:

@@ -69,12 +69,12 @@ class Session(Listener):
     def drain(self) -> None:
         """Finishes what is in hand and claims nothing more."""
         self.hand.set(taking=False)
-        self.server.hang_up(self._claimer)
+        self.nudge()
         if self.worker is None:
             self.end("drained")
 
     def nudge(self) -> None:
-        """Draining: breaks a claim that was sent in the very moment that `drain` was called."""
+        """Draining: breaks the claim that waits, also one sent in the very moment that `drain` was called."""
         if not self.hand.taking:
             self.server.hang_up(self._claimer)
 

@@ -120,6 +120,13 @@ def test_a_failed_batch_is_done_one_by_one(load, images, fault):
     assert run(loaded, [Image(str(images[0]), params={"n": 1})]) == [("retry", "bad one")]
 
 
+def test_only_images_of_the_same_parameters_go_in_one_call(load, images):
+    plain = load("def predict_batch(images): return [{'n': len(images)}] * len(images)")
+    assert run(plain, images) == [("succeeded", {"n": 3})] * 3  # it asks for none
+    asking = load("def predict_batch(images, *, n: int): return [{'n': n}] * len(images)")
+    assert run(asking, images) == [("succeeded", {"n": n}) for n in range(3)]
+
+
 def test_an_exception_in_a_batchs_list_is_that_images_failure(load, photo):
     loaded = load('''
         from darkroom_worker import Reject

@@ -41,13 +41,14 @@ def start(write):
 
 
 def tasks(photo, *numbers, **named):
-    return [Task(str(key), photo, params={"n": n}, **named) for key, n in enumerate(numbers)]
+    """Tasks that the model tells apart by their media type: of other params, they would not go in one call."""
+    return [Task(str(key), photo, media_type=n, **named) for key, n in enumerate(numbers)]
 
 
 MODEL = '''
     import os, signal, subprocess, sys, time
     def predict(image):
-        n = image.params["n"]
+        n = image.media_type
         if n == "exit": os._exit(7)
         if n == "kill": os.kill(os.getpid(), signal.SIGKILL)
         if n == "hang": time.sleep(60)
@@ -184,11 +185,12 @@ def test_new_code_is_not_served_under_the_old_version(start, photo, write):
 def test_a_process_ends_when_its_parent_has(write):
     import subprocess
     import sys
-    path = write("a_model.py", "def predict(image): 1")
-    script = ("import sys, time; sys.path.insert(0, %r); from darkroom_worker.pool import *; p = Pool(Spec(%r)); p.start(); "
-              "print(p._all[0].pid, flush=True); time.sleep(60)" % (os.path.dirname(os.path.dirname(__file__)), path))
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
-    child = int(parent.stdout.readline())
+    path = write("a_model.py", "import os, sys, time\ndef predict(image):\n    print('pid', os.getpid(), flush=True)\n"
+                               "    time.sleep(60)\n")
+    script = ("import sys; sys.path.insert(0, %r); from darkroom_worker.pool import *; p = Pool(Spec(%r)); p.start(); "
+              "p.run([Task('a', '/dev/null')], Listener())" % (os.path.dirname(os.path.dirname(__file__)), path))
+    parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
+    child = int(parent.stderr.readline().split()[1])
     parent.send_signal(signal.SIGKILL)
     parent.wait(10)
     until = time.monotonic() + 15

@@ -96,10 +96,9 @@ def test_the_first_signal_finishes_and_the_second_gives_back(server, serve):
 def test_an_idle_worker_ends_at_once(server, serve):
     worker = serve(QUICK)
     server.until(lambda: any(not request.status for request in asked(server, "claim")), lambda: worker.said)
-    began = time.monotonic()
     worker.signal()
     worker.ends(0, timeout_s=3)
-    assert time.monotonic() - began < 3
+    assert len(asked(server, "claim")) == 1  # none is sent again
 
 
 def test_it_ends_by_itself_when_asked(server, serve):
@@ -311,6 +310,8 @@ def test_a_full_disk_gives_the_job_back(server, serve, write, tmp_path):
     server.until(lambda: len(job.attempts) == 2, lambda: worker.said)  # the claim that was waiting got it once more
     server.until(lambda: job.state == "queued" and job.attempt == 0, lambda: worker.said)
     assert {attempt.outcome for attempt in job.attempts} == {"released"}
+    time.sleep(0.5)
+    assert len(job.attempts) == 2  # it waits before it claims again
     server.until(lambda: not glob.glob(str(tmp_path / "tmp" / "*" / "*")), lambda: worker.said)
 
 
