@@ -320,3 +320,29 @@ async fn a_worker_that_registers_again_after_a_silence_leaves_its_lost_session_t
     );
     assert_eq!(told.bind(&id).fetch_one(app.ctx.db.pool()).await.expect("the audit"), 1);
 }
+
+#[tokio::test]
+async fn a_service_that_is_away_again_and_again_still_calls_the_dead_dead() {
+    let app = TestApp::new().await;
+    let (dead, alive) = (app.worker("ocr").await, app.worker("ocr2").await);
+    crate::work::submit(&app, 1).await;
+    assert_eq!(dead.claim(1).await.len(), 1);
+    tick(&app).await;
+    let ended = "SELECT count(*) FROM worker_session WHERE end_reason = 'lost'";
+    let mut absences = 0;
+    while app.count(ended).await == 0 {
+        absences += 1;
+        assert!(absences < 10, "nobody is ever called dead");
+        // Each longer than two ticks, and after each the living are heard of.
+        app.alter(
+            "UPDATE tick SET last_at = last_at - interval '12 s';
+             UPDATE worker_session SET beat_at = beat_at - interval '12 s', alive_until = alive_until - interval '12 s'",
+        )
+        .await;
+        tick(&app).await;
+        alive.key.post(&format!("/workers/{}/heartbeat", alive.id), json!({"jobs": []})).await.ok(200);
+    }
+    assert!(absences > 3, "spared {absences} times");
+    assert_eq!(app.count("SELECT count(*) FROM job WHERE state = 'running'").await, 0, "its job is claimable again");
+    assert_eq!(app.count(ended).await, 1, "the other lives");
+}

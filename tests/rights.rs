@@ -252,17 +252,26 @@ async fn an_auditor_reads_the_views_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn many_databases_of_a_cluster_make_the_same_roles_at_once() {
-    let mut settling = Vec::new();
-    for _ in 0..4 {
-        let url = servers::empty_database().await;
-        let options = PgConnectOptions::from_str(&url).expect("a URL");
-        migrate::migrate(&options).await.expect("a schema");
-        let login = |name: &str| Some(Login { name: name.to_owned(), password: Some("it's \\ \"secret\"".to_owned()) });
-        let logins = Logins { application: login("An \"application\""), auditor: login("an auditor's") };
-        settling.push(tokio::spawn(async move { migrate::settle_rights(&options, &logins).await }));
-    }
-    for settled in settling {
-        assert_eq!(settled.await.expect("an end").expect("rights"), Vec::<String>::new());
-    }
+async fn a_role_that_another_database_makes_at_the_same_moment_is_taken_for_ones_own() {
+    let (url, other) = (servers::empty_database().await, servers::empty_database().await);
+    let options = PgConnectOptions::from_str(&url).expect("a URL");
+    migrate::migrate(&options).await.expect("a schema");
+    let mut rival = PgConnection::connect(&other).await.expect("a connection");
+    let mut tx = rival.begin().await.expect("a transaction");
+    tx.execute("CREATE ROLE \"An \"\"application\"\"\" LOGIN").await.expect("a role");
+    let login = |name: &str| Some(Login { name: name.to_owned(), password: Some("it's \\ \"secret\"".to_owned()) });
+    let logins = Logins { application: login("An \"application\""), auditor: login("an auditor's") };
+    let settling = tokio::spawn({
+        let options = options.clone();
+        async move { migrate::settle_rights(&options, &logins).await }
+    });
+    let mut looking = PgConnection::connect(&url).await.expect("a connection");
+    let blocked =
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    until("it to wait for the other", async || {
+        sqlx::query_scalar(blocked).fetch_one(&mut looking).await.expect("an answer")
+    })
+    .await;
+    tx.commit().await.expect("a commit");
+    assert_eq!(settling.await.expect("an end").expect("rights"), Vec::<String>::new());
 }

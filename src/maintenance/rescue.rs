@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::service::transition;
 use crate::service::{Ctx, Result, announce};
 use crate::store::work::{self, Moved, lock_orphans};
-use crate::store::workers::LostWorker;
+use crate::store::workers::{Absence, LostWorker};
 use crate::store::{migrate, ticks, workers};
 
 /// The longest between two ticks: a dead worker's job is claimable within lease + this + its back-off.
@@ -61,7 +61,9 @@ async fn take_bite(tx: &mut PgConnection, lease_s: f64) -> Result<Option<(bool, 
     let every_s = rescue_every(lease_s).as_secs_f64();
     if stamp.away_s.is_none_or(|s| s > 2.0 * every_s) {
         // The service was away, not the workers: nobody is called dead for our absence.
-        workers::extend_all(tx, lease_s).await?;
+        let spared = ticks::stamp_tick(tx, "rescue spared").await?;
+        let absence = Absence { since_last_s: spared.away_s, uncounted_s: stamp.away_s.unwrap_or_default() - every_s };
+        workers::extend_all(tx, lease_s, absence).await?;
     }
     // Whoever lived when this tick began: it may itself have stood still since, and beats with it.
     let lost = workers::give_up(tx, stamp.at, ROWS_MAX).await?;

@@ -257,14 +257,28 @@ pub async fn give_up(db: &mut PgConnection, at: DateTime<Utc>, limit: i64) -> sq
     sqlx::query_as(include_str!("sql/workers/give_up.sql")).bind(limit).bind(at).fetch_all(db).await
 }
 
-/// Gives every live session a whole lease again: the service was away, not the workers.
-pub async fn extend_all(db: &mut PgConnection, lease_s: f64) -> sqlx::Result<u64> {
+/// That the service was away.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Absence {
+    /// How long ago it was the last time, in seconds; nothing at the first.
+    pub since_last_s: Option<f64>,
+    /// How much of it does not count as a worker's silence, in seconds.
+    pub uncounted_s: f64,
+}
+
+/// Gives every live session a whole lease again: the service was away, not the workers. Of whom nothing was heard since the absence
+/// before, which gave a whole lease, gets back the time of this one alone: however often the service is away, the dead are called dead.
+pub async fn extend_all(db: &mut PgConnection, lease_s: f64, absence: Absence) -> sqlx::Result<u64> {
     let done = sqlx::query(
         "WITH alive AS (SELECT id FROM worker_session WHERE ended_at IS NULL ORDER BY id FOR NO KEY UPDATE)
-         UPDATE worker_session AS s SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $1)
+         UPDATE worker_session AS s SET alive_until = CASE
+           WHEN s.beat_at < clock_timestamp() - interval '1 s' * $2 THEN s.alive_until + interval '1 s' * $3
+           ELSE greatest(s.alive_until, clock_timestamp() + interval '1 s' * $1) END
          FROM alive WHERE s.id = alive.id",
     )
     .bind(lease_s)
+    .bind(absence.since_last_s)
+    .bind(absence.uncounted_s)
     .execute(db)
     .await?;
     Ok(done.rows_affected())

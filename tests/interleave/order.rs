@@ -134,7 +134,7 @@ impl Waits {
                 });
                 workers::beat(db, &beats, 30.0).await.map(drop)
             }
-            Self::ExtendAll => workers::extend_all(db, 30.0).await.map(drop),
+            Self::ExtendAll => workers::extend_all(db, 30.0, workers::Absence::default()).await.map(drop),
             Self::ClaimHinted => {
                 let hints =
                     sessions.map(|holder| Hinted { job: f.live[2], session: holder.session, claim: Uuid::new_v4() });

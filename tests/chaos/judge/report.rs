@@ -63,8 +63,7 @@ pub fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration)
         "accepted {}, finished {}, lost {lost}, doubled {doubled}, stale accepted {stale}",
         verdict.accepted, verdict.finished
     );
-    // In a short run with a short lease a busy machine alone may silence a worker, or a server, for long enough, and ticks so far
-    // apart spare everybody: only told there.
-    let told_only = |name: &str| !whole && ["mistaken", "waited", "late"].contains(&name);
+    // In a short run with a short lease a busy machine alone may silence a worker, or a server, for long enough: only told there.
+    let told_only = |name: &str| !whole && ["mistaken", "waited"].contains(&name);
     well && verdict.offenders.iter().all(|(name, count)| *count == 0 || told_only(name))
 }
