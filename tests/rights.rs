@@ -9,7 +9,7 @@ use darkroom::store::migrate;
 use darkroom::store::rights::{Login, Logins};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::kit::app::{TestApp, until};
@@ -265,11 +265,11 @@ async fn a_role_that_another_database_makes_at_the_same_moment_is_taken_for_ones
         let options = options.clone();
         async move { migrate::settle_rights(&options, &logins).await }
     });
-    let mut looking = PgConnection::connect(&url).await.expect("a connection");
+    let looking = PgPool::connect_lazy(&url).expect("a URL");
     let blocked =
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
     until("it to wait for the other", async || {
-        sqlx::query_scalar(blocked).fetch_one(&mut looking).await.expect("an answer")
+        sqlx::query_scalar(blocked).fetch_one(&looking).await.expect("an answer")
     })
     .await;
     tx.commit().await.expect("a commit");
