@@ -27,12 +27,12 @@ def box(x0: float, y0: float, x1: float, y1: float, label: Optional[str] = None,
     xs, ys = sorted(corner[0] for corner in corners), sorted(corner[1] for corner in corners)
     if xs[0] == xs[1] or ys[0] == ys[1]:
         raise InvalidResult("box(%s, %s, %s, %s) has no area inside the image" % (x0, y0, x1, y1))
-    return _item("box", box=[xs[0], ys[0], xs[1], ys[1]], label=label, score=score, attrs=attrs or None)
+    return _item("box", box=[xs[0], ys[0], xs[1], ys[1]], label=_name(label), score=score, attrs=attrs or None)
 
 
 def label(name: str, score: Optional[float] = None, **attrs: Any) -> Json:
     """What the whole image shows; `score` is usually 0 to 1."""
-    return _item("label", label=name, score=score, attrs=attrs or None)
+    return _item("label", label=_name(name), score=score, attrs=attrs or None)
 
 
 def text(s: str, score: Optional[float] = None, polygon: Optional[Iterable[Sequence[float]]] = None, *,
@@ -55,7 +55,7 @@ def hash_(value: str, algo: str) -> Json:
 
 def points(list: Iterable[Sequence[float]], label: Optional[str] = None, *, of: Any = None) -> Json:
     """Points (as in `box`), such as the eyes of a face."""
-    return _item("points", points=[_inside(p[0], p[1], of) for p in list], label=label)
+    return _item("points", points=[_inside(p[0], p[1], of) for p in list], label=_name(label))
 
 
 def document(value: Any) -> Json:
@@ -155,6 +155,11 @@ def _key(key: Any) -> str:
 
 def _item(kind: str, **members: Any) -> Json:
     return {"type": kind, **{name: value for name, value in members.items() if value is not None}}
+
+
+def _name(label: Any) -> Optional[str]:
+    """A label as text, also where the model counts its classes."""
+    return None if label is None else str(label)
 
 
 def _inside(x: Any, y: Any, of: Any) -> List[float]:

@@ -95,6 +95,7 @@ def test_helpers_make_items():
     assert box(10, 20, 30, 60, "face", 0.9, of=(100, 80), eyes=2) == {
         "type": "box", "box": [0.1, 0.25, 0.3, 0.75], "label": "face", "score": 0.9, "attrs": {"eyes": 2}}
     assert box(-5, -5, 500, 500, of=(100, 80))["box"] == [0, 0, 1, 1]  # cut at the edges
+    assert label(7, 0.5)["label"] == "7" and box(0, 0, 1, 1) == {"type": "box", "box": [0, 0, 1, 1]}
     assert box(0.5, 0.5, 0.1, 0.1)["box"] == [0.1, 0.1, 0.5, 0.5]
     assert text("A", 0.9, [(0, 0), (50, 40)], of=(100, 80)) == {
         "type": "text", "text": "A", "score": 0.9, "polygon": [[0, 0], [0.5, 0.5]]}
