@@ -1,6 +1,7 @@
 //! The workers' Python package: its own suite, and what the server hands out of it.
 
 mod models;
+mod three_commands;
 mod wheel;
 
 use std::path::{Path, PathBuf};
