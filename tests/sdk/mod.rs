@@ -43,7 +43,7 @@ async fn the_packages_own_suite_passes() {
     // What the package says of a server is compared with a real one.
     let app = TestApp::new().await;
     app.user("admin", Role::ALL).await;
-    let server = app.process(&[]);
+    let server = app.process(&[("DARKROOM_LEASE_S", "5"), ("DARKROOM_HEARTBEAT_S", "1")]);
     let mut pytest = Command::new(python);
     pytest
         .args(["-m", "pytest", "sdk/python/tests", "-q", "-p", "no:cacheprovider", "--durations=5"])

@@ -37,7 +37,7 @@ class InMemory:
     name = "in-memory"
 
     def __init__(self) -> None:
-        self.server = Server(heartbeat_s=1.0, lease_s=30.0, backoff_s=0.0)
+        self.server = Server(heartbeat_s=1.0, lease_s=5.0, backoff_s=0.0)
         self.server.start()
         self.url = self.server.url
 
@@ -51,6 +51,7 @@ class InMemory:
         self.server.cancel(self.server.book.jobs[job])
 
     def state(self, job: str) -> Tuple[str, Optional[str]]:
+        self.server.workers()  # sees to what time alone brings about
         return self.server.book.jobs[job].state, self.server.book.jobs[job].reason
 
     def result(self, job: str, md5: str) -> Any:

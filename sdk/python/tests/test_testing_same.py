@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 import uuid
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -12,6 +13,8 @@ from sides import InMemory, Real, ask
 
 from darkroom_worker.testing import png
 
+LEASE_MAX_S = 5  # of the real server, for a lease to be waited for
+RESCUE_S = 20  # the longest until a server has seen to what the dead held
 NONE = str(uuid.UUID(int=0))
 # members whose values are compared; of all others only the type
 KEPT = {"code", "status", "state", "repeat", "drain", "in", "pointer", "service", "solo", "attempt", "lease_no", "max_attempts", "media_type",
@@ -215,6 +218,31 @@ def results(play: Play, model: str) -> None:
         play.seen.append(("kept: " + name, play.side.result(job, held["image"]["md5"])))
 
 
+def a_death(play: Play, model: str) -> None:
+    """What a silent worker held is run alone by the next one, which is given nothing else meanwhile."""
+    told = play("register", "POST", "/workers/register", register(model))
+    if told["lease_s"] > LEASE_MAX_S:
+        pytest.skip("the real server's leases are too long to wait for one")
+    silent, (one, other) = told["worker"], [play.side.submit(play.image(), model) for _ in range(2)]
+    claim = {"worker": silent, "claim_id": str(uuid.uuid4()), "max": 1, "wait_s": 10}
+    held, = play("held by one that dies", "POST", "/jobs/claim", claim)["jobs"]
+    lost = held["id"]
+    until = time.monotonic() + told["lease_s"] + RESCUE_S
+    while play.side.state(lost)[0] == "running" and time.monotonic() < until:
+        time.sleep(0.05)  # no sign of life is what is tried
+    play("beat of the dead", "POST", "/workers/%s/heartbeat" % silent, {"jobs": []})
+    play("result of the dead", "POST", "/jobs/complete", {"worker": silent, "items": [{"id": lost, "lease_no": 1, "outcome": "succeeded", "result": 1}]})
+    heir = play("register the heir", "POST", "/workers/register", register(model))["worker"]
+    claim = dict(claim, worker=heir, max=8)
+    alone, = play("alone", "POST", "/jobs/claim", dict(claim, claim_id=str(uuid.uuid4())))["jobs"]
+    assert alone["id"] == lost and alone["solo"]
+    play("nothing beside it", "POST", "/jobs/claim", dict(claim, claim_id=str(uuid.uuid4()), wait_s=0))
+    play("it ends", "POST", "/jobs/complete", {"worker": heir, "items": [{"id": lost, "lease_no": 2, "outcome": "succeeded", "result": 1}]})
+    play("then the other", "POST", "/jobs/claim", dict(claim, claim_id=str(uuid.uuid4())))
+    for job in (one, other):
+        play.state("state", job)
+
+
 def the_end(play: Play, model: str) -> None:
     about = register(model)
     me = play("register", "POST", "/workers/register", about)["worker"]
@@ -227,7 +255,7 @@ def the_end(play: Play, model: str) -> None:
     play("revoked: claim", "POST", "/jobs/claim", {"worker": me, "claim_id": str(uuid.uuid4())})
 
 
-@pytest.mark.parametrize("script", [credentials_and_bodies, a_jobs_life, results, the_end], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("script", [credentials_and_bodies, a_jobs_life, results, a_death, the_end], ids=lambda f: f.__name__)
 def test_both_servers_answer_alike(script: Callable[[Play, str], None]) -> None:
     if not os.environ.get("DARKROOM_TEST_URL"):
         pytest.skip("no real server to compare with: DARKROOM_TEST_URL and DARKROOM_TEST_PASSWORD are not set")
