@@ -37,8 +37,9 @@ var (
 	mutex   sync.Mutex
 	held    = map[string]int{} // what it holds: job id → lease_no
 	me      struct {           // the session
-		Worker     string
-		HeartbeatS float64 `json:"heartbeat_s"`
+		Worker         string
+		HeartbeatS     float64 `json:"heartbeat_s"`
+		MaxResultBytes int     `json:"max_result_bytes"`
 	}
 	client  = http.Client{Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	errGone = errors.New("410: the server gave this session up, and its jobs to others")
@@ -129,9 +130,15 @@ func attempt(j job) (item object) {
 		return
 	}
 	result, err := predict(image, j.Params)
+	var written []byte
+	if err == nil {
+		written, err = json.Marshal(result)
+	}
 	switch {
+	case err == nil && len(written) > me.MaxResultBytes:
+		fail("retry", "the result is too large")
 	case err == nil:
-		item["outcome"], item["result"] = "succeeded", result
+		item["outcome"], item["result"] = "succeeded", json.RawMessage(written)
 	case errors.Is(err, errReject):
 		fail("rejected", err)
 	default:

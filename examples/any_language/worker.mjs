@@ -41,7 +41,9 @@ async function beat() {                      // or the server takes the jobs bac
 
 async function attempt({ id, lease_no, image, params }) {
   try {
-    return { id, lease_no, outcome: "succeeded", result: await predict(await call("GET", image.url), params) };
+    const result = await predict(await call("GET", image.url), params);
+    if (Buffer.byteLength(JSON.stringify(result)) > me.max_result_bytes) throw new RangeError("the result is too large");
+    return { id, lease_no, outcome: "succeeded", result };
   } catch (error) {
     const outcome = error instanceof Reject ? "rejected" : "retry";
     return { id, lease_no, outcome, error: { type: error?.name, message: String(error?.message ?? error), traceback: error?.stack } };

@@ -37,7 +37,10 @@ def beat():                                  # or the server takes the jobs back
 def attempt(job):                            # a ValueError: this image will never do; anything else: try again later
     item = {"id": job["id"], "lease_no": job["lease_no"]}
     try:
-        return dict(item, outcome="succeeded", result=predict(call("GET", job["image"]["url"]), job["params"]))
+        result = predict(call("GET", job["image"]["url"]), job["params"])
+        if len(json.dumps(result, allow_nan=False)) > me["max_result_bytes"]:
+            raise OverflowError("the result is too large")
+        return dict(item, outcome="succeeded", result=result)
     except Exception as error:
         outcome = "rejected" if isinstance(error, ValueError) else "retry"
         return dict(item, outcome=outcome, error={"type": type(error).__name__, "message": str(error) or repr(error)})

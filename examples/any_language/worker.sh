@@ -5,7 +5,7 @@ uuid() { cat /proc/sys/kernel/random/uuid 2> /dev/null || uuidgen; }
 echo "Authorization: Bearer $DARKROOM_API_KEY" > "$mine/key"      # a file, for arguments are seen by all on the machine
 echo '{"service": "predict", "model": "image_size", "version": "1", "instance": "'"$(uuid)"'", "batch_max": 4}' > "$mine/about"
 
-predict() {                                  # your model: a file in, JSON out; ends with 65 if this image will never do
+predict() {                                  # your model: a file and params in, JSON out; ends with 65 if this image will never do
   jq -n --argjson bytes "$(($(wc -c < "$1")))" '{fields: {bytes: $bytes}, summary: "\($bytes) bytes"}'
 }
 
@@ -32,7 +32,8 @@ beat() {                                     # or the server takes the jobs back
 }
 
 attempt() {                                  # what became of a job, as an item of /jobs/complete
-  { call GET "$(jq -r .image.url <<< "$1")" "$mine/image" && predict "$mine/image" > "$mine/result" && jq . "$mine/result"; } 2> "$mine/error" > /dev/null
+  { call GET "$(jq -r .image.url <<< "$1")" "$mine/image" && predict "$mine/image" "$(jq -c .params <<< "$1")" > "$mine/result" &&
+      [ -s "$mine/result" ] && jq -e . "$mine/result" && [ "$(wc -c < "$mine/result")" -le "$(jq .max_result_bytes "$mine/me")" ]; } 2> "$mine/error" > /dev/null
   case $? in
     0)  jq -c --slurpfile result "$mine/result" '{id, lease_no, outcome: "succeeded", result: $result[0]}' <<< "$1" ;;
     65) failed rejected "$1" ;;

@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, Iterator, List, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from darkroom_worker.testing import Server
+from darkroom_worker.testing import Server, png
 from darkroom_worker.testing.contract import RULES, Verdict, judge, line
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -20,6 +21,7 @@ PYTHON = FOLDER / "worker.py"
 BUILD_WAIT_S = 120  # Go compiles its library once
 LANGUAGES = {"Python": ("worker.py", [sys.executable, "-u"]), "Node": ("worker.mjs", ["node"]), "shell": ("worker.sh", ["bash"]), "Go": ("worker.go", [])}
 
+PARTS = 3  # a trial takes as long as its longest part
 MUSTS = [rule.name for rule in RULES if rule.must]
 
 
@@ -57,22 +59,30 @@ def photo_facts() -> List[str]:
 @pytest.fixture(scope="module")
 def trials() -> Iterator[ThreadPoolExecutor]:
     """Where workers are tried side by side, for a trial mostly waits."""
-    with ThreadPoolExecutor(12) as pool:
+    with ThreadPoolExecutor(20) as pool:
         yield pool
 
 
-@pytest.fixture(scope="module")
-def verdicts(trials: ThreadPoolExecutor, tmp_path_factory: Any) -> Dict[str, Any]:
-    """What is judged of each language's worker."""
-    folder = tmp_path_factory.mktemp("languages")
+class Trial:
+    """One worker judged in parts, side by side."""
 
-    def trial(language: str) -> List[Verdict]:
-        return judge(command(language, folder), only=MUSTS)
+    def __init__(self, pool: ThreadPoolExecutor, rules: List[str], starts: Callable[[], List[str]]) -> None:
+        started = pool.submit(starts)
+        self._parts = [pool.submit(lambda part=part: judge(started.result(), only=part)) for part in (rules[n::PARTS] for n in range(PARTS))]
+
+    def verdicts(self) -> List[Verdict]:
+        return [verdict for part in self._parts for verdict in part.result()]
+
+
+@pytest.fixture(scope="module")
+def judged(trials: ThreadPoolExecutor, tmp_path_factory: Any) -> Dict[str, Trial]:
+    """What is judged of each worker: of the whole ones all, of the others what must be kept."""
+    folder = tmp_path_factory.mktemp("languages")
     model = folder / "a_size.py"
     model.write_text("def predict(image):\n    return {'bytes': len(image.read())}\n")
-    package = [sys.executable, "-m", "darkroom_worker", "run", str(model)]
-    whole = {"photo_facts": trials.submit(lambda: judge(photo_facts())), "darkroom-worker run": trials.submit(judge, package)}
-    return dict(whole, **{language: trials.submit(trial, language) for language in LANGUAGES})
+    whole = {"photo_facts": photo_facts, "darkroom-worker run": lambda: [sys.executable, "-m", "darkroom_worker", "run", str(model)]}
+    tried = {name: Trial(trials, [rule.name for rule in RULES], starts) for name, starts in whole.items()}
+    return dict(tried, **{name: Trial(trials, MUSTS, partial(command, name, folder)) for name in LANGUAGES})
 
 
 # what a worker may do wrong, as a change of the one in Python, and the rule that must notice
@@ -103,7 +113,7 @@ WRONG: Dict[str, Tuple[str, str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def noticed(trials: ThreadPoolExecutor, verdicts: Dict[str, Any], tmp_path_factory: Any) -> Dict[str, Any]:
+def noticed(trials: ThreadPoolExecutor, judged: Dict[str, Trial], tmp_path_factory: Any) -> Dict[str, Any]:
     good, folder = PYTHON.read_text(), tmp_path_factory.mktemp("wrong")
 
     def trial(name: str) -> List[Verdict]:
@@ -123,15 +133,15 @@ def test_what_a_worker_does_wrong_is_noticed(noticed: Dict[str, Any], name: str)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_worker_of_the_page_keeps_what_must_be_kept(verdicts: Dict[str, Any], language: str) -> None:
-    judged = verdicts[language].result()
-    assert len(judged) == len(MUSTS) and not [line(verdict) for verdict in judged if verdict.word == "failed"]
+def test_the_worker_of_the_page_keeps_what_must_be_kept(judged: Dict[str, Trial], language: str) -> None:
+    verdicts = judged[language].verdicts()
+    assert len(verdicts) == len(MUSTS) and not [line(verdict) for verdict in verdicts if verdict.word == "failed"]
 
 
 @pytest.mark.parametrize("name", ["photo_facts", "darkroom-worker run"])
-def test_a_whole_worker_keeps_every_rule(verdicts: Dict[str, Any], name: str) -> None:
-    judged = verdicts[name].result()
-    assert len(judged) == len(RULES) and not [line(verdict) for verdict in judged if verdict.why]
+def test_a_whole_worker_keeps_every_rule(judged: Dict[str, Trial], name: str) -> None:
+    verdicts = judged[name].verdicts()
+    assert len(verdicts) == len(RULES) and not [line(verdict) for verdict in verdicts if verdict.why]
 
 
 def test_photo_facts_sees_a_photograph_upright() -> None:
@@ -147,3 +157,33 @@ def test_photo_facts_sees_a_photograph_upright() -> None:
     fields, items = document["fields"], document["items"]
     assert (fields["width"], fields["height"]) == job.photo.upright
     assert 0 < fields["brightness"] < 1 and items[0]["label"] == "grey" and items[-1]["algo"] == "thumbhash"
+
+
+# a predict that does what the job's params say
+WILD = {
+    "Python": ('return {"fields": {"bytes": len(image)}, "summary": "%d bytes" % len(image)}',
+               'return {"raise": lambda: 1 / 0, "nan": lambda: float("nan"), "object": object, "large": lambda: "x" * 2000000, "good": lambda: 1}[params["do"]]()'),
+    "Node": ("return { fields: { bytes: image.length }, summary: `${image.length} bytes` };",
+             'return { raise: () => null.x, nan: () => 1n, object: () => undefined, large: () => "x".repeat(2000000), good: () => 1 }[params.do]();'),
+    "shell": ("jq -n --argjson bytes \"$(($(wc -c < \"$1\")))\" '{fields: {bytes: $bytes}, summary: \"\\($bytes) bytes\"}'",
+              'case $2 in *raise*) no-such-command ;; *nan*) echo "{" ;; *object*) ;; *large*) jq -n \'"x" * 2000000\' ;; *) echo 1 ;; esac'),
+}
+
+
+@pytest.mark.parametrize("language", WILD)
+def test_whatever_predict_does_harms_no_other(tmp_path: pathlib.Path, language: str) -> None:
+    runs, (before, after) = command(language, tmp_path), WILD[language]
+    good = pathlib.Path(runs[-1]).read_text()
+    assert good.count(before) == 1
+    wild = tmp_path / pathlib.Path(runs[-1]).name
+    wild.write_text(good.replace(before, after))
+    with Server() as server:
+        jobs = [server.add(png(n), model="image_size", params={"do": do}, max_attempts=1) for n, do in enumerate(("raise", "nan", "object", "large", "good"))]
+        with subprocess.Popen(runs[:-1] + [str(wild)], env=dict(os.environ, **server.environment()), stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as worker:
+            try:
+                assert server.wait(jobs[-1], timeout_s=20).state == "succeeded"
+            finally:
+                worker.terminate()
+    for job in jobs[:-1]:
+        assert job.state == "failed" and job.error and job.error["message"], job.params

@@ -73,7 +73,7 @@ def solo(stage: Stage) -> None:
 def terminates(stage: Stage) -> None:
     stage.server.delay("image", seconds=1)
     job = stage.job()
-    stage.held(job)
+    stage.at_work(job)
     at = time.monotonic()
     stage.signal()
     code = stage.ended()
@@ -89,7 +89,7 @@ def terminates(stage: Stage) -> None:
 def gives_back(stage: Stage) -> None:
     stage.server.delay("image", seconds=8)
     job = stage.job()
-    stage.held(job)
+    stage.at_work(job)
     stage.signal()
     time.sleep(0.5)  # or the two would be taken for one
     stage.signal()
@@ -102,7 +102,7 @@ def gives_back(stage: Stage) -> None:
 def drains(stage: Stage) -> None:
     stage.server.delay("image", seconds=1)
     job = stage.job()
-    stage.held(job)
+    stage.at_work(job)
     stage.server.drain()
     try:
         code = stage.ended()

@@ -178,6 +178,12 @@ class Stage:
         """Waits until the worker has claimed a job."""
         self.until(lambda: job.state == "running" or not self.runs(), lambda: "a job is not claimed")
 
+    def at_work(self, job: Job) -> None:
+        """Waits until the worker knows that it holds a job: it asks for its image."""
+        path = "/images/%s/content" % job.photo.md5
+        self.until(lambda: any(request.path == path for request in self.asked("image", job.claimed_at)) or not self.runs(),
+                   lambda: "the image of a job is not asked for")
+
     def asked(self, operation: str, since: float = 0.0) -> List[Request]:
         """The requests of an operation that came after a moment."""
         return [request for request in list(self.server.requests) if request.operation == operation and request.at >= since]
