@@ -5,7 +5,7 @@ from typing import List, Optional
 
 from . import __version__, cli_contract, cli_new, cli_run, cli_test
 from .errors import ModelError
-from .pool import NotServing
+from .process import NotServing
 
 # Each has HELP, DESCRIPTION, add_arguments(parser), and main(args), which returns the exit code.
 COMMANDS = {"run": cli_run, "test": cli_test, "new": cli_new, "contract": cli_contract}

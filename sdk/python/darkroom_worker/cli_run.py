@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from .errors import ModelError
 from .http import Server
-from .pool import Spec
+from .process import Spec
 from .run import Run
 from .session import Settings
 

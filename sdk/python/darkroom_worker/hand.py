@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from .image import UPRIGHT_SWAPS
-from .pool import Task
+from .process import Task
 
 FETCHING, READY, RUNNING, ENDED = "fetching", "ready", "running", "ended"
 FILL_S = 0.05  # how long a batch waits for images that are already on their way

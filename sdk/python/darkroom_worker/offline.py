@@ -9,7 +9,8 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
 from . import expect, overlay, photographs
 from .image import Image
 from .model import Outcome
-from .pool import Listener, Pool, Spec, Task
+from .pool import Pool
+from .process import Listener, Spec, Task
 
 Json = Dict[str, Any]
 

@@ -13,7 +13,8 @@ from typing import Any, List, NamedTuple, Optional
 from . import expect, offline
 from .files import Folder
 from .http import Server
-from .pool import NotServing, Pool, Spec
+from .pool import Pool
+from .process import NotServing, Spec
 from .session import REVIVE_S, Session, Settings
 from .watch import Watch
 
@@ -137,7 +138,7 @@ class Run:
         left = session.hand.left()
         done = event.reason == "drained" and self.next_pool is None
         if self.ending.is_set() or done or left == 0:
-            log.info("ended, after %d jobs", session.ended)
+            log.info("ended, after %d jobs", session.outcomes.ended)
             return ENDED
         self.settings = self.settings._replace(max_jobs=left)
         if event.reason == "changed" and self.next_pool is None:

@@ -2,7 +2,6 @@
 import contextlib
 import json
 import logging
-import os
 import socket
 import threading
 import time
@@ -12,10 +11,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
 from . import __version__
 from .batch import Batch, available_memory
 from .files import Folder
-from .hand import FETCHING, READY, RUNNING, Hand, Item, Job
+from .hand import FETCHING, READY, RUNNING, Hand, Job
 from .http import Busy, DiskFull, Failure, Gone, Refused, Revoked, Server
 from .model import Outcome
-from .pool import Listener, NotServing, Pool, Task
+from .outcomes import Outcomes
+from .pool import Pool
+from .process import Listener, NotServing, Task
 
 log = logging.getLogger("darkroom")
 WAIT_S = 25.0  # how long one claim waits on the server for work
@@ -25,7 +26,6 @@ BEAT_TRIES = 5  # a beat's back-off grows no longer than 8 s, soon enough to kee
 LEAVE_S = 5.0
 DISK_PAUSE_S = 10.0  # before the next claim when an image could not be written
 REVIVE_S = (1.0, 60.0)  # the first and the longest pause between tries to start the model again
-LINE_S = 1.0  # between two lines about what was done
 TROUBLE_CHARS = 2000
 
 
@@ -50,12 +50,11 @@ class Session(Listener):
         self.hand = Hand(self._want, settings.max_jobs)
         self.trouble: Optional[str] = None  # why old code is served, or none
         self.worker: Optional[str] = None
-        self.ended = 0  # jobs whose outcome the server has
+        self.outcomes = Outcomes(server, self.hand, self._claimed, self._forget)
         self._about: Dict[str, Any] = {}
         self._over, self._reason = over, threading.Lock()
         self._claimer = threading.Thread(target=self._guard, args=(self._claim,), daemon=True)
         self._seen: Set[str] = set()  # errors whose traceback was printed
-        self._line_at, self._since = 0.0, [0, 0, 0.0]
 
     def _want(self) -> int:
         return self.settings.processes * self.batch.size + self.batch.ahead()
@@ -137,7 +136,7 @@ class Session(Listener):
         self._touch_ready()
         log.info("%s %s is registered as %s", about["model"], about["version"], self.worker)
         threads = [threading.Thread(target=self._guard, args=(work,), daemon=True) for work in
-                   [self._complete] + [self._fetch] * FETCHERS + [self._predict] * self.settings.processes]
+                   [self._tell] + [self._fetch] * FETCHERS + [self._predict] * self.settings.processes]
         for thread in threads + [self._claimer]:
             thread.start()
         self._beat(float(told["heartbeat_s"]))
@@ -288,16 +287,13 @@ class Session(Listener):
             return
         if outcome.kind == "cancelled":  # raised by the model itself: the job is ours, or it would not be in hand
             outcome = outcome._replace(kind="retry", error={"type": "Cancelled", "message": "raised by the model itself"})
-        told: Dict[str, Any] = {"outcome": outcome.kind}
-        if outcome.kind == "succeeded":
-            told["duration_s"] = outcome.duration_s
-        else:
+        told: Dict[str, Any] = {"outcome": outcome.kind, "duration_s": outcome.duration_s}
+        if outcome.kind != "succeeded":
             told["error"] = outcome.error
             self._say(job, outcome)
         if outcome.after is not None:
             told["retry_after_s"] = min(max(0.0, float(outcome.after)), 7 * 86400.0)
         self.hand.end(job, told, outcome.result)
-        self._since[2] += outcome.duration_s
 
     def _say(self, job: Job, outcome: Outcome) -> None:
         """A failure on the terminal, with its traceback the first time."""
@@ -334,71 +330,12 @@ class Session(Listener):
                 if error.error["type"] == "CodeChanged":
                     return self.end("changed", str(error))
 
-    # --- outcomes
+    # --- what leaves the hand
 
-    def _complete(self) -> None:
-        while True:
-            items = self.hand.next_ended()
-            if not items:
-                break
-            self._complete_all(items)
+    def _tell(self) -> None:
+        self.outcomes.tell_all(str(self.worker))
         if self._going():
             self.end("drained")
-
-    def _complete_all(self, items: List[Item]) -> None:
-        room = self.hand.begin_claim(len(items))
-        parts = [b'{"worker": "%s", "items": [' % str(self.worker).encode(), b", ".join(item.encode() for item in items), b"]"]
-        if room:
-            parts.append(b', "claim": ' + json.dumps({"claim_id": str(uuid.uuid4()), "max": min(room, 1000)}).encode())
-        told = None
-        try:
-            told = self.server.call("POST", "/jobs/complete", b"".join(parts) + b"}", wanted=self._going)
-        except Refused as error:
-            self._refused(items, error)
-        finally:
-            if room:
-                self._claimed((told or {}).get("claimed") or {"jobs": [], "drain": False})
-        if told is not None:
-            again = [item for item, answer in zip(items, told["items"]) if self._answered(item, answer)]
-            self._forget([item.job for item in items if item not in again])
-            for item in again:
-                self.hand.end(item.job, *self._as_rejected(item, "refused by the server"))
-            self._line(items)
-
-    def _refused(self, items: List[Item], error: Refused) -> None:
-        """The whole request was refused: each item by itself shows whose fault it was."""
-        if len(items) > 1:
-            for item in items:
-                self._complete_all([item])
-            return
-        item = items[0]
-        log.error("job %s: %s", item.job.id, error)
-        if item.result is None:
-            return self._forget([item.job])
-        self.hand.end(item.job, *self._as_rejected(item, str(error)))
-
-    @staticmethod
-    def _as_rejected(item: Item, why: str) -> Any:
-        return {"outcome": "rejected", "error": {"type": "ResultRefused", "message": why[:2000], "traceback": None}}, None
-
-    def _answered(self, item: Item, answer: Dict[str, Any]) -> bool:
-        """What the server said of one item; whether it must be told as rejected, because the result was not taken."""
-        problem = answer.get("problem")
-        if answer["status"] == 200 or problem is None:
-            return False
-        places = ", ".join(str(error.get("pointer")) for error in problem.get("errors") or [])
-        log.warning("job %s %s: %s %s %s", item.job.id, item.told["outcome"], problem.get("code"), problem.get("detail"), places)
-        return item.result is not None and answer["status"] != 409 and answer.get("state") is None
-
-    def _line(self, items: List[Item]) -> None:
-        good = sum(item.told["outcome"] == "succeeded" for item in items)
-        self.ended += len(items)
-        since, now = self._since, time.monotonic()
-        since[0], since[1] = since[0] + good, since[1] + len(items) - good
-        if now - self._line_at >= LINE_S:
-            log.info("%d succeeded, %d failed, %.0f ms each; %d in all", since[0], since[1],
-                     1000 * since[2] / max(1, since[0] + since[1]), self.ended)
-            self._line_at, self._since = now, [0, 0, 0.0]
 
     def _give_back(self, jobs: List[Job]) -> None:
         """Releases jobs, which costs no attempt."""

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from darkroom_worker.pool import Listener, NotServing, Pool, Spec, Task
+from darkroom_worker.pool import Pool
+from darkroom_worker.process import Listener, NotServing, Spec, Task
 
 
 class Heard(Listener):
@@ -187,7 +188,8 @@ def test_a_process_ends_when_its_parent_has(write):
     import sys
     path = write("a_model.py", "import os, sys, time\ndef predict(image):\n    print('pid', os.getpid(), flush=True)\n"
                                "    time.sleep(60)\n")
-    script = ("import sys; sys.path.insert(0, %r); from darkroom_worker.pool import *; p = Pool(Spec(%r)); p.start(); "
+    script = ("import sys; sys.path.insert(0, %r); from darkroom_worker.pool import *; "
+              "p = Pool(Spec(%r)); p.start(); "
               "p.run([Task('a', '/dev/null')], Listener())" % (os.path.dirname(os.path.dirname(__file__)), path))
     parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
     child = int(parent.stderr.readline().split()[1])

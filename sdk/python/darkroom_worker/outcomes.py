@@ -1,0 +1,92 @@
+"""What became of the jobs in hand, told to the server; the next are claimed in the same call."""
+import json
+import logging
+import time
+import uuid
+from typing import Any, Callable, Dict, List
+
+from .hand import Hand, Item, Job
+from .http import Refused, Server
+
+log = logging.getLogger("darkroom")
+LINE_S = 1.0  # between two lines about what was done
+
+
+class Outcomes:
+    """Tells of the jobs of one session."""
+
+    def __init__(self, server: Server, hand: Hand, claimed: Callable[[Dict[str, Any]], None],
+                 forget: Callable[[List[Job]], None]):
+        """`claimed` takes the answer to a claim, `forget` what need not be held any longer."""
+        self.ended = 0  # jobs whose outcome the server has
+        self._server, self._hand, self._claimed, self._forget = server, hand, claimed, forget
+        self._worker = ""
+        self._line_at = 0.0
+        self._untold: List[Item] = []  # on the terminal
+
+    def tell_all(self, worker: str) -> None:
+        """Tells of every job as soon as it has ended, those that end at the same moment together, until the session is over
+        or has nothing more to tell. Raises `Failure`."""
+        self._worker = worker
+        while True:
+            items = self._hand.next_ended()
+            if not items:
+                return
+            self._tell(items)
+
+    def _tell(self, items: List[Item]) -> None:
+        room = self._hand.begin_claim(len(items))
+        parts = [b'{"worker": "%s", "items": [' % self._worker.encode(), b", ".join(item.encode() for item in items), b"]"]
+        if room:
+            parts.append(b', "claim": ' + json.dumps({"claim_id": str(uuid.uuid4()), "max": min(room, 1000)}).encode())
+        told = None
+        try:
+            told = self._server.call("POST", "/jobs/complete", b"".join(parts) + b"}", wanted=lambda: not self._hand.over)
+        except Refused as error:
+            self._refused(items, error)
+        finally:
+            if room:
+                self._claimed((told or {}).get("claimed") or {"jobs": [], "drain": False})
+        if told is not None:
+            again = [item for item, answer in zip(items, told["items"]) if self._answered(item, answer)]
+            self._forget([item.job for item in items if item not in again])
+            for item in again:
+                self._hand.end(item.job, *self._as_rejected(item, "refused by the server"))
+            self._line(items)
+
+    def _refused(self, items: List[Item], error: Refused) -> None:
+        """The whole request was refused: each item by itself shows whose fault it was."""
+        if len(items) > 1:
+            for item in items:
+                self._tell([item])
+            return
+        item = items[0]
+        log.error("job %s: %s", item.job.id, error)
+        if item.result is None:
+            return self._forget([item.job])
+        self._hand.end(item.job, *self._as_rejected(item, str(error)))
+
+    @staticmethod
+    def _as_rejected(item: Item, why: str) -> Any:
+        return {"outcome": "rejected", "error": {"type": "ResultRefused", "message": why[:2000], "traceback": None}}, None
+
+    def _answered(self, item: Item, answer: Dict[str, Any]) -> bool:
+        """What the server said of one item; whether it must be told as rejected, because the result was not taken."""
+        problem = answer.get("problem")
+        if answer["status"] == 200 or problem is None:
+            return False
+        places = ", ".join(str(error.get("pointer")) for error in problem.get("errors") or [])
+        log.warning("job %s %s: %s %s %s", item.job.id, item.told["outcome"], problem.get("code"), problem.get("detail"),
+                    places)
+        return item.result is not None and answer["status"] != 409 and answer.get("state") is None
+
+    def _line(self, items: List[Item]) -> None:
+        """What was done, on the terminal, at most once a second."""
+        self.ended += len(items)
+        self._untold += items
+        now = time.monotonic()
+        if now - self._line_at >= LINE_S:
+            good = sum(item.told["outcome"] == "succeeded" for item in self._untold)
+            each_s = sum(item.told.get("duration_s", 0.0) for item in self._untold) / len(self._untold)
+            log.info("%d succeeded, %d failed, %.0f ms each; %d in all", good, len(self._untold) - good, 1000 * each_s, self.ended)
+            self._line_at, self._untold = now, []
