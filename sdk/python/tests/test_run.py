@@ -356,6 +356,20 @@ def test_known_answers_are_asked_before_it_serves(server, serve, tmp_path, write
     assert "a.png" in worker.said and "does not give its known answers" in worker.said
 
 
+def test_an_edit_that_loses_a_known_answer_is_not_served(server, serve, tmp_path, write):
+    from darkroom_worker import cli
+    (tmp_path / "a.png").write_bytes(png(8, 8))
+    source = "name = 'm'\ndef predict(image):\n    return {'bytes': len(image.read())}\n"
+    path, answers = write("m.py", source), str(tmp_path / "answers.json")
+    assert cli.main(["test", path, str(tmp_path / "a.png"), "--expect", answers]) == 0
+    worker = serve(path, "--watch", "--expect", answers)
+    worker.hears("registered")
+    write("m.py", source.replace("len(image.read())", "7"))
+    worker.hears("does not give its known answers[^$]*a.png: bytes was [0-9]+, is 7; the code before goes on serving")
+    photo = png(9, 9)
+    assert server.wait(server.add(photo, model="m")).result["fields"] == {"bytes": len(photo)}
+
+
 def test_several_processes_work_side_by_side(server, serve):
     jobs = [server.add(photo, model="m") for photo in photos(8)]
     serve("import os, time\ndef predict(image):\n    time.sleep(0.2)\n    return os.getpid()\n", "--processes", 2)
