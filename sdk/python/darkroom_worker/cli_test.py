@@ -1,5 +1,6 @@
 """`darkroom-worker test`: JSON on stdout, what people want to know on stderr, and a page to look at."""
 import argparse
+import io
 import json
 import os
 import statistics
@@ -37,6 +38,8 @@ def main(args: argparse.Namespace) -> int:
     files = found.files + [file for file in (known.results if known else {}) if file not in {f.resolve() for f in found.files}]
     if not files:
         raise ModelError("no photographs: name files, or folders that hold some")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese shows it as JSON may, too
     began = time.monotonic()
     with started(args.model) as pool:
         trial, load_s = Trial(pool, params=params, timeout_s=args.timeout), time.monotonic() - began

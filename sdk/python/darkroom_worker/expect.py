@@ -56,7 +56,7 @@ def write(file: Path, model: str, version: str, params: Json, results: Iterable[
     named = sorted((Path(os.path.relpath(path, folder)).as_posix(), {"md5": md5, "result": result}) for path, md5, result in results)
     head = {"model": model, "version": version, "params": params, "tolerance": TOLERANCE}
     # A photograph is a line, so that a change of answers is easily looked through.
-    lines = ["  %s: %s" % (json.dumps(path, ensure_ascii=False), json.dumps(one, ensure_ascii=False)) for path, one in named]
+    lines = ["  %s: %s" % (json.dumps(path), json.dumps(one, ensure_ascii=False)) for path, one in named]
     file.write_text(json.dumps(head, indent=1)[:-2] + ',\n "photographs": {\n' + ",\n".join(lines) + "\n }\n}\n", encoding="utf-8")
 
 

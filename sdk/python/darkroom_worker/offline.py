@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from . import expect, overlay, photographs
+from .errors import clean
 from .image import Image
 from .model import Outcome
 from .pool import Pool
@@ -41,7 +42,7 @@ class Answer(NamedTuple):
 
     def line(self) -> str:
         """It as a line of JSON."""
-        said: Json = {"file": str(self.file), "md5": self.md5, "outcome": self.outcome.kind,
+        said: Json = {"file": clean(str(self.file)), "md5": self.md5, "outcome": self.outcome.kind,
                       "ms": round(self.outcome.duration_s * 1000, 3), "result": self.result, "error": self.outcome.error}
         if self.differences:
             said["differences"] = self.differences
@@ -49,7 +50,7 @@ class Answer(NamedTuple):
 
     def card(self, folder: str) -> overlay.Card:
         """It as a part of the report, named as it lies below a folder."""
-        kind, name = photographs.media_type(self.file), os.path.relpath(self.file, folder)
+        kind, name = photographs.media_type(self.file), clean(os.path.relpath(self.file, folder))
         return overlay.Card(name, Image(str(self.file)) if kind else None, kind, self.outcome.duration_s * 1000,
                             self.result, self.error, self.differences)
 

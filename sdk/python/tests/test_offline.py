@@ -143,3 +143,16 @@ def test_parameters_are_given_and_kept_with_the_answers(write, photos, tmp_path)
     for params, said in [('{"shade": 8}', "the answers to other parameters"), ("{", "not JSON"), ("[1]", "not a JSON object")]:
         code, _, told = try_out(model, photos, "--params", params, "--expect", answers)
         assert code == 2 and said in told, told
+
+
+def test_a_name_that_is_no_text_is_a_name(write, tmp_path):
+    photo = os.fsencode(tmp_path) + b"/\xff\xe4.png"
+    try:
+        png(os.fsdecode(photo), 3, 2)
+    except OSError:
+        pytest.skip("this file system keeps text only")
+    model, answers, page = write("shade.py", SHADE), tmp_path / "answers.json", tmp_path / "report.html"
+    for _ in ("recorded", "compared"):
+        code, lines, told = try_out(model, os.fsdecode(photo), "--expect", answers, "--html", page)
+        assert code == 0 and lines[0]["file"].endswith(".png"), told
+    assert "compared with 1 known answer " in told and ".png" in page.read_text()
