@@ -43,9 +43,9 @@ bench:
 safeguards:
 	tests/safeguards/run
 
-# Runs private servers, and a server that restarts when the code changes.
+# Runs private servers, a server that restarts when its code changes, and MODEL, a .py file that loads again when it changes.
 dev:
-	cargo run -- dev
+	cargo run -- dev $(if $(MODEL),--model $(MODEL))
 
 # Writes the document that a test holds the code to.
 openapi:

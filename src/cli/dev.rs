@@ -1,10 +1,13 @@
-//! `darkroom dev`: private servers, and a server that restarts when the code changes.
+//! `darkroom dev`: private servers, a server that restarts when its code changes, and models that load again when theirs does.
+
+mod models;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
+use clap::Args;
 use walkdir::WalkDir;
 
 use super::exit::Exit;
@@ -20,10 +23,18 @@ const LISTEN: &str = "127.0.0.1:8080";
 /// The account that a private database begins with.
 const ADMIN: &str = "admin";
 /// What the server is made of.
-const WATCHED: [&str; 4] = ["src", "migrations", "Cargo.toml", "Cargo.lock"];
+const WATCHED: [&str; 6] = ["src", "migrations", "sdk/python/darkroom_worker", "build.rs", "Cargo.toml", "Cargo.lock"];
+
+/// What runs beside the server.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// A model to serve: a .py file that is watched, as examples/image_stats/image_stats.py; may be repeated
+    #[arg(long = "model", value_name = "FILE")]
+    models: Vec<PathBuf>,
+}
 
 /// Runs until SIGINT or SIGTERM. With `DATABASE_URL` or `REDIS_URL` set, those are used.
-pub async fn run() -> anyhow::Result<Exit> {
+pub async fn run(args: DevArgs) -> anyhow::Result<Exit> {
     let listen = given("DARKROOM_LISTEN").unwrap_or_else(|| LISTEN.to_owned());
     if let Err(error) = tokio::net::TcpListener::bind(&listen).await {
         bail!(
@@ -63,17 +74,25 @@ pub async fn run() -> anyhow::Result<Exit> {
     let admin = postgres.as_ref().map(|_| Administrator::ready()).transpose()?;
     let mut stop = Box::pin(stop_signal());
     let mut server = None;
+    let mut workers = Vec::new();
     let mut seen = None;
     loop {
         let now = newest_change();
         if seen != Some(now) {
             seen = Some(now);
             restart(&mut server, &program, &settings, admin.as_ref())?;
+            if server.is_some() && workers.is_empty() && !args.models.is_empty() {
+                // They outlive the servers that come after this one.
+                workers = models::start(&args.models, &listen, &database_url).await?;
+            }
         }
         tokio::select! {
             () = &mut stop => break,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
+    }
+    for worker in workers {
+        end(&mut Some(worker));
     }
     end(&mut server);
     Ok(Exit::Success)

@@ -50,8 +50,8 @@ struct Cli {
 enum Command {
     /// Try everything: private servers, real models, the photographs of examples/photos; with DEMO_EXIT=1 it ends by itself
     Demo,
-    /// Develop: private servers, and a server that restarts when the code changes
-    Dev,
+    /// Develop: private servers, a server that restarts when its code changes, and models that load again when theirs does
+    Dev(dev::DevArgs),
     /// Sign in, and remember it for the commands below
     Login(login::LoginArgs),
     /// Sign out: the token stops working and is forgotten
@@ -121,7 +121,7 @@ fn command() -> clap::Command {
 async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Demo => demo::run().await,
-        Command::Dev => dev::run().await,
+        Command::Dev(args) => dev::run(args).await,
         Command::Login(args) => args.run().await,
         Command::Logout(args) => args.run().await,
         Command::Submit(args) => args.run().await,

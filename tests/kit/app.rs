@@ -97,6 +97,11 @@ impl TestApp {
 
     /// The same, with its log.
     pub fn process_logging(&self, environment: &[(&str, &str)], log: impl Write + Send + 'static) -> Process {
+        self.process_at("127.0.0.1:0", environment, log)
+    }
+
+    /// The same at an address.
+    pub fn process_at(&self, listen: &str, environment: &[(&str, &str)], log: impl Write + Send + 'static) -> Process {
         let own = [
             ("DATABASE_URL", self.settings.database.database_url.0.as_str()),
             ("REDIS_URL", &self.settings.redis_url.0),
@@ -104,7 +109,7 @@ impl TestApp {
             ("DARKROOM_DATA", self.settings.data.to_str().expect("a path in UTF-8")),
             ("DARKROOM_REDIS_WAIT_MS", "10000"),
         ];
-        Process::start(&[own.as_slice(), environment].concat(), log).expect("a server")
+        Process::start_at(listen, &[own.as_slice(), environment].concat(), log).expect("a server")
     }
 
     /// Another server on the same database, Redis and data.

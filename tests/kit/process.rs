@@ -18,11 +18,20 @@ pub struct Process {
 
 impl Process {
     /// Starts a server on a free port with these variables and waits until it says where it listens; its log is copied.
-    pub fn start(environment: &[(&str, &str)], mut log: impl Write + Send + 'static) -> anyhow::Result<Self> {
+    pub fn start(environment: &[(&str, &str)], log: impl Write + Send + 'static) -> anyhow::Result<Self> {
+        Self::start_at("127.0.0.1:0", environment, log)
+    }
+
+    /// The same at an address.
+    pub fn start_at(
+        listen: &str,
+        environment: &[(&str, &str)],
+        mut log: impl Write + Send + 'static,
+    ) -> anyhow::Result<Self> {
         // For the clients that tests make themselves.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut child = Command::new(DARKROOM)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "info"])
+            .args(["serve", "--listen", listen, "--log", "info"])
             .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()?;

@@ -1,5 +1,6 @@
 //! The workers' Python package: its own suite, and what the server hands out of it.
 
+mod changes;
 mod models;
 mod three_commands;
 mod wheel;

@@ -2,16 +2,26 @@
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use darkroom::dev::python;
 use darkroom::sdk::wheel;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::process::{Child, Command};
 
-use crate::kit::app::TestApp;
+use crate::kit::app::{TestApp, until};
 use crate::kit::client::Answer;
+use crate::kit::images::md5_of;
+
+/// How long a command of the page may take.
+const COMMAND_WAIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn the_wheel_is_the_same_bytes_twice_and_records_what_is_in_it() {
@@ -106,4 +116,53 @@ async fn the_wheel_is_sent_once_to_those_who_keep_it() {
     assert_eq!((again.status.as_u16(), again.bytes.len()), (304, 0));
     let other = get(&app, "/sdk/darkroom_worker-0.0.0-py3-none-any.whl", &[]).await.problem(404, "not_found");
     assert!(other["mend"].as_str().is_some_and(|mend| mend.contains(&wheel.file_name)), "{other}");
+}
+
+/// Gives a command to a shell, in a folder where nothing but Python and this server is at hand.
+fn shell(command: &str, folder: &Path) -> Child {
+    Command::new("sh")
+        .args(["-c", command])
+        .current_dir(folder)
+        .envs([
+            ("HOME", folder.to_str().expect("a path")),
+            ("PIP_NO_INDEX", "1"),
+            ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+        ])
+        .env_remove("PYTHONPATH")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a shell")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_commands_lead_from_nothing_to_serving() {
+    if let Err(error) = python::environment() {
+        return eprintln!("NOT TRIED, for there is no Python: {error:#}");
+    }
+    let app = TestApp::new().await;
+    let server = app.process(&[]);
+    let page = reqwest::get(format!("{}/sdk", server.base)).await.expect("the page").text().await.expect("text");
+    let commands: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    assert_eq!(commands.len(), 3, "{page}");
+    let folder = tempfile::tempdir().expect("a folder");
+    for command in &commands[..2] {
+        let ended = tokio::time::timeout(COMMAND_WAIT, shell(command, folder.path()).wait()).await;
+        assert!(ended.expect("an end").expect("a status").success(), "{command}");
+    }
+    let key = app.key("predict", &["my_model"]).await.token.expect("a key");
+    std::fs::write(folder.path().join("darkroom.key"), key).expect("the key");
+    // Without the shell between, which would be killed in its place.
+    let _serving = shell(&format!("exec {}", commands[2]), folder.path());
+    let ines = app.investigator("ines").await;
+    until("a worker", async || {
+        ines.get("/models").await.ok(200)["items"].as_array().is_some_and(|models| !models.is_empty())
+    })
+    .await;
+    let photo = std::fs::read("examples/photos/coffee.jpg").expect("a photograph");
+    let path = format!("/predict/{}?wait_s=30", md5_of(&photo));
+    ines.submit(&[("coffee.jpg", photo)], &["my_model"]).await;
+    let answer = ines.get(&path).await.ok(200);
+    assert_eq!(answer["status"], "succeeded", "{answer}");
+    assert_ne!(answer["results"]["my_model"], Value::Null, "{answer}");
 }
