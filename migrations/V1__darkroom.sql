@@ -77,6 +77,9 @@ CREATE TABLE queue (
   id             integer     GENERATED ALWAYS AS IDENTITY CONSTRAINT queue_pkey PRIMARY KEY,
   kind           text        NOT NULL DEFAULT 'model' CONSTRAINT queue_kind_known CHECK (kind IN ('model', 'dataset')),
   name           text        NOT NULL CONSTRAINT queue_name_form CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,63}$'),
+  -- What it is called where models and datasets lie side by side: in memory, in Redis, in figures and in the audit.
+  path           text        NOT NULL GENERATED ALWAYS AS (CASE kind WHEN 'model' THEN name ELSE kind || '/' || name END) STORED
+                             CONSTRAINT queue_path_key UNIQUE,
   owner          uuid        CONSTRAINT queue_owner_fkey REFERENCES account,
   description    text        NOT NULL DEFAULT '',
   tags           text[]      NOT NULL DEFAULT '{}',
@@ -97,11 +100,13 @@ CREATE TABLE queue (
   deadline_s     real        NOT NULL DEFAULT 600 CONSTRAINT queue_deadline_range CHECK (deadline_s BETWEEN 1 AND 86400),
   retired_at     timestamptz,
   created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-  CONSTRAINT queue_name_key UNIQUE (name, kind)
+  CONSTRAINT queue_name_key UNIQUE (name, kind),
+  -- A dataset is trained on by one run at a time: the limit of its queue is the guard.
+  CONSTRAINT queue_dataset_alone CHECK (kind <> 'dataset' OR max_running IS NOT DISTINCT FROM 1)
 );
 
--- The versions that workers of a model have served; 0 is no version, and stands for "ended without success". Of two of one model the
--- greater id was registered later.
+-- The versions that workers of a model, or services of a dataset, have had; 0 is no version, and stands for "ended without
+-- success". Of two of one model the greater id was registered later.
 CREATE TABLE model_version (
   id            integer     GENERATED ALWAYS AS IDENTITY CONSTRAINT model_version_pkey PRIMARY KEY,
   queue_id      integer     NOT NULL CONSTRAINT model_version_queue_fkey REFERENCES queue,
@@ -191,7 +196,9 @@ CREATE TABLE params (
 -- jobs cannot go (image_live_jobs).
 CREATE TABLE job (
   id            uuid        CONSTRAINT job_pkey PRIMARY KEY,
-  image_id      bigint      NOT NULL,
+  -- What it is about: an image, or a run, whose id is the job's own.
+  image_id      bigint,
+  run_id        uuid        CONSTRAINT job_run_is_itself CHECK (run_id = id),
   params_id     bigint      NOT NULL,
   run_at        timestamptz NOT NULL,
   -- A step of priority is worth ten minutes of waiting, so nothing starves.
@@ -210,8 +217,8 @@ CREATE TABLE job (
   due           boolean     NOT NULL,
   -- Its worker died: it is claimed next by a session that holds nothing, and alone.
   suspect       boolean     NOT NULL DEFAULT false,
-  -- The submission that made it, and whose that is.
-  submission_id uuid        NOT NULL,
+  -- The submission that made it, which a run may have none of, and whose that is.
+  submission_id uuid,
   account_id    uuid        NOT NULL,
   -- The ended job that it tries again.
   retry_of      uuid,
@@ -223,6 +230,8 @@ CREATE TABLE job (
   begun_at      timestamptz,
   -- Live jobs only are in this table, so this index is the single flight.
   CONSTRAINT job_single_flight UNIQUE (image_id, queue_id, params_id),
+  CONSTRAINT job_image_or_run CHECK ((image_id IS NULL) <> (run_id IS NULL)),
+  CONSTRAINT job_submitted CHECK (run_id IS NOT NULL OR submission_id IS NOT NULL),
   CONSTRAINT job_running_whole CHECK ((state = 'running') = (session_id IS NOT NULL)
                                   AND (state = 'running') = (claim_id IS NOT NULL)
                                   AND (state = 'running') = (started_at IS NOT NULL))
@@ -254,7 +263,8 @@ CREATE TABLE claim (
 -- Ended jobs; a row here never changes.
 CREATE TABLE job_archive (
   id            uuid        NOT NULL,
-  image_id      bigint      NOT NULL,
+  image_id      bigint,
+  run_id        uuid        CONSTRAINT job_archive_run_is_itself CHECK (run_id = id),
   params_id     bigint      NOT NULL,
   run_at        timestamptz NOT NULL,
   finish_by     timestamptz NOT NULL,
@@ -271,13 +281,14 @@ CREATE TABLE job_archive (
   priority      smallint    NOT NULL,
   attempt       smallint    NOT NULL,
   deaths        smallint    NOT NULL,
-  submission_id uuid        NOT NULL,
+  submission_id uuid,
   account_id    uuid        NOT NULL,
   retry_of      uuid,
   -- The session whose completion ended it, and its key; null when the service or a person did.
   session_id    uuid,
   key_id        text,
-  CONSTRAINT job_archive_pkey PRIMARY KEY (id)
+  CONSTRAINT job_archive_pkey PRIMARY KEY (id),
+  CONSTRAINT job_archive_image_or_run CHECK ((image_id IS NULL) <> (run_id IS NULL))
 ) PARTITION BY RANGE (id);
 CREATE TABLE job_archive_default PARTITION OF job_archive DEFAULT;
 -- For redrive and lists, which look for what did not succeed: of all models, or of one.
@@ -346,6 +357,79 @@ CREATE TABLE attempt (
   ended_at      timestamptz NOT NULL,
   CONSTRAINT attempt_pkey PRIMARY KEY (job_id, lease_no)
 );
+
+-- Training -----------------------------------------------------------------------------------------
+
+-- What a run is beside its job, from its making on; it stays when the archive lets the job go. Written under the lock of its job's
+-- row, as everything that hangs on it, so that what a worker may write is decided and written at once.
+CREATE TABLE training_run (
+  job_id        uuid        CONSTRAINT training_run_pkey PRIMARY KEY,
+  account_id    uuid        NOT NULL CONSTRAINT training_run_account_fkey REFERENCES account,
+  queue_id      integer     NOT NULL CONSTRAINT training_run_queue_fkey REFERENCES queue,
+  params_id     bigint      NOT NULL CONSTRAINT training_run_params_fkey REFERENCES params,
+  -- The client's own id of it, which makes the request idempotent.
+  submission_id uuid,
+  retry_of      uuid,
+  -- +1 at each change that people see, besides the transitions that the job's version counts; at the end both in one.
+  revision      integer     NOT NULL DEFAULT 0,
+  -- Null while it lives; then it is told here, and from here on.
+  state         job_state   CONSTRAINT training_run_ended CHECK (state IN ('succeeded', 'failed', 'cancelled')),
+  reason        fail_reason CONSTRAINT training_run_reason CHECK ((state IS NOT DISTINCT FROM 'failed') = (reason IS NOT NULL)),
+  attempt       smallint,
+  -- The lease whose completion was accepted: it alone says which model file counts.
+  lease_no      integer,
+  -- What the service returned, as it wrote it.
+  result        jsonb,
+  -- {"type", "message"} of a failure.
+  error         jsonb,
+  started_at    timestamptz,
+  finished_at   timestamptz,
+  CONSTRAINT training_run_submission_key UNIQUE (account_id, submission_id),
+  CONSTRAINT training_run_end_whole CHECK ((state IS NULL) = (finished_at IS NULL) AND (state IS NULL) = (attempt IS NULL)),
+  CONSTRAINT training_run_success_whole CHECK ((state IS NOT DISTINCT FROM 'succeeded') = (lease_no IS NOT NULL))
+) WITH (fillfactor = 70);
+CREATE INDEX training_run_of_account ON training_run (account_id, job_id DESC);
+
+-- What a run measured, epoch by epoch. A later lease of the same attempt measures again where it resumes.
+CREATE TABLE training_metric (
+  job_id    uuid        NOT NULL CONSTRAINT training_metric_run_fkey REFERENCES training_run,
+  attempt   smallint    NOT NULL,
+  epoch     integer     NOT NULL CONSTRAINT training_metric_epoch_range CHECK (epoch BETWEEN 0 AND 1000000),
+  lease_no  integer     NOT NULL,
+  -- {"loss": 0.3, …}
+  metrics   jsonb       NOT NULL,
+  at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT training_metric_pkey PRIMARY KEY (job_id, attempt, epoch)
+);
+
+-- The files of a run: of each kind the newest of each lease. The bytes lie at {sha256}/{blob}, as those of images do. A run that
+-- goes on where another ended has its checkpoint from lease 0, with the other's bytes.
+CREATE TABLE training_file (
+  job_id   uuid        NOT NULL CONSTRAINT training_file_run_fkey REFERENCES training_run,
+  kind     text        NOT NULL CONSTRAINT training_file_kind_known CHECK (kind IN ('checkpoint', 'model')),
+  lease_no integer     NOT NULL,
+  attempt  smallint    NOT NULL,
+  -- Of a checkpoint: after which epoch.
+  epoch    integer,
+  -- Of a model: what its service called it.
+  name     text        CONSTRAINT training_file_name_size CHECK (octet_length(name) BETWEEN 1 AND 255),
+  bytes    bigint      NOT NULL,
+  sha256   bytea       NOT NULL CONSTRAINT training_file_sha256_size CHECK (octet_length(sha256) = 32),
+  blob     uuid        NOT NULL,
+  at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT training_file_pkey PRIMARY KEY (job_id, kind, lease_no),
+  CONSTRAINT training_file_name_of_model CHECK ((kind = 'model') = (name IS NOT NULL))
+);
+CREATE INDEX training_file_blob ON training_file (blob);
+
+-- Runs whose model file is a version of a model.
+CREATE TABLE promotion (
+  version_id integer     CONSTRAINT promotion_pkey PRIMARY KEY CONSTRAINT promotion_version_fkey REFERENCES model_version,
+  job_id     uuid        NOT NULL CONSTRAINT promotion_run_fkey REFERENCES training_run,
+  account_id uuid        NOT NULL CONSTRAINT promotion_account_fkey REFERENCES account,
+  at         timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX promotion_of_run ON promotion (job_id);
 
 -- Submissions --------------------------------------------------------------------------------------
 
@@ -425,7 +509,7 @@ CREATE TABLE job_event_default PARTITION OF job_event DEFAULT;
 CREATE INDEX job_event_job ON job_event (job_id);
 
 CREATE VIEW audit_jobs AS
-  SELECT j.id, encode(i.md5, 'hex') AS md5, q.name AS model, j.state::text AS state, NULL::text AS reason, j.priority,
+  SELECT j.id, encode(i.md5, 'hex') AS md5, q.path AS model, j.state::text AS state, NULL::text AS reason, j.priority,
          j.attempt, j.deaths, j.lease_no::bigint AS lease_no, j.session_id AS worker, v.name AS version, s.key_id,
          uuid_v7_at(j.id) AS created_at, j.run_at, j.started_at, NULL::timestamptz AS finished_at, j.finish_by,
          NULL::real AS duration_s, j.retry_of
@@ -435,7 +519,7 @@ CREATE VIEW audit_jobs AS
   LEFT JOIN worker_session AS s ON s.id = j.session_id
   LEFT JOIN model_version AS v ON v.id = s.version_id
   UNION ALL
-  SELECT a.id, encode(i.md5, 'hex'), q.name, a.state::text, a.reason::text, a.priority,
+  SELECT a.id, encode(i.md5, 'hex'), q.path, a.state::text, a.reason::text, a.priority,
          a.attempt, a.deaths, a.lease_no, a.session_id, v.name, a.key_id,
          uuid_v7_at(a.id), a.run_at, a.started_at, a.finished_at, a.finish_by,
          a.duration_s, a.retry_of
@@ -452,7 +536,7 @@ CREATE VIEW audit_events AS
          coalesce((SELECT s.name FROM account AS s WHERE s.id = CASE WHEN e.subject_id LIKE '________-%' THEN e.subject_id::uuid END),
                   (SELECT encode(i.md5, 'hex') FROM image AS i
                    WHERE i.id = CASE WHEN e.subject_id ~ '^[0-9]{1,18}$' THEN e.subject_id::bigint END)) AS subject,
-         e.key_id, e.session_id AS worker, q.name AS model, e.lease_no::bigint AS lease_no, e.attempt, e.reason, e.count, e.since
+         e.key_id, e.session_id AS worker, q.path AS model, e.lease_no::bigint AS lease_no, e.attempt, e.reason, e.count, e.since
   FROM (
     SELECT at, code, job_id, submission_id, account_id, subject_id, key_id, session_id, queue_id, lease_no, attempt, version, reason,
            count, CASE WHEN count IS NOT NULL THEN former_at END AS since
@@ -489,6 +573,23 @@ CREATE VIEW audit_events AS
   LEFT JOIN account AS a ON a.id = e.account_id
   LEFT JOIN queue AS q ON q.id = e.queue_id;
 COMMENT ON VIEW audit_events IS 'Every transition and administrative act in order of id: who did what to which job, account, key or model.';
+
+CREATE VIEW audit_runs AS
+  SELECT r.job_id AS id, q.name AS dataset, r.account_id, a.name AS account, coalesce(r.state, j.state)::text AS state,
+         r.reason::text AS reason, coalesce(r.attempt, j.attempt) AS attempt, coalesce(r.lease_no, j.lease_no)::bigint AS lease_no,
+         uuid_v7_at(r.job_id) AS created_at, coalesce(r.started_at, j.started_at) AS started_at, r.finished_at, r.retry_of,
+         (SELECT count(*) FROM training_metric AS m WHERE m.job_id = r.job_id) AS points,
+         (SELECT max(f.epoch) FROM training_file AS f WHERE f.job_id = r.job_id AND f.kind = 'checkpoint') AS checkpoint_epoch,
+         encode(f.sha256, 'hex') AS model_sha256, f.bytes AS model_bytes,
+         (SELECT array_agg(t.path || ' ' || v.name ORDER BY p.at)
+          FROM promotion AS p JOIN model_version AS v ON v.id = p.version_id JOIN queue AS t ON t.id = v.queue_id
+          WHERE p.job_id = r.job_id) AS promoted
+  FROM training_run AS r
+  JOIN queue AS q ON q.id = r.queue_id
+  JOIN account AS a ON a.id = r.account_id
+  LEFT JOIN job AS j ON j.id = r.job_id
+  LEFT JOIN training_file AS f ON f.job_id = r.job_id AND f.kind = 'model' AND f.lease_no = r.lease_no;
+COMMENT ON VIEW audit_runs IS 'Every training run: its dataset, owner, state and times, what it measured and made, and the versions of models that it became.';
 
 CREATE VIEW audit_keys AS
   SELECT k.id, k.service, k.models, a.name AS owner, k.trusted, k.detail, k.created_at, k.expires_at, k.disabled_at,

@@ -183,6 +183,9 @@ pub struct Serve {
     /// The largest image, in bytes
     #[arg(long, env = "DARKROOM_IMAGE_BYTES_MAX", default_value_t = 64 * 1024 * 1024)]
     pub image_bytes_max: u64,
+    /// The largest checkpoint or model of a training run, in bytes
+    #[arg(long, env = "DARKROOM_ARTIFACT_BYTES_MAX", default_value_t = 2 * 1024 * 1024 * 1024)]
+    pub artifact_bytes_max: u64,
     /// The largest upload request, in bytes
     #[arg(long, env = "DARKROOM_UPLOAD_BYTES_MAX", default_value_t = 2 * 1024 * 1024 * 1024)]
     pub upload_bytes_max: u64,
@@ -293,6 +296,7 @@ impl Serve {
             keep: kept,
             result_bytes_max: self.result_bytes_max,
             image_bytes_max: self.image_bytes_max,
+            artifact_bytes_max: self.artifact_bytes_max,
             upload_bytes_max: self.upload_bytes_max,
             connections_max: self.connections_max,
             bytes_in_flight_max: self.bytes_in_flight_max,

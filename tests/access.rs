@@ -10,6 +10,7 @@ use crate::kit::app::{PASSWORD, TestApp, Worker};
 use crate::kit::client::{Answer, Client};
 use crate::kit::form::{self, Form};
 use crate::kit::images::{md5_of, photo};
+use crate::training::{Trainer, start};
 
 /// The columns of [`TABLE`]: nobody; the investigator who owns the image, job and submission; another
 /// investigator; the researcher who owns the key and model; another researcher; an administrator without other
@@ -43,17 +44,22 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("get_model", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("update_model", [401, 403, 403, 200, 403, 200, 403, 403]),
     ("register_worker", [401, 403, 403, 403, 403, 403, 201, 403]),
-    ("beat_worker", [401, 403, 403, 403, 403, 403, 200, 403]),
-    ("leave_worker", [401, 403, 403, 403, 403, 403, 204, 403]),
+    ("beat_worker", [401, 403, 403, 403, 403, 403, 200, 410]),
+    ("leave_worker", [401, 403, 403, 403, 403, 403, 204, 410]),
     ("list_workers", [401, 200, 200, 200, 200, 200, 403, 403]),
-    ("claim_jobs", [401, 403, 403, 403, 403, 403, 200, 403]),
-    ("complete_jobs", [401, 403, 403, 403, 403, 403, 200, 403]),
-    ("release_jobs", [401, 403, 403, 403, 403, 403, 200, 403]),
+    ("claim_jobs", [401, 403, 403, 403, 403, 403, 200, 410]),
+    ("complete_jobs", [401, 403, 403, 403, 403, 403, 200, 410]),
+    ("release_jobs", [401, 403, 403, 403, 403, 403, 200, 410]),
     ("list_jobs", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("get_job", [401, 200, 404, 200, 404, 200, 403, 403]),
     ("cancel_job", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("retry_job", [401, 201, 404, 404, 404, 201, 403, 403]),
     ("redrive_jobs", [401, 403, 403, 403, 403, 200, 403, 403]),
+    // The run is the researcher's.
+    ("list_datasets", [401, 403, 403, 200, 200, 200, 403, 403]),
+    ("start_run", [401, 403, 403, 202, 202, 202, 403, 403]),
+    ("list_runs", [401, 403, 403, 200, 200, 200, 403, 403]),
+    ("get_run", [401, 403, 403, 200, 404, 200, 403, 403]),
     ("get_live", [200; 8]),
     ("get_ready", [200; 8]),
     ("get_metrics", [200; 8]),
@@ -75,6 +81,8 @@ struct World {
     ended_job: String,
     worker: Worker,
     key_id: String,
+    /// The researcher's run, live.
+    run: String,
 }
 
 async fn world() -> World {
@@ -95,7 +103,10 @@ async fn world() -> World {
         .complete(&job, json!({"outcome": "rejected", "error": {"type": "ValueError", "traceback": "secret path"}}))
         .await;
     let second = owner.post("/predict", json!({"images": [md5_of(&photo(1))], "models": ["ocr"]})).await.ok(202);
+    Trainer::with_key(train.clone(), "digits", Value::Null).await;
+    let run = start(&researcher, json!({})).await;
     World {
+        run,
         md5: md5_of(&photo(1)),
         submission: second["submission"].as_str().expect("an id").to_owned(),
         live_job: second["images"][0]["jobs"][0]["id"].as_str().expect("an id").to_owned(),
@@ -114,6 +125,7 @@ impl World {
             .replace("{md5}", &self.md5)
             .replace("/submissions/{id}", &format!("/submissions/{}", self.submission))
             .replace("/workers/{id}", &format!("/workers/{}", self.worker.id))
+            .replace("/training/results/{id}", &format!("/training/results/{}", self.run))
             .replace("/auth/key/{id}", &format!("/auth/key/{}", self.key_id))
             .replace(
                 "/jobs/{id}",
@@ -144,6 +156,7 @@ impl World {
             "beat_worker" => json!({"jobs": []}),
             "claim_jobs" => json!({"worker": self.worker.id, "claim_id": Uuid::new_v4()}),
             "complete_jobs" | "release_jobs" => json!({"worker": self.worker.id, "items": []}),
+            "start_run" => json!({"dataset": "digits"}),
             "redrive_jobs" => json!({"state": "failed"}),
             _ => Value::Null,
         };

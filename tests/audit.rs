@@ -182,7 +182,7 @@ fn listed(page: &str, heading: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_page_lists_every_column_of_the_views() {
     let app = TestApp::new().await;
-    for view in ["audit_jobs", "audit_events", "audit_items", "audit_fields", "audit_keys"] {
+    for view in ["audit_jobs", "audit_events", "audit_items", "audit_fields", "audit_runs", "audit_keys"] {
         let columns: Vec<String> = sqlx::query_scalar(
             "SELECT column_name::text FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position",
         )

@@ -54,6 +54,7 @@ mod storms; // everybody at once on the same few images
 mod submit; // photographs come in
 mod supply; // what is fetched
 mod tls; // certificates, and whom the client trusts
+mod training; // runs on datasets, what they measure and bring
 mod two_seconds; // a job that may be claimed is
 mod versions; // two versions of a model at once
 mod work; // microservices claim and complete

@@ -219,7 +219,7 @@ async fn an_auditor_reads_the_views_and_nothing_else() {
     app.admin().await;
     let url = servers::as_auditor(&app.settings.database.database_url.0);
     let views = relations(&app, "v").await;
-    assert_eq!(views, ["audit_events", "audit_fields", "audit_items", "audit_jobs", "audit_keys"]);
+    assert_eq!(views, ["audit_events", "audit_fields", "audit_items", "audit_jobs", "audit_keys", "audit_runs"]);
     let mut db = PgConnection::connect(&url).await.expect("a connection");
     for view in &views {
         let rows = format!("SELECT * FROM {view}");

@@ -32,13 +32,16 @@ pub struct JobsQuery {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "succeeded", "reason": null, "waiting": null, "attempt": 1, "max_attempts": 5,
     "progress": null, "created_at": "2026-11-22T09:00:00Z", "started_at": "2026-11-22T09:00:00Z", "run_at": null, "finished_at": "2026-11-22T09:00:01Z",
-    "error": null, "model": "face_detect", "md5": "9e107d9d372bb6826bd81d3542a419d6", "params": {}, "priority": 0, "finish_by": "2026-12-22T09:00:00Z",
+    "error": null, "model": "face_detect", "dataset": null, "md5": "9e107d9d372bb6826bd81d3542a419d6", "params": {}, "priority": 0, "finish_by": "2026-12-22T09:00:00Z",
     "lease_no": 1, "deaths": 0, "worker": "019aac9e-4e00-7a00-9000-000000000001", "version": "haar-1", "duration_s": 0.16, "retry_of": null}))]
 pub struct JobDetail {
     #[serde(flatten)]
     pub job: JobStatus,
-    pub model: String,
-    /// Null for those who see it only as owner of the model.
+    /// Null of a training run.
+    pub model: Option<String>,
+    /// Of a training run.
+    pub dataset: Option<String>,
+    /// Null for those who see it only as owner of the model, and of a training run.
     pub md5: Option<String>,
     #[schema(value_type = Object)]
     pub params: Value,
@@ -72,6 +75,15 @@ pub struct JobHistory {
 pub struct JobStateOut {
     pub id: Uuid,
     pub state: JobState,
+}
+
+/// How an ended job is tried again.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"fresh": false}))]
+pub struct Retry {
+    /// Of a training run: begin from the start, not from its last checkpoint.
+    pub fresh: Option<bool>,
 }
 
 /// The job that was made.

@@ -15,6 +15,7 @@ pub mod queues;
 pub mod status;
 pub mod submissions;
 pub mod submit;
+pub mod training;
 pub mod work;
 pub mod workers;
 

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::problem::Problem;
+use super::training::CheckpointOut;
 use super::{object, objects};
 use crate::domain::job::Outcome;
 
@@ -41,7 +42,7 @@ pub struct ClaimRequest {
 #[schema(example = json!({"claim_id": "7a1d2c5e-3b0f-4f6a-9c58-4e2a1b3c5d7f", "drain": false, "jobs": [{"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "lease_no": 1,
     "attempt": 1, "max_attempts": 5, "solo": false, "lease_s": 30.0, "deadline_s": 600.0, "model": "face_detect", "params": {}, "traceparent": null,
     "image": {"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "media_type": "image/jpeg", "bytes": 4194304, "width": 4032, "height": 3024,
-        "orientation": null, "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content"}}]}))]
+        "orientation": null, "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content"}, "dataset": null, "run": null}]}))]
 pub struct ClaimOut {
     pub claim_id: Uuid,
     /// Take no more jobs.
@@ -63,12 +64,30 @@ pub struct ClaimedJob {
     pub lease_s: f64,
     /// Seconds left for this attempt.
     pub deadline_s: f64,
-    #[schema(value_type = String)]
-    pub model: Arc<str>,
+    /// Null of a training run.
+    #[schema(value_type = Option<String>)]
+    pub model: Option<Arc<str>>,
     #[schema(value_type = Object)]
     pub params: Arc<RawValue>,
     pub traceparent: Option<String>,
-    pub image: JobImage,
+    /// Null of a training run.
+    pub image: Option<JobImage>,
+    /// Of a training run.
+    pub dataset: Option<String>,
+    /// Of a training run: where it reports to.
+    pub run: Option<ClaimedRun>,
+}
+
+/// Where the worker of a training run reports to, relative to the server; send the key to this host only.
+#[derive(Serialize, ToSchema)]
+pub struct ClaimedRun {
+    pub metrics_url: String,
+    pub checkpoint_url: String,
+    pub model_url: String,
+    /// From which it goes on, if there is one.
+    pub checkpoint: Option<CheckpointOut>,
+    /// The largest checkpoint or model.
+    pub artifact_bytes_max: u64,
 }
 
 /// The image of a claimed job.
@@ -110,7 +129,8 @@ pub struct CompleteItem {
     pub id: Uuid,
     pub lease_no: i64,
     pub outcome: Outcome,
-    /// With `succeeded`: `{"items": […], "fields": {…}, "summary": null}`; other JSON is kept under `fields.value`.
+    /// With `succeeded`: `{"items": […], "fields": {…}, "summary": null}`; other JSON is kept under `fields.value`. Of a training
+    /// run any JSON, kept as it is.
     #[schema(value_type = Value, required = false)]
     pub result: Option<Box<RawValue>>,
     /// How long the model worked.

@@ -48,13 +48,16 @@ pub struct Register {
 
 /// A session.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "service": "predict", "model": "face_detect", "version": "haar-1",
+#[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "service": "predict", "model": "face_detect", "dataset": null, "version": "haar-1",
     "heartbeat_s": 10.0, "lease_s": 30.0, "max_result_bytes": 1048576}))]
 pub struct Registered {
     /// The session's id.
     pub worker: Uuid,
     pub service: Service,
-    pub model: String,
+    /// Null of a training service.
+    pub model: Option<String>,
+    /// Of a training service.
+    pub dataset: Option<String>,
     pub version: String,
     /// Beat this often.
     pub heartbeat_s: f64,
@@ -106,13 +109,16 @@ pub struct BeatOut {
 
 /// A worker.
 #[derive(Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "service": "predict", "model": "face_detect", "version": "haar-1",
+#[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "service": "predict", "model": "face_detect", "dataset": null, "version": "haar-1",
     "instance": "0b9f8a2e-8f3c-4d0e-9a53-2f6f3b1c7d11", "host": "gpu1", "sdk": "curl", "batch_max": 8, "running": 2, "draining": false, "trouble": null, "alive": true,
     "registered_at": "2026-11-22T09:00:00Z", "beat_at": "2026-11-22T09:00:10Z"}))]
 pub struct WorkerOut {
     pub worker: Uuid,
     pub service: Service,
-    pub model: String,
+    /// Null of a training service.
+    pub model: Option<String>,
+    /// Of a training service.
+    pub dataset: Option<String>,
     pub version: String,
     pub instance: Uuid,
     pub host: Option<String>,

@@ -39,7 +39,7 @@ fn row(worker: &WorkerOut) -> [String; 9] {
         _ => "alive",
     };
     [
-        text::clean(&worker.model),
+        text::clean(worker.model.as_deref().or(worker.dataset.as_deref()).unwrap_or_default()),
         text::one_line(&worker.version, 24),
         state.to_owned(),
         worker.running.to_string(),

@@ -39,8 +39,13 @@ codes! {
     WrongService "wrong_service" "Wrong service type" "Use the credential that this operation's description names: people send a token of POST /auth/login, microservices an API key of the right service type.";
     OutOfScope "out_of_scope" "Model out of scope" "Use a key whose globs match the model. A researcher's key reaches only unknown models and the researcher's own; an administrator's key reaches any.";
     NotFound "not_found" "Not found" "Check the name or id. What is somebody else's is answered as if it were not there: log in as its owner or as an administrator.";
+    NoCheckpoint "no_checkpoint" "No checkpoint" "Begin from the start, and save a checkpoint with PUT.";
+    NoModelFile "no_model_file" "No model file" "Start a run whose service uploads a model before it completes.";
     MethodNotAllowed "method_not_allowed" "Method not allowed" "Use a method that GET /docs lists for this path.";
     SubmissionConflict "submission_conflict" "Submission of another user" "Choose a new UUID; this one is in another user's hands.";
+    SubmissionUsed "submission_used" "Submission already used" "Choose a new UUID for another run; the same one answers only the same request.";
+    RunNotFinished "run_not_finished" "Run not finished" "Wait until the run has succeeded: GET /training/results/{id} with `wait_s` tells.";
+    VersionTaken "version_taken" "Version taken" "Choose another `version`: what a version of a model is never changes.";
     StaleLease "stale_lease" "Stale lease" "Drop the work and claim again; somebody else has this job, or it has ended.";
     NameTaken "name_taken" "Name taken" "Choose another name, or change the account with PATCH /auth/users/{name}.";
     NotEnded "not_ended" "Job not ended" "Wait until it has ended, or cancel it first.";
@@ -54,6 +59,7 @@ codes! {
     UnsupportedMediaType "unsupported_media_type" "Unsupported media type" "Send a Content-Type that this operation's description names, as application/json.";
     RangeNotSatisfiable "range_not_satisfiable" "Range not satisfiable" "Ask for bytes within the image, or leave the Range header out.";
     UnknownModel "unknown_model" "Unknown model" "Choose a model that GET /models lists, or start a microservice that registers this one; a retired model takes no jobs until its owner or an administrator restores it.";
+    UnknownDataset "unknown_dataset" "Unknown dataset" "Choose a dataset that GET /training/datasets lists, or start a training service that registers this one.";
     InvalidField "invalid_field" "Invalid field" "Correct the field that `errors` points to; GET /docs describes what each may hold.";
     UnknownField "unknown_field" "Unknown field" "Check its spelling, or leave it out; GET /docs lists the fields of each operation.";
     DuplicateKey "duplicate_key" "Duplicate key" "Give each key and field once.";
@@ -69,7 +75,8 @@ codes! {
     ImageTooBig "image_too_big" "Image too big" "Make the image smaller before sending it. If you did not expect its size, take it for a decompression bomb.";
     Md5Collision "md5_collision" "MD5 collision" "Keep the file and tell the operator: two different files with one MD5 are made on purpose. Darkroom never mixes them up.";
     NothingAccepted "nothing_accepted" "No file was accepted" "Mend the files as `errors` says for each, or leave them out; without `strict` the good ones are taken.";
-    NoLiveWorker "no_live_worker" "No live worker" "Start a worker of the model, or leave `require_live` out and let the jobs wait.";
+    ChecksumMismatch "checksum_mismatch" "Checksum mismatch" "Send the file again: what arrived is not what `sha256` names, and nothing of it was kept.";
+    NoLiveWorker "no_live_worker" "No live worker" "Start a worker, or leave `require_live` out and let the jobs wait.";
     InvalidResult "invalid_result" "Invalid result" "Return `{\"items\": […], \"fields\": {…}, \"summary\": null}`, with what `errors` points to corrected.";
     TooManyRequests "too_many_requests" "Too many requests" "Wait as long as Retry-After says, then send it again.";
     TooManyLogins "too_many_logins" "Too many failed log-ins" "Wait as long as Retry-After says, then try the right password.";

@@ -16,5 +16,6 @@ pub mod result;
 pub mod ruling;
 pub mod schema;
 pub mod text;
+pub mod training;
 pub mod version;
 pub mod words;

@@ -19,6 +19,11 @@ impl Params {
     /// Params that are no object, too large, or hold an integer beyond ±2^53 (where RFC 8785 would round
     /// two different values to one) are refused with a sentence.
     pub fn new(body: Value) -> Result<Self, String> {
+        Self::within(body, PARAMS_BYTES_MAX)
+    }
+
+    /// The same with another limit to their bytes.
+    pub fn within(body: Value, bytes_max: usize) -> Result<Self, String> {
         if !body.is_object() {
             return Err("Params of a model are an object.".to_owned());
         }
@@ -26,8 +31,8 @@ impl Params {
             return Err(format!("{number} is beyond ±2^53 and would lose digits; send it as a string."));
         }
         let text = serde_json_canonicalizer::to_string(&body).map_err(|e| e.to_string())?;
-        if text.len() > PARAMS_BYTES_MAX {
-            return Err(format!("Params have {} bytes; the limit is {PARAMS_BYTES_MAX}.", text.len()));
+        if text.len() > bytes_max {
+            return Err(format!("Params have {} bytes; the limit is {bytes_max}.", text.len()));
         }
         Ok(Self { hash: Sha256::digest(text.as_bytes()).into(), body, text })
     }

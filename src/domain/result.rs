@@ -47,12 +47,7 @@ pub struct ResultDocument {
 /// result it lies.
 pub fn normalise(posted: &RawValue, bytes_max: usize, upright: Option<Upright>) -> Result<ResultDocument, Fault> {
     let posted = posted.get();
-    check_size(posted, bytes_max)?;
-    json::check(posted).map_err(|fault| match fault.code {
-        // It came in JSON that could be read: what is wrong is this result alone.
-        Code::MalformedJson | Code::InvalidField => invalid("", fault.detail),
-        _ => fault.on(""),
-    })?;
+    check_whole(posted, bytes_max)?;
     if posted.starts_with('{')
         && let Ok(normal) = serde_json::from_str::<Normal<'_>>(posted)
         && let Some(rows) = normal.rows()
@@ -68,6 +63,22 @@ pub fn normalise(posted: &RawValue, bytes_max: usize, upright: Option<Upright>) 
 pub fn may_be_in_pixels(posted: &RawValue) -> bool {
     // An escape may hide the word.
     ["\"px\"", "\\u"].iter().any(|sign| memchr::memmem::find(posted.get().as_bytes(), sign.as_bytes()).is_some())
+}
+
+/// What a training run came to: any JSON of at most `bytes_max` bytes, kept as it was posted.
+pub fn as_posted(posted: &RawValue, bytes_max: usize) -> Result<ResultDocument, Fault> {
+    check_whole(posted.get(), bytes_max)?;
+    Ok(ResultDocument { text: posted.get().to_owned(), rows: Vec::new() })
+}
+
+/// Refuses a result that is too large, or that could not be kept.
+fn check_whole(posted: &str, bytes_max: usize) -> Result<(), Fault> {
+    check_size(posted, bytes_max)?;
+    json::check(posted).map_err(|fault| match fault.code {
+        // It came in JSON that could be read: what is wrong is this result alone.
+        Code::MalformedJson | Code::InvalidField => invalid("", fault.detail),
+        _ => fault.on(""),
+    })
 }
 
 fn check_size(text: &str, bytes_max: usize) -> Result<(), Fault> {

@@ -10,6 +10,7 @@ use super::budget::{Payer, called_by};
 use super::problem::HttpError;
 use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
+use crate::domain::key::Service;
 use crate::service::accounts::User;
 use crate::service::keys;
 use crate::store::keys::ApiKey;
@@ -128,15 +129,15 @@ demands! {
     ResearcherUser: Researcher | Admin;
 }
 
-/// A microservice with a key for prediction.
-pub struct PredictService(pub ApiKey);
+/// A microservice with a key for training.
+pub struct TrainService(pub ApiKey);
 
-impl FromRequestParts<Shared> for PredictService {
+impl FromRequestParts<Shared> for TrainService {
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, HttpError> {
         let Microservice(key) = Microservice::from_request_parts(parts, state).await?;
-        keys::need_service(&key, crate::domain::key::Service::Predict)?;
+        keys::need_service(&key, Service::Train)?;
         Ok(Self(key))
     }
 }

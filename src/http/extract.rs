@@ -55,6 +55,37 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
+/// A JSON body of free form, in which no key may be given twice.
+pub struct Free<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Free<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
+        let bytes = body(request, state).await?;
+        let text = text(&bytes)?;
+        json::check(text)?;
+        Ok(Self(read(text)?))
+    }
+}
+
+/// A JSON body that may be left out, or be null.
+pub struct MaybeJson<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeJson<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
+        if http_body::Body::is_end_stream(request.body()) {
+            check_no_query(request.uri())?;
+            return Ok(Self(T::default()));
+        }
+        let bytes = body(request, state).await?;
+        let text = text(&bytes)?;
+        Ok(Self(if text.trim() == "null" { T::default() } else { read(text)? }))
+    }
+}
+
 /// The JSON body of a batch, whose items are judged one by one: U+0000 in a string is the matter of whoever judges its item.
 pub struct Batch<T>(pub T);
 

@@ -8,10 +8,10 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::{AdminUser, AnyUser};
-use super::extract::{self, Json, NoQuery, Path, Query};
+use super::extract::{self, Json, MaybeJson, NoQuery, Path, Query};
 use super::problem::Answer;
 use super::{AppState, Shared};
-use crate::api::jobs::{JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried};
+use crate::api::jobs::{JobDetail, JobHistory, JobStateOut, JobsQuery, Redrive, Redriven, RedrivenJob, Retried, Retry};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::domain::job::{JobState, JobStatus};
@@ -109,16 +109,18 @@ async fn cancel_job(
 
 /// Tries an ended job again
 ///
-/// Makes a new job with `retry_of`; the ended one stays as it is.
+/// Makes a new job with `retry_of`; the ended one stays as it is. A training run goes on from the last checkpoint of the one that ended,
+/// unless `fresh`. The body may be left out.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
+    request_body = Option<Retry>,
     responses((status = 201, body = Retried)))]
 async fn retry_job(
     State(state): AppState,
     AnyUser(user): AnyUser,
-    _: NoQuery,
     Path(id): Path<Uuid>,
+    MaybeJson(how): MaybeJson<Retry>,
 ) -> Answer<impl IntoResponse> {
-    let made = jobs::retry(&state.ctx, &user, id).await?;
+    let made = jobs::retry(&state.ctx, &user, id, how.fresh.unwrap_or(false)).await?;
     Ok((StatusCode::CREATED, Json(Retried { id: made, retry_of: id })))
 }
 
@@ -160,11 +162,14 @@ fn read_redrive(ask: Redrive) -> Result<Filter, Fault> {
 
 async fn detail(queues: &Queues, job: JobRecord, sight: Sight) -> JobDetail {
     let gates = queues.gates().await.ok();
-    let waiting = queues.waiting(gates.as_ref(), &job.model, &job.status);
+    let waiting = queues.waiting(gates.as_ref(), &job.path, &job.status);
+    let (model, dataset) = job.subject();
+    let (model, dataset) = (model.map(str::to_owned), dataset.map(str::to_owned));
     JobDetail {
         job: JobStatus { waiting, ..job.status },
-        model: job.model,
-        md5: (sight == Sight::Whole).then(|| job.md5.to_string()),
+        model,
+        dataset,
+        md5: job.md5.filter(|_| sight == Sight::Whole).map(hex::encode),
         params: job.params,
         priority: job.priority,
         finish_by: job.finish_by,

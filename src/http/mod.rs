@@ -21,6 +21,7 @@ pub mod status;
 pub mod submissions;
 pub mod submit;
 pub mod tls;
+pub mod training;
 mod wire;
 pub mod work;
 pub mod workers;

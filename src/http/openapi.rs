@@ -39,6 +39,7 @@ use crate::api::problem::Problem;
         (name = "images", description = "What is stored, and its bytes."),
         (name = "models", description = "What models there are, and their queues."),
         (name = "jobs", description = "One image × one model: its tries and its history."),
+        (name = "training", description = "Start training runs, watch them learn, and take their models."),
         (name = "work", description = "For microservices: register, claim, complete."),
         (name = "accounts", description = "People, their roles, and the keys of their microservices."),
         (name = "health", description = "For operators.")
@@ -58,6 +59,7 @@ pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
         .merge(super::work::router())
         .merge(super::workers::router())
         .merge(super::sdk::router())
+        .merge(super::training::router())
         .merge(super::accounts::router())
         .merge(super::keys::router())
         .merge(super::health::router())

@@ -8,18 +8,22 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::auth::PredictService;
+use super::auth::Microservice;
 use super::budget;
 use super::extract::{self, Batch, BodyMax, Json};
 use super::problem::{Answer, status};
 use super::{AppState, Shared};
+use crate::api::training::CheckpointOut;
 use crate::api::work::{
-    BATCH_MAX, ClaimOut, ClaimRequest, ClaimedJob, CompleteItem, CompleteOut, CompleteRequest, ItemOut, JobImage,
-    NextClaim, ReleaseRequest,
+    BATCH_MAX, ClaimOut, ClaimRequest, ClaimedJob, ClaimedRun, CompleteItem, CompleteOut, CompleteRequest, ItemOut,
+    JobImage, NextClaim, ReleaseRequest,
 };
 use crate::domain::fault::Fault;
-use crate::service::work::{self, Claim, Done, GivenJob, Item};
+use crate::service::Limits;
+use crate::service::work::{self, Claim, Done, GivenJob, Item, Matter};
+use crate::store::images::KnownImage;
 use crate::store::keys::ApiKey;
+use crate::store::training::RunFile;
 
 /// The largest completion, in bytes: many results at once, and what one account may have in flight by default.
 const COMPLETE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -39,7 +43,7 @@ pub fn router() -> OpenApiRouter<Shared> {
     responses((status = 200, body = ClaimOut)))]
 async fn claim_jobs(
     State(state): AppState,
-    PredictService(key): PredictService,
+    Microservice(key): Microservice,
     Json(ask): Json<ClaimRequest>,
 ) -> Answer<Json<ClaimOut>> {
     let linger_s = extract::within("body", "linger_s", ask.linger_s.unwrap_or(0.0), 0.0..=10.0)?;
@@ -53,7 +57,7 @@ async fn claim_jobs(
     };
     budget::hold_claim(claim.wait).await?;
     let answer = state.claims.claim(&key, &claim).await?;
-    Ok(Json(claim_out(ask.claim_id, answer, state.ctx.limits.lease_s)))
+    Ok(Json(claim_out(ask.claim_id, answer, &state.ctx.limits)))
 }
 
 /// Completes jobs
@@ -63,7 +67,7 @@ async fn claim_jobs(
     responses((status = 200, body = CompleteOut)))]
 async fn complete_jobs(
     State(state): AppState,
-    PredictService(key): PredictService,
+    Microservice(key): Microservice,
     Batch(body): Batch<CompleteRequest>,
 ) -> Answer<Json<CompleteOut>> {
     check_count(body.items.len())?;
@@ -89,7 +93,7 @@ async fn claim_after(state: &Shared, key: &ApiKey, ask: &Claim) -> ClaimOut {
         tracing::warn!(%error, worker = %ask.worker, "the claim after a completion failed");
         work::ClaimAnswer::default()
     });
-    claim_out(ask.claim_id, answer, state.ctx.limits.lease_s)
+    claim_out(ask.claim_id, answer, &state.ctx.limits)
 }
 
 /// Gives jobs back
@@ -99,7 +103,7 @@ async fn claim_after(state: &Shared, key: &ApiKey, ask: &Claim) -> ClaimOut {
     responses((status = 200, body = CompleteOut)))]
 async fn release_jobs(
     State(state): AppState,
-    PredictService(key): PredictService,
+    Microservice(key): Microservice,
     Json(body): Json<ReleaseRequest>,
 ) -> Answer<Json<CompleteOut>> {
     check_count(body.items.len())?;
@@ -108,30 +112,56 @@ async fn release_jobs(
     Ok(Json(CompleteOut { items: done.into_iter().map(ItemOut::from).collect(), claimed: None }))
 }
 
-fn claim_out(claim_id: Uuid, answer: work::ClaimAnswer, lease_s: f64) -> ClaimOut {
-    let job = |GivenJob { job, model, max_attempts, params, image }: GivenJob| ClaimedJob {
-        id: job.id,
-        lease_no: job.lease_no.into(),
-        attempt: job.attempt,
-        max_attempts,
-        solo: job.suspect,
-        lease_s,
-        deadline_s: job.deadline_s,
-        model,
-        params,
-        traceparent: None,
-        image: JobImage {
-            url: format!("/images/{}/content", image.md5),
-            md5: image.md5.to_string(),
-            sha256: hex::encode(&image.sha256),
-            media_type: image.media_type.clone(),
-            bytes: image.bytes,
-            width: image.width,
-            height: image.height,
-            orientation: image.orientation,
-        },
+fn claim_out(claim_id: Uuid, answer: work::ClaimAnswer, limits: &Limits) -> ClaimOut {
+    let job = |GivenJob { job, path, max_attempts, params, matter }: GivenJob| {
+        let (model, image, dataset, run) = match matter {
+            Matter::Image(image) => (Some(path), Some(job_image(&image)), None, None),
+            Matter::Run(checkpoint) => {
+                let dataset = path.strip_prefix("dataset/").unwrap_or(&path).to_owned();
+                (None, None, Some(dataset), Some(claimed_run(job.id, checkpoint, limits)))
+            }
+        };
+        ClaimedJob {
+            id: job.id,
+            lease_no: job.lease_no.into(),
+            attempt: job.attempt,
+            max_attempts,
+            solo: job.suspect,
+            lease_s: limits.lease_s,
+            deadline_s: job.deadline_s,
+            model,
+            params,
+            traceparent: None,
+            image,
+            dataset,
+            run,
+        }
     };
     ClaimOut { claim_id, drain: answer.drain, jobs: answer.jobs.into_iter().map(job).collect() }
+}
+
+fn job_image(image: &KnownImage) -> JobImage {
+    JobImage {
+        url: format!("/images/{}/content", image.md5),
+        md5: image.md5.to_string(),
+        sha256: hex::encode(&image.sha256),
+        media_type: image.media_type.clone(),
+        bytes: image.bytes,
+        width: image.width,
+        height: image.height,
+        orientation: image.orientation,
+    }
+}
+
+fn claimed_run(id: Uuid, checkpoint: Option<RunFile>, limits: &Limits) -> ClaimedRun {
+    let url = |what| format!("/training/results/{id}/{what}");
+    ClaimedRun {
+        metrics_url: url("metrics"),
+        checkpoint_url: url("checkpoint"),
+        model_url: url("model"),
+        checkpoint: checkpoint.map(CheckpointOut::from),
+        artifact_bytes_max: limits.artifact_bytes_max,
+    }
 }
 
 fn check_count(items: usize) -> Result<(), Fault> {

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::auth::{AnyUser, Microservice, PredictService};
+use super::auth::{AnyUser, Microservice};
 use super::extract::{self, BodyMax, Json, NoQuery, Path, Query};
 use super::problem::Answer;
 use super::{AppState, Shared};
@@ -53,10 +53,12 @@ async fn register_worker(
     let new = read(body)?;
     let (worker, opened) = state.workers.register(&key, &new).await?;
     let limits = &state.ctx.limits;
+    let (model, dataset) = subject(new.service, new.name.to_string());
     let out = Registered {
         worker,
-        service: Service::Predict,
-        model: new.model.to_string(),
+        service: new.service,
+        model,
+        dataset,
         version: new.version,
         heartbeat_s: limits.heartbeat_s,
         lease_s: limits.lease_s,
@@ -65,14 +67,31 @@ async fn register_worker(
     Ok((if opened { StatusCode::CREATED } else { StatusCode::OK }, Json(out)))
 }
 
-fn read(body: Register) -> Result<Registration, Fault> {
-    if body.service == Service::Train || body.dataset.is_some() {
-        let detail = "This release has no training runs, so a training service has nothing to do.";
-        return Err(Fault::invalid("body", "/service", detail).mend("Register with service predict and a model."));
+/// A name as that of a model or of a dataset.
+fn subject(service: Service, name: String) -> (Option<String>, Option<String>) {
+    match service {
+        Service::Predict => (Some(name), None),
+        Service::Train => (None, Some(name)),
     }
-    let model =
-        body.model.ok_or_else(|| Fault::invalid("body", "/model", "A service of type predict names its model."))?;
-    let model = Name::parse(&model).map_err(|why| Fault::invalid("body", "/model", why))?;
+}
+
+/// The name of what the service is for, and of nothing else.
+fn read_name(service: Service, model: Option<String>, dataset: Option<String>) -> Result<Name, Fault> {
+    let (named, pointer, stray, misplaced) = match service {
+        Service::Predict => (model, "/model", dataset, "/dataset"),
+        Service::Train => (dataset, "/dataset", model, "/model"),
+    };
+    if stray.is_some() {
+        let detail = format!("A service of type {} names no {}.", service.as_str(), &misplaced[1..]);
+        return Err(Fault::invalid("body", misplaced, detail));
+    }
+    let needed = || format!("A service of type {} names its {}.", service.as_str(), &pointer[1..]);
+    let name = named.ok_or_else(|| Fault::invalid("body", pointer, needed()))?;
+    Name::parse(&name).map_err(|why| Fault::invalid("body", pointer, why))
+}
+
+fn read(body: Register) -> Result<Registration, Fault> {
+    let name = read_name(body.service, body.model, body.dataset)?;
     short("version", Some(&body.version), 100)?;
     short("host", body.host.as_deref(), 200)?;
     short("sdk", body.sdk.as_deref(), 200)?;
@@ -91,7 +110,8 @@ fn read(body: Register) -> Result<Registration, Fault> {
         list.iter().enumerate().try_for_each(|(n, word)| short(&format!("{field}/{n}"), Some(word), 200))?;
     }
     Ok(Registration {
-        model,
+        service: body.service,
+        name,
         version: body.version,
         instance: body.instance,
         description: body.description,
@@ -136,7 +156,7 @@ fn read_schema(schema: &RawValue) -> Result<Value, Fault> {
     request_body = BeatRequest, responses((status = 200, body = BeatOut)))]
 async fn beat_worker(
     State(state): AppState,
-    PredictService(key): PredictService,
+    Microservice(key): Microservice,
     Path(id): Path<Uuid>,
     Json(beat): Json<BeatRequest>,
 ) -> Answer<Json<BeatOut>> {
@@ -178,7 +198,7 @@ fn held(job: HeldJob) -> Listed {
     responses((status = 204)))]
 async fn leave_worker(
     State(state): AppState,
-    PredictService(key): PredictService,
+    Microservice(key): Microservice,
     _: NoQuery,
     Path(id): Path<Uuid>,
 ) -> Answer<StatusCode> {
@@ -208,10 +228,12 @@ async fn list_workers(
 
 impl From<Worker> for WorkerOut {
     fn from(w: Worker) -> Self {
+        let (model, dataset) = subject(w.service, w.name);
         Self {
             worker: w.id,
-            service: Service::Predict,
-            model: w.model,
+            service: w.service,
+            model,
+            dataset,
             version: w.version,
             instance: w.instance,
             host: w.host,

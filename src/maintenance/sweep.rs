@@ -73,7 +73,7 @@ impl Sweep {
             Some(pass) if pass.fills == live => pass,
             _ => {
                 let models: Vec<String> =
-                    ctx.upkeep.run(queues::model_names).await?.into_iter().map(|(_, name)| name).collect();
+                    ctx.upkeep.run(queues::all_names).await?.into_iter().map(|(_, name)| name).collect();
                 let id = Uuid::new_v4();
                 let fills = live && ctx.index.begin_sweep(&models, id).await;
                 Pass { id, after: Some(Uuid::nil()), models, walked: 0, cursor: 0, fills }
@@ -135,7 +135,7 @@ async fn fill(ctx: &Ctx, page: &[Swept]) -> Result<bool> {
     let hints: Vec<Hint> = page.iter().filter(|job| job.ready).filter_map(hint).collect();
     let Some(missing) = ctx.index.push(&hints).await else { return Ok(false) };
     metrics::index_missing(missing);
-    let images: Vec<_> = page.iter().map(|job| job.md5).collect();
+    let images: Vec<_> = page.iter().filter_map(Swept::image).collect();
     ctx.index.shorten_statuses(&images).await;
     Ok(true)
 }

@@ -37,6 +37,7 @@ pub async fn moved(ctx: &Ctx, moved: &[Moved]) {
     tokio::join!(ctx.index.push(&hints), ctx.index.drop_statuses(&changed), ctx.index.tell(ctx.replica, &[], &ended));
     let models = wake(ctx, &hints);
     ctx.waiters.jobs_ended(ended);
+    ctx.waiters.runs.tell(moved.iter().filter(|m| m.image_id.is_none()).map(|m| m.id));
     ctx.index.tell(ctx.replica, &models, &[]).await;
     let waiting = moved.iter().filter(|m| m.state == JobState::Queued && m.suspect && m.due);
     suspects(ctx, waiting.filter_map(|m| names.get(&m.queue_id)).map(|name| &**name)).await;
@@ -53,7 +54,7 @@ struct Told {
 async fn told(ctx: &Ctx, moved: &[Moved]) -> Option<Told> {
     let read = async {
         let names = ctx.catalog.names(moved.iter().map(|m| m.queue_id)).await?;
-        let images = ctx.catalog.images(moved.iter().map(|m| m.image_id)).await?;
+        let images = ctx.catalog.images(moved.iter().filter_map(|m| m.image_id)).await?;
         Ok::<_, super::Error>(Told { names, images })
     };
     read.await
@@ -189,7 +190,7 @@ async fn pop_for(ctx: &Ctx, model: &str, count: usize) {
 
 /// The images of these jobs, each once.
 fn md5s<'m>(moved: impl Iterator<Item = &'m Moved>, images: &HashMap<i64, Arc<KnownImage>>) -> Vec<ContentMd5> {
-    let mut md5s: Vec<ContentMd5> = moved.filter_map(|m| Some(images.get(&m.image_id)?.md5)).collect();
+    let mut md5s: Vec<ContentMd5> = moved.filter_map(|m| Some(images.get(&m.image_id?)?.md5)).collect();
     md5s.sort_unstable();
     md5s.dedup();
     md5s

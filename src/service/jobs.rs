@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::accounts::User;
 use super::submit::{attached, new_job};
+use super::training::{self, EndedRun};
 use super::transition;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::account::Role;
@@ -83,7 +84,8 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
             if !submissions::lock_job(tx, id).await? {
                 return Ok(Vec::new());
             }
-            let unwanted = if user.is_admin() {
+            // A run has one who asked for it.
+            let unwanted = if user.is_admin() || job.image_id.is_none() {
                 vec![id]
             } else {
                 submissions::withdraw(tx, &[id], user.account.id, None).await?
@@ -96,12 +98,17 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
     Ok(find(ctx, user, id).await?.0.status.state)
 }
 
-/// Makes a new job for an ended one, or attaches to the live one of the same key; answers its id.
-pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
+/// Makes a new job for an ended one, or attaches to the live one of the same key; answers its id. A run goes on from the ended one's last
+/// checkpoint, unless it is to be `fresh`.
+pub async fn retry(ctx: &Ctx, user: &User, id: Uuid, fresh: bool) -> Result<Uuid> {
     let job = find_whole(ctx, user, id).await?;
     if !job.status.state.ended() {
         let detail = format!("The job is {}.", job.status.state.as_str());
         return Err(Fault::new(Code::NotEnded, detail).into());
+    }
+    if job.image_id.is_none() {
+        let (queue_id, params_id, priority) = (job.queue_id, job.params_id, job.priority);
+        return training::again(ctx, user, &EndedRun { id, queue_id, params_id, priority }, fresh).await;
     }
     let made = try_again(ctx, user, &[job]).await?.into_iter().flatten().collect::<Vec<_>>();
     announce::moved(ctx, &made).await;
@@ -112,9 +119,9 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid) -> Result<Uuid> {
 
 /// Makes new jobs for ended ones of different keys, in one transaction, in their order; nothing where the image is gone.
 async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Option<Moved>>> {
-    let md5s: Vec<ContentMd5> = jobs.iter().map(|job| job.md5).collect();
+    let (keys, md5s): (BTreeMap<Wanted, &JobRecord>, Vec<ContentMd5>) =
+        jobs.iter().filter_map(|job| job.wanted().map(|(wanted, md5)| ((wanted, job), md5))).unzip();
     ctx.mirror.mark(&md5s).await?;
-    let keys: BTreeMap<Wanted, &JobRecord> = jobs.iter().map(|job| (job.wanted, job)).collect();
     let mut tries = 0;
     let mut made = loop {
         match ctx.db.write(async |tx| make_again(tx, user.account.id, &keys, tries > 0).await).await {
@@ -122,7 +129,7 @@ async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Opt
             made => break made?,
         }
     };
-    Ok(jobs.iter().map(|job| made.remove(&job.wanted)).collect())
+    Ok(jobs.iter().map(|job| made.remove(&job.wanted()?.0)).collect())
 }
 
 async fn make_again(

@@ -22,6 +22,8 @@ pub struct Limits {
     pub result_bytes_max: usize,
     /// The largest image file, in bytes.
     pub image_bytes_max: u64,
+    /// The largest checkpoint or model of a training run, in bytes.
+    pub artifact_bytes_max: u64,
     /// The largest upload request, in bytes.
     pub upload_bytes_max: u64,
     /// How many clients may be connected.

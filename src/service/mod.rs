@@ -21,6 +21,7 @@ pub mod status;
 pub mod submissions;
 pub mod submit;
 pub mod tallies;
+pub mod training;
 pub mod transition;
 pub mod versions;
 pub mod waiters;

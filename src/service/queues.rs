@@ -1,4 +1,4 @@
-//! The queues of the models: what bars them, how deep they are, what stands in them.
+//! The queues of models and datasets: what bars them, how deep they are, what stands in them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const DEPTHS_FRESH: Duration = Duration::from_secs(1);
 /// The line of those who want to see the gates: one look serves all of them.
 const LINE: Capacity = Capacity { at_once: 1, repeatable: true, ..Capacity::USUAL };
 
-/// The gates of all models by name.
+/// The gates of all queues by what they are called.
 pub type Gates = Arc<HashMap<String, Gate>>;
 
 /// What is known of all queues.
@@ -50,7 +50,7 @@ impl Queues {
         Self { ctx: Arc::clone(ctx), gates, looks, depths: Mutex::default() }
     }
 
-    /// The gates of all models that are not retired, at most a second old while PostgreSQL answers.
+    /// The gates of all queues that are not retired, at most a second old while PostgreSQL answers.
     pub async fn gates(&self) -> Result<Gates> {
         self.gates.get(&(), || self.looks.call((), 1)).await
     }
@@ -95,7 +95,7 @@ impl Queues {
         Ok(self.ctx.db.run(async |db| queues::due_depths(db, &ids).await).await?)
     }
 
-    /// The depth of every model's queue, as PostgreSQL counted it at most a second ago. One counts at a time, for all who ask:
+    /// The depth of every queue, as PostgreSQL counted it at most a second ago. One counts at a time, for all who ask:
     /// no more than one connection is ever busy with it.
     pub async fn count(&self) -> Result<Arc<Vec<Depth>>> {
         let mut last = self.depths.lock().await;
@@ -113,7 +113,7 @@ impl Queues {
 async fn look_together(ctx: Arc<Ctx>, who: usize) -> Result<Answers<Gates>> {
     let gates = ctx.work.run(queues::gates).await?;
     let open = gates.into_iter().filter(|gate| gate.retired_at.is_none());
-    let gates: Gates = Arc::new(open.map(|gate| (gate.name.clone(), gate)).collect());
+    let gates: Gates = Arc::new(open.map(|gate| (gate.path.clone(), gate)).collect());
     Ok(vec![gates; who].into())
 }
 

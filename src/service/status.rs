@@ -14,6 +14,7 @@ use super::{Ctx, Error, Result};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, Overall};
+use crate::domain::name::{Name, shorten};
 use crate::index::status::{Fill, ReadyAnswer};
 use crate::store::status::{self, RESULTS_BYTES_MAX, VisibleStatus};
 
@@ -138,7 +139,7 @@ impl Lookups {
         if wait.is_zero() {
             return look().await;
         }
-        let watch = self.ctx.waiters.watch_image(md5);
+        let watch = self.ctx.waiters.images.join(md5);
         let mut news = watch.enrol();
         let mut stopping = self.ctx.stopping.clone();
         // Each looks with its own rights when it comes and when its time is up, and with the others in between.
@@ -203,11 +204,14 @@ pub fn overall(status: &ImageStatus, models: Option<&[String]>) -> Overall {
 
 /// Refuses names that no model has; while the models are not known, none is refused.
 pub fn check_models(gates: Option<&Gates>, status: &ImageStatus, models: &[String]) -> Result<()> {
-    let known = |name: &String| status.jobs.contains_key(name) || gates.is_none_or(|gates| gates.contains_key(name));
+    let known = |name: &String| {
+        status.jobs.contains_key(name)
+            || (Name::parse(name).is_ok() && gates.is_none_or(|gates| gates.contains_key(name)))
+    };
     match models.iter().find(|name| !known(name)) {
         None => Ok(()),
         Some(name) => {
-            let detail = format!("No model is named {:?}.", crate::domain::name::shorten(name));
+            let detail = format!("No model is named {:?}.", shorten(name));
             Err(Fault::new(Code::UnknownModel, detail).on("/models").into())
         }
     }

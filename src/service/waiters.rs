@@ -1,7 +1,6 @@
 //! Who waits in this process: for jobs of a model, for news of an image, for any job to end.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +9,10 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::watch::Watch;
+use super::watch::Watches;
 use crate::domain::image::ContentMd5;
+use crate::domain::job::ImageStatus;
+use crate::store::training::RunNews;
 
 /// Why a waiting claim was woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,10 @@ type Places = BTreeMap<i32, VecDeque<(u64, Instant, oneshot::Sender<Wake>)>>;
 /// Who waits in this process, for jobs of a model or for news of an image.
 pub struct Waiters {
     models: Mutex<HashMap<String, Places>>,
-    images: Mutex<HashMap<ContentMd5, Arc<Watch>>>,
+    /// Who waits for news of an image.
+    pub images: Watches<ContentMd5, ImageStatus>,
+    /// Who waits for news of a training run.
+    pub runs: Watches<Uuid, RunNews>,
     next: std::sync::atomic::AtomicU64,
     /// Moves whenever any job ends.
     ended: watch::Sender<u64>,
@@ -46,7 +50,8 @@ impl Waiters {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             models: Mutex::default(),
-            images: Mutex::default(),
+            images: Watches::default(),
+            runs: Watches::default(),
             next: Default::default(),
             ended: watch::Sender::new(0),
             unused: Mutex::default(),
@@ -140,24 +145,9 @@ impl Waiters {
         self.models.lock().iter().map(|(model, line)| (model.clone(), count(line))).collect()
     }
 
-    /// Joins those who wait for news of an image.
-    pub fn watch_image(self: &Arc<Self>, md5: ContentMd5) -> Watching {
-        let watch = Arc::clone(self.images.lock().entry(md5).or_default());
-        Watching { waiters: Arc::clone(self), md5, watch }
-    }
-
     /// Wakes everybody who waits for jobs on these images to end.
     pub fn jobs_ended(&self, images: impl IntoIterator<Item = ContentMd5>) {
-        let mut any = false;
-        let waiting = self.images.lock();
-        for md5 in images {
-            any = true;
-            if let Some(watch) = waiting.get(&md5) {
-                watch.tell();
-            }
-        }
-        drop(waiting);
-        if any {
+        if self.images.tell(images) {
             self.ended.send_modify(|n| *n += 1);
         }
     }
@@ -226,31 +216,6 @@ impl Drop for Place {
         drop(models);
         if let Ok(why) = receiver.try_recv() {
             self.waiters.pass_on(&self.model, self.version, why);
-        }
-    }
-}
-
-/// One of those who wait for an image; the last one to leave takes the [`Watch`] away.
-pub struct Watching {
-    waiters: Arc<Waiters>,
-    md5: ContentMd5,
-    watch: Arc<Watch>,
-}
-
-impl Deref for Watching {
-    type Target = Watch;
-
-    fn deref(&self) -> &Watch {
-        &self.watch
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let mut images = self.waiters.images.lock();
-        // The map's and this one.
-        if Arc::strong_count(&self.watch) == 2 {
-            images.remove(&self.md5);
         }
     }
 }

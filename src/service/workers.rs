@@ -24,7 +24,10 @@ const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
 /// What a microservice says of itself.
 #[derive(Debug)]
 pub struct Registration {
-    pub model: Name,
+    /// Whether it looks at images, or trains.
+    pub service: Service,
+    /// Its model, or the dataset that it trains on.
+    pub name: Name,
     pub version: String,
     pub instance: Uuid,
     pub description: Option<String>,
@@ -88,11 +91,11 @@ impl Workers {
 
     /// Opens a session, or prolongs the live one of the same instance; answers its id and whether it is new.
     ///
-    /// A key reaches only models that its scope matches; one that a researcher made, only unknown models and
+    /// A key reaches only models, or datasets, that its scope matches; one that a researcher made, only unknown models and
     /// those of its owner. A retired model comes back by its owner's word, not by a worker that was restarted.
     pub async fn register(&self, key: &ApiKey, new: &Registration) -> Result<(Uuid, bool)> {
-        keys::need_service(key, Service::Predict)?;
-        let name = new.model.as_str();
+        keys::need_service(key, new.service)?;
+        let name = new.name.as_str();
         let in_scope = key.models.iter().any(|glob| Glob::parse(glob).is_ok_and(|g| g.matches(name)));
         if !in_scope {
             let detail = format!("The key reaches {}, not {name:?}.", key.models.join(", "));
@@ -103,11 +106,12 @@ impl Workers {
             .work
             .write(async |tx| {
                 // Locked in turn, so that a fleet that starts together does not deadlock.
-                if models::is_retired(tx, name).await? {
+                if models::is_retired(tx, new.service, name).await? {
                     let detail = format!("{name:?} is retired.");
                     return Err(Error::from(Fault::new(Code::RetiredModel, detail)));
                 }
                 let described = Described {
+                    service: new.service,
                     name,
                     version: &new.version,
                     description: new.description.as_deref(),

@@ -18,11 +18,13 @@ use crate::domain::job::JobStatus;
 pub struct JobRecord {
     #[sqlx(flatten, try_from = "StatusRow")]
     pub status: JobStatus,
-    #[sqlx(flatten)]
-    pub wanted: Wanted,
-    #[sqlx(try_from = "Vec<u8>")]
-    pub md5: ContentMd5,
-    pub model: String,
+    /// Nothing of a run.
+    pub image_id: Option<i64>,
+    pub queue_id: i32,
+    pub params_id: i64,
+    pub md5: Option<Vec<u8>>,
+    /// What its queue is called: a model's name, or `dataset/` and a dataset's.
+    pub path: String,
     pub model_owner: Option<Uuid>,
     pub params: serde_json::Value,
     pub priority: i16,
@@ -36,6 +38,22 @@ pub struct JobRecord {
     pub retry_of: Option<Uuid>,
     /// Whether the asking account asked for it.
     pub requested: bool,
+}
+
+impl JobRecord {
+    /// What it was asked for, if it is no run.
+    pub fn wanted(&self) -> Option<(Wanted, ContentMd5)> {
+        let md5 = ContentMd5::try_from(self.md5.clone()?).ok()?;
+        Some((Wanted { image_id: self.image_id?, queue_id: self.queue_id, params_id: self.params_id }, md5))
+    }
+
+    /// The name of its model, if it has one, or else that of its dataset.
+    pub fn subject(&self) -> (Option<&str>, Option<&str>) {
+        match self.path.strip_prefix("dataset/") {
+            None => (Some(&self.path), None),
+            dataset => (None, dataset),
+        }
+    }
 }
 
 /// One job, whoever asks; the caller judges by `requested` and `model_owner`.

@@ -25,6 +25,7 @@ pub mod submissions;
 pub mod submit;
 pub mod tallies;
 pub mod ticks;
+pub mod training;
 pub mod versions;
 pub mod work;
 pub mod workers;

@@ -10,6 +10,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::queues::DEPTH_COUNTED_MAX;
+use crate::domain::key::Service;
 use crate::domain::ruling::RetryPolicy;
 use crate::domain::version::ServedBy;
 
@@ -125,6 +126,8 @@ pub async fn params(db: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<(i64
 /// What a registration says of its model.
 #[derive(Debug, Clone)]
 pub struct Described<'a> {
+    /// Whether it is a model, or a dataset to train on.
+    pub service: Service,
     pub name: &'a str,
     pub version: &'a str,
     pub description: Option<&'a str>,
@@ -143,7 +146,7 @@ pub struct ModelVersion {
     pub new_version: bool,
 }
 
-/// Makes a model and its version known, or refreshes what is said of it. One that is retired stays so: the caller asks
+/// Makes a model or dataset and its version known, or refreshes what is said of it. One that is retired stays so: the caller asks
 /// [`is_retired`] first.
 pub async fn register(
     db: &mut PgConnection,
@@ -160,18 +163,27 @@ pub async fn register(
         .bind(model.labels)
         .bind(model.params_schema)
         .bind(key)
+        .bind(kind(model.service))
         .fetch_one(db)
         .await
 }
 
-/// Locks a model, if it is known, and answers whether it is retired.
-pub async fn is_retired(db: &mut PgConnection, name: &str) -> sqlx::Result<bool> {
-    let retired: Option<bool> = sqlx::query_scalar(
-        "SELECT retired_at IS NOT NULL FROM queue WHERE name = $1 AND kind = 'model' FOR NO KEY UPDATE",
-    )
-    .bind(name)
-    .fetch_optional(db)
-    .await?;
+/// The kind of queue that services of a type work on.
+const fn kind(service: Service) -> &'static str {
+    match service {
+        Service::Predict => "model",
+        Service::Train => "dataset",
+    }
+}
+
+/// Locks a model or dataset, if it is known, and answers whether it is retired.
+pub async fn is_retired(db: &mut PgConnection, service: Service, name: &str) -> sqlx::Result<bool> {
+    let retired: Option<bool> =
+        sqlx::query_scalar("SELECT retired_at IS NOT NULL FROM queue WHERE name = $1 AND kind = $2 FOR NO KEY UPDATE")
+            .bind(name)
+            .bind(kind(service))
+            .fetch_optional(db)
+            .await?;
     Ok(retired == Some(true))
 }
 

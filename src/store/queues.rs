@@ -61,8 +61,8 @@ pub async fn ready_counts(db: &mut PgConnection, models: &[&str], limit: i64) ->
 pub struct Swept {
     #[sqlx(flatten)]
     pub entry: QueueEntry,
-    #[sqlx(try_from = "Vec<u8>")]
-    pub md5: ContentMd5,
+    /// Of a job that looks at an image.
+    pub md5: Option<Vec<u8>>,
     /// Whether it belongs into its model's queue.
     pub ready: bool,
     /// Queued past `finish_by`: it is to expire.
@@ -71,24 +71,32 @@ pub struct Swept {
     pub orphan: bool,
 }
 
+impl Swept {
+    /// The image that it looks at, if it is no run.
+    pub fn image(&self) -> Option<ContentMd5> {
+        ContentMd5::try_from(self.md5.clone()?).ok()
+    }
+}
+
 /// The next live jobs in order of id.
 pub async fn sweep_page(db: &mut PgConnection, after: Uuid, limit: i64) -> sqlx::Result<Vec<Swept>> {
     sqlx::query_as(include_str!("sql/queues/sweep_page.sql")).bind(after).bind(limit).fetch_all(db).await
 }
 
-/// The names of these queues.
+/// What these queues are called: see `queue.path`.
 pub async fn names(db: &mut PgConnection, queues: &[i32]) -> sqlx::Result<Vec<(i32, String)>> {
-    sqlx::query_as("SELECT id, name FROM queue WHERE id = ANY($1)").bind(queues).fetch_all(db).await
+    sqlx::query_as("SELECT id, path FROM queue WHERE id = ANY($1)").bind(queues).fetch_all(db).await
 }
 
-/// All models that may have a queue, by id and name.
-pub async fn model_names(db: &mut PgConnection) -> sqlx::Result<Vec<(i32, String)>> {
-    sqlx::query_as("SELECT id, name FROM queue WHERE kind = 'model' ORDER BY name").fetch_all(db).await
+/// What all queues are called, by id.
+pub async fn all_names(db: &mut PgConnection) -> sqlx::Result<Vec<(i32, String)>> {
+    sqlx::query_as("SELECT id, path FROM queue ORDER BY path").fetch_all(db).await
 }
 
-/// Live jobs of a model by state, for the metrics.
+/// Live jobs of a queue by state, for the metrics.
 #[derive(Debug, Clone, FromRow)]
 pub struct Depth {
+    /// What the queue is called.
     pub model: String,
     pub queued: i64,
     pub running: i64,
@@ -98,17 +106,18 @@ pub struct Depth {
     pub oldest_wait_s: Option<f64>,
 }
 
-/// The depth of every queue of a model that is not retired. Its cost grows with the live jobs: not for every request.
+/// The depth of every queue that is not retired. Its cost grows with the live jobs: not for every request.
 pub async fn depths(db: &mut PgConnection) -> sqlx::Result<Vec<Depth>> {
     sqlx::query_as(include_str!("sql/queues/depths.sql")).fetch_all(db).await
 }
 
-/// What decides whether a model's jobs can move, and how often they are tried.
+/// What decides whether the jobs of a model or dataset can move, and how often they are tried.
 #[derive(Debug, Clone, FromRow)]
 pub struct Gate {
     /// Its queue.
     pub id: i32,
-    pub name: String,
+    /// What it is called: a model's name, or `dataset/` and a dataset's.
+    pub path: String,
     pub paused: bool,
     pub max_running: Option<i32>,
     pub max_attempts: i16,
@@ -120,7 +129,7 @@ pub struct Gate {
     pub running: i64,
 }
 
-/// The gates of all models, retired ones included; running jobs are counted only where a limit makes them matter.
+/// The gates of all queues, retired ones included; running jobs are counted only where a limit makes them matter.
 pub async fn gates(db: &mut PgConnection) -> sqlx::Result<Vec<Gate>> {
     sqlx::query_as(include_str!("sql/queues/gates.sql")).fetch_all(db).await
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::place::AskedPlace;
 use super::work::Holder;
+use crate::domain::key::Service;
 use crate::domain::words::words;
 
 /// A sign of life moves `alive_until` only when it is behind by more than this share of a lease: a busy worker gives many
@@ -299,7 +300,10 @@ pub async fn forget_claims(db: &mut PgConnection, limit: i64) -> sqlx::Result<u6
 #[derive(Debug, Clone, FromRow)]
 pub struct Worker {
     pub id: Uuid,
-    pub model: String,
+    #[sqlx(try_from = "String")]
+    pub service: Service,
+    /// Its model, or the dataset that it trains on.
+    pub name: String,
     pub version: String,
     pub instance: Uuid,
     pub host: Option<String>,

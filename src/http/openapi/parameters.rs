@@ -17,6 +17,7 @@ const RULES: &[Rule] = &[
     ),
     ("id", "/jobs/", "The job's id.", || json!({})),
     ("id", "/submissions/", "The submission's id.", || json!({})),
+    ("id", "/training/", "The run's id.", || json!({})),
     ("id", "/workers/", "The session's id, as registering answered it.", || json!({})),
     ("name", "/auth/users/", "The account's name.", name),
     ("name", "/models/", "The model's name.", name),

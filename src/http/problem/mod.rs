@@ -120,9 +120,12 @@ pub(super) const fn status(code: Code) -> u16 {
         | Code::DisabledCredential
         | Code::WrongPassword => 401,
         Code::MissingRole | Code::WrongService | Code::OutOfScope => 403,
-        Code::NotFound => 404,
+        Code::NotFound | Code::NoCheckpoint | Code::NoModelFile => 404,
         Code::MethodNotAllowed => 405,
         Code::SubmissionConflict
+        | Code::SubmissionUsed
+        | Code::RunNotFinished
+        | Code::VersionTaken
         | Code::StaleLease
         | Code::NameTaken
         | Code::NotEnded
@@ -134,6 +137,8 @@ pub(super) const fn status(code: Code) -> u16 {
         Code::UnsupportedMediaType => 415,
         Code::RangeNotSatisfiable => 416,
         Code::UnknownModel
+        | Code::UnknownDataset
+        | Code::ChecksumMismatch
         | Code::InvalidField
         | Code::UnknownField
         | Code::DuplicateKey

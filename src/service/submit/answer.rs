@@ -191,7 +191,7 @@ fn by_image(orders: usize, mut pairs: Vec<Pair<'_>>) -> Vec<JobsByImage> {
 pub(in crate::service) fn new_job(wanted: &Wanted, made: &Made) -> Moved {
     Moved {
         id: made.id,
-        image_id: wanted.image_id,
+        image_id: Some(wanted.image_id),
         queue_id: wanted.queue_id,
         lease_no: 0,
         session: None,
@@ -208,7 +208,7 @@ pub(in crate::service) fn new_job(wanted: &Wanted, made: &Made) -> Moved {
 pub(in crate::service) fn attached(wanted: &Wanted, live: &Attached) -> Moved {
     Moved {
         id: live.id,
-        image_id: wanted.image_id,
+        image_id: Some(wanted.image_id),
         queue_id: wanted.queue_id,
         lease_no: 0,
         session: None,

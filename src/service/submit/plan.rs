@@ -85,7 +85,8 @@ async fn models_of(queues: &Queues, ask: &Ask) -> Result<(Vec<(String, Gate)>, O
         gates = queues.fresh_gates().await?;
     }
     if let Some((index, name)) = ask.models.iter().enumerate().find(|(_, name)| !gates.contains_key(*name)) {
-        let names: Vec<String> = gates.keys().take(SUGGEST_FROM).cloned().collect();
+        let models = gates.keys().filter(|path| Name::parse(path).is_ok());
+        let names: Vec<String> = models.take(SUGGEST_FROM).cloned().collect();
         return Err(unknown_model(index, name, &names).into());
     }
     let known: Vec<(String, Gate)> =

@@ -1,10 +1,12 @@
 //! Claims: who finds nothing waits without costing anything.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::take::{Claim, ClaimLine, Take};
 use crate::service::keys::Keys;
@@ -15,6 +17,7 @@ use crate::service::{Ctx, Result};
 use crate::store::images::KnownImage;
 use crate::store::keys::ApiKey;
 use crate::store::queues::ready_counts;
+use crate::store::training::{self, GivenRun, RunFile};
 use crate::store::work::{Claimed, Holder};
 use crate::store::workers::{Standing, Turn};
 
@@ -37,11 +40,20 @@ pub struct ClaimAnswer {
 #[derive(Debug)]
 pub struct GivenJob {
     pub job: Claimed,
-    pub model: Arc<str>,
+    /// What its queue is called: a model's name, or `dataset/` and a dataset's.
+    pub path: Arc<str>,
     pub max_attempts: i16,
     /// Canonical JSON.
     pub params: Arc<RawValue>,
-    pub image: Arc<KnownImage>,
+    pub matter: Matter,
+}
+
+/// What a job is about.
+#[derive(Debug)]
+pub enum Matter {
+    Image(Arc<KnownImage>),
+    /// A run, and the checkpoint from which it goes on.
+    Run(Option<RunFile>),
 }
 
 /// The claims of all workers.
@@ -73,15 +85,25 @@ impl Claims {
 
     /// Puts with jobs what their numbers stand for.
     async fn give(&self, jobs: Vec<Claimed>) -> Result<Vec<GivenJob>> {
-        let images = self.ctx.catalog.images(jobs.iter().map(|job| job.image_id)).await?;
-        let params = self.ctx.catalog.params(jobs.iter().map(|job| job.params_id)).await?;
+        let images = self.ctx.catalog.images(jobs.iter().filter_map(|job| job.image_id)).await?;
+        let of_images = jobs.iter().filter(|job| job.image_id.is_some());
+        let params = self.ctx.catalog.params(of_images.map(|job| job.params_id)).await?;
         let names = self.ctx.catalog.names(jobs.iter().map(|job| job.queue_id)).await?;
         let gates = self.queues.gates().await?;
-        let given = |job: Claimed| {
-            let model = Arc::clone(names.get(&job.queue_id)?);
-            let max_attempts = gates.get(&*model).map_or(job.attempt, |gate| gate.max_attempts);
-            let (params, image) = (params.get(&job.params_id)?, images.get(&job.image_id)?);
-            Some(GivenJob { job, model, max_attempts, params: Arc::clone(params), image: Arc::clone(image) })
+        let mut runs = self.runs(&jobs).await?;
+        let mut given = |job: Claimed| {
+            let path = Arc::clone(names.get(&job.queue_id)?);
+            let max_attempts = gates.get(&*path).map_or(job.attempt, |gate| gate.max_attempts);
+            let (params, matter) = match job.image_id {
+                Some(image) => {
+                    (Arc::clone(params.get(&job.params_id)?), Matter::Image(Arc::clone(images.get(&image)?)))
+                }
+                None => {
+                    let run = runs.remove(&job.id)?;
+                    (run.params.0.into(), Matter::Run(run.checkpoint))
+                }
+            };
+            Some(GivenJob { job, path, max_attempts, params, matter })
         };
         let told = |job: Claimed| {
             let id = job.id;
@@ -93,6 +115,15 @@ impl Claims {
             given
         };
         Ok(jobs.into_iter().filter_map(told).collect())
+    }
+
+    /// What the workers of the runs among these jobs need.
+    async fn runs(&self, jobs: &[Claimed]) -> Result<HashMap<Uuid, GivenRun>> {
+        let runs: Vec<Uuid> = jobs.iter().filter(|job| job.image_id.is_none()).map(|job| job.id).collect();
+        if runs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        Ok(self.ctx.work.run(async |db| training::given(db, &runs).await).await?)
     }
 
     async fn wait_for_jobs(&self, key: &ApiKey, ask: &Claim) -> Result<(bool, Vec<Claimed>)> {

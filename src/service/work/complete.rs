@@ -12,6 +12,7 @@ use super::verdict::{Accepted, Done, Ended, answer, judge, stale};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::job::{JobState, Outcome};
 use crate::domain::json::check_text;
+use crate::domain::key::Service;
 use crate::domain::result::{self, ResultDocument, Upright};
 use crate::domain::ruling::{Failure, Reason, Ruling};
 use crate::service::batch::{Answers, Batcher, Capacity};
@@ -122,7 +123,7 @@ impl Completions {
         for (place, item) in items.into_iter().enumerate() {
             let (id, lease_no) = (item.id, item.lease_no);
             let pointer = format!("/items/{place}");
-            match check(&self.ctx, item, upright.get(&id).copied()) {
+            match check(&self.ctx, key.service, item, upright.get(&id).copied()) {
                 Err(fault) => done.push(Done { id, outcome: Err(fault.under(&pointer)) }),
                 Ok(finish) => {
                     refused.extend(finish.refused.clone().map(|fault| (place, fault.under(&pointer))));
@@ -323,8 +324,12 @@ fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {
 }
 
 /// What an item says, if it may be said; a fault tells its place within the item.
-fn check(ctx: &Ctx, item: Item, upright: Option<Upright>) -> std::result::Result<Finish, Fault> {
+fn check(ctx: &Ctx, service: Service, mut item: Item, upright: Option<Upright>) -> std::result::Result<Finish, Fault> {
     let misplaced = |why: &str| Err(Fault::new(Code::InvalidResult, why).on("/result"));
+    if service == Service::Train && item.outcome == Outcome::Succeeded {
+        // What a run returned may be nothing.
+        item.result.get_or_insert_with(|| RawValue::NULL.to_owned());
+    }
     match (item.outcome, &item.result) {
         (Outcome::Succeeded, None) => return misplaced("The outcome is succeeded, but there is no result."),
         (Outcome::Retry | Outcome::Rejected, Some(_)) => {
@@ -355,7 +360,11 @@ fn check(ctx: &Ctx, item: Item, upright: Option<Upright>) -> std::result::Result
         jitter: rand::rng().random(),
         failure: failure(item.error_type, item.error_message, item.traceback),
     };
-    let read = item.result.map(|posted| result::normalise(&posted, ctx.limits.result_bytes_max, upright));
+    let bytes_max = ctx.limits.result_bytes_max;
+    let read = item.result.map(|posted| match service {
+        Service::Predict => result::normalise(&posted, bytes_max, upright),
+        Service::Train => result::as_posted(&posted, bytes_max),
+    });
     Ok(match read {
         None => finish,
         Some(Ok(document)) => Finish { document: Some(document), ..finish },

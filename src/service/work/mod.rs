@@ -7,7 +7,7 @@ mod take;
 mod together;
 mod verdict;
 
-pub use claim::{ClaimAnswer, Claims, GivenJob};
+pub use claim::{ClaimAnswer, Claims, GivenJob, Matter};
 pub use complete::{Completions, Item};
 pub use release::release;
 pub use take::Claim;

@@ -16,7 +16,8 @@ pub struct Claimed {
     pub session_id: Uuid,
     pub claim_id: Uuid,
     pub id: Uuid,
-    pub image_id: i64,
+    /// Nothing of a run.
+    pub image_id: Option<i64>,
     pub queue_id: i32,
     pub params_id: i64,
     pub lease_no: i32,

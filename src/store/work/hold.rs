@@ -14,7 +14,8 @@ use crate::store::place::AskedPlace;
 #[derive(Debug, Clone, FromRow)]
 pub struct Held {
     pub id: Uuid,
-    pub image_id: i64,
+    /// Nothing of a run.
+    pub image_id: Option<i64>,
     pub queue_id: i32,
     pub lease_no: i32,
     pub version: i32,

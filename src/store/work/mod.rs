@@ -39,7 +39,8 @@ pub struct Holder {
 #[derive(Debug, Clone, FromRow)]
 pub struct Moved {
     pub id: Uuid,
-    pub image_id: i64,
+    /// Nothing of a run.
+    pub image_id: Option<i64>,
     pub queue_id: i32,
     /// The lease that it was moved under, or that it now has; 0 before the first.
     pub lease_no: i32,

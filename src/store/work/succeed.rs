@@ -81,7 +81,7 @@ impl From<SucceededRow> for Succeeded {
     fn from(row: SucceededRow) -> Self {
         let moved = Moved {
             id: row.id,
-            image_id: row.image_id,
+            image_id: Some(row.image_id),
             queue_id: row.queue_id,
             lease_no: row.lease_no,
             session: Some(row.session_id),

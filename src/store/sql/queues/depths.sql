@@ -1,5 +1,5 @@
--- The depth of every model's queue, in one pass over the live jobs.
-SELECT q.name AS model, coalesce(d.queued, 0) AS queued, coalesce(d.running, 0) AS running, coalesce(w.workers, 0) AS workers,
+-- The depth of every queue, of models and of datasets, in one pass over the live jobs.
+SELECT q.path AS model, coalesce(d.queued, 0) AS queued, coalesce(d.running, 0) AS running, coalesce(w.workers, 0) AS workers,
        d.oldest_due_at, extract(epoch FROM clock_timestamp() - d.oldest_due_at)::float8 AS oldest_wait_s
 FROM queue AS q
 LEFT JOIN (
@@ -9,5 +9,5 @@ LEFT JOIN (
 ) AS d ON d.queue_id = q.id
 LEFT JOIN (SELECT queue_id, count(*) AS workers FROM worker_session WHERE ended_at IS NULL AND alive_until > clock_timestamp()
            GROUP BY queue_id) AS w ON w.queue_id = q.id
-WHERE q.kind = 'model' AND q.retired_at IS NULL
-ORDER BY q.name
+WHERE q.retired_at IS NULL
+ORDER BY q.path

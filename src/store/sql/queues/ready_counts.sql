@@ -1,10 +1,10 @@
--- How many jobs of models may be claimed now: what is in line and suspects whose time has come, no more than a limit lets run; and for how many seconds the
+-- How many jobs of queues may be claimed now: what is in line and suspects whose time has come, no more than a limit lets run; and for how many seconds the
 -- oldest of those counted has been due.
--- $1 models; $2 how far each kind is counted.
-SELECT q.name, least(ready.jobs + suspects.jobs, room.jobs) AS jobs,
+-- $1 the paths of queues; $2 how far each kind is counted.
+SELECT q.path, least(ready.jobs + suspects.jobs, room.jobs) AS jobs,
        CASE WHEN room.jobs = 0 THEN 0 ELSE coalesce(extract(epoch FROM clock_timestamp() - least(ready.since, suspects.since)), 0) END::float8 AS oldest_s
-FROM unnest($1::text[]) AS m (name)
-JOIN queue AS q ON q.name = m.name AND q.kind = 'model' AND NOT q.paused AND q.retired_at IS NULL
+FROM unnest($1::text[]) AS m (path)
+JOIN queue AS q ON q.path = m.path AND NOT q.paused AND q.retired_at IS NULL
 CROSS JOIN LATERAL (
   SELECT count(*) AS jobs, min(run_at) AS since
   FROM (SELECT j.run_at FROM job AS j

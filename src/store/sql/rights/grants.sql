@@ -15,6 +15,10 @@ WITH application (rights, object) AS (VALUES
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE outcome'),
   ('SELECT, INSERT, DELETE', 'TABLE item'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE attempt'),
+  ('SELECT, INSERT, UPDATE', 'TABLE training_run'),
+  ('SELECT, INSERT, UPDATE', 'TABLE training_metric'),
+  ('SELECT, INSERT, UPDATE, DELETE', 'TABLE training_file'),
+  ('SELECT, INSERT', 'TABLE promotion'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE submission'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE request'),
   -- What has been is only added to. Months of it go by drop_partition, and rows without a month as soon as they may.
@@ -32,6 +36,7 @@ WITH application (rights, object) AS (VALUES
 ), auditor (rights, object) AS (VALUES
   ('SELECT', 'TABLE audit_jobs'),
   ('SELECT', 'TABLE audit_events'),
+  ('SELECT', 'TABLE audit_runs'),
   ('SELECT', 'TABLE audit_keys'),
   ('SELECT', 'TABLE audit_items'),
   ('SELECT', 'TABLE audit_fields')

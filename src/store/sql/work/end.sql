@@ -31,9 +31,9 @@ WITH sent AS (
   SELECT id, lease_no, attempt, version + 1, session_id, outcome, error_type, error_message, traceback, started_at, $15
   FROM ended WHERE session_id IS NOT NULL AND next <> 'succeeded'
 ), archived AS (
-  INSERT INTO job_archive (id, image_id, params_id, run_at, finish_by, started_at, finished_at, queue_id, lease_no, version, version_id,
+  INSERT INTO job_archive (id, image_id, run_id, params_id, run_at, finish_by, started_at, finished_at, queue_id, lease_no, version, version_id,
                            state, reason, duration_s, priority, attempt, deaths, submission_id, account_id, retry_of, session_id, key_id)
-  SELECT id, image_id, params_id, run_at, finish_by, started_at, $15, queue_id, lease_no, version + 1, CASE WHEN by_worker THEN served ELSE 0 END,
+  SELECT id, image_id, run_id, params_id, run_at, finish_by, started_at, $15, queue_id, lease_no, version + 1, CASE WHEN by_worker THEN served ELSE 0 END,
          next, reason, duration_s, priority, attempts, next_deaths, submission_id, account_id, retry_of,
          CASE WHEN by_worker THEN session_id END, CASE WHEN by_worker THEN key_id END
   FROM ended
@@ -45,7 +45,7 @@ WITH sent AS (
          CASE WHEN error_type IS NOT NULL OR error_message IS NOT NULL
               THEN jsonb_build_object('type', error_type, 'message', error_message) END,
          document::jsonb
-  FROM ended ORDER BY image_id, queue_id, params_id, version_id
+  FROM ended WHERE image_id IS NOT NULL ORDER BY image_id, queue_id, params_id, version_id
   ON CONFLICT ON CONSTRAINT outcome_pkey DO UPDATE SET
     job_id = excluded.job_id, job_version = excluded.job_version, state = excluded.state, reason = excluded.reason,
     attempt = excluded.attempt, started_at = excluded.started_at, finished_at = excluded.finished_at, error = excluded.error,
@@ -69,6 +69,14 @@ WITH sent AS (
                             ($22::double precision[])[e.first:e.last], ($23::text[])[e.first:e.last], ($24::double precision[])[e.first:e.last])
     AS t (place, kind, label, score, text, number)
   WHERE (SELECT count(*) FROM dropped) >= 0
+), run_ended AS (
+  -- From here on the run tells by itself how it ended; the job's last version goes into its revision, so that this only rises.
+  UPDATE training_run AS r SET
+    state = e.next, reason = e.reason, attempt = e.attempts, lease_no = CASE WHEN e.next = 'succeeded' THEN e.lease_no END,
+    result = e.document::jsonb, started_at = e.started_at, finished_at = $15, revision = r.revision + e.version + 1,
+    error = CASE WHEN e.error_type IS NOT NULL OR e.error_message IS NOT NULL
+                 THEN jsonb_build_object('type', e.error_type, 'message', e.error_message) END
+  FROM ended AS e WHERE e.run_id IS NOT NULL AND r.job_id = e.run_id
 ), told AS (
   -- A success is told by the archive.
   INSERT INTO job_event (at, code, job_id, version, queue_id, account_id, key_id, session_id, lease_no, attempt, reason)

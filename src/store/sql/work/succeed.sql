@@ -1,5 +1,5 @@
--- Ends the jobs whose leases these sessions hold with their results: what most completions are. Passes over suspects and
--- over whatever the fence (job, lease_no, session of the calling key, running) does not let through.
+-- Ends the jobs whose leases these sessions hold with their results: what most completions are. Passes over suspects, runs and
+-- whatever the fence (job, lease_no, session of the calling key, running) does not let through.
 -- $1 jobs, in order of id, each once, with $2 the session and $3 the key that call, $4 the lease, $5 the result, $6 how long
 -- the model worked in seconds; $7 their number; $8 seconds: sessions that would live less long are overdue for a sign of life.
 -- $9 the first and $10 the last of each one's rows among all that are written down to be searched: $11 places, $12 kinds,
@@ -20,6 +20,7 @@ WITH sent AS (
   -- over; the caller asks for such by their locks.
   DELETE FROM job AS j USING found AS t
   WHERE j.ctid = t.ctid AND j.id = t.id AND j.lease_no = t.lease_no AND j.session_id = t.session_id AND j.state = 'running' AND NOT j.suspect
+    AND j.run_id IS NULL
   RETURNING j.id, j.image_id, j.params_id, j.run_at, j.finish_by, j.started_at, j.queue_id, j.lease_no, j.version + 1 AS version,
             j.priority, j.attempt, j.deaths, j.submission_id, j.account_id, j.retry_of, j.session_id, j.claim_id, t.key_id,
             t.version_id, t.alive_until, t.document, t.duration_s, t.first, t.last, t.place

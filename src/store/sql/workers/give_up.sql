@@ -9,4 +9,4 @@ WITH late AS (
 ), told AS (
   INSERT INTO job_event (code, key_id, session_id, queue_id) SELECT 'worker_lost', key_id, id, queue_id FROM made
 )
-SELECT m.id, q.name AS model, m.host FROM made AS m JOIN queue AS q ON q.id = m.queue_id
+SELECT m.id, q.path AS model, m.host FROM made AS m JOIN queue AS q ON q.id = m.queue_id

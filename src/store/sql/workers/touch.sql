@@ -18,7 +18,7 @@ WITH ask AS (
   SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $5), beat_at = clock_timestamp()
   WHERE s.id = ANY(ARRAY(SELECT id FROM late))
 )
-SELECT a.place, s.queue_id, s.version_id, q.name AS model, q.paused, q.max_running IS NOT NULL AS limited,
+SELECT a.place, s.queue_id, s.version_id, q.path AS model, q.paused, q.max_running IS NOT NULL AS limited,
        s.draining OR q.retired_at IS NOT NULL AS draining,
        -- The caller sent this claim before, and holds jobs of it.
        a.claim_id IS NOT NULL AND EXISTS (

@@ -1,0 +1,7 @@
+-- What moves while somebody waits for a run. $1 run.
+SELECT r.revision + coalesce(j.version, 0) AS revision, r.state IS NOT NULL AS ended,
+       (SELECT h ->> 'progress' || ' ' || coalesce(h ->> 'note', '') FROM worker_session AS w CROSS JOIN jsonb_array_elements(w.holds) AS h
+        WHERE w.id = j.session_id AND h ->> 'id' = j.id::text AND h ->> 'lease_no' = j.lease_no::text LIMIT 1) AS progress
+FROM training_run AS r
+LEFT JOIN job AS j ON j.id = r.job_id
+WHERE r.job_id = $1

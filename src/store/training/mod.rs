@@ -1,0 +1,14 @@
+//! Training runs: what they are beside their jobs, what they measure, and their files.
+
+mod files;
+mod lease;
+mod promoted;
+mod runs;
+
+pub use files::{FileKind, RunFile, checkpoints, copy_checkpoint, forget_unselected, model_files, named_blobs};
+pub use lease::{NewFile, Point, Replaced, RunLease, lock_lease, put_file, put_metrics};
+pub use promoted::{Promoted, promoted};
+pub use runs::{
+    Dataset, GivenRun, NewRun, Run, RunFilter, RunMade, RunMetric, RunNews, begin, dataset, datasets, find, given,
+    list, made_before, metrics, news,
+};
