@@ -20,9 +20,9 @@ const VALUES_MAX: usize = 32;
 const VALUE_NAME_CHARS_MAX: usize = 64;
 
 /// Whether a parameter is what its name says, and what that is.
-type Rule = (&'static str, fn(&Value) -> bool, &'static str);
+type ParameterRule = (&'static str, fn(&Value) -> bool, &'static str);
 
-const RULES: &[Rule] = &[
+const RULES: &[ParameterRule] = &[
     ("model", is_model, "a name, a structure as a JSON object, or a text that begins with { and is JSON"),
     ("loss", Value::is_string, "a text"),
     ("optimizer", |value| value.is_string() || value.is_object(), "a text or an object"),

@@ -249,7 +249,7 @@ async fn runs_are_listed_to_those_whose_they_are() {
     };
     assert_eq!(ids(&rosa, "").await, own);
     assert_eq!(ids(&admin, "").await.len(), 6);
-    assert_eq!(ids(&rolf, "&dataset=digits").await, [foreign.clone()]);
+    assert_eq!(ids(&rolf, "&dataset=digits").await, std::slice::from_ref(&foreign));
     assert!(ids(&rosa, "&dataset=faces").await.is_empty());
     let run = trainer.next().await;
     assert_eq!(ids(&rosa, "&state=running").await, [run["id"].as_str().expect("an id")]);

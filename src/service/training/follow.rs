@@ -1,7 +1,6 @@
 //! Runs for people: listed, shown, waited for.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::fault::Fault;
 use crate::service::accounts::User;
 use crate::service::{Ctx, Error, Result};
-use crate::store::training::{self, Promoted, Run, RunFile, RunFilter, RunMetric, RunNews};
+use crate::store::training::{self, Promoted, RunFile, RunFilter, RunMetric, RunNews, RunRecord};
 
 /// How often somebody who waits for a run looks though nobody woke them: what another replica took in is seen no later.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -18,7 +17,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A run with its files, and the versions of models that it became.
 #[derive(Debug)]
 pub struct RunShown {
-    pub run: Run,
+    pub run: RunRecord,
     pub checkpoint: Option<RunFile>,
     pub model: Option<RunFile>,
     pub promoted: Vec<Promoted>,
@@ -67,21 +66,22 @@ pub async fn wait_for(
         let news = ctx.db.run(async |db| training::news(db, id).await).await?;
         news.ok_or_else(|| Error::from(Fault::not_found("run")))
     };
-    let at_first: Arc<RunNews> = watch.look(look()).await?;
-    let mut now = Arc::clone(&at_first);
-    while !now.ended && now.revision <= seen && now.progress == at_first.progress && Instant::now() < until {
+    let stands = |now: &RunNews| {
+        let run = &first.0.run;
+        !now.ended && now.revision <= seen && now.progress == run.progress && now.note == run.note
+    };
+    while stands(&*watch.look(look()).await?) && Instant::now() < until {
         tokio::select! {
             _ = news.changed() => {}
             () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_AGAIN)) => {}
             _ = stopping.wait_for(|stopping| *stopping) => break,
         }
-        now = watch.look(look()).await?;
     }
     ctx.db.run(read).await
 }
 
 /// Puts with runs what hangs on them.
-async fn show(db: &mut sqlx::PgConnection, runs: Vec<Run>) -> Result<Vec<RunShown>> {
+async fn show(db: &mut sqlx::PgConnection, runs: Vec<RunRecord>) -> Result<Vec<RunShown>> {
     let ids: Vec<Uuid> = runs.iter().map(|run| run.id).collect();
     let by_run =
         |files: Vec<RunFile>| -> HashMap<Uuid, RunFile> { files.into_iter().map(|file| (file.job_id, file)).collect() };
@@ -91,7 +91,7 @@ async fn show(db: &mut sqlx::PgConnection, runs: Vec<Run>) -> Result<Vec<RunShow
     for one in training::promoted(db, &ids).await? {
         promoted.entry(one.run).or_default().push(one);
     }
-    let shown = |run: Run| RunShown {
+    let shown = |run: RunRecord| RunShown {
         checkpoint: checkpoints.remove(&run.id),
         model: models.remove(&run.id),
         promoted: promoted.remove(&run.id).unwrap_or_default(),

@@ -9,6 +9,6 @@ pub use files::{FileKind, RunFile, checkpoints, copy_checkpoint, forget_unselect
 pub use lease::{NewFile, Point, Replaced, RunLease, lock_lease, put_file, put_metrics};
 pub use promoted::{Promoted, promoted};
 pub use runs::{
-    Dataset, GivenRun, NewRun, Run, RunFilter, RunMade, RunMetric, RunNews, begin, dataset, datasets, find, given,
-    list, made_before, metrics, news,
+    Dataset, GivenRun, NewRun, RunFilter, RunMade, RunMetric, RunNews, RunRecord, begin, dataset, datasets, find,
+    given, list, made_before, metrics, news,
 };

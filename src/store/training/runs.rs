@@ -108,7 +108,7 @@ pub async fn made_before(db: &mut PgConnection, new: &NewRun) -> sqlx::Result<Op
 
 /// A run, live or ended.
 #[derive(Debug, FromRow)]
-pub struct Run {
+pub struct RunRecord {
     pub id: Uuid,
     pub account_id: Uuid,
     pub account: String,
@@ -148,16 +148,21 @@ pub struct RunFilter<'a> {
 }
 
 /// Runs, newest first.
-pub async fn list(db: &mut PgConnection, filter: &RunFilter<'_>, limit: i64) -> sqlx::Result<Vec<Run>> {
+pub async fn list(db: &mut PgConnection, filter: &RunFilter<'_>, limit: i64) -> sqlx::Result<Vec<RunRecord>> {
     read(db, None, filter, limit).await
 }
 
 /// One run, of this account or of any.
-pub async fn find(db: &mut PgConnection, id: Uuid, account: Option<Uuid>) -> sqlx::Result<Option<Run>> {
+pub async fn find(db: &mut PgConnection, id: Uuid, account: Option<Uuid>) -> sqlx::Result<Option<RunRecord>> {
     Ok(read(db, Some(id), &RunFilter { account, ..RunFilter::default() }, 1).await?.pop())
 }
 
-async fn read(db: &mut PgConnection, id: Option<Uuid>, filter: &RunFilter<'_>, limit: i64) -> sqlx::Result<Vec<Run>> {
+async fn read(
+    db: &mut PgConnection,
+    id: Option<Uuid>,
+    filter: &RunFilter<'_>,
+    limit: i64,
+) -> sqlx::Result<Vec<RunRecord>> {
     // Planned for what is given: only so is the index for it found.
     sqlx::query_as(include_str!("../sql/training/runs.sql"))
         .persistent(false)
@@ -198,12 +203,13 @@ pub async fn given(db: &mut PgConnection, runs: &[Uuid]) -> sqlx::Result<HashMap
 }
 
 /// What moves while somebody waits for a run.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, FromRow)]
 pub struct RunNews {
     pub revision: i32,
     pub ended: bool,
-    /// Its progress and note as its worker last said.
-    pub progress: Option<String>,
+    /// As its worker last said.
+    pub progress: Option<f64>,
+    pub note: Option<String>,
 }
 
 /// What moves while somebody waits for a run; nothing where there is no such run.
@@ -225,12 +231,12 @@ const METRICS_BYTES_MAX: i64 = 4 * 1024 * 1024;
 /// What a run measured, in order; the oldest are left out where they are too much, and it is said whether they were.
 pub async fn metrics(db: &mut PgConnection, id: Uuid) -> sqlx::Result<(Vec<RunMetric>, bool)> {
     #[derive(FromRow)]
-    struct Told {
+    struct ToldMetric {
         #[sqlx(flatten)]
         metric: RunMetric,
         whole: bool,
     }
-    let told: Vec<Told> = sqlx::query_as(include_str!("../sql/training/metrics.sql"))
+    let told: Vec<ToldMetric> = sqlx::query_as(include_str!("../sql/training/metrics.sql"))
         .bind(id)
         .bind(METRICS_BYTES_MAX)
         .fetch_all(db)
