@@ -78,8 +78,7 @@ CREATE TABLE queue (
   kind           text        NOT NULL DEFAULT 'model' CONSTRAINT queue_kind_known CHECK (kind IN ('model', 'dataset')),
   name           text        NOT NULL CONSTRAINT queue_name_form CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,63}$'),
   -- What it is called where models and datasets lie side by side: in memory, in Redis, in figures and in the audit.
-  path           text        NOT NULL GENERATED ALWAYS AS (CASE kind WHEN 'model' THEN name ELSE kind || '/' || name END) STORED
-                             CONSTRAINT queue_path_key UNIQUE,
+  path           text        NOT NULL GENERATED ALWAYS AS (CASE kind WHEN 'model' THEN name ELSE kind || '/' || name END) STORED,
   owner          uuid        CONSTRAINT queue_owner_fkey REFERENCES account,
   description    text        NOT NULL DEFAULT '',
   tags           text[]      NOT NULL DEFAULT '{}',
@@ -104,6 +103,8 @@ CREATE TABLE queue (
   -- A dataset is trained on by one run at a time: the limit of its queue is the guard.
   CONSTRAINT queue_dataset_alone CHECK (kind <> 'dataset' OR max_running IS NOT DISTINCT FROM 1)
 );
+-- Not unique by itself: who makes the same at the same time would meet there what queue_name_key lets pass.
+CREATE INDEX queue_path ON queue (path);
 
 -- The versions that workers of a model, or services of a dataset, have had; 0 is no version, and stands for "ended without
 -- success". Of two of one model the greater id was registered later.

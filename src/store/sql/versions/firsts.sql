@@ -2,7 +2,7 @@
 -- of those with a live session that takes work and has room; a second answer counts only sessions that have lately claimed, for jobs
 -- that nobody took although they had time to.
 -- $1 seconds within which a session has lately claimed.
-SELECT q.name AS model, coalesce(able.newest, 0) AS for_new, coalesce(able.claiming, 0) AS for_old
+SELECT q.path AS model, coalesce(able.newest, 0) AS for_new, coalesce(able.claiming, 0) AS for_old
 FROM (SELECT queue_id FROM worker_session WHERE ended_at IS NULL AND alive_until > clock_timestamp()
       GROUP BY queue_id HAVING min(version_id) <> max(version_id)) AS several
 JOIN queue AS q ON q.id = several.queue_id AND q.served_by = 'newest'
