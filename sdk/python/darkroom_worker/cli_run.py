@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from .errors import ModelError
 from .http import Server
@@ -20,8 +20,8 @@ DESCRIPTION = ("Load the model in MODEL (a .py file, or a folder with model.py),
 SERVER = "http://127.0.0.1:8080"
 KEY_WAIT_S = 60.0  # for the key's file to appear
 
-# Option, variable, kind, help. A kind of bool is a switch.
-OPTIONS = [
+Option = Tuple[str, str, Any, str]  # option, variable, kind, help; a kind of bool is a switch
+OPTIONS: List[Option] = [
     ("--server", "DARKROOM_URL", str, "the server's address (%s)" % SERVER),
     ("--api-key-file", "DARKROOM_API_KEY_FILE", str, "a file with the API key, which may appear up to a minute later; or the key "
                                                      "itself in DARKROOM_API_KEY"),
@@ -44,7 +44,12 @@ OPTIONS = [
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("model", metavar="MODEL", help="a .py file, or a folder with model.py")
-    for option, variable, kind, text in OPTIONS:
+    add_options(parser, OPTIONS)
+
+
+def add_options(parser: argparse.ArgumentParser, options: List[Option]) -> None:
+    """Options that may also be given in the environment."""
+    for option, variable, kind, text in options:
         told = "%s [%s]" % (text, variable)
         if kind is bool:
             parser.add_argument(option, action="store_true", default=None, help=told)
@@ -55,10 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Serves. Returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    said = {option: _read(option, variable, kind, getattr(args, option[2:].replace("-", "_")))
-            for option, variable, kind, _ in OPTIONS}
-    server = Server(said["--server"] or SERVER, _key(said["--api-key-file"]), ca_file=said["--ca-file"],
-                    insecure=bool(said["--insecure"]))
+    said = read_options(args, OPTIONS)
+    server = connect(said)
     batch = said["--batch"]
     settings = Settings(None if batch == "auto" else batch or 0, said["--processes"] or 1, said["--timeout"],
                         bool(said["--burst"]), said["--max-jobs"], said["--ready-file"])
@@ -66,6 +69,18 @@ def main(args: argparse.Namespace) -> int:
     if not Path(args.model).exists():
         raise ModelError("there is no file %s" % args.model)
     return Run(spec, server, settings, watch=bool(said["--watch"]), known=said["--expect"]).main()
+
+
+def read_options(args: argparse.Namespace, options: List[Option]) -> Dict[str, Any]:
+    """What the command line or the environment says, by option. Raises `ModelError`."""
+    return {option: _read(option, variable, kind, getattr(args, option[2:].replace("-", "_")))
+            for option, variable, kind, _ in options}
+
+
+def connect(said: Dict[str, Any]) -> Server:
+    """The server that the options name, with the key. Raises `ModelError`."""
+    return Server(said["--server"] or SERVER, _key(said["--api-key-file"]), ca_file=said["--ca-file"],
+                  insecure=bool(said["--insecure"]))
 
 
 def _read(option: str, variable: str, kind: Any, given: Any) -> Any:

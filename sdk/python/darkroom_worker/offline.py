@@ -11,6 +11,7 @@ from .errors import clean
 from .image import Image
 from .model import Outcome
 from .pool import Pool
+from .predictor import Predictor
 from .process import Listener, Spec, Task
 
 Json = Dict[str, Any]
@@ -58,7 +59,7 @@ class Answer(NamedTuple):
 class Trial(Listener):
     """A model in its processes, and what it says of photographs."""
 
-    def __init__(self, pool: Pool, *, params: Optional[Json] = None, timeout_s: Optional[float] = None):
+    def __init__(self, pool: Predictor, *, params: Optional[Json] = None, timeout_s: Optional[float] = None):
         """`pool` is started; `params` are what a submission would set; a prediction that takes longer than `timeout_s` fails."""
         self._pool, self.params, self._timeout_s = pool, params or {}, timeout_s
         self.about = pool.about
@@ -96,7 +97,7 @@ def started(model: str) -> Iterator[Pool]:
         pool.close()
 
 
-def refusals(pool: Pool, known: expect.Answers, timeout_s: Optional[float] = None) -> List[str]:
+def refusals(pool: Predictor, known: expect.Answers, timeout_s: Optional[float] = None) -> List[str]:
     """Why a model does not give its known answers, a sentence for each photograph; none if it does."""
     return ["%s: %s" % (answer.file, answer.error or expect.told(answer.differences))
             for answer in Trial(pool, params=known.params, timeout_s=timeout_s).answers(known.results, known) if answer.failed]

@@ -8,12 +8,13 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, Callable, List, NamedTuple, Optional
 
 from . import expect, offline
 from .files import Folder
 from .http import Server
 from .pool import Pool
+from .predictor import Predictor
 from .process import NotServing, Spec
 from .session import REVIVE_S, Session, Settings
 from .watch import Watch
@@ -36,17 +37,18 @@ class Event(NamedTuple):
 class Run:
     """Owns the processes of the model and the session. Only its main thread changes them; the others put events."""
 
-    def __init__(self, spec: Spec, server: Server, settings: Settings, *, watch: bool = False, known: Optional[str] = None):
-        self.spec, self.server, self.settings = spec, server, settings
+    def __init__(self, spec: Spec, server: Server, settings: Settings, *, watch: bool = False, known: Optional[str] = None,
+                 pool: Callable[[Spec, int], Predictor] = Pool):
+        self.spec, self.server, self.settings, self.make_pool = spec, server, settings, pool
         self.folder = Folder()
         self.known = expect.read(Path(known)) if known else None
         self.watch = Watch(spec.path) if watch else None
         self.events: "queue.SimpleQueue[Event]" = queue.SimpleQueue()  # may be put to from a signal handler
         self.ending = threading.Event()
         self.signals = 0
-        self.pool: Optional[Pool] = None  # that serves
-        self.next_pool: Optional[Pool] = None  # loaded, to serve when the session has ended
-        self.loading: Optional[Pool] = None
+        self.pool: Optional[Predictor] = None  # that serves
+        self.next_pool: Optional[Predictor] = None  # loaded, to serve when the session has ended
+        self.loading: Optional[Predictor] = None
         self.patience = 0.0  # when it is said again that the model is loading
         self.session: Optional[Session] = None
         self.trouble: Optional[str] = None
@@ -173,7 +175,7 @@ class Run:
             self.session.trouble = trouble
 
     @staticmethod
-    def _retire(pool: Optional[Pool]) -> None:
+    def _retire(pool: Optional[Predictor]) -> None:
         if pool is not None:
             threading.Thread(target=pool.close, daemon=True).start()
 
@@ -198,7 +200,7 @@ class Run:
                 pause_s = min(2 * pause_s, REVIVE_S[1])
 
     def _load_once(self) -> bool:
-        pool = Pool(self.spec, self.settings.processes)
+        pool = self.make_pool(self.spec, self.settings.processes)
         self.loading, self.patience = pool, time.monotonic() + PATIENCE_S
         log.info("loading %s; it registers when that is done", self.spec.path)
         try:
@@ -217,7 +219,7 @@ class Run:
         self.events.put(Event("ready", pool))
         return True
 
-    def _unlike(self, pool: Pool) -> List[str]:
+    def _unlike(self, pool: Predictor) -> List[str]:
         """How the model's answers differ from those known of it, a line for each photograph."""
         if self.known is None:
             return []

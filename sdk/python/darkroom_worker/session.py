@@ -15,7 +15,7 @@ from .hand import FETCHING, READY, RUNNING, Hand, Job
 from .http import Busy, DiskFull, Failure, Gone, Refused, Revoked, Server
 from .model import Outcome
 from .outcomes import Outcomes
-from .pool import Pool
+from .predictor import Predictor
 from .process import Listener, NotServing, Task
 
 log = logging.getLogger("darkroom")
@@ -43,7 +43,7 @@ class Settings(NamedTuple):
 class Session(Listener):
     """Its threads start with `start`; the first reason to end is told to `over`, once, and then it does nothing more."""
 
-    def __init__(self, server: Server, pool: Pool, settings: Settings, folder: Folder,
+    def __init__(self, server: Server, pool: Predictor, settings: Settings, folder: Folder,
                  over: Callable[["Session", str, str], None]):
         self.server, self.pool, self.settings, self.folder = server, pool, settings, folder
         self.batch = Batch(settings.batch, bool(pool.about["batched"]))
@@ -82,6 +82,11 @@ class Session(Listener):
         self.drain()
         waiting = self.hand.held(FETCHING, READY)
         threading.Thread(target=self._guard, args=(lambda: self._give_back(waiting),), daemon=True).start()
+
+    def stall(self, error: NotServing) -> None:
+        """Nothing can be predicted, as was found out while nothing was; returns when it can be again, or at the end."""
+        if self._going() and not self.hand.stalled:
+            self._guard(lambda: self._stall(error))
 
     def end(self, reason: str, message: str = "") -> None:
         """Stops at once. Of several reasons the first counts."""
@@ -312,7 +317,7 @@ class Session(Listener):
         pause_s = REVIVE_S[0]
         while self._going():
             self.trouble = error.error.get("traceback") or str(error)
-            log.error("the model cannot be started again; next try in %g s: %s", pause_s, self.trouble)
+            log.error("the model does not work; next try in %g s: %s", pause_s, self.trouble)
             self.hand.set(stalled=True)
             jobs = self.hand.held(FETCHING, READY, RUNNING)
             self._give_back(jobs)

@@ -14,12 +14,12 @@ PACKAGES = str(pathlib.Path(__file__).resolve().parents[1])
 
 
 class Serving:
-    """One `darkroom-worker run`; what it says is in `said`, and everything waits at most some seconds."""
+    """One `darkroom-worker run`, or another command; what it says is in `said`, and everything waits at most some seconds."""
 
-    def __init__(self, server, path, *flags, **environment):
+    def __init__(self, server, *arguments, command="run", **environment):
         self.said, self._new = "", threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "darkroom_worker", "run", path, *map(str, flags)], stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "darkroom_worker", command, *map(str, arguments)], stderr=subprocess.PIPE, text=True,
             env={**os.environ, **server.environment(), "PYTHONPATH": PACKAGES, **environment})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
