@@ -24,7 +24,6 @@ CREATE FUNCTION uuid_v7_at(id uuid) RETURNS timestamptz LANGUAGE sql IMMUTABLE P
 $$;
 
 CREATE TYPE job_state AS ENUM ('queued', 'running', 'succeeded', 'failed', 'cancelled');
-CREATE TYPE item_kind AS ENUM ('box', 'label', 'text', 'hash', 'points', 'field');
 CREATE TYPE fail_reason AS ENUM ('rejected', 'exhausted', 'poisoned', 'expired');
 
 -- People -------------------------------------------------------------------------------------------
@@ -115,7 +114,16 @@ CREATE TABLE model_version (
   registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- How many jobs succeeded by it. Counted in memory and added every few seconds: no completion waits for this row.
   served        bigint      NOT NULL DEFAULT 0,
+  -- A JSON Schema that its results must hold to, if its workers gave one.
+  result_schema jsonb,
   CONSTRAINT model_version_name_key UNIQUE (queue_id, name)
+);
+
+-- Labels that results of a model have had, the first of them up to a limit: beside those that its workers say they can give.
+CREATE TABLE seen_label (
+  queue_id integer NOT NULL CONSTRAINT seen_label_queue_fkey REFERENCES queue,
+  label    text    COLLATE "C" NOT NULL,
+  CONSTRAINT seen_label_pkey PRIMARY KEY (queue_id, label)
 );
 
 CREATE TABLE worker_session (
@@ -326,20 +334,20 @@ CREATE TABLE item (
   params_id  bigint    NOT NULL,
   queue_id   integer   NOT NULL,
   version_id integer   NOT NULL,
-  score      double precision,
-  -- A field's number.
-  number     double precision,
-  kind       item_kind NOT NULL,
+  -- An item's score; a field's number.
+  value      double precision,
+  -- box, label, text, hash, points, or field.
+  kind       text      NOT NULL,
   -- Its place among the items of the document; of a field, one below 0.
   place      smallint  NOT NULL,
   -- What it is labelled, the algorithm of a hash, or the name of a field.
-  label      text,
+  label      text      COLLATE "C",
   -- A text that was read, a hash, or the text of a field.
-  text       text,
-  CONSTRAINT item_pkey PRIMARY KEY (image_id, queue_id, params_id, version_id, place)
+  text       text
 );
-CREATE INDEX item_label ON item (label, score) WHERE kind <> 'field';
-CREATE INDEX item_field ON item (label, number) WHERE kind = 'field';
+-- Every job that succeeds pays for these: no row is found by more than its image.
+CREATE INDEX item_image ON item (image_id);
+CREATE INDEX item_label ON item (label, value) WHERE kind <> 'field';
 
 -- Tries that ended without success. A success is in the archive.
 CREATE TABLE attempt (
@@ -601,7 +609,7 @@ CREATE VIEW audit_keys AS
 COMMENT ON VIEW audit_keys IS 'Every API key without its secret: service type, scope, owner, life and live workers.';
 
 CREATE VIEW audit_items AS
-  SELECT encode(i.md5, 'hex') AS md5, q.name AS model, v.name AS version, o.job_id, t.place, t.kind::text AS kind, t.label, t.score, t.text,
+  SELECT encode(i.md5, 'hex') AS md5, q.name AS model, v.name AS version, o.job_id, t.place, t.kind, t.label, t.value AS score, t.text,
          o.finished_at
   FROM item AS t
   JOIN outcome AS o USING (image_id, queue_id, params_id, version_id)
@@ -612,7 +620,7 @@ CREATE VIEW audit_items AS
 COMMENT ON VIEW audit_items IS 'What the kept results say, an item a row: label, score and text without looking into a document.';
 
 CREATE VIEW audit_fields AS
-  SELECT encode(i.md5, 'hex') AS md5, q.name AS model, v.name AS version, o.job_id, t.label AS name, t.number, t.text, o.finished_at
+  SELECT encode(i.md5, 'hex') AS md5, q.name AS model, v.name AS version, o.job_id, t.label AS name, t.value AS number, t.text, o.finished_at
   FROM item AS t
   JOIN outcome AS o USING (image_id, queue_id, params_id, version_id)
   JOIN image AS i ON i.id = t.image_id

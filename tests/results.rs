@@ -167,3 +167,70 @@ async fn what_is_written_down_is_replaced_and_goes_with_its_result() {
     maintenance::remove_old(&app.ctx).await.expect("a tick");
     assert_eq!(app.count("SELECT count(*) FROM item").await, 0);
 }
+
+#[tokio::test]
+async fn a_model_is_known_by_the_labels_that_it_gave() {
+    let app = TestApp::new().await;
+    let (ines, worker, jobs) = claimed(&app, 3).await;
+    let about = json!({"service": "predict", "model": "detect", "version": "v1", "instance": Uuid::new_v4(), "labels": ["tree", "cat"]});
+    worker.key.post("/workers/register", about).await.ok(201);
+    let labels = async || ines.get("/models/detect").await.ok(200)["labels"].clone();
+    assert_eq!(labels().await, json!(["tree", "cat"]));
+    let label = |label: &str| json!({"type": "label", "label": label});
+    let said = [
+        json!({"items": [label("zebra"), label("cat"), {"type": "hash", "algo": "phash64", "value": "00"}], "fields": {"n": 1}}),
+        json!({"items": [{"type": "box", "box": [0, 0, 1, 1], "label": "ant"}, label("zebra")]}),
+        json!({"items": [{"type": "box", "box": [0, 0, 2, 1], "label": "refused"}]}),
+    ];
+    complete(&worker, &jobs, &said).await;
+    assert_eq!(labels().await, json!(["tree", "cat", "ant", "zebra"]));
+    assert_eq!(ines.get("/models").await.ok(200)["items"][0]["labels"], labels().await);
+    // A list for people to choose from: no model fills it without end.
+    app.alter("INSERT INTO seen_label (queue_id, label) SELECT queue_id, 'n' || n FROM seen_label, generate_series(1, 2000) AS n WHERE label = 'ant'").await;
+    app.admin().await;
+    let other = app.replica().await;
+    let key = other.key_of(&other.log_in("root", crate::kit::app::PASSWORD).await, "predict", &["detect"]).await;
+    let another = Worker::register(key, "detect", "v1").await;
+    ines.submit(&[("4.png", photo(4))], &["detect"]).await;
+    another.complete(&another.claim(1).await[0], items(json!([label("one too many")]))).await;
+    assert_eq!(app.count("SELECT count(*) FROM seen_label WHERE label = 'one too many'").await, 0);
+}
+
+#[tokio::test]
+async fn a_version_may_ask_more_of_its_results() {
+    let app = TestApp::new().await;
+    let (ines, key) = (app.investigator("ines").await, app.key("predict", &["*"]).await);
+    let schema = json!({"properties": {"items": {"maxItems": 0}, "fields": {"required": ["faces"], "properties": {"faces": {"type": "integer"}}}}});
+    let about = |schema: &Value| json!({"service": "predict", "model": "count", "version": "v1", "instance": Uuid::new_v4(), "result_schema": schema});
+    for (bad, pointer) in [
+        (json!({"properties": {"items": {"contains": {}}}}), "/result_schema/properties/items/contains"),
+        (json!({"$ref": "https://example.org/s"}), "/result_schema/$ref"),
+        (json!({"type": "text"}), "/result_schema/type"),
+    ] {
+        let problem = key.post("/workers/register", about(&bad)).await.problem(422, "invalid_field");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    let id =
+        key.post("/workers/register", about(&schema)).await.ok(201)["worker"].as_str().expect("a worker").to_owned();
+    assert_eq!(ines.get("/models/count").await.ok(200)["result_schema"], schema);
+    let worker = Worker { key, id };
+    let files = [("1.png", photo(1)), ("2.png", photo(2)), ("3.png", photo(3))];
+    ines.submit(&files, &["count"]).await;
+    let jobs = worker.claim(3).await;
+    let said = [
+        json!({"fields": {"faces": 2}}),
+        json!({"fields": {"faces": "2"}}),
+        json!({"items": [{"type": "label", "label": "a"}]}),
+    ];
+    for _ in 0..2 {
+        let answers = complete(&worker, &jobs, &said).await;
+        assert_eq!(answers[0]["status"], 200, "{answers:?}");
+        for (answer, pointer) in answers[1..].iter().zip(["/items/1/result/fields/faces", "/items/2/result/fields"]) {
+            assert_eq!(
+                (&answer["problem"]["code"], &answer["problem"]["errors"][0]["pointer"]),
+                (&json!("invalid_result"), &json!(pointer))
+            );
+        }
+    }
+    assert_eq!(app.count("SELECT count(*) FROM job_archive WHERE reason = 'rejected'").await, 2);
+}

@@ -56,7 +56,7 @@ const MUCH: &str = "
     FROM generate_series(60001, 120000) AS n;
   INSERT INTO outcome (image_id, params_id, finished_at, queue_id, version_id, job_version, state, attempt, job_id, document)
     SELECT image_id, params_id, finished_at, queue_id, version_id, version, state, attempt, id, '{}' FROM job_archive;
-  INSERT INTO item (image_id, params_id, queue_id, version_id, kind, place, label, score)
+  INSERT INTO item (image_id, params_id, queue_id, version_id, kind, place, label, value)
     SELECT image_id, params_id, queue_id, version_id, 'box', 0, 'l' || image_id % 100, random() FROM outcome;
   ANALYZE;";
 

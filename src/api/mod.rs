@@ -12,6 +12,7 @@ pub mod models;
 pub mod page;
 pub mod problem;
 pub mod queues;
+pub mod result;
 pub mod status;
 pub mod submissions;
 pub mod submit;

@@ -24,7 +24,7 @@ pub struct ModelsQuery {
 
 /// A model.
 #[derive(Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"name": "face_detect", "description": "Frontal faces", "owner": "rosa", "tags": ["faces"], "labels": ["face"], "params_schema": null,
+#[schema(example = json!({"name": "face_detect", "description": "Frontal faces", "owner": "rosa", "tags": ["faces"], "labels": ["face"], "params_schema": null, "result_schema": null,
     "versions": ["haar-1"], "last_version": "haar-1", "served_by": "newest",
     "served": [{"version": "haar-1", "first_registered_at": "2026-11-22T09:00:00Z", "workers": 1, "jobs": 128}], "workers": 1, "queued": 12, "running": 8, "oldest_due_at": null, "paused": false, "max_running": null,
     "retry": {"max_attempts": 5, "backoff_base_s": 5.0, "backoff_cap_s": 600.0, "retry_budget_s": null, "deadline_s": 600.0}, "created_at": "2026-11-22T09:00:00Z", "retired_at": null}))]
@@ -34,9 +34,13 @@ pub struct ModelOut {
     /// Null for models that came with the installation.
     pub owner: Option<String>,
     pub tags: Vec<String>,
+    /// Those that its workers say it can give, then others that it gave: the first 1,000 of these.
     pub labels: Vec<String>,
     #[schema(value_type = Option<Object>)]
     pub params_schema: Option<Value>,
+    /// What results of `last_version` must hold to.
+    #[schema(value_type = Option<Object>)]
+    pub result_schema: Option<Value>,
     /// Those that live workers serve.
     pub versions: Vec<String>,
     pub last_version: String,

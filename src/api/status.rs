@@ -56,7 +56,8 @@ pub struct ResultOut {
     pub version: String,
     pub job: Uuid,
     pub finished_at: DateTime<Utc>,
-    /// Boxes, labels, texts, embeddings, hashes, points, files. A box is `[x0, y0, x1, y1]` in fractions of the upright image.
+    /// Boxes, labels, texts, embeddings, hashes, points, files, as the schema `ResultItem` describes them, and others. A box is
+    /// `[x0, y0, x1, y1]` in fractions of the upright image.
     #[schema(value_type = Value)]
     pub items: Vec<Value>,
     #[schema(value_type = Value)]

@@ -129,7 +129,8 @@ pub struct CompleteItem {
     pub id: Uuid,
     pub lease_no: i64,
     pub outcome: Outcome,
-    /// With `succeeded`: `{"items": […], "fields": {…}, "summary": null}`; other JSON is kept under `fields.value`. Of a training
+    /// With `succeeded`: `{"items": […], "fields": {…}, "summary": null}`; other JSON is kept under `fields.value`. The schema `ResultItem`
+    /// describes the items. One that does not hold is answered 422 `invalid_result` with its place, and ends the job as `rejected`. Of a training
     /// run any JSON, kept as it is.
     #[schema(value_type = Value, required = false)]
     pub result: Option<Box<RawValue>>,

@@ -14,7 +14,7 @@ use crate::domain::key::Service;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"service": "predict", "model": "face_detect", "version": "haar-1", "instance": "0b9f8a2e-8f3c-4d0e-9a53-2f6f3b1c7d11",
-    "description": "Frontal faces", "tags": ["faces"], "labels": ["face"], "params_schema": null, "batch_max": 8, "host": "gpu1", "sdk": "curl"}))]
+    "description": "Frontal faces", "tags": ["faces"], "labels": ["face"], "params_schema": null, "result_schema": null, "batch_max": 8, "host": "gpu1", "sdk": "curl"}))]
 pub struct Register {
     pub service: Service,
     #[schema(pattern = "^[a-z0-9][a-z0-9_.-]{0,63}$")]
@@ -37,6 +37,10 @@ pub struct Register {
     /// must have; params are not checked against it.
     #[schema(value_type = Option<Object>)]
     pub params_schema: Option<Box<RawValue>>,
+    /// A JSON Schema (2020-12) that the results of this version must hold to, each as it is kept: `{"items", "fields", "summary"}`. Other
+    /// schemas, and itself, it refers to only by `#/…`, never in a circle. It counts for sessions that begin from then on.
+    #[schema(value_type = Option<Object>)]
+    pub result_schema: Option<Box<RawValue>>,
     /// How many jobs it likes at once.
     #[schema(minimum = 1, maximum = 1000)]
     pub batch_max: Option<i32>,

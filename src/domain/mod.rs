@@ -13,6 +13,7 @@ pub mod key;
 pub mod name;
 pub mod params;
 pub mod result;
+pub mod result_schema;
 pub mod ruling;
 pub mod schema;
 pub mod text;

@@ -258,8 +258,8 @@ fn field(name: &str, value: &RawValue) -> Option<ItemRow> {
         b'-' | b'0'..=b'9' => (None, read(value)),
         _ => (None, None),
     };
-    let row = ItemRow { place: 0, kind: "field", label: Some(name.to_owned()), score: None, text, number };
-    (row.text.is_some() || row.number.is_some()).then_some(row)
+    let row = ItemRow { place: 0, kind: "field", label: Some(name.to_owned()), value: number, text };
+    (row.text.is_some() || row.value.is_some()).then_some(row)
 }
 
 /// What is written down: of the items, those of the highest scores.
@@ -268,7 +268,7 @@ fn rows(items: impl IntoIterator<Item = Option<ItemRow>>, fields: Vec<ItemRow>) 
     let mut rows: Vec<ItemRow> =
         places.zip(items).filter_map(|(place, item)| Some(ItemRow { place, ..item? })).collect();
     if rows.len() > ITEMS_INDEXED_MAX {
-        let score = |row: &ItemRow| row.score.unwrap_or(-1.0);
+        let score = |row: &ItemRow| row.value.unwrap_or(-1.0);
         rows.sort_by(|a, b| score(b).total_cmp(&score(a)));
         rows.truncate(ITEMS_INDEXED_MAX);
     }
@@ -386,20 +386,20 @@ mod tests {
             let posted: &RawValue = serde_json::from_str(posted).expect("JSON");
             normalise(posted, 1 << 20, None).expect("a result").rows
         };
-        let row = |place, kind, label: &str, score, text: Option<&str>, number| {
+        let row = |place, kind, label: &str, value, text: Option<&str>| {
             let label = (!label.is_empty()).then(|| label.to_owned());
-            ItemRow { place, kind, label, score, text: text.map(str::to_owned), number }
+            ItemRow { place, kind, label, value, text: text.map(str::to_owned) }
         };
         let posted = r#"{"items":[{"type":"box","box":[0,0,1,1],"label":"face","score":0.5},{"type":"new"},{"type":"text","text":"a b"},
             {"type":"hash","algo":"phash64","value":"0f"},{"type":"embedding","space":"s","values":[1]}],
             "fields":{"faces":1,"blurred":true,"list":[1],"make":"Canon","none":null},"summary":null}"#;
         let expected = [
-            row(0, "box", "face", Some(0.5), None, None),
-            row(2, "text", "", None, Some("a b"), None),
-            row(3, "hash", "phash64", None, Some("0f"), None),
-            row(-1, "field", "blurred", None, Some("true"), None),
-            row(-2, "field", "faces", None, None, Some(1.0)),
-            row(-3, "field", "make", None, Some("Canon"), None),
+            row(0, "box", "face", Some(0.5), None),
+            row(2, "text", "", None, Some("a b")),
+            row(3, "hash", "phash64", None, Some("0f")),
+            row(-1, "field", "blurred", None, Some("true")),
+            row(-2, "field", "faces", Some(1.0), None),
+            row(-3, "field", "make", None, Some("Canon")),
         ];
         assert_eq!(rows(posted), expected);
         let scored = |n: usize| format!(r#"{{"type":"label","label":"l{n}","score":{}}}"#, n as f64 / 1000.0);
@@ -407,6 +407,6 @@ mod tests {
         let kept = rows(&format!(r#"{{"items":[{{"type":"label","label":"no score"}},{}]}}"#, many.join(",")));
         assert_eq!(kept.len(), ITEMS_INDEXED_MAX);
         assert_eq!((kept[0].place, kept[ITEMS_INDEXED_MAX - 1].place), (150, 51), "those of the highest scores");
-        assert_eq!(rows("7"), [row(-1, "field", "value", None, None, Some(7.0))]);
+        assert_eq!(rows("7"), [row(-1, "field", "value", Some(7.0), None)]);
     }
 }

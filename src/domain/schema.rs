@@ -1,4 +1,4 @@
-//! JSON Schemas of params, as far as they are checked: that what has a meaning in draft 2020-12 has the form that it must have.
+//! JSON Schemas of params and results, as far as they are checked: that what has a meaning in draft 2020-12 has the form that it must have.
 //!
 //! A schema is an object or a boolean; the outermost is an object and asks for one. Keywords that are not listed here are taken
 //! for remarks, as JSON Schema has it. Params are not checked against it.
@@ -79,16 +79,16 @@ const KEYWORDS: &[(&str, Form)] = &[
 
 const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
 
-/// Checks a schema of params; the fault names the place.
+/// Checks a schema of params or results; the fault names the place.
 pub fn check_schema(schema: &Value) -> Result<(), Fault> {
     let Value::Object(outermost) = schema else {
-        return Err(Fault::new(Code::InvalidField, "params_schema is not an object.").on(""));
+        return Err(Fault::new(Code::InvalidField, "The schema is not an object.").on(""));
     };
     check_object(outermost, "")?;
     match outermost.get("type") {
         None => Ok(()),
         Some(kind) if kind == "object" => Ok(()),
-        Some(_) => Err(wrong("/type", "`object`: params are one")),
+        Some(_) => Err(wrong("/type", "`object`: that is what it is of")),
     }
 }
 
@@ -153,7 +153,7 @@ pub(super) fn below(at: &str, name: &str) -> String {
 }
 
 fn wrong(at: &str, expected: &str) -> Fault {
-    Fault::new(Code::InvalidField, format!("params_schema is no JSON Schema: {at} is not {expected}.")).on(at)
+    Fault::new(Code::InvalidField, format!("This is no JSON Schema: {at} is not {expected}.")).on(at)
 }
 
 #[cfg(test)]

@@ -134,6 +134,7 @@ impl From<(Model, Vec<Version>)> for ModelOut {
             tags: m.tags,
             labels: m.labels,
             params_schema: m.params_schema,
+            result_schema: m.result_schema,
             versions: m.live_versions,
             last_version: m.last_version,
             served_by: m.served_by,

@@ -22,6 +22,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{AppState, Shared};
 use crate::api::problem::Problem;
+use crate::api::result::ResultItem;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,7 +33,7 @@ use crate::api::problem::Problem;
             image's MD5. **Microservices** send their API key (Authorize → *key*), register, claim jobs, fetch the bytes, and complete. \
             Every error is a problem document whose `mend` says what to do."
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, ResultItem)),
     tags(
         (name = "predict", description = "Post photographs; ask what happened to them."),
         (name = "submissions", description = "One or more posts under one id."),

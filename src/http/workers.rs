@@ -21,6 +21,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::json;
 use crate::domain::key::Service;
 use crate::domain::name::Name;
+use crate::domain::result_schema::ResultSchema;
 use crate::domain::schema::check_schema;
 use crate::domain::text::{check_line, check_lines, is_control};
 use crate::service::keys;
@@ -118,7 +119,8 @@ fn read(body: Register) -> Result<Registration, Fault> {
         tags: body.tags,
         labels: body.labels,
         batch_max: extract::within("body", "batch_max", body.batch_max.unwrap_or(1), 1..=BATCH_MAX as i32)?,
-        params_schema: body.params_schema.map(|schema| read_schema(&schema)).transpose()?,
+        params_schema: body.params_schema.map(|schema| read_schema("/params_schema", &schema)).transpose()?,
+        result_schema: body.result_schema.map(|schema| read_result_schema(&schema)).transpose()?,
         host: body.host,
         sdk: body.sdk,
     })
@@ -140,13 +142,21 @@ fn most(field: &str, text: &str, chars: usize) -> Result<(), Fault> {
     Err(Fault::invalid("body", format!("/{field}"), format!("{field} has at most {chars} characters.")))
 }
 
-fn read_schema(schema: &RawValue) -> Result<Value, Fault> {
+fn read_schema(pointer: &str, schema: &RawValue) -> Result<Value, Fault> {
     let read = || {
         let schema = json::parse(schema.get()).map_err(|fault| fault.on(""))?;
         check_schema(&schema)?;
         Ok(schema)
     };
-    read().map_err(|fault: Fault| fault.under("/params_schema").within("body"))
+    read().map_err(|fault: Fault| fault.under(pointer).within("body"))
+}
+
+/// One that results can be judged by.
+fn read_result_schema(schema: &RawValue) -> Result<Value, Fault> {
+    let pointer = "/result_schema";
+    let schema = read_schema(pointer, schema)?;
+    ResultSchema::new(schema.clone()).map_err(|fault| fault.under(pointer).within("body"))?;
+    Ok(schema)
 }
 
 /// Takes a worker's beat

@@ -34,6 +34,7 @@ pub struct Registration {
     pub tags: Option<Vec<String>>,
     pub labels: Option<Vec<String>>,
     pub params_schema: Option<Value>,
+    pub result_schema: Option<Value>,
     pub batch_max: i32,
     pub host: Option<String>,
     pub sdk: Option<String>,
@@ -118,6 +119,7 @@ impl Workers {
                     tags: new.tags.as_deref(),
                     labels: new.labels.as_deref(),
                     params_schema: new.params_schema.as_ref(),
+                    result_schema: new.result_schema.as_ref(),
                 };
                 let ModelVersion { owner, queue_id, version_id, new_version } =
                     models::register(tx, &described, key.owner, &key.id).await?;

@@ -10,6 +10,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::queues::DEPTH_COUNTED_MAX;
+use super::work::Holder;
 use crate::domain::key::Service;
 use crate::domain::ruling::RetryPolicy;
 use crate::domain::version::ServedBy;
@@ -27,8 +28,11 @@ pub struct Model {
     pub owner_name: Option<String>,
     pub description: String,
     pub tags: Vec<String>,
+    /// Those that its workers say it can give, then others that it gave, by name.
     pub labels: Vec<String>,
     pub params_schema: Option<Value>,
+    /// That of its newest version.
+    pub result_schema: Option<Value>,
     pub last_version: String,
     #[sqlx(try_from = "String")]
     pub served_by: ServedBy,
@@ -134,6 +138,7 @@ pub struct Described<'a> {
     pub tags: Option<&'a [String]>,
     pub labels: Option<&'a [String]>,
     pub params_schema: Option<&'a Value>,
+    pub result_schema: Option<&'a Value>,
 }
 
 /// A model and version that a worker may serve.
@@ -164,7 +169,37 @@ pub async fn register(
         .bind(model.params_schema)
         .bind(key)
         .bind(kind(model.service))
+        .bind(model.result_schema)
         .fetch_one(db)
+        .await
+}
+
+/// The schema that results of a key's session must hold to, as JSON; nothing if there is none.
+pub async fn result_schema(db: &mut PgConnection, holder: &Holder) -> sqlx::Result<Option<String>> {
+    let schema: Option<Option<String>> = sqlx::query_scalar(
+        "SELECT v.result_schema::text FROM worker_session AS s JOIN model_version AS v ON v.id = s.version_id
+         WHERE s.id = $1 AND s.key_id = $2",
+    )
+    .bind(holder.session)
+    .bind(&holder.key)
+    .fetch_optional(db)
+    .await?;
+    Ok(schema.flatten())
+}
+
+/// Writes down labels that a model has said, each named once, as long as it has fewer than `most`; answers all that it is known to
+/// have said.
+pub async fn learn_labels(
+    db: &mut PgConnection,
+    queue: i32,
+    labels: &[&str],
+    most: usize,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(include_str!("sql/models/learn_labels.sql"))
+        .bind(queue)
+        .bind(labels)
+        .bind(most as i64)
+        .fetch_all(db)
         .await
 }
 

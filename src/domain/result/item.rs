@@ -29,11 +29,17 @@ pub struct ItemRow {
     pub kind: &'static str,
     /// What the item is labelled, the algorithm of a hash, or the field's name.
     pub label: Option<String>,
-    pub score: Option<f64>,
+    /// The item's score, or the field's number.
+    pub value: Option<f64>,
     /// The text that was read, the hash, or a field's text.
     pub text: Option<String>,
-    /// A field's number.
-    pub number: Option<f64>,
+}
+
+impl ItemRow {
+    /// Whether its label says what is to be seen.
+    pub fn is_labelled(&self) -> bool {
+        self.label.is_some() && !matches!(self.kind, "field" | "hash")
+    }
 }
 
 /// What is wrong with an item: in which member, if in one, and what that should be.
@@ -123,8 +129,8 @@ impl<'a> Parts<'a> {
         let kind = self.kind().ok_or_else(|| wrong("", "an object with a text `type`"))?;
         let Some(kind) = known(&kind) else { return Ok(None) };
         self.places(kind)?;
-        let (label, score) = (self.name(Member::Label, "label", kind == "label")?, self.score()?);
-        let row = |label, text| Some(ItemRow { place: 0, kind, label, score, text, number: None });
+        let (label, value) = (self.name(Member::Label, "label", kind == "label")?, self.score()?);
+        let row = |label, text| Some(ItemRow { place: 0, kind, label, value, text });
         Ok(match kind {
             "text" => row(label, self.text(Member::Text, "text", TEXT_CHARS_MAX)?),
             "hash" => {

@@ -3,18 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use rand::Rng;
-use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::finish::{Finish, Item, check};
+use super::learn::{Schemas, SeenLabels};
 use super::verdict::{Accepted, Done, Ended, answer, judge, stale};
-use crate::domain::fault::{Code, Fault};
 use crate::domain::job::{JobState, Outcome};
-use crate::domain::json::check_text;
-use crate::domain::key::Service;
-use crate::domain::result::{self, ResultDocument, Upright};
-use crate::domain::ruling::{Failure, Reason, Ruling};
+use crate::domain::result::{self, ItemRow, Upright};
+use crate::domain::ruling::{Reason, Ruling};
 use crate::service::batch::{Answers, Batcher, Capacity};
 use crate::service::transition::{self, Ruled};
 use crate::service::workers::{Workers, lease_no as lease};
@@ -24,55 +21,10 @@ use crate::store::keys::ApiKey;
 use crate::store::work::{self, Ending, Fence, Held, Holder, Lease, LeasedResult, Moved};
 use crate::store::workers::{Touch, overdue_s, touch};
 
-/// The most of an error's type kept, in characters.
-const ERROR_TYPE_CHARS: usize = 200;
-
-/// The most of an error's message kept, in characters.
-const ERROR_MESSAGE_CHARS: usize = 2_000;
-
-/// The most of a traceback kept, in characters, from its end.
-const TRACEBACK_CHARS: usize = 8_000;
-
-/// The longest back-off that a worker may wish for, in seconds.
-const RETRY_AFTER_MAX_S: f64 = 7.0 * 24.0 * 3600.0;
-/// What the error of a result that does not hold is called, among those of models.
-const INVALID_RESULT: &str = "InvalidResult";
 /// How many rows of results go together: a statement must stay far below its time-out.
 const ROWS_AT_ONCE: usize = 4_000;
 /// The line of completions; the same lease ends once.
 const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
-
-/// One item as the worker sent it.
-#[derive(Debug, Clone)]
-pub struct Item {
-    pub id: Uuid,
-    pub lease_no: i64,
-    pub outcome: Outcome,
-    pub result: Option<Box<RawValue>>,
-    pub duration_s: Option<f64>,
-    pub retry_after_s: Option<f64>,
-    pub error_type: Option<String>,
-    pub error_message: Option<String>,
-    pub traceback: Option<String>,
-}
-
-/// One item, already checked.
-#[derive(Debug, Clone)]
-struct Finish {
-    id: Uuid,
-    lease_no: i32,
-    outcome: Outcome,
-    /// Present exactly when the outcome is a success.
-    document: Option<ResultDocument>,
-    /// What is wrong with the result, which is why this is a rejection.
-    refused: Option<Fault>,
-    duration_s: Option<f32>,
-    /// The worker's wish for the back-off, in seconds.
-    retry_after_s: Option<f64>,
-    /// A random fraction 0…1 of the back-off.
-    jitter: f64,
-    failure: Failure,
-}
 
 /// What one request says of its jobs: for the batch that carries out several such.
 #[derive(Clone)]
@@ -100,6 +52,7 @@ pub struct Completions {
     ctx: Arc<Ctx>,
     workers: Arc<Workers>,
     line: Arc<Batcher<Completion, Vec<Option<Accepted>>>>,
+    schemas: Schemas,
 }
 
 impl Completions {
@@ -107,23 +60,24 @@ impl Completions {
     pub const CONNECTIONS: u32 = LINE.at_once;
 
     pub fn new(ctx: &Arc<Ctx>, workers: &Arc<Workers>) -> Self {
-        let own = Arc::clone(ctx);
-        let line = Batcher::new(LINE, move |calls| complete_together(Arc::clone(&own), calls), |_, _| {});
-        Self { ctx: Arc::clone(ctx), workers: Arc::clone(workers), line }
+        let (own, labels) = (Arc::clone(ctx), Arc::<SeenLabels>::default());
+        let run = move |calls| complete_together(Arc::clone(&own), Arc::clone(&labels), calls);
+        let line = Batcher::new(LINE, run, |_, _| {});
+        Self { ctx: Arc::clone(ctx), workers: Arc::clone(workers), line, schemas: Schemas::new() }
     }
 
     /// Ends or requeues what the session holds; answers every item in order. Of several for one job the first counts. A result that
     /// does not hold ends its job as rejected, so that a broken model does not try it for ever.
     pub async fn complete(&self, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
         let holder = Holder { session: worker, key: key.id.clone() };
-        let upright = self.upright(&items).await?;
+        let (upright, schema) = (self.upright(&items).await?, self.schemas.of(&self.ctx, &holder).await?);
         let (mut parts, mut refused) = (vec![Bundle::default()], Vec::new());
         let mut first = HashSet::new();
         let mut done = Vec::with_capacity(items.len());
         for (place, item) in items.into_iter().enumerate() {
             let (id, lease_no) = (item.id, item.lease_no);
             let pointer = format!("/items/{place}");
-            match check(&self.ctx, key.service, item, upright.get(&id).copied()) {
+            match check(&self.ctx, key.service, item, upright.get(&id).copied(), schema.as_deref()) {
                 Err(fault) => done.push(Done { id, outcome: Err(fault.under(&pointer)) }),
                 Ok(finish) => {
                     refused.extend(finish.refused.clone().map(|fault| (place, fault.under(&pointer))));
@@ -192,7 +146,11 @@ fn put(parts: &mut Vec<Bundle>, fence: Fence, finish: Option<Finish>) {
 type Sent<'c> = (&'c Holder, &'c Finish);
 
 /// Carries out the completions of several requests together: first what succeeded, then whatever that left.
-async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answers<Vec<Option<Accepted>>>> {
+async fn complete_together(
+    ctx: Arc<Ctx>,
+    labels: Arc<SeenLabels>,
+    calls: Vec<Completion>,
+) -> Result<Answers<Vec<Option<Accepted>>>> {
     let mut first = HashSet::new();
     let all = calls.iter().flat_map(|call| call.finishes.iter().map(|finish| (&call.holder, finish)));
     // Each word about each lease counts, so that no other about the same job can stand before it.
@@ -200,7 +158,7 @@ async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answ
         all.filter(|(holder, finish)| first.insert((*holder, finish.id, finish.lease_no))).collect();
     let fences: Vec<&[Fence]> = calls.iter().map(|call| &*call.fences).collect();
     let lease_s = ctx.limits.lease_s;
-    let FirstPass { mut moved, mut ended, served, left, overdue } =
+    let FirstPass { mut moved, mut ended, served, mut said, left, overdue } =
         ctx.hot.run(async |db| succeed(db, &once, lease_s).await).await?;
     ctx.versions.served(&served);
     let verdicts = async {
@@ -209,12 +167,14 @@ async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answ
             ended.extend(settled.ended);
             ctx.versions.served(&settled.served);
             moved.extend(settled.moved);
+            said.extend(settled.said);
         }
         ctx.hot.run(async |db| judge(db, ended.clone(), &fences).await).await
     };
     let verdicts = verdicts.await;
     // What is committed is told, whatever becomes of the rest: carried out again, this would not meet it.
     announce::retried(&ctx, &moved).await;
+    labels.learn(&ctx, &said).await;
     let then = announce::soon(&ctx, moved);
     match verdicts {
         Ok(each) => Ok(Answers { each, then }),
@@ -234,6 +194,8 @@ struct FirstPass<'c> {
     ended: Ended<'c>,
     /// The version by which each of them succeeded.
     served: Vec<i32>,
+    /// What results said, by the queue of their model.
+    said: Vec<(i32, &'c [ItemRow])>,
     left: Vec<Sent<'c>>,
     /// Those of whom nothing was heard for a while.
     overdue: HashSet<&'c Holder>,
@@ -248,7 +210,8 @@ async fn succeed<'c>(db: &mut PgConnection, sent: &[Sent<'c>], lease_s: f64) -> 
     let mut done = FirstPass::default();
     if !successes.is_empty() {
         for one in work::succeed(db, &mut successes, overdue_s(lease_s)).await? {
-            let holder = successes[one.place.0].holder;
+            let LeasedResult { holder, document, .. } = successes[one.place.0];
+            done.said.push((one.moved.queue_id, &document.rows));
             done.ended.insert((holder, one.moved.id, one.moved.lease_no), one.moved.state);
             done.served.push(one.version_id);
             done.overdue.extend(one.overdue.then_some(holder));
@@ -265,6 +228,7 @@ struct SecondPass<'c> {
     moved: Vec<Moved>,
     ended: Ended<'c>,
     served: Vec<i32>,
+    said: Vec<(i32, &'c [ItemRow])>,
 }
 
 /// Carries out what is no plain success: failures, and whatever suspects came to. Sessions are locked before jobs, and a word
@@ -280,17 +244,20 @@ async fn settle<'c>(
     touch(db, &signs, lease_s).await?;
     let lease = |(holder, finish): &Sent<'c>| Lease { holder, id: finish.id, lease_no: finish.lease_no };
     let held = work::hold_leases(db, &left.iter().map(lease).collect::<Vec<_>>()).await?;
-    let (mut ruled, mut endings) = (Vec::new(), Vec::new());
+    let (mut ruled, mut endings, mut said) = (Vec::new(), Vec::new(), Vec::new());
     for (place, held) in &held {
         let finish = left[*place].1;
         match finish.document.as_ref() {
-            Some(document) => endings.push(Ending {
-                by_worker: true,
-                document: Some(document),
-                duration_s: finish.duration_s,
-                outcome: None,
-                ..Ending::plain(held, JobState::Succeeded, None)
-            }),
+            Some(document) => {
+                said.push((held.queue_id, document.rows.as_slice()));
+                endings.push(Ending {
+                    by_worker: true,
+                    document: Some(document),
+                    duration_s: finish.duration_s,
+                    outcome: None,
+                    ..Ending::plain(held, JobState::Succeeded, None)
+                });
+            }
             None => ruled.push(rule(held, finish)),
         }
     }
@@ -301,7 +268,7 @@ async fn settle<'c>(
     let holders: HashMap<Uuid, &'c Holder> = held.iter().map(|(place, held)| (held.id, left[*place].0)).collect();
     let ended = moved.iter().map(|job| ((holders[&job.id], job.id, job.lease_no), job.state)).collect();
     let served = endings.iter().map(|ending| ending.held.version_id).collect();
-    Ok(SecondPass { moved, ended, served })
+    Ok(SecondPass { moved, ended, served, said })
 }
 
 fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {
@@ -321,72 +288,4 @@ fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {
         duration_s: finish.duration_s,
         failure: finish.failure.clone(),
     }
-}
-
-/// What an item says, if it may be said; a fault tells its place within the item.
-fn check(ctx: &Ctx, service: Service, mut item: Item, upright: Option<Upright>) -> std::result::Result<Finish, Fault> {
-    let misplaced = |why: &str| Err(Fault::new(Code::InvalidResult, why).on("/result"));
-    if service == Service::Train && item.outcome == Outcome::Succeeded {
-        // What a run returned may be nothing.
-        item.result.get_or_insert_with(|| RawValue::NULL.to_owned());
-    }
-    match (item.outcome, &item.result) {
-        (Outcome::Succeeded, None) => return misplaced("The outcome is succeeded, but there is no result."),
-        (Outcome::Retry | Outcome::Rejected, Some(_)) => {
-            return misplaced("Only the outcome succeeded carries a result.");
-        }
-        _ => {}
-    }
-    let sane = |what: &str, value: Option<f64>, max: f64| match value {
-        Some(v) if !(0.0..=max).contains(&v) => {
-            let detail = format!("{what} is {v}; it is seconds from 0 to {max}.");
-            Err(Fault::new(Code::InvalidField, detail).on(format!("/{what}")))
-        }
-        value => Ok(value),
-    };
-    let texts = [("type", &item.error_type), ("message", &item.error_message), ("traceback", &item.traceback)];
-    for (what, text) in texts {
-        check_text(text.as_deref().unwrap_or_default()).map_err(|fault| fault.on(format!("/error/{what}")))?;
-    }
-    let finish = Finish {
-        id: item.id,
-        lease_no: lease(item.lease_no),
-        outcome: item.outcome,
-        document: None,
-        refused: None,
-        #[expect(clippy::cast_possible_truncation, reason = "a duration needs no more than six digits")]
-        duration_s: sane("duration_s", item.duration_s, 1e9)?.map(|s| s as f32),
-        retry_after_s: sane("retry_after_s", item.retry_after_s, RETRY_AFTER_MAX_S)?,
-        jitter: rand::rng().random(),
-        failure: failure(item.error_type, item.error_message, item.traceback),
-    };
-    let bytes_max = ctx.limits.result_bytes_max;
-    let read = item.result.map(|posted| match service {
-        Service::Predict => result::normalise(&posted, bytes_max, upright),
-        Service::Train => result::as_posted(&posted, bytes_max),
-    });
-    Ok(match read {
-        None => finish,
-        Some(Ok(document)) => Finish { document: Some(document), ..finish },
-        Some(Err(fault)) => Finish {
-            outcome: Outcome::Rejected,
-            failure: failure(Some(INVALID_RESULT.to_owned()), Some(fault.detail.clone()), None),
-            refused: Some(fault.under("/result")),
-            ..finish
-        },
-    })
-}
-
-/// What is kept of an error.
-fn failure(kind: Option<String>, message: Option<String>, traceback: Option<String>) -> Failure {
-    Failure {
-        kind: kind.map(|text| text.chars().take(ERROR_TYPE_CHARS).collect()),
-        message: message.map(|text| text.chars().take(ERROR_MESSAGE_CHARS).collect()),
-        traceback: traceback.map(|text| tail(&text, TRACEBACK_CHARS)),
-    }
-}
-
-fn tail(text: &str, chars: usize) -> String {
-    let skip = text.chars().count().saturating_sub(chars);
-    text.chars().skip(skip).collect()
 }

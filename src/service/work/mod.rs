@@ -2,13 +2,16 @@
 
 mod claim;
 mod complete;
+mod finish;
+mod learn;
 mod release;
 mod take;
 mod together;
 mod verdict;
 
 pub use claim::{ClaimAnswer, Claims, GivenJob, Matter};
-pub use complete::{Completions, Item};
+pub use complete::Completions;
+pub use finish::Item;
 pub use release::release;
 pub use take::Claim;
 pub use verdict::{Accepted, Done};

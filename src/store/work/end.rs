@@ -82,9 +82,8 @@ pub async fn end(
         .bind(said.place)
         .bind(said.kind)
         .bind(said.label)
-        .bind(said.score)
+        .bind(said.value)
         .bind(said.text)
-        .bind(said.number)
         .fetch_all(db)
         .await
 }

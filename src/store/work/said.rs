@@ -11,9 +11,8 @@ pub(super) struct SaidColumns<'a> {
     pub(super) place: Vec<i16>,
     pub(super) kind: Vec<&'static str>,
     pub(super) label: Vec<Option<&'a str>>,
-    pub(super) score: Vec<Option<f64>>,
+    pub(super) value: Vec<Option<f64>>,
     pub(super) text: Vec<Option<&'a str>>,
-    pub(super) number: Vec<Option<f64>>,
 }
 
 impl<'a> SaidColumns<'a> {
@@ -25,9 +24,8 @@ impl<'a> SaidColumns<'a> {
                 said.place.push(row.place);
                 said.kind.push(row.kind);
                 said.label.push(row.label.as_deref());
-                said.score.push(row.score);
+                said.value.push(row.value);
                 said.text.push(row.text.as_deref());
-                said.number.push(row.number);
             }
             said.last.push(said.place.len() as i32);
         }

@@ -69,9 +69,8 @@ pub async fn succeed(
         .bind(said.place)
         .bind(said.kind)
         .bind(said.label)
-        .bind(said.score)
+        .bind(said.value)
         .bind(said.text)
-        .bind(said.number)
         .fetch_all(db)
         .await?;
     Ok(rows.into_iter().map(Succeeded::from).collect())

@@ -158,7 +158,7 @@ LEASE = {"id": uid, "lease_no": whole()}
 REGISTER = obj(
     {"service": choice("predict", "train"), "version": text(100, 1), "instance": uid},
     {"model": text(64, 1, r"[a-z0-9][a-z0-9_.-]*"), "dataset": text(), "description": text(2000),
-     "tags": many(LINE, 10_000), "labels": many(LINE, 10_000), "params_schema": any_object,
+     "tags": many(LINE, 10_000), "labels": many(LINE, 10_000), "params_schema": any_object, "result_schema": any_object,
      "batch_max": whole(1, BATCH_MAX), "host": LINE, "sdk": LINE})
 CLAIM = obj({"worker": uid, "claim_id": uid},
             {"max": whole(1, BATCH_MAX), "wait_s": number(0, WAIT_MAX_S), "min": whole(1, BATCH_MAX), "linger_s": number(0, 10)})

@@ -9,7 +9,10 @@ WITH RECURSIVE page AS (
   SELECT n.name, p.bytes + n.bytes, p.place + 1
   FROM page AS p CROSS JOIN LATERAL (
     SELECT q.name, octet_length(q.description) + octet_length(q.tags::text) + octet_length(q.labels::text)
-                   + coalesce(octet_length(q.params_schema::text), 0) AS bytes
+                   + coalesce(octet_length(q.params_schema::text), 0)
+                   + coalesce((SELECT sum(octet_length(s.label)) FROM seen_label AS s WHERE s.queue_id = q.id), 0)
+                   + coalesce((SELECT octet_length(v.result_schema::text) FROM model_version AS v
+                               WHERE v.queue_id = q.id AND v.name = q.last_version), 0) AS bytes
     FROM queue AS q
     WHERE q.kind = 'model' AND ($1::text[] IS NULL OR q.name = ANY($1)) AND q.name > p.name AND ($3 OR q.retired_at IS NULL)
     ORDER BY q.name LIMIT 1
@@ -21,7 +24,10 @@ WITH RECURSIVE page AS (
 ), held AS MATERIALIZED (
   SELECT queue_id, sum(open) AS jobs FROM claim GROUP BY queue_id
 )
-SELECT q.id, q.name, q.owner, a.name AS owner_name, q.description, q.tags, q.labels, q.params_schema, q.last_version, q.served_by, q.paused,
+SELECT q.id, q.name, q.owner, a.name AS owner_name, q.description, q.tags,
+       q.labels || ARRAY(SELECT label FROM seen_label WHERE queue_id = q.id EXCEPT SELECT unnest(q.labels) ORDER BY 1) AS labels, q.params_schema,
+       (SELECT v.result_schema FROM model_version AS v WHERE v.queue_id = q.id AND v.name = q.last_version) AS result_schema, q.last_version, q.served_by,
+       q.paused,
        q.max_running, q.max_attempts, q.backoff_base_s, q.backoff_cap_s, q.retry_budget_s, q.deadline_s, q.retired_at, q.created_at, p.bytes,
        coalesce(cardinality(s.versions), 0)::bigint AS workers,
        coalesce((SELECT array_agg(DISTINCT v ORDER BY v) FROM unnest(s.versions) AS v), '{}') AS live_versions,

@@ -1,6 +1,6 @@
 -- Makes a model or dataset and its version known, or refreshes what is said of it.
 -- $1 name; $2 the owner of a new one; $3 version; $4 description, $5 tags, $6 labels and $7 schema of its params, where null stays as
--- it is; $8 the key that registers; $9 the kind.
+-- it is; $8 the key that registers; $9 the kind; $10 the schema of its version's results, where null stays as it is.
 -- Looked up before it is inserted, because ON CONFLICT burns an id; it only serves who makes the same at the same time.
 WITH known AS (
   UPDATE queue SET last_version = $3, description = coalesce($4, description), tags = coalesce($5, tags), labels = coalesce($6, labels),
@@ -23,8 +23,10 @@ WITH known AS (
   SELECT id, owner FROM known UNION ALL SELECT id, owner FROM made
 ), version AS (
   SELECT v.id FROM model_version AS v JOIN model AS m ON m.id = v.queue_id WHERE v.name = $3
+), revised AS (
+  UPDATE model_version AS v SET result_schema = $10::jsonb FROM version AS n WHERE v.id = n.id AND $10::jsonb IS NOT NULL AND v.result_schema IS DISTINCT FROM $10::jsonb
 ), added AS (
-  INSERT INTO model_version (queue_id, name) SELECT id, $3 FROM model WHERE NOT EXISTS (SELECT FROM version)
+  INSERT INTO model_version (queue_id, name, result_schema) SELECT id, $3, $10::jsonb FROM model WHERE NOT EXISTS (SELECT FROM version)
   ON CONFLICT ON CONSTRAINT model_version_name_key DO UPDATE SET name = excluded.name
   RETURNING id
 )

@@ -6,6 +6,7 @@ WITH application (rights, object) AS (VALUES
   ('SELECT, INSERT, UPDATE', 'TABLE api_key'),
   ('SELECT, INSERT, UPDATE', 'TABLE queue'),
   ('SELECT, INSERT, UPDATE', 'TABLE model_version'),
+  ('SELECT, INSERT', 'TABLE seen_label'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE worker_session'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE image'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE upload'),

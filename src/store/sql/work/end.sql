@@ -3,7 +3,7 @@
 -- $1 jobs, each once, with $2 the state and $3 the reason it ends with, $4 whether a worker ended it, $5 its model's version (0 without
 -- a success), $6 the result, $7 how long the model worked, $8 how the try ended or null, $9 the error's type, $10 its message,
 -- $11 its traceback, $12 its attempts and $13 its deaths as they now count; $14 their number; $15 the instant; $16 the user who ended
--- them or null; $17 to $24 the rows of results, as $9 to $16 of succeed.sql.
+-- them or null; $17 to $23 the rows of results, as $9 to $15 of succeed.sql.
 WITH sent AS (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::integer[], $6::text[], $7::real[], $8::text[], $9::text[],
                        $10::text[], $11::text[], $12::smallint[], $13::smallint[], $17::integer[], $18::integer[])
@@ -51,24 +51,21 @@ WITH sent AS (
     attempt = excluded.attempt, started_at = excluded.started_at, finished_at = excluded.finished_at, error = excluded.error,
     document = excluded.document
   WHERE excluded.job_id > o.job_id
-  RETURNING 1
+  RETURNING xmax <> 0 AND version_id > 0 AS replaces
 ), dropped AS (
   -- As in succeed.sql.
   DELETE FROM item AS i
   USING (SELECT f.ctid FROM ended AS e CROSS JOIN LATERAL (
            SELECT ctid FROM item
            WHERE image_id = e.image_id AND queue_id = e.queue_id AND params_id = e.params_id AND version_id = e.version_id OFFSET 0) AS f
-         WHERE e.next = 'succeeded' AND (SELECT count(*) FROM kept) >= 0) AS f
+         WHERE (SELECT bool_or(replaces) FROM kept)) AS f
   WHERE i.ctid = f.ctid
   RETURNING 1
 ), written AS (
-  INSERT INTO item (image_id, params_id, queue_id, version_id, place, kind, label, score, text, number)
-  SELECT e.image_id, e.params_id, e.queue_id, e.version_id, t.place, t.kind::item_kind, t.label, t.score, t.text, t.number
-  FROM ended AS e
-  CROSS JOIN LATERAL unnest(($19::smallint[])[e.first:e.last], ($20::text[])[e.first:e.last], ($21::text[])[e.first:e.last],
-                            ($22::double precision[])[e.first:e.last], ($23::text[])[e.first:e.last], ($24::double precision[])[e.first:e.last])
-    AS t (place, kind, label, score, text, number)
-  WHERE (SELECT count(*) FROM dropped) >= 0
+  INSERT INTO item (image_id, params_id, queue_id, version_id, place, kind, label, value, text)
+  SELECT image_id, params_id, queue_id, version_id, unnest(($19::smallint[])[first:last]), unnest(($20::text[])[first:last]),
+         unnest(($21::text[])[first:last]), unnest(($22::double precision[])[first:last]), unnest(($23::text[])[first:last])
+  FROM ended WHERE (SELECT count(*) FROM dropped) >= 0
 ), run_ended AS (
   -- From here on the run tells by itself how it ended; the job's last version goes into its revision, so that this only rises.
   UPDATE training_run AS r SET
