@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 import time
-from typing import IO, Any, BinaryIO, Dict, List, Optional, Sequence, Set, Tuple
+from typing import IO, Any, BinaryIO, Callable, Dict, List, Optional, Sequence, Set, Tuple, Type
 
 from . import model
 from .errors import Cancelled, clean, explain
@@ -80,13 +80,17 @@ class Child:
         except BaseException as error:
             self.tell({"failed": explain(error)})
             return 1
-        self.tell({"ready": about})
+        return self.serve_batches({"ready": about}, lambda batch: self.predict(loaded, batch))
+
+    def serve_batches(self, ready: Dict[str, Any], work: Callable[[Dict[str, Any]], None]) -> int:
+        """Says that it is ready, and does what it is sent until there is no more. Returns the exit code."""
+        self.tell(ready)
         threading.Thread(target=self.listen, daemon=True).start()
         while True:
             batch = self.batches.get()
             if batch is None:
                 return 0
-            self.predict(loaded, batch)
+            work(batch)
 
     def predict(self, loaded: model.Model, batch: Dict[str, Any]) -> None:
         images = [self.image(task) for task in batch["tasks"]]
@@ -126,6 +130,11 @@ def _done(index: int, outcome: Outcome) -> Frame:
 
 def main(arguments: List[str]) -> int:
     """`arguments`: the model's path, name and version as one JSON object."""
+    return begin(arguments, Child)
+
+
+def begin(arguments: List[str], kind: Type[Child]) -> int:
+    """Takes the first two descriptors away from the module, and serves."""
     orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -135,4 +144,4 @@ def main(arguments: List[str]) -> int:
     faulthandler.enable()
     asked = json.loads(arguments[0])
     sys.argv = [asked["path"]]
-    return Child(orders, answers).serve(asked)
+    return kind(orders, answers).serve(asked)

@@ -3,12 +3,12 @@ import argparse
 import sys
 from typing import List, Optional
 
-from . import __version__, cli_bridge, cli_contract, cli_new, cli_run, cli_test
+from . import __version__, cli_bridge, cli_contract, cli_new, cli_run, cli_test, cli_train
 from .errors import ModelError
 from .process import NotServing
 
 # Each has HELP, DESCRIPTION, add_arguments(parser), and main(args), which returns the exit code.
-COMMANDS = {"run": cli_run, "bridge": cli_bridge, "test": cli_test, "new": cli_new, "contract": cli_contract}
+COMMANDS = {"run": cli_run, "train": cli_train, "bridge": cli_bridge, "test": cli_test, "new": cli_new, "contract": cli_contract}
 DOES_NOT_LOAD = 1
 WRONG_USAGE = 2  # also when there is nothing to run it on
 

@@ -6,6 +6,7 @@ import http.client
 import ipaddress
 import json
 import logging
+import os
 import random
 import socket
 import ssl
@@ -13,16 +14,17 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple, Union
 
 from .errors import ModelError
 
 log = logging.getLogger("darkroom")
 PAUSE_S = (0.25, 30.0)  # full jitter: the first and the longest back-off
 TIMEOUT_S = 30.0
+UPLOAD_TIMEOUT_S = 120.0  # of a pause in sending a file, and for its answer
 FETCH_TRIES = 4  # of an image that comes wrong, or from a host that is not the server
 CHUNK = 256 * 1024  # bytes
-
+Body = Union[None, bytes, BinaryIO]
 
 
 class Failure(Exception):
@@ -54,7 +56,7 @@ class Busy(Failure):
 
 
 class OtherBytes(Busy):
-    """What was downloaded has another MD5 than the image."""
+    """What was downloaded has another digest than what was asked for."""
 
 
 class DiskFull(Exception):
@@ -80,6 +82,9 @@ class Server:
 
     def once(self, method: str, path: str, body: Optional[bytes] = None, timeout_s: float = TIMEOUT_S) -> Any:
         """One request and its JSON (None for an empty answer). Raises `Failure`."""
+        return self._json(method, path, body, timeout_s)
+
+    def _json(self, method: str, path: str, body: Body, timeout_s: float) -> Any:
         answer = self._send(method, path, body, timeout_s)
         try:
             data = answer.read()
@@ -93,21 +98,28 @@ class Server:
         """The same request until it is answered; None when it is no longer wanted."""
         return self._patiently(lambda: self.once(method, path, body, timeout_s), wanted)
 
-    def fetch(self, url: str, file: BinaryIO, md5: str, wanted: Callable[[], bool]) -> bool:
+    def fetch(self, url: str, file: BinaryIO, digest: str, wanted: Callable[[], bool], algorithm: str = "md5") -> bool:
         """Downloads into `file`; False when no longer wanted. Raises `DiskFull`, and `Refused` when what comes has not this
-        MD5 again and again, or another host does not answer."""
+        digest again and again, or another host does not answer."""
         left = FETCH_TRIES
 
         def attempt() -> bool:
             nonlocal left
             try:
-                return self._fetch_once(url, file, md5)
+                return self._fetch_once(url, file, digest, algorithm)
             except Busy as busy:
                 left -= not self._is_ours(url) or isinstance(busy, OtherBytes)
                 if left <= 0:
                     raise Refused(str(busy)) from busy
                 raise
         return bool(self._patiently(attempt, wanted))
+
+    def upload(self, path: str, file: str, wanted: Callable[[], bool]) -> Any:
+        """Sends a file's bytes until they are taken; None when no longer wanted."""
+        def attempt() -> Any:
+            with open(file, "rb") as body:
+                return self._json("PUT", path, body, UPLOAD_TIMEOUT_S)
+        return self._patiently(attempt, wanted)
 
     def hang_up(self, thread: threading.Thread) -> None:
         """Breaks the request that a thread waits for, if it does; it sees `Busy`."""
@@ -143,12 +155,12 @@ class Server:
                     time.sleep(min(0.1, max(0.0, until - time.monotonic())))
         return None
 
-    def _fetch_once(self, url: str, file: BinaryIO, md5: str) -> bool:
-        answer, digest = self._send("GET", url, None, TIMEOUT_S), hashlib.md5(usedforsecurity=False)
+    def _fetch_once(self, url: str, file: BinaryIO, digest: str, algorithm: str) -> bool:
+        answer, found = self._send("GET", url, None, TIMEOUT_S), hashlib.new(algorithm, usedforsecurity=False)
         try:
             file.seek(0)
             for chunk in iter(lambda: answer.read(CHUNK), b""):
-                digest.update(chunk)
+                found.update(chunk)
                 try:
                     file.write(chunk)
                 except OSError as error:
@@ -163,11 +175,11 @@ class Server:
             file.flush()
         except OSError as error:
             raise DiskFull(str(error)) from error
-        if digest.hexdigest() != md5:
-            raise OtherBytes("GET %s: these are not the image's bytes" % url)
+        if found.hexdigest() != digest:
+            raise OtherBytes("GET %s: these are not the bytes that it names" % url)
         return True
 
-    def _send(self, method: str, path: str, body: Optional[bytes], timeout_s: float, hops: int = 3
+    def _send(self, method: str, path: str, body: Body, timeout_s: float, hops: int = 3
               ) -> http.client.HTTPResponse:
         """The head of a successful answer; its body is still to be read."""
         url = self._url(path)
@@ -175,8 +187,10 @@ class Server:
         if not ours and method != "GET":
             raise Busy("%s %s would leave the server" % (method, url))
         headers = {"Authorization": "Bearer " + self._key} if ours else {}
-        if body is not None:
+        if isinstance(body, bytes):
             headers["Content-Type"] = "application/json"
+        elif body is not None:
+            headers.update({"Content-Type": "application/octet-stream", "Content-Length": str(os.fstat(body.fileno()).st_size)})
         try:
             answer = self._exchange(parts, method, body, headers, timeout_s)
         except (OSError, http.client.HTTPException) as error:
@@ -189,7 +203,7 @@ class Server:
             return self._send(method, urllib.parse.urljoin(url, target), None, timeout_s, hops - 1)
         raise failure
 
-    def _exchange(self, parts: urllib.parse.SplitResult, method: str, body: Optional[bytes], headers: Dict[str, str],
+    def _exchange(self, parts: urllib.parse.SplitResult, method: str, body: Body, headers: Dict[str, str],
                   timeout_s: float) -> http.client.HTTPResponse:
         """Sends over this thread's connection. One that the server has closed meanwhile is made anew, once: every
         request of the protocol may come twice."""
@@ -200,6 +214,8 @@ class Server:
                 connection.timeout = timeout_s
                 if connection.sock is not None:
                     connection.sock.settimeout(timeout_s)
+                if body is not None and not isinstance(body, bytes):
+                    body.seek(0)
                 target = parts.path + ("?" + parts.query if parts.query else "")
                 connection.request(method, prefix + target, body, headers)
                 self._waiting[me] = connection

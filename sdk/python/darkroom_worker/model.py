@@ -1,12 +1,5 @@
 """A user's module, loaded: what it says of itself, and its predictions, one image's fate never another's."""
-import contextlib
-import hashlib
-import importlib
-import importlib.util
-import inspect
-import re
 import sys
-import sysconfig
 import time
 from pathlib import Path
 from types import ModuleType
@@ -14,15 +7,11 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 
 from .errors import Cancelled, ModelError, Reject, Retry, explain
 from .image import Image
+from .module import UserModule, bring_in, words_of
 from .params import Params
 from .results import encode
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-LOCKS = ("requirements.txt", "requirements.lock", "uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock")
-PLAIN_STEMS = ("model", "predict", "main", "app", "handler", "__init__")  # file names that name no model: the folder does
 BATCH_SIZE = 8  # of a model that has predict_batch and names no batch_size
-DESCRIPTION_CHARS = 2000
-NOT_MODEL = (Path(__file__).resolve().parent, Path(sysconfig.get_paths()["stdlib"]).resolve())
 
 
 class Outcome(NamedTuple):
@@ -36,17 +25,19 @@ class Outcome(NamedTuple):
     duration_s: float = 0.0
 
 
-class Model:
+class Model(UserModule):
     """A loaded model. Make one with `load`, call `init` once, then `run` as often as wanted."""
 
     def __init__(self, path: Path, module: ModuleType, *, name: Optional[str] = None, version: Optional[str] = None):
         """`name` and `version` stand above what the module says."""
-        self.path, self._module, self._asked_version = path, module, version
-        self._config = _beside(path, "config")
+        super().__init__(path, module, name=name, version=version)
         self._predict, self._predict_batch, self._setup = _entry_points(module)
-        self.name = _model_name(name or self._said("name", str) or self._said("model_name", str), path)
+        self.name = self._called("name", "model_name")
         self.params = Params(self._predict or self._predict_batch)  # type: ignore[arg-type]
         self.batch_error: Optional[str] = None  # of the last `run`, whose batch had to be done one by one
+
+    def _described_by(self) -> Sequence[Optional[Callable[..., Any]]]:
+        return self._predict, self._predict_batch
 
     def init(self) -> None:
         """Load weights: the module's `init()`, or its class made and `setup()` called."""
@@ -55,58 +46,21 @@ class Model:
             if made is not None:
                 self._predict, self._predict_batch = made
 
-    def _said(self, what: str, kind: Any) -> Any:
-        """What the module says of itself, or the config.py beside it."""
-        for place in (self._module, self._config):
-            value = getattr(place, what, None)
-            if isinstance(value, kind):
-                return value
-        return None
-
     @property
     def batched(self) -> bool:
         """Whether it takes several images in one call."""
         return self._predict_batch is not None
 
     @property
-    def version(self) -> str:
-        """As said, else a hash of the code loaded so far and of its lock file: after `init` it is complete."""
-        said = self._asked_version or self._said("version", (str, int, float))
-        return str(said) if said is not None else "code-" + _hash(self.files, self.path.parent)
-
-    @property
-    def description(self) -> Optional[str]:
-        """As said, else the docstring of the module, the class or the function."""
-        said = self._said("description", str) or self._module.__doc__
-        for thing in (self._predict, self._predict_batch):
-            owner = getattr(thing, "__self__", None)
-            said = said or (owner is not None and type(owner).__doc__) or getattr(thing, "__doc__", None)
-        return inspect.cleandoc(said)[:DESCRIPTION_CHARS] if said else None
-
-    @property
-    def tags(self) -> List[str]:
-        """`tags`, or upstream's `model_tags`: a text or a list."""
-        return _words(self._said("tags", (str, list, tuple, set)) or self._said("model_tags", (str, list, tuple, set)))
-
-    @property
     def labels(self) -> List[str]:
         """What it can say, if it names a fixed list; read after `init`, which may load it."""
-        return _words(self._said("labels", (list, tuple, set, dict)))
+        return words_of(self._said("labels", (list, tuple, set, dict)))
 
     @property
     def batch_size(self) -> int:
         """How many images it likes in one call."""
         said = self._said("batch_size", int)
         return max(1, int(said)) if said else BATCH_SIZE if self.batched else 1
-
-    @property
-    def files(self) -> List[Path]:
-        """The model's own files, sorted: what is loaded from its folder, and its lock files."""
-        folder = self.path.parent
-        loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-        inside = {Path(name).resolve() for name in loaded if name}
-        mine = {file for file in inside if folder in file.parents and file.suffix == ".py" and not _installed(file)}
-        return sorted(mine | {self.path} | {folder / lock for lock in LOCKS if (folder / lock).is_file()})
 
     def about(self) -> Dict[str, Any]:
         """All that a registration says of the model."""
@@ -127,11 +81,11 @@ class Model:
             if results is not None:
                 each = results[1] / len(images)
                 for index, result in enumerate(results[0]):
-                    yield index, _judge(lambda: _unless_raised(result), max_bytes, each)
+                    yield index, judge(lambda: encode(_unless_raised(result), max_bytes), each)
                 return
         for index, image in enumerate(images):
             starts([index])
-            yield index, _judge(lambda: self._alone(image), max_bytes)
+            yield index, judge(lambda: encode(self._alone(image), max_bytes))
 
     def _together(self, images: Sequence[Image], starts: Callable[[Sequence[int]], None]) -> Optional[Tuple[List[Any], float]]:
         """The results of one call and its seconds; None when the images must be done one by one."""
@@ -169,25 +123,7 @@ class Model:
 
 def load(path: str, *, name: Optional[str] = None, version: Optional[str] = None) -> Model:
     """Import a model from a file, or from the `model.py` of a folder. Raises `ModelError`, or what its import raises."""
-    file = Path(path).resolve()
-    if file.is_dir():
-        file = file / "model.py"
-    if not file.is_file():
-        raise ModelError("there is no file %s" % file)
-    folder = str(file.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    stem = file.stem if file.stem.isidentifier() and file.stem not in sys.modules else "darkroom_model"
-    spec = importlib.util.spec_from_file_location(stem, str(file))
-    if spec is None or spec.loader is None:
-        raise ModelError("%s is not a Python file" % file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(stem, None)
-        raise
+    file, module = bring_in(path, "model")
     return Model(file, module, name=name, version=version)
 
 
@@ -239,14 +175,15 @@ def _without_self(function: Callable[..., Any]) -> Callable[..., Any]:
     return function.__get__(object())  # type: ignore[no-any-return]
 
 
-def _judge(predict: Callable[[], Any], max_bytes: Optional[int], spent_s: float = 0.0) -> Outcome:
+def judge(work: Callable[[], bytes], spent_s: float = 0.0) -> Outcome:
+    """What becomes of an image, or a run: its result as JSON, or how it failed. `spent_s` is what was spent on it before."""
     began = time.monotonic()
 
     def spent() -> float:
         return round(spent_s + time.monotonic() - began, 6)
 
     try:
-        return Outcome("succeeded", encode(predict(), max_bytes), duration_s=spent())
+        return Outcome("succeeded", work(), duration_s=spent())
     except Cancelled:
         return Outcome("cancelled", duration_s=spent())
     except Reject as error:
@@ -262,42 +199,3 @@ def _unless_raised(result: Any) -> Any:
     if isinstance(result, BaseException):
         raise result
     return result
-
-
-def _model_name(said: Optional[str], path: Path) -> str:
-    if said is not None:
-        if not NAME.fullmatch(said):
-            raise ModelError("the model's name is %r; it is made of a-z, 0-9, _, . and -, at most 64, the first a letter or "
-                             "digit" % said)
-        return said
-    stem = path.parent.name if path.stem in PLAIN_STEMS else path.stem
-    return re.sub(r"[^a-z0-9_.-]+", "_", stem.lower()).lstrip("_.-")[:64] or "model"
-
-
-def _beside(path: Path, name: str) -> Optional[ModuleType]:
-    """The module `name` beside the model's file, if there is one that can be imported."""
-    file = path.parent / (name + ".py")
-    if file.is_file():
-        with contextlib.suppress(Exception):
-            module = importlib.import_module(name)
-            return module if Path(str(module.__file__)).resolve() == file else None
-    return None
-
-
-def _words(said: Any) -> List[str]:
-    if isinstance(said, str):
-        return [word.strip() for word in said.split(",")]
-    words = said.values() if isinstance(said, dict) else said or []
-    return sorted(map(str, words)) if isinstance(words, (set, frozenset)) else [str(word) for word in words]
-
-
-def _installed(file: Path) -> bool:
-    """Whether a file is Python's, a package's or ours, and so none of the model's own."""
-    return "site-packages" in file.parts or any(place in file.parents for place in NOT_MODEL)
-
-
-def _hash(files: Sequence[Path], folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]

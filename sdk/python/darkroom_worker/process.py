@@ -16,7 +16,7 @@ from .model import Outcome
 
 # The folder of the package comes last on the path, so that no module of a model stands before Python's own.
 BOOT = ("import sys; sys.path[:] = [p for p in sys.path if p] + [%r]; "
-        "from darkroom_worker.child import main; sys.exit(main(sys.argv[1:]))")
+        "from darkroom_worker.%s import main; sys.exit(main(sys.argv[1:]))")
 PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOOK_S = 0.2  # how often a silent process is looked at
 CLOSE_S = 5.0  # how long a process may take to end when asked
@@ -81,12 +81,14 @@ class Died(Exception):
 class Process:
     """One process with the model loaded in it."""
 
+    MAIN = "child"  # the module of this package that runs in it
+
     def __init__(self, spec: Spec):
         self._last: Deque[str] = deque(maxlen=LAST_LINES)
         self._frames: "queue.SimpleQueue[Optional[Frame]]" = queue.SimpleQueue()
         self._send_lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", BOOT % PACKAGES, json.dumps(spec._asdict())],
+            [sys.executable, "-c", BOOT % (PACKAGES, self.MAIN), json.dumps(spec._asdict())],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True)  # its forks go with it, and the terminal's Ctrl-C does not reach it
         self.pid = self._process.pid
@@ -153,6 +155,19 @@ class Process:
                 return problem
             current, ahead = ahead, []
 
+    def train(self, order: Dict[str, Any], limit_s: float, hears: Callable[[Dict[str, Any]], None]) -> Outcome:
+        """Trains one run, and passes on what it says. Raises `Died`."""
+        until = time.monotonic() + limit_s
+        self._order(order)
+        while True:
+            frame = self._next(until)
+            if frame is None:
+                raise self._death([], [], until)
+            message, payload = frame
+            if "done" in message:
+                return _outcome(message, payload)
+            hears(message)
+
     def _send(self, tasks: Sequence[Task], max_bytes: Optional[int]) -> List[Task]:
         if tasks:
             self._order({"tasks": [task._asdict() for task in tasks], "max_bytes": max_bytes})
@@ -182,7 +197,7 @@ class Process:
     def _death(self, running: List[Task], groups: List[List[Task]], until: Optional[float]) -> Died:
         if self.alive and until is not None and time.monotonic() >= until:
             self.kill()
-            return Died("TimedOut", "the prediction took longer than it may and was killed", self._output(), running, groups)
+            return Died("TimedOut", "it took longer than it may and was killed", self._output(), running, groups)
         end = self._end()
         return Died("ModelDied", "the model's process ended with %s" % end, self._output(), running, groups)
 

@@ -7,7 +7,7 @@ from typing import List
 
 from . import __version__
 from .errors import ModelError
-from .model import NAME
+from .module import NAME
 
 # The template of each file; the model is named as its folder.
 FILES = {"model.py": "@name@.py", "requirements.txt": "requirements.txt", "test_model.py": "test_model.py",

@@ -3,7 +3,7 @@ import threading
 from pathlib import Path
 from typing import Dict, Iterable, Optional, Tuple
 
-from .model import LOCKS
+from .module import LOCKS
 
 LOOK_S = 0.25  # how often the files are looked at; an edit is taken when it has been still that long
 State = Dict[str, Optional[Tuple[int, int]]]

@@ -89,7 +89,7 @@ def test_addresses_that_would_give_the_key_away_are_refused():
 def test_other_bytes_than_the_images_are_refused_at_last(listener, monkeypatch):
     monkeypatch.setattr("random.uniform", lambda low, high: 0.0)
     port, asked = listener()
-    with pytest.raises(Refused, match="not the image's bytes"):
+    with pytest.raises(Refused, match="not the bytes that it names"):
         Server("http://127.0.0.1:%d" % port, "k").fetch("/images/x/content", io.BytesIO(), "0" * 32, lambda: True)
     assert len(asked) == 4
 
