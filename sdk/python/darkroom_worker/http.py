@@ -1,6 +1,5 @@
 """The way to the server: one kept connection per thread, and patience."""
 import contextlib
-
 import hashlib
 import http.client
 import ipaddress
