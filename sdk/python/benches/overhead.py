@@ -4,12 +4,14 @@
     DARKROOM_TEST_URL=… DARKROOM_TEST_PASSWORD=… python benches/overhead.py       a real one, as its administrator `admin`
 
 The queue is full before the worker starts. `sleep` and `busy` models take 20 ms for each image, `saving` takes 20 ms for a
-call and 2 ms for each image, `empty` takes nothing.
+call and 2 ms for each image, `empty` takes nothing. `pause` is the median time between two calls of the model: on a busy
+machine it says more than the mean, in which the scheduler's delays count.
 """
 import argparse
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -62,7 +64,7 @@ def fill(side, model, count):
 
 
 def serve(side, kind, batch, count, folder):
-    """Seconds per image of a worker, and the largest batch of its second half."""
+    """Seconds per image of a worker, the largest batch of its second half, and the usual pause between two calls in seconds."""
     model = "bench_%s_%s" % (kind, uuid.uuid4().hex[:8])
     out, path = folder / "times.json", folder / (model + ".py")
     path.write_text(MODEL)
@@ -75,7 +77,8 @@ def serve(side, kind, batch, count, folder):
     subprocess.run(command, **quiet)
     times = json.loads(out.read_text())
     assert sum(n for _, _, n in times) == count
-    return (times[-1][1] - times[0][0]) / count, max(n for _, _, n in times[len(times) // 2:])
+    pauses = [later[0] - one[1] for one, later in zip(times, times[1:])]
+    return (times[-1][1] - times[0][0]) / count, max(n for _, _, n in times[len(times) // 2:]), statistics.median(pauses)
 
 
 def bare(kind, batch, count):
@@ -96,14 +99,16 @@ def main():
     parser.add_argument("--count", type=int, default=512, help="images of each run")
     args = parser.parse_args()
     side = Real() if os.environ.get("DARKROOM_TEST_URL") else InMemory()
-    print("%-8s %6s %8s %12s %12s %14s %8s" % ("model", "batch", "size", "bare ms", "worker ms", "overhead ms", "of bare"))
+    head = ("model", "batch", "size", "bare ms", "worker ms", "overhead ms", "of bare", "pause ms")
+    print("%-8s %6s %8s %12s %12s %14s %8s %10s" % head)
     with tempfile.TemporaryDirectory() as folder:
         for kind in args.kinds.split(","):
             for batch in args.batches.split(","):
-                worker_s, size = serve(side, kind, batch, args.count, pathlib.Path(folder))
+                worker_s, size, pause_s = serve(side, kind, batch, args.count, pathlib.Path(folder))
                 bare_s = bare(kind, size, args.count // size * size)
-                print("%-8s %6s %8d %12.3f %12.3f %14.3f %8.3f" % (
-                    kind, batch, size, bare_s * 1e3, worker_s * 1e3, (worker_s - bare_s) * 1e3, bare_s / worker_s), flush=True)
+                print("%-8s %6s %8d %12.3f %12.3f %14.3f %8.3f %10.3f" % (
+                    kind, batch, size, bare_s * 1e3, worker_s * 1e3, (worker_s - bare_s) * 1e3, bare_s / worker_s, pause_s * 1e3),
+                    flush=True)
     side.close()
 
 

@@ -102,6 +102,11 @@ class Pool:
             raise NotServing({"type": "CodeChanged", "message": "the model's files have changed", "traceback": None})
         return process
 
+    def ask_more(self) -> None:
+        """Lets the runs under way ask their `more` again."""
+        for process in self._living():
+            process.ask_more()
+
     def cancel(self, key: str) -> None:
         """Lets the next `progress` of this task raise `Cancelled`."""
         for process in self._living():

@@ -87,6 +87,7 @@ class Process:
         self._last: Deque[str] = deque(maxlen=LAST_LINES)
         self._frames: "queue.SimpleQueue[Optional[Frame]]" = queue.SimpleQueue()
         self._send_lock = threading.Lock()
+        self._running = False
         self._process = subprocess.Popen(
             [sys.executable, "-c", BOOT % (PACKAGES, self.MAIN), json.dumps(spec._asdict())],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -127,9 +128,10 @@ class Process:
                           "traceback": self._output() or None})
 
     def run(self, tasks: Sequence[Task], listener: Listener, max_bytes: Optional[int], more: More) -> Optional[str]:
-        """Predicts them, and what `more` has when the model has just begun: that is sent ahead, so that the model goes on
+        """Predicts them, and what `more` has while the model works: that is sent ahead, so that the model goes on
         without a pause. Returns why a batch had to be done one by one, if one had. Raises `Died`."""
         current, problem = self._send(tasks, max_bytes), None
+        self._running = True
         ahead: List[Task] = []
         while True:
             running, began = list(range(len(current))), time.monotonic()
@@ -145,6 +147,8 @@ class Process:
                     running = message["starts"]
                     until = _until(current, running)
                     ahead = ahead or self._send(more(), max_bytes)
+                elif "more" in message:
+                    ahead = ahead or self._send(more(), max_bytes)
                 elif "done" in message:
                     running = [other for other in running if other != message["done"]]
                     listener.done(current[message["done"]], _outcome(message, payload))
@@ -152,6 +156,7 @@ class Process:
                     ended, problem = True, message["batch_error"] or problem
                     listener.batch_ended(len(current), time.monotonic() - began, message["batch_error"])
             if not ahead:
+                self._running = False
                 return problem
             current, ahead = ahead, []
 
@@ -172,6 +177,11 @@ class Process:
         if tasks:
             self._order({"tasks": [task._asdict() for task in tasks], "max_bytes": max_bytes})
         return list(tasks)
+
+    def ask_more(self) -> None:
+        """There may be more: a run under way asks its `more` again."""
+        if self._running:
+            self._frames.put(({"more": True}, b""))
 
     def cancel(self, key: str) -> None:
         """Lets the task's next `progress` raise `Cancelled`."""

@@ -233,6 +233,7 @@ class Session(Listener):
                     done = self.server.fetch(job.image["url"], file, job.image["md5"], lambda: self.hand.holds(job) and self._going())
                 if done and self.hand.fetched(job, path):
                     self.batch.fetched(time.monotonic() - job.claimed)
+                    self.pool.ask_more()
                     path = None
             except (DiskFull, OSError) as error:
                 log.error("the image of job %s cannot be written to %s: %s; its job goes back, the next claim waits %g s",

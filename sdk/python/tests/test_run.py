@@ -61,8 +61,8 @@ def test_it_keeps_a_batch_full_and_spends_one_round_trip_on_each(server, serve):
     sizes = [server.wait(job).result["fields"]["value"] for job in jobs]
     assert sizes.count(8) >= 56
     told = asked(server, "complete")
-    assert len(told) <= 16 and sum(len(request.body["items"]) for request in told) == 64
-    assert len(asked(server, "claim")) <= 4  # the first, and the one that waits
+    assert sum(len(request.body["items"]) for request in told) == 64
+    assert len(told) + len(asked(server, "claim")) <= 24  # most claims come with a completion
 
 
 def test_each_job_is_completed_as_soon_as_it_ends(server, serve):
