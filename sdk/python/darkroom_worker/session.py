@@ -212,10 +212,12 @@ class Session(Listener):
             self.drain()
 
     def _taking(self) -> bool:
-        return self.hand.taking and not self.hand.over
+        return self.hand.taking and not self.hand.over and not self.hand.stalled
 
     def _claimed(self, told: Dict[str, Any]) -> None:
-        self.hand.end_claim(told["jobs"])
+        jobs = self.hand.end_claim(told["jobs"])
+        if self.hand.stalled:  # meanwhile
+            self._give_back(jobs)
         if told["drain"]:
             self.drain()
 
@@ -317,9 +319,10 @@ class Session(Listener):
             return self.end("changed", str(error))
         pause_s = REVIVE_S[0]
         while self._going():
+            self.hand.set(stalled=True)
+            self.server.hang_up(self._claimer)
             self.trouble = error.error.get("traceback") or str(error)
             log.error("the model does not work; next try in %g s: %s", pause_s, self.trouble)
-            self.hand.set(stalled=True)
             jobs = self.hand.held(FETCHING, READY, RUNNING)
             self._give_back(jobs)
             for job in jobs:

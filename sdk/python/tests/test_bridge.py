@@ -82,6 +82,15 @@ def test_cog_finds_the_input_for_the_image_and_waits_while_it_is_busy(server, br
                 "kind": {"allOf": [{"type": "string", "enum": ["a", "b"]}]}, "scale": {"type": "number", "default": 1.5, "minimum": 1}}}
 
 
+def test_cog_without_a_schema_is_served_if_the_input_is_named(server, bridge):
+    job = server.add(png(9, 8), model="m")
+    with cog() as pushed:
+        pushed.answers["/openapi.json"] = lambda _: (503, {"error": "OpenAPI schema not available"})
+        bridge("cog", pushed).hears("say with --field")
+        bridge("cog", pushed, "--field", "photo")
+        assert server.wait(job).state == "succeeded" and about(server)["version"] == "bridge"
+
+
 @pytest.mark.parametrize("image", ["base64", "binary"])
 def test_kserve_sends_an_element_of_bytes_and_keeps_outputs_as_fields(server, bridge, image):
     photo = png(9, 8)

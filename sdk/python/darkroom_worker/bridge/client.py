@@ -120,11 +120,14 @@ class Client:
             with contextlib.suppress(BrokenPipeError):  # who does not want to read it all may have said why
                 connection.request(method, self._root + path, body, {"Connection": "close", **(headers or {})})
             answer = connection.getresponse()
-            return Answer(asked, answer.status, answer.headers, self._read(asked, answer))
+            body = self._read(asked, answer)
+            if answer.length or late.is_set():  # what was announced did not come
+                raise http.client.IncompleteRead(body)
+            return Answer(asked, answer.status, answer.headers, body)
         except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:  # a broken TLS socket raises all sorts
             if late.is_set() or isinstance(error, socket.timeout):
                 raise TimedOut("%s: no answer in %.3g s" % (asked, limit_s)) from error
-            raise CutOff("%s: %s" % (asked, error or type(error).__name__)) from error
+            raise CutOff("%s: the connection ended early: %s" % (asked, error or type(error).__name__)) from error
         finally:
             timer.cancel()
             self._open.pop(key, None)

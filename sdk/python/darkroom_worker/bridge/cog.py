@@ -29,8 +29,14 @@ class Cog(Protocol):
             raise NotReady(("%s is %s. %s" % (self.client.url, health.get("status"), str(why)[-1000:])).strip())
 
     def about(self) -> About:
-        """The version is a hash of what the model takes and gives: two models with the same schema look alike."""
-        document = fetch_object(self.client, "/openapi.json")
+        """The version is a hash of what the model takes and gives: two models with the same schema look alike. A server that
+        was built without a schema is served all the same if `field` is said."""
+        try:
+            document = fetch_object(self.client, "/openapi.json")
+        except NotReady as error:
+            if self.options.field:
+                return About()
+            raise NotReady("%s: without a schema, say with --field which input takes the image" % error) from error
         schemas = _at(document, "components", "schemas")
         takes, gives = schemas.get("Input"), schemas.get("Output")
         if not isinstance(takes, dict) or not isinstance(takes.get("properties"), dict):
