@@ -11,7 +11,7 @@ from .bridge.serve import PROTOCOLS, Bridge, Bridged
 from .cli_run import OPTIONS as RUN_OPTIONS
 from .cli_run import Option, add_options, connect, read_options
 from .errors import ModelError
-from .model import NAME
+from .module import NAME
 from .session import Settings
 
 HELP = "serve a model server that expects to be called"

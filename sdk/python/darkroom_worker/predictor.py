@@ -16,6 +16,9 @@ class Predictor(Protocol):
     def run(self, tasks: Sequence[Task], listener: Listener, more: More = ...) -> Any:
         """Predicts these; every task gets its `done`. Raises `NotServing`: what had no `done` was not touched."""
 
+    def ask_more(self) -> None:
+        """A run under way may ask its `more` again."""
+
     def revive(self) -> None:
         """Sees to it that images can be predicted again. Raises `NotServing`."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from ..errors import ModelError, Reject
-from ..model import NAME
+from ..module import NAME
 from ..process import PACKAGES
 from .client import Client, NotReady, ServerError
 from .images import host_port

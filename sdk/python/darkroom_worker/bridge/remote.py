@@ -171,6 +171,9 @@ class Remote:
         self._rest_s = min(2 * self._rest_s, REST_S[1])
         return _not_serving("NotServing", why)
 
+    def ask_more(self) -> None:
+        """It asks about one image after the other, and takes none ahead."""
+
     def cancel(self, key: str) -> None:
         """Breaks off the request about this image."""
         call = self._calls.get(key)
