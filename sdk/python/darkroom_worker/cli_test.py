@@ -20,7 +20,7 @@ differs from its known answer. Folders are searched for images, whatever their n
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="the model's file, or the folder of its model.py")
+    parser.add_argument("model", metavar="MODEL", help="the model's file, or its folder")
     parser.add_argument("photos", nargs="*", metavar="PHOTO", help="files and folders; with --expect those it names are added")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the photographs and what was found on them")
     parser.add_argument("--expect", type=Path, metavar="FILE", help="known answers: recorded if the file is not there, else compared")

@@ -122,7 +122,10 @@ class Model(UserModule):
 
 
 def load(path: str, *, name: Optional[str] = None, version: Optional[str] = None) -> Model:
-    """Import a model from a file, or from the `model.py` of a folder. Raises `ModelError`, or what its import raises."""
+    """Import a model from a file, or from a folder: its `model.py`, or the file named as it is.
+
+    Raises `ModelError`, or what its import raises.
+    """
     file, module = bring_in(path, "model")
     return Model(file, module, name=name, version=version)
 

@@ -76,10 +76,14 @@ class UserModule:
 
 
 def bring_in(path: str, stem_of_folder: str) -> Tuple[Path, ModuleType]:
-    """Import a file, or the `<stem_of_folder>.py` of a folder. Raises `ModelError`, or what the import raises."""
+    """Import a file, or of a folder its `<stem_of_folder>.py`, or the file named as the folder.
+
+    Raises `ModelError`, or what the import raises.
+    """
     file = Path(path).resolve()
     if file.is_dir():
-        file = file / (stem_of_folder + ".py")
+        names = [file / (stem_of_folder + ".py"), file / (file.name + ".py")]
+        file = next((name for name in names if name.is_file()), names[0])
     if not file.is_file():
         raise ModelError("there is no file %s" % file)
     folder = str(file.parent)

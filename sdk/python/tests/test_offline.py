@@ -49,6 +49,14 @@ def test_folders_are_searched_by_content_and_each_photograph_is_a_line_of_json(w
     assert "shade 1: 2 photographs, 0 failed, 1 other file skipped; p50 " in told
 
 
+def test_a_folder_is_its_model_py_or_the_file_named_as_it_is(write, photos, tmp_path):
+    write("shade/shade.py", SHADE)
+    code, _, told = try_out(tmp_path / "shade", photos)
+    assert code == 0 and "shade 1: 2 photographs" in told, told
+    write("shade/model.py", SHADE.replace('"1"', '"2"'))
+    assert "shade 2: 2 photographs" in try_out(tmp_path / "shade", photos)[2]
+
+
 def test_it_goes_on_after_a_failure_and_ends_with_1(write, photos):
     code, lines, told = try_out(write("shade.py", SHADE), photos / "notes.txt", photos / "a.png")
     assert code == 1 and [line["outcome"] for line in lines] == ["rejected", "succeeded"]
