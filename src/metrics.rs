@@ -42,6 +42,10 @@ pub fn describe() {
     describe_gauge!("darkroom_db_pool_connections", "Connections of this replica's PostgreSQL pool, by state.");
     describe_counter!("darkroom_uploads_total", "Images taken.");
     describe_counter!("darkroom_upload_bytes_total", "Bytes of the images taken.");
+    describe_counter!(
+        "darkroom_artifact_bytes_total",
+        "Bytes of the checkpoints and models taken from training services."
+    );
     describe_histogram!(
         "darkroom_http_request_duration_seconds",
         "Durations of requests by method, route and status; long polls included."
@@ -121,6 +125,11 @@ pub fn claimable_wait(model: &str, seconds: f64) {
 pub fn uploaded(images: usize, bytes: u64) {
     counter!("darkroom_uploads_total").increment(images as u64);
     counter!("darkroom_upload_bytes_total").increment(bytes);
+}
+
+/// Counts the bytes of a checkpoint or model taken.
+pub fn artifact(bytes: u64) {
+    counter!("darkroom_artifact_bytes_total").increment(bytes);
 }
 
 /// The methods that any route has. A client may invent others, and a label is kept for ever.

@@ -60,6 +60,13 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("start_run", [401, 403, 403, 202, 202, 202, 403, 403]),
     ("list_runs", [401, 403, 403, 200, 200, 200, 403, 403]),
     ("get_run", [401, 403, 403, 200, 404, 200, 403, 403]),
+    ("promote_run", [401, 403, 403, 200, 404, 200, 403, 403]),
+    // The predict key serves the model that the researcher's ended run was promoted to.
+    ("get_run_model", [401, 403, 403, 200, 404, 200, 200, 403]),
+    ("report_metrics", [401, 403, 403, 403, 403, 403, 403, 200]),
+    ("get_checkpoint", [401, 403, 403, 403, 403, 403, 403, 200]),
+    ("put_checkpoint", [401, 403, 403, 403, 403, 403, 403, 200]),
+    ("put_run_model", [401, 403, 403, 403, 403, 403, 403, 200]),
     ("get_live", [200; 8]),
     ("get_ready", [200; 8]),
     ("get_metrics", [200; 8]),
@@ -81,8 +88,11 @@ struct World {
     ended_job: String,
     worker: Worker,
     key_id: String,
-    /// The researcher's run, live.
-    run: String,
+    /// The researcher's run, running.
+    run: Value,
+    /// One that has ended, whose model is a version of ocr.
+    ended_run: Value,
+    trainer: Worker,
 }
 
 async fn world() -> World {
@@ -103,10 +113,12 @@ async fn world() -> World {
         .complete(&job, json!({"outcome": "rejected", "error": {"type": "ValueError", "traceback": "secret path"}}))
         .await;
     let second = owner.post("/predict", json!({"images": [md5_of(&photo(1))], "models": ["ocr"]})).await.ok(202);
-    Trainer::with_key(train.clone(), "digits", Value::Null).await;
-    let run = start(&researcher, json!({})).await;
+    let trainer = Trainer::with_key(train.clone(), "digits", Value::Null).await;
+    let (ended_run, run) = runs(&trainer, &researcher).await;
     World {
         run,
+        ended_run,
+        trainer: trainer.worker,
         md5: md5_of(&photo(1)),
         submission: second["submission"].as_str().expect("an id").to_owned(),
         live_job: second["images"][0]["jobs"][0]["id"].as_str().expect("an id").to_owned(),
@@ -118,14 +130,41 @@ async fn world() -> World {
     }
 }
 
+/// A run of the researcher's that was promoted to ocr, and one that runs and has a checkpoint.
+async fn runs(trainer: &Trainer, researcher: &Client) -> (Value, Value) {
+    start(researcher, json!({})).await;
+    let ended = trainer.next().await;
+    trainer.put(&ended, "model", "&name=a.onnx", "weights").await.ok(200);
+    trainer.succeed(&ended, json!(null)).await;
+    let promote = format!("/training/results/{}/promote", ended["id"].as_str().expect("an id"));
+    researcher.post(&promote, json!({"model": "ocr"})).await.ok(200);
+    start(researcher, json!({})).await;
+    let running = trainer.next().await;
+    trainer.put(&running, "checkpoint", "", "weights").await.ok(200);
+    (ended, running)
+}
+
 impl World {
+    /// The run that an operation is about.
+    fn run_of(&self, operation: &str) -> String {
+        let of_ended = ["get_run_model", "promote_run"].contains(&operation);
+        let run = if of_ended { &self.ended_run } else { &self.run };
+        run["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The query of an upload or download of the worker that holds the run.
+    fn lease(&self, operation: &str) -> String {
+        let name = if operation == "put_run_model" { "&name=a.onnx" } else { "" };
+        format!("?worker={}&lease_no={}{name}", self.trainer.id, self.run["lease_no"])
+    }
+
     /// What a request of this operation looks like.
     async fn call(&self, operation: &str, method: &Method, template: &str, caller: &Client) -> Answer {
         let path = template
             .replace("{md5}", &self.md5)
             .replace("/submissions/{id}", &format!("/submissions/{}", self.submission))
             .replace("/workers/{id}", &format!("/workers/{}", self.worker.id))
-            .replace("/training/results/{id}", &format!("/training/results/{}", self.run))
+            .replace("/training/results/{id}", &format!("/training/results/{}", self.run_of(operation)))
             .replace("/auth/key/{id}", &format!("/auth/key/{}", self.key_id))
             .replace(
                 "/jobs/{id}",
@@ -157,6 +196,15 @@ impl World {
             "claim_jobs" => json!({"worker": self.worker.id, "claim_id": Uuid::new_v4()}),
             "complete_jobs" | "release_jobs" => json!({"worker": self.worker.id, "items": []}),
             "start_run" => json!({"dataset": "digits"}),
+            "promote_run" => json!({"model": "ocr"}),
+            "report_metrics" => {
+                json!({"worker": self.trainer.id, "lease_no": self.run["lease_no"], "points": []})
+            }
+            "get_checkpoint" | "put_checkpoint" | "put_run_model" => {
+                let path = format!("{path}{}", self.lease(operation));
+                let request = Request::builder().method(method).uri(path);
+                return caller.send(request.body(Body::from("weights")).expect("a request")).await;
+            }
             "redrive_jobs" => json!({"state": "failed"}),
             _ => Value::Null,
         };
@@ -209,7 +257,12 @@ async fn every_operation_refuses_a_query_that_it_does_not_know() {
     for (id, method, path) in operations().iter().filter(|(id, ..)| !ANY_QUERY.contains(&id.as_str())) {
         let (_, expected) = TABLE.iter().find(|row| row.0 == id).expect("a row");
         let allowed = expected.iter().position(|status| *status < 300).expect("somebody who may");
-        let answer = world.call(id, method, &format!("{path}?colour=red"), &world.callers[allowed]).await;
+        let answer = if ["get_checkpoint", "put_checkpoint", "put_run_model"].contains(&id.as_str()) {
+            let path = format!("{}{}&colour=red", path.replace("{id}", &world.run_of(id)), world.lease(id));
+            world.callers[allowed].call(method.clone(), &path, None).await
+        } else {
+            world.call(id, method, &format!("{path}?colour=red"), &world.callers[allowed]).await
+        };
         let said = answer.problem(422, "unknown_field");
         assert!(said["detail"].as_str().is_some_and(|detail| detail.contains("colour")), "{id}: {said}");
     }

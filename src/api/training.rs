@@ -1,5 +1,7 @@
 //! Training runs: what is asked for, what they measure, what they bring.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -7,7 +9,11 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::objects;
 use crate::domain::job::{JobError, JobState};
+
+/// The most epochs of one report.
+pub const POINTS_AT_ONCE_MAX: usize = 1_000;
 
 /// A dataset that live services train on.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -211,4 +217,111 @@ pub struct RunDetail {
     pub metrics: Vec<MetricOut>,
     /// Whether the oldest metrics are left out, being too much.
     pub older_left_out: bool,
+}
+
+/// What a run measured, from its worker.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "lease_no": 1, "points": [{"epoch": 1, "values": {"loss": 0.5, "val_accuracy": 0.81}}]}))]
+pub struct MetricsRequest {
+    pub worker: Uuid,
+    pub lease_no: i64,
+    /// At most 1,000.
+    #[serde(deserialize_with = "objects::<POINTS_AT_ONCE_MAX, _, _>")]
+    #[schema(max_items = 1000)]
+    pub points: Vec<PointIn>,
+}
+
+/// What was measured after one epoch.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PointIn {
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub epoch: i32,
+    /// 1 to 32 finite numbers by name: letters, digits, `_`, `.`, `/` and `-`, beginning with a letter or `_`.
+    pub values: BTreeMap<String, f64>,
+}
+
+/// How much a run has measured.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"points": 12}))]
+pub struct Measured {
+    /// Epochs in all, of all attempts.
+    pub points: i64,
+}
+
+/// The lease of whoever asks.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LeaseQuery {
+    /// The session.
+    pub worker: Uuid,
+    /// Of the claimed run.
+    pub lease_no: i64,
+}
+
+/// What is said of a checkpoint.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CheckpointUpload {
+    /// The session.
+    pub worker: Uuid,
+    /// Of the claimed run.
+    pub lease_no: i64,
+    /// After which epoch it is.
+    pub epoch: Option<i32>,
+    /// What the body must hash to, 64 hexadecimal digits.
+    pub sha256: Option<String>,
+}
+
+/// What is said of a model.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ModelUpload {
+    /// The session.
+    pub worker: Uuid,
+    /// Of the claimed run.
+    pub lease_no: i64,
+    /// What a download is called: a plain name of at most 255 bytes.
+    pub name: String,
+    /// What the body must hash to, 64 hexadecimal digits.
+    pub sha256: Option<String>,
+}
+
+/// A file that was kept.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"bytes": 4096, "sha256": "d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592"}))]
+pub struct FileKept {
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// What a run's model is to be a version of.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"model": "digits_onnx", "version": null}))]
+pub struct PromoteRequest {
+    #[schema(pattern = "^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    pub model: String,
+    /// `run-` and 12 digits of the file's SHA-256 when left out.
+    #[schema(max_length = 100)]
+    pub version: Option<String>,
+}
+
+/// The version of a model that a run became.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"model": "digits_onnx", "version": "run-d7a8fbb307d7", "run": "019aac9e-6000-7d00-8a11-0c5a2b7f0a5f",
+    "sha256": "d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592", "bytes": 4096,
+    "url": "/training/results/019aac9e-6000-7d00-8a11-0c5a2b7f0a5f/model"}))]
+pub struct PromotedVersion {
+    pub model: String,
+    pub version: String,
+    pub run: Uuid,
+    pub sha256: String,
+    pub bytes: i64,
+    /// Relative to the server.
+    pub url: String,
 }

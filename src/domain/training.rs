@@ -12,8 +12,10 @@ pub const RUN_PARAMS_BYTES_MAX: usize = 256 * 1024;
 const RATES_MAX: usize = 100;
 /// The most epochs of one run, and the most images of one batch.
 const COUNT_MAX: u64 = 1_000_000;
+/// The greatest number of an epoch.
+pub const EPOCH_MAX: i32 = 1_000_000;
 /// The longest name of a model's file, in bytes: what file systems take.
-pub const FILE_NAME_BYTES_MAX: usize = 255;
+const FILE_NAME_BYTES_MAX: usize = 255;
 /// The most values that are measured after one epoch.
 const VALUES_MAX: usize = 32;
 /// The longest name of a value, in characters.

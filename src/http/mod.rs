@@ -4,6 +4,7 @@ pub mod accounts;
 mod address;
 pub mod auth;
 mod budget;
+mod content;
 pub mod extract;
 pub mod health;
 pub mod images;

@@ -188,6 +188,16 @@ pub fn fresh_key() -> KeyText {
     KeyText::from_random(random.random(), random.random())
 }
 
+/// Whether a key's globs match a model or dataset.
+pub fn in_scope(key: &ApiKey, name: &str) -> bool {
+    key.models.iter().any(|glob| Glob::parse(glob).is_ok_and(|glob| glob.matches(name)))
+}
+
+/// Whether a key may work for a model of this owner.
+pub fn reaches(key: &ApiKey, name: &str, owner: Option<Uuid>) -> bool {
+    in_scope(key, name) && (key.trusted || owner == key.owner)
+}
+
 /// Refuses a key of another service type.
 pub fn need_service(key: &ApiKey, service: Service) -> Result<()> {
     if key.service == service {

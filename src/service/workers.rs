@@ -12,7 +12,7 @@ use super::transition;
 use super::{Ctx, Error, Result, announce, keys};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
-use crate::domain::name::{Glob, Name};
+use crate::domain::name::Name;
 use crate::store::keys::ApiKey;
 use crate::store::models::{self, Described, ModelVersion};
 use crate::store::work::{Holder, Lease};
@@ -97,8 +97,7 @@ impl Workers {
     pub async fn register(&self, key: &ApiKey, new: &Registration) -> Result<(Uuid, bool)> {
         keys::need_service(key, new.service)?;
         let name = new.name.as_str();
-        let in_scope = key.models.iter().any(|glob| Glob::parse(glob).is_ok_and(|g| g.matches(name)));
-        if !in_scope {
+        if !keys::in_scope(key, name) {
             let detail = format!("The key reaches {}, not {name:?}.", key.models.join(", "));
             return Err(Fault::new(Code::OutOfScope, detail).into());
         }

@@ -1,13 +1,18 @@
 //! Datasets are trained on: runs, what they measure, and their files.
 
+mod bad; // what is refused, and leaves nothing
+mod files; // metrics, checkpoints, models, promotion
 mod runs; // started, claimed, ended, tried again
 
+use axum::body::Body;
+use axum::http::Request;
 use darkroom::domain::account::Role;
 use serde_json::{Value, json};
+use sha2::Digest;
 use uuid::Uuid;
 
 use crate::kit::app::{TestApp, Worker};
-use crate::kit::client::Client;
+use crate::kit::client::{Answer, Client};
 
 /// A training service in a test: registers, claims and completes as other workers do.
 pub struct Trainer {
@@ -44,6 +49,19 @@ impl Trainer {
     pub async fn succeed(&self, run: &Value, result: Value) -> Value {
         self.worker.complete(run, json!({"outcome": "succeeded", "result": result, "duration_s": 1.5})).await
     }
+
+    /// Sends what was measured.
+    pub async fn measure(&self, run: &Value, points: Value) -> Answer {
+        let body = json!({"worker": self.worker.id, "lease_no": run["lease_no"], "points": points});
+        self.worker.key.post(run["run"]["metrics_url"].as_str().expect("a url"), body).await
+    }
+
+    /// Uploads a file, with more of the query.
+    pub async fn put(&self, run: &Value, what: &str, more: &str, bytes: impl Into<Body>) -> Answer {
+        let url = run["run"][format!("{what}_url")].as_str().expect("a url");
+        let path = format!("{url}?worker={}&lease_no={}{more}", self.worker.id, run["lease_no"]);
+        self.worker.key.send(Request::put(path).body(bytes.into()).expect("a request")).await
+    }
 }
 
 pub async fn researcher(app: &TestApp, name: &str) -> Client {
@@ -59,4 +77,9 @@ pub async fn start(who: &Client, params: Value) -> String {
 
 pub async fn shown(who: &Client, run: &str) -> Value {
     who.get(&format!("/training/results/{run}")).await.ok(200)
+}
+
+/// The SHA-256 of bytes in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(sha2::Sha256::digest(bytes))
 }

@@ -7,7 +7,7 @@ mod runs;
 
 pub use files::{FileKind, RunFile, checkpoints, copy_checkpoint, forget_unselected, model_files, named_blobs};
 pub use lease::{NewFile, Point, Replaced, RunLease, lock_lease, put_file, put_metrics};
-pub use promoted::{Promoted, promoted};
+pub use promoted::{Promoted, PromotionTarget, lock_target, promote, promoted, promotion_of};
 pub use runs::{
     Dataset, GivenRun, NewRun, RunFilter, RunMade, RunMetric, RunNews, RunRecord, begin, dataset, datasets, find,
     given, list, made_before, metrics, news,
