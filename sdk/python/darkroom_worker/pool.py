@@ -150,6 +150,7 @@ class _Checklist(Listener):
     def __init__(self, listener: Listener, group: List[Task]):
         self.group, self._listener = group, listener
         self.progress, self.batch_ended = listener.progress, listener.batch_ended  # type: ignore[method-assign]
+        self.together = listener.together  # type: ignore[method-assign]
         self._waiting = {task.key for task in group}
 
     def taking(self, more: More) -> More:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, ContextManager, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .child import Frame, receive, send
 from .model import Outcome
@@ -50,6 +50,10 @@ class Listener:
 
     def progress(self, key: str, fraction: Optional[float], note: Optional[str]) -> None:
         """The model says how far it is."""
+
+    def together(self) -> ContextManager[object]:
+        """Around the `done` of tasks that ended with one call of the model."""
+        return contextlib.nullcontext()
 
     def done(self, task: Task, outcome: Outcome) -> None:
         """A task has ended."""
@@ -133,17 +137,20 @@ class Process:
         current, problem = self._send(tasks, max_bytes), None
         self._running = True
         ahead: List[Task] = []
+        done: List[Tuple[Task, Outcome]] = []  # in the call that is coming to its end
         while True:
             running, began = list(range(len(current))), time.monotonic()
             until, ended = _until(current, running), False
             while not ended:
                 frame = self._next(until)
                 if frame is None:
+                    _tell(listener, done)
                     raise self._death([current[index] for index in running], [current, ahead], until)
                 message, payload = frame
                 if "progress" in message:
                     listener.progress(*message["progress"])
                 elif "starts" in message:
+                    _tell(listener, done)
                     running = message["starts"]
                     until = _until(current, running)
                     ahead = ahead or self._send(more(), max_bytes)
@@ -151,8 +158,9 @@ class Process:
                     ahead = ahead or self._send(more(), max_bytes)
                 elif "done" in message:
                     running = [other for other in running if other != message["done"]]
-                    listener.done(current[message["done"]], _outcome(message, payload))
+                    done.append((current[message["done"]], _outcome(message, payload)))
                 else:
+                    _tell(listener, done)
                     ended, problem = True, message["batch_error"] or problem
                     listener.batch_ended(len(current), time.monotonic() - began, message["batch_error"])
             if not ahead:
@@ -241,6 +249,13 @@ class Process:
         with self._send_lock, contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
         self.kill(after_s=CLOSE_S)
+
+
+def _tell(listener: Listener, done: List[Tuple[Task, Outcome]]) -> None:
+    with listener.together():
+        for task, outcome in done:
+            listener.done(task, outcome)
+    done.clear()
 
 
 def _until(tasks: Sequence[Task], running: Sequence[int]) -> Optional[float]:

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 import uuid
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional, Set
 
 from . import __version__
 from .batch import Batch, available_memory
@@ -286,6 +286,10 @@ class Session(Listener):
     def progress(self, key: str, fraction: Optional[float], note: Optional[str]) -> None:
         """The model says how far a job is; the next beat tells it."""
         self.hand.reported(key, fraction, note)
+
+    def together(self) -> ContextManager[object]:
+        """So that one request tells of all of them, and claims as many."""
+        return self.hand.changed
 
     def done(self, task: Task, outcome: Outcome) -> None:
         """The model is done with an image."""

@@ -16,10 +16,12 @@ PACKAGES = str(pathlib.Path(__file__).resolve().parents[1])
 class Serving:
     """One `darkroom-worker run`, or another command; what it says is in `said`, and everything waits at most some seconds."""
 
-    def __init__(self, server, *arguments, command="run", **environment):
+    def __init__(self, server, *arguments, command="run", before="", **environment):
+        """`before` is Python that runs before the command does."""
         self.said, self._new = "", threading.Condition()
+        starts = ["-c", before + "\nimport sys\nfrom darkroom_worker.cli import main\nsys.exit(main())"] if before else ["-m", "darkroom_worker"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "darkroom_worker", command, *map(str, arguments)], stderr=subprocess.PIPE, text=True,
+            [sys.executable, *starts, command, *map(str, arguments)], stderr=subprocess.PIPE, text=True,
             env={**os.environ, **server.environment(), "PYTHONPATH": PACKAGES, **environment})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
