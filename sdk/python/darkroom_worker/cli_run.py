@@ -83,6 +83,11 @@ def connect(said: Dict[str, Any]) -> Server:
                   insecure=bool(said["--insecure"]))
 
 
+def from_environment() -> Server:
+    """The server that the environment names, for a model that fetches something of its own there. Raises `ModelError`."""
+    return connect({option: _read(option, variable, kind, None) for option, variable, kind, _ in OPTIONS})
+
+
 def _read(option: str, variable: str, kind: Any, given: Any) -> Any:
     """An option's value, from the command line or else from the environment; None when neither says."""
     text = given if given is not None else os.environ.get(variable) or None

@@ -1,4 +1,5 @@
 """The way to the server: one kept connection per thread, and patience."""
+import base64
 import contextlib
 import hashlib
 import http.client
@@ -97,9 +98,9 @@ class Server:
         """The same request until it is answered; None when it is no longer wanted."""
         return self._patiently(lambda: self.once(method, path, body, timeout_s), wanted)
 
-    def fetch(self, url: str, file: BinaryIO, digest: str, wanted: Callable[[], bool], algorithm: str = "md5") -> bool:
-        """Downloads into `file`; False when no longer wanted. Raises `DiskFull`, and `Refused` when what comes has not this
-        digest again and again, or another host does not answer."""
+    def fetch(self, url: str, file: BinaryIO, digest: Optional[str], wanted: Callable[[], bool], algorithm: str = "md5") -> bool:
+        """Downloads into `file`; False when no longer wanted. `digest` None: the SHA-256 that the answer names (`Repr-Digest`).
+        Raises `DiskFull`, and `Refused` when what comes has not this digest again and again, or another host does not answer."""
         left = FETCH_TRIES
 
         def attempt() -> bool:
@@ -154,8 +155,10 @@ class Server:
                     time.sleep(min(0.1, max(0.0, until - time.monotonic())))
         return None
 
-    def _fetch_once(self, url: str, file: BinaryIO, digest: str, algorithm: str) -> bool:
-        answer, found = self._send("GET", url, None, TIMEOUT_S), hashlib.new(algorithm, usedforsecurity=False)
+    def _fetch_once(self, url: str, file: BinaryIO, digest: Optional[str], algorithm: str) -> bool:
+        answer = self._send("GET", url, None, TIMEOUT_S)
+        named = digest or _named_sha256(answer.headers.get("Repr-Digest", ""))
+        found = hashlib.new(algorithm if digest else "sha256", usedforsecurity=False)
         try:
             file.seek(0)
             for chunk in iter(lambda: answer.read(CHUNK), b""):
@@ -174,7 +177,7 @@ class Server:
             file.flush()
         except OSError as error:
             raise DiskFull(str(error)) from error
-        if found.hexdigest() != digest:
+        if found.hexdigest() != named:
             raise OtherBytes("GET %s: these are not the bytes that it names" % url)
         return True
 
@@ -270,6 +273,16 @@ class Server:
                 Refused if 400 <= status < 500 and status not in (408, 425, 429) else Busy)
         message = "%s %s: %d %s" % (method, path, status, _problem(data) or answer.headers.get("Location") or answer.reason)
         return kind(message, status, float(after) if after.isdigit() else 0.0)
+
+
+def _named_sha256(header: str) -> str:
+    """The SHA-256 in a `Repr-Digest`, as hexadecimal digits (RFC 9530); nothing where there is none."""
+    for one in header.split(","):
+        algorithm, _, value = one.strip().partition("=")
+        with contextlib.suppress(ValueError):
+            if algorithm.lower() == "sha-256":
+                return base64.b64decode(value.strip(":"), validate=True).hex()
+    return ""
 
 
 def _problem(data: bytes) -> str:

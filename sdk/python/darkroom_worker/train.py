@@ -104,6 +104,7 @@ class Training:
     def _launch(self) -> None:
         self.process = TrainingProcess(self.spec)
         self.about = self.process.wait_ready()
+        self.ready_file = self.ready_file or "/tmp/darkroom-%s.ready" % self.about["dataset"]
 
     def _lose(self, held: Held, at_once: bool = False) -> None:
         """The run is no longer ours: the module is told, and killed if it does not hear."""
@@ -225,7 +226,7 @@ class Training:
         assert self.process is not None
         try:
             resume = self._checkpoint(held)
-            order = {"key": held.key, "params": held.params, "resume": resume, "folder": self.folder.path}
+            order = {"key": held.key, "id": held.id, "params": held.params, "resume": resume, "folder": self.folder.path}
             limit_s = held.limit_s if self.timeout_s is None else min(held.limit_s, self.timeout_s)
             outcome = self.process.train(order, limit_s, reports.hear)
         except Died as death:

@@ -3,7 +3,7 @@ import json
 import math
 import os
 import shutil
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
 from . import child
 from .errors import Cancelled, InvalidResult, ModelError, explain
@@ -16,12 +16,13 @@ from .results import plain
 class Run:
     """A training run, as `train` sees it: its first argument."""
 
+    id: str
     params: Dict[str, Any]
     resume: Optional[str]
     """The path of the last checkpoint of an attempt before, or None: begin at the beginning."""
 
     def __init__(self, told: Dict[str, Any], server: child.Child):
-        self.params, self.resume = told["params"], told["resume"]
+        self.id, self.params, self.resume = told["id"], told["params"], told["resume"]
         self._key, self._folder, self._server, self._count = told["key"], told["folder"], server, 0
 
     @property
@@ -75,10 +76,11 @@ class Trainer(UserModule):
 
     def __init__(self, path: str, name: Optional[str], version: Optional[str]):
         super().__init__(*bring_in(path, "train"), name=name, version=version)
-        self._train = getattr(self._module, "train", None)
-        if not callable(self._train):
+        train = getattr(self._module, "train", None)
+        if not callable(train):
             raise ModelError("the module needs a function train(run)")
-        self.name, self.params = self._called("dataset", "name"), Params(self._train)
+        self._train: Callable[..., Any] = train
+        self.name, self.params = self._called("dataset", "name"), Params(train)
         init = getattr(self._module, "init", None)
         if callable(init):
             init()

@@ -1,4 +1,6 @@
 """The way to the server, beside what the tests of `run` show of it: proxies, TLS, addresses, patience."""
+import base64
+import hashlib
 import http.server
 import io
 import shutil
@@ -27,6 +29,8 @@ def listener():
                 asked.append((self.path, self.client_address))
                 self.send_response(200)
                 self.send_header("Content-Length", "2")
+                if self.path.startswith("/named/"):
+                    self.send_header("Repr-Digest", "md5=:AA==:, sha-256=:%s:" % self.path[len("/named/"):])
                 self.end_headers()
                 self.wfile.write(b"{}")
 
@@ -51,6 +55,16 @@ def test_one_connection_is_kept_and_a_path_before_the_routes_too(listener):
     for _ in range(3):
         assert server.once("GET", "/workers") == {}
     assert {path for path, _ in asked} == {"/darkroom/workers"} and len({client for _, client in asked}) == 1
+
+
+def test_what_comes_has_the_checksum_that_the_answer_names(listener, monkeypatch):
+    monkeypatch.setattr("random.uniform", lambda low, high: 0.0)
+    server, file = Server("http://127.0.0.1:%d" % listener()[0], "k"), io.BytesIO()
+    named = base64.b64encode(hashlib.sha256(b"{}").digest()).decode()
+    assert server.fetch("/named/" + named, file, None, lambda: True) and file.getvalue() == b"{}"
+    for path in ("/named/AAAA", "/named/?", "/without"):
+        with pytest.raises(Refused, match="not the bytes that it names"):
+            server.fetch(path, file, None, lambda: True)
 
 
 def test_a_proxy_is_used_as_the_environment_says(listener, monkeypatch):
