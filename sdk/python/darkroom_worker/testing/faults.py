@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import Callable, List, Optional
 
 OPERATIONS = ("register", "beat", "claim", "complete", "release", "leave", "image")
 
@@ -19,6 +19,7 @@ class Trouble:
     retry_after_s: Optional[float] = None
     late: bool = False  # the request is carried out; only its answer is lost
     seconds: float = 0.0
+    until: Callable[[], bool] = lambda: False  # ends a delay sooner
     url: str = ""
 
 

@@ -1,6 +1,8 @@
 """The rules that a good worker keeps as well: nothing is lost without them, but time, or somebody's patience."""
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 
 from .rules import rule
@@ -49,7 +51,10 @@ def other_bytes(stage: Stage) -> None:
 
 @rule("drops a job that `stop` names", must=False)
 def stop(stage: Stage) -> None:
-    stage.server.delay("image", seconds=5 * HEARTBEAT_S)
+    def told() -> bool:
+        """Whether it has seen the answer that names the job: the beat after that one has come."""
+        return any(job.id in (request.answer or {}).get("stop", []) for request in stage.asked("beat")[:-1])
+    stage.server.delay("image", seconds=stage.wait_s, until=told)
     job = stage.job()
     stage.held(job)
     stage.server.cancel(job)
@@ -71,11 +76,13 @@ def solo(stage: Stage) -> None:
 
 @rule("finishes and leaves on SIGTERM", must=False)
 def terminates(stage: Stage) -> None:
-    stage.server.delay("image", seconds=1)
+    sent = threading.Event()
+    stage.server.delay("image", seconds=stage.wait_s, until=sent.is_set)
     job = stage.job()
     stage.at_work(job)
     at = time.monotonic()
     stage.signal()
+    sent.set()
     code = stage.ended()
     if job.state != "succeeded":
         raise Broken("it did not finish what it held")
@@ -87,20 +94,22 @@ def terminates(stage: Stage) -> None:
 
 @rule("gives back what it holds on a second SIGTERM", must=False)
 def gives_back(stage: Stage) -> None:
-    stage.server.delay("image", seconds=8)
+    stage.server.delay("image", seconds=2 * stage.wait_s, until=lambda: not stage.runs())
     job = stage.job()
     stage.at_work(job)
+    at = time.monotonic()
     stage.signal()
-    time.sleep(0.5)  # or the two would be taken for one
+    with contextlib.suppress(Broken):  # or the two would be taken for one; some do not tell
+        stage.until(lambda: any(request.body.get("draining") for request in stage.asked("beat", at)), str, 4 * HEARTBEAT_S)
     stage.signal()
-    stage.ended(5)
+    stage.ended()
     if job.state != "queued" or job.solo:
         raise Broken("it did not give back what it held: POST /jobs/release, or DELETE /workers/{id}")
 
 
 @rule("finishes and ends when the server says `drain`", must=False)
 def drains(stage: Stage) -> None:
-    stage.server.delay("image", seconds=1)
+    stage.server.delay("image", seconds=stage.wait_s, until=lambda: bool(stage.server.book.retired))
     job = stage.job()
     stage.at_work(job)
     stage.server.drain()

@@ -115,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
     def _troubled(self, trouble: Trouble, request: Request) -> bool:
         """Shows the fault; false if the request is to be carried out all the same."""
         if trouble.kind == "delay":
-            self.owner.pause(trouble.seconds)
+            self.owner.pause(trouble.seconds, trouble.until)
             return False
         if trouble.late:
             return False

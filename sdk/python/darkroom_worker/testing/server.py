@@ -1,6 +1,7 @@
 """An in-memory Darkroom for tests: the whole worker protocol over HTTP, with real leases and faults on demand."""
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import threading
@@ -43,7 +44,7 @@ class Server:
         self.troubles, self.extra = Troubles(), extra or {}
         self.requests: List[Request] = []
         self._connections: Set[socket.socket] = set()
-        self._lock, self._waking, self._number = threading.Lock(), threading.Event(), itertools.count(1)
+        self._lock, self._number = threading.Lock(), itertools.count(1)
         self._port = port
         self._listener: Optional[ThreadingHTTPServer] = None
         self.key = self.make_key()
@@ -61,7 +62,6 @@ class Server:
         """Listens, at the same address as before if it was stopped."""
         handler = type("Connection", (Handler,), {"owner": self})
         self.book.stopping = False
-        self._waking.clear()
         self._listener = listener = _Listener(("127.0.0.1", self._port), handler)
         self._port = listener.server_address[1]
         threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
@@ -72,7 +72,6 @@ class Server:
         if listener is None:
             return
         self.book.stopping = True
-        self._waking.set()
         with self.book.moved:
             self.book.moved.notify_all()
         listener.shutdown()
@@ -170,9 +169,9 @@ class Server:
         """The next answers are 200 and a page of some proxy."""
         self.troubles.add(Trouble(on, "garbage", times))
 
-    def delay(self, on: str = "any", *, seconds: float, times: int = 1) -> None:
-        """The next answers take that long."""
-        self.troubles.add(Trouble(on, "delay", times, seconds=seconds))
+    def delay(self, on: str = "any", *, seconds: float, times: int = 1, until: Callable[[], bool] = lambda: False) -> None:
+        """The next answers take that long, or until something has come true."""
+        self.troubles.add(Trouble(on, "delay", times, seconds=seconds, until=until))
 
     def redirect(self, on: str = "any", *, to: str, times: int = 1) -> None:
         """The next answers are 307 and point to the same path at another address, as `http://host:port`."""
@@ -209,9 +208,10 @@ class Server:
         with self._lock:
             self._connections.discard(connection)
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, until: Callable[[], bool]) -> None:
         """Waits, but not beyond the server's end."""
-        self._waking.wait(seconds)
+        with contextlib.suppress(TimeoutError):
+            self.until(lambda: self.book.stopping or until(), str, seconds)
 
     def photo(self, key: Key, md5: str) -> Optional[Photo]:
         """An image, for a key with a session of the model of a live job on it."""
