@@ -34,7 +34,7 @@ pub struct Register {
     #[schema(max_items = 10_000)]
     pub labels: Option<Vec<String>>,
     /// A JSON Schema (2020-12) of its params, for people and clients to read. It is an object whose keywords have the form that they
-    /// must have; params are not checked against it.
+    /// must have; params of training runs are checked against it, those of jobs on images are not.
     #[schema(value_type = Option<Object>)]
     pub params_schema: Option<Box<RawValue>>,
     /// A JSON Schema (2020-12) that the results of this version must hold to, each as it is kept: `{"items", "fields", "summary"}`. Other

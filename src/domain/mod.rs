@@ -5,6 +5,7 @@ pub mod account;
 pub mod act;
 pub mod address;
 pub mod fault;
+pub mod fits;
 pub mod history;
 pub mod image;
 pub mod job;

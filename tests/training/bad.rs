@@ -35,6 +35,14 @@ async fn a_run_of_bad_parameters_is_not_started() {
         let told = rosa.post("/training/train", body).await.problem(status, code);
         assert_eq!(told["errors"][0]["pointer"], pointer, "{more}");
     }
+    let schema = json!({"type": "object", "additionalProperties": false, "properties": {"epochs": {"type": "integer", "maximum": 50}}});
+    let key = app.key_of(&rosa, "train", &["strict"]).await;
+    Trainer::with_key(key, "strict", schema).await;
+    let strict = |name: &str, value: Value| json!({"dataset": "strict", name: value});
+    let unknown = rosa.post("/training/train", strict("epohcs", json!(1))).await.problem(422, "unknown_field");
+    assert_eq!(unknown["errors"][0]["pointer"], "/epohcs");
+    assert!(unknown["mend"].as_str().expect("text").contains("Did you mean \"epochs\"?"), "{unknown}");
+    rosa.post("/training/train", strict("epochs", json!(51))).await.problem(422, "invalid_field");
     let near = rosa.post("/training/train", json!({"dataset": "digist"})).await.problem(422, "unknown_dataset");
     assert!(near["mend"].as_str().expect("text").contains("Did you mean \"digits\"?"), "{near}");
     rosa.post("/training/train", json!({"epochs": 1})).await.problem(422, "invalid_field");

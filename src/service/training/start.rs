@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::fault::{Code, Fault};
+use crate::domain::fits::check_fits;
 use crate::domain::job::JobState;
 use crate::domain::name::{Name, nearest, shorten};
 use crate::domain::params::Params;
@@ -46,6 +47,9 @@ pub struct RunStarted {
 pub async fn start(ctx: &Ctx, user: &User, ask: RunAsk) -> Result<RunStarted> {
     check_parameters(&ask.params)?;
     let dataset = find_dataset(ctx, &ask.dataset).await?;
+    if let Some(schema) = &dataset.params_schema {
+        check_fits(&ask.params, schema)?;
+    }
     if ask.require_live && dataset.workers == 0 {
         let detail = format!("No live service trains on {:?}.", dataset.name);
         return Err(Fault::new(Code::NoLiveWorker, detail).on("/require_live").into());
