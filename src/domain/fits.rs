@@ -79,8 +79,7 @@ fn is_kind(value: &Value, kind: &str) -> bool {
 }
 
 fn check_bounds(number: f64, schema: &Map<String, Value>, at: &str) -> Result<(), Fault> {
-    type Holds = fn(f64, f64) -> bool;
-    let bounds: [(&str, Holds, &str); 4] = [
+    let bounds: [(&str, fn(f64, f64) -> bool, &str); 4] = [
         ("minimum", |number, bound| number >= bound, "below"),
         ("maximum", |number, bound| number <= bound, "above"),
         ("exclusiveMinimum", |number, bound| number > bound, "not above"),
