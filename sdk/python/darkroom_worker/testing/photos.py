@@ -6,6 +6,7 @@ import random
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional, Tuple
 
 
@@ -19,11 +20,11 @@ class Photo:
     height: int
     orientation: Optional[int] = None
 
-    @property
+    @cached_property
     def md5(self) -> str:
         return hashlib.md5(self.content).hexdigest()
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 
