@@ -15,6 +15,8 @@ use super::schema::below;
 
 /// How many parts a schema may have, each counted as often as it is referred to: a result is compared with all of them.
 const PARTS_MAX: usize = 1_000;
+/// How deep its parts may lie in one another, references followed: both to admit and to judge goes as deep on the stack.
+const DEPTH_MAX: usize = 64;
 const JUDGED: [&str; 25] = [
     "type",
     "enum",
@@ -77,7 +79,7 @@ impl ResultSchema {
     /// One whose form was checked; a fault names the place of what cannot be judged by.
     pub fn new(schema: Value) -> Result<Self, Fault> {
         let mut ready = Self { root: Value::Null, patterns: HashMap::new() };
-        ready.admit(&schema, &schema, "", &mut 0)?;
+        ready.admit(&schema, &schema, "", &mut 0, 0)?;
         Ok(Self { root: schema, ..ready })
     }
 
@@ -90,11 +92,15 @@ impl ResultSchema {
         })
     }
 
-    fn admit(&mut self, schema: &Value, root: &Value, at: &str, parts: &mut usize) -> Result<(), Fault> {
+    fn admit(&mut self, schema: &Value, root: &Value, at: &str, parts: &mut usize, depth: usize) -> Result<(), Fault> {
         *parts += 1;
         if *parts > PARTS_MAX {
-            return Err(refused(at, &format!("it has more than {PARTS_MAX} parts, or refers to itself")));
+            return Err(refused(at, &format!("it has more than {PARTS_MAX} parts")));
         }
+        if depth > DEPTH_MAX {
+            return Err(refused(at, &format!("it is nested deeper than {DEPTH_MAX} levels, or refers to itself")));
+        }
+        let deeper = depth + 1;
         for (keyword, value) in schema.as_object().into_iter().flatten() {
             let place = below(at, keyword);
             match (keyword.as_str(), value) {
@@ -102,22 +108,22 @@ impl ResultSchema {
                     let there = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
                     let there = there
                         .ok_or_else(|| refused(&place, "it is not the place of a schema within this one, `#/…`"))?;
-                    self.admit(there, root, &place, parts)?;
+                    self.admit(there, root, &place, parts, deeper)?;
                 }
                 ("pattern", Value::String(pattern)) => {
                     let ready =
                         Regex::new(pattern).map_err(|_| refused(&place, "it is no pattern that can be read here"))?;
                     self.patterns.insert(pattern.clone(), ready);
                 }
-                ("items" | "additionalProperties" | "not", inner) => self.admit(inner, root, &place, parts)?,
+                ("items" | "additionalProperties" | "not", inner) => self.admit(inner, root, &place, parts, deeper)?,
                 ("allOf" | "anyOf" | "oneOf" | "prefixItems", Value::Array(schemas)) => {
                     for (n, inner) in schemas.iter().enumerate() {
-                        self.admit(inner, root, &format!("{place}/{n}"), parts)?;
+                        self.admit(inner, root, &format!("{place}/{n}"), parts, deeper)?;
                     }
                 }
                 ("properties", Value::Object(schemas)) => {
                     for (name, inner) in schemas {
-                        self.admit(inner, root, &below(&place, name), parts)?;
+                        self.admit(inner, root, &below(&place, name), parts, deeper)?;
                     }
                 }
                 ("enum" | "required", Value::Array(values)) => *parts += values.len(),
@@ -346,10 +352,12 @@ mod tests {
     fn what_cannot_judge_is_refused() {
         let circle = json!({"$defs": {"a": {"anyOf": [{"items": {"$ref": "#/$defs/a"}}, {"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"});
         let many = json!({"allOf": vec![json!({}); 1_000]});
+        let deep = (0..100).fold(json!({}), |inner, _| json!({ "not": inner }));
         let abroad = json!({"$ref": "https://example.org/schema"});
         for bad in [
             circle,
             many,
+            deep,
             abroad,
             json!({"$ref": "#/nowhere"}),
             json!({"pattern": "("}),
