@@ -14,7 +14,7 @@ call() {                                     # method, path, file for the answer
   case $2 in http*) to=("$2") ;; esac        # the key goes to this host only
   until status=$(curl -sS -X "$1" "${to[@]}" -H 'Content-Type: application/json' ${4:+--data-binary @"$4"} --max-time 60 \
                       --retry 1000 --retry-delay 1 --retry-all-errors -o "$3" -w '%{http_code}') &&
-        { [ "$1" = GET ] || jq . "$3" > /dev/null; }; do sleep 1; done
+        { [ "$1" = GET ] || jq -es '.[0]' "$3" > /dev/null; }; do sleep 1; done
   case $status in 2*) return 0 ;; 410) return 10 ;; esac
   echo "$1 $2: $status $(cat "$3")" >&2; return 1                 # a problem document: its `mend` says what to do
 }
