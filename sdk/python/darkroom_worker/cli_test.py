@@ -81,6 +81,8 @@ def _told(file: Path, trial: Trial, answers: List[Answer], failed: int, known: O
         new = sum(answer.file.resolve() not in known.results for answer in answers)
         beside = "; %s without one" % _count(new, "photograph") if new else ""
         print("compared with %s in %s%s" % (_count(len(known.results), "known answer"), file, beside), file=sys.stderr)
+        if failed:
+            print("if the new answers are the right ones, delete %s, and they are recorded" % file, file=sys.stderr)
     elif failed:
         print("%s was not written: known answers are recorded when every photograph has one" % file, file=sys.stderr)
     else:

@@ -1,9 +1,12 @@
 """What a model raises, and how an exception is told to the server."""
+import os
 import traceback
+from types import TracebackType
 from typing import Dict, Optional
 
 MESSAGE_CHARS = 2000  # what the server keeps of a message
 TRACEBACK_CHARS = 8000  # what it keeps of a traceback: its end
+_OURS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, "<frozen importlib")
 
 
 class Reject(Exception):
@@ -36,9 +39,18 @@ class ModelError(Exception):
 
 def explain(error: BaseException) -> Dict[str, Optional[str]]:
     """An exception as the API takes it: `type`, `message` and the end of its `traceback`."""
-    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    trace = "".join(traceback.format_exception(type(error), error, _from_the_model(error)))
     return {"type": type(error).__name__, "message": clean(str(error))[:MESSAGE_CHARS],
             "traceback": clean(trace)[-TRACEBACK_CHARS:]}
+
+
+def _from_the_model(error: BaseException) -> Optional[TracebackType]:
+    """The error's traceback without the frames of this package before it: from the model's own code on. Where there are no others,
+    the message of what is wrong with the model says it all; of anything else every frame counts."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    return trace if trace is not None or isinstance(error, (SyntaxError, Reject, ModelError)) else error.__traceback__
 
 
 def clean(string: str) -> str:

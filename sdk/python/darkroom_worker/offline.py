@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from . import expect, overlay, photographs
-from .errors import clean
+from .errors import InvalidResult, Undecodable, clean, explain
 from .image import Image
 from .model import Outcome
 from .pool import Pool
 from .predictor import Predictor
 from .process import Listener, Spec, Task
+from .testing.documents import normalise
+from .testing.problems import Fault
 
 Json = Dict[str, Any]
+RESULT_BYTES_MAX = 1 << 20  # as a server takes them that is set up as usual
 
 
 class Answer(NamedTuple):
@@ -77,7 +80,7 @@ class Trial(Listener):
             if problem:
                 print("a batch was done one by one: %s" % problem, file=sys.stderr)
             for file in batch:
-                yield _answer(file, self._outcomes.pop(str(file)), known)
+                yield _answer(file, _as_kept(file, self._outcomes.pop(str(file))), known)
 
 
 def answers(model: Any, places: Iterable[Any]) -> Iterator[Answer]:
@@ -113,6 +116,21 @@ def _answer(file: Path, outcome: Outcome, known: Optional[expect.Answers]) -> An
     if known and expected and answer.result is not None:
         return answer._replace(differences=expect.differences(expected[1], answer.result, known.tolerance))
     return answer
+
+
+def _as_kept(file: Path, outcome: Outcome) -> Outcome:
+    """What the server would make of it: a result that it would refuse has failed here, too."""
+    if outcome.result is None:
+        return outcome
+    result = json.loads(outcome.result)
+    try:
+        in_pixels = any(item.get("unit") is not None for item in result["items"])
+        normalise(result, RESULT_BYTES_MAX, Image(str(file)).size if in_pixels else (1, 1))
+    except Fault as fault:
+        return outcome._replace(kind="rejected", result=None, error=explain(InvalidResult(fault.detail)))
+    except (Undecodable, ImportError):  # its size cannot be told here
+        pass
+    return outcome
 
 
 def _md5(file: Path) -> Optional[str]:

@@ -3,7 +3,7 @@ import json
 import logging
 import time
 import uuid
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 from .hand import Hand, Item, Job
 from .http import Refused, Server
@@ -22,7 +22,7 @@ class Outcomes:
         self._server, self._hand, self._claimed, self._forget = server, hand, claimed, forget
         self._worker = ""
         self._line_at = 0.0
-        self._untold: List[Item] = []  # on the terminal
+        self._untold: List[Tuple[Item, bool]] = []  # on the terminal: what was done, and whether well
 
     def tell_all(self, worker: str) -> None:
         """Tells of every job as soon as it has ended, those that end at the same moment together, until the session is over
@@ -52,7 +52,8 @@ class Outcomes:
             self._forget([item.job for item in items if item not in again])
             for item in again:
                 self._hand.end(item.job, *self._as_rejected(item, "refused by the server"))
-            self._line(items)
+            self._line([(item, item.told["outcome"] == "succeeded" and answer["status"] == 200)
+                        for item, answer in zip(items, told["items"]) if item not in again])
 
     def _refused(self, items: List[Item], error: Refused) -> None:
         """The whole request was refused: each item by itself shows whose fault it was."""
@@ -75,18 +76,17 @@ class Outcomes:
         problem = answer.get("problem")
         if answer["status"] == 200 or problem is None:
             return False
-        places = ", ".join(str(error.get("pointer")) for error in problem.get("errors") or [])
-        log.warning("job %s %s: %s %s %s", item.job.id, item.told["outcome"], problem.get("code"), problem.get("detail"),
-                    places)
+        log.warning("job %s, image %s: what was told of it (%s) is refused by the server: %s %s", item.job.id, item.job.image["md5"],
+                    item.told["outcome"], problem.get("code"), problem.get("detail"))
         return item.result is not None and answer["status"] != 409 and answer.get("state") is None
 
-    def _line(self, items: List[Item]) -> None:
+    def _line(self, items: List[Tuple[Item, bool]]) -> None:
         """What was done, on the terminal, at most once a second."""
         self.ended += len(items)
         self._untold += items
         now = time.monotonic()
-        if now - self._line_at >= LINE_S:
-            good = sum(item.told["outcome"] == "succeeded" for item in self._untold)
-            each_s = sum(item.told.get("duration_s", 0.0) for item in self._untold) / len(self._untold)
+        if self._untold and now - self._line_at >= LINE_S:
+            good = sum(well for _, well in self._untold)
+            each_s = sum(item.told.get("duration_s", 0.0) for item, _ in self._untold) / len(self._untold)
             log.info("%d succeeded, %d failed, %.0f ms each; %d in all", good, len(self._untold) - good, 1000 * each_s, self.ended)
             self._line_at, self._untold = now, []

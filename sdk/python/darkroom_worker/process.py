@@ -72,6 +72,10 @@ class NotServing(Exception):
         super().__init__("%s: %s" % (error["type"], error["message"]))
         self.error = error
 
+    def whole(self) -> str:
+        """What is wrong in a line, and where below it."""
+        return "\n".join(filter(None, [str(self), (self.error["traceback"] or "").rstrip()]))
+
 
 class Died(Exception):
     """The process ended, or was killed, while it worked on `running`; it had been given `groups`, done ones included."""
@@ -215,7 +219,8 @@ class Process:
     def _death(self, running: List[Task], groups: List[List[Task]], until: Optional[float]) -> Died:
         if self.alive and until is not None and time.monotonic() >= until:
             self.kill()
-            return Died("TimedOut", "it took longer than it may and was killed", self._output(), running, groups)
+            limit_s = sum(task.limit_s or 0.0 for task in running)
+            return Died("TimedOut", "it took longer than the %.3g s that it may, and was killed" % limit_s, self._output(), running, groups)
         end = self._end()
         return Died("ModelDied", "the model's process ended with %s" % end, self._output(), running, groups)
 

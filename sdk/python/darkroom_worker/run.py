@@ -118,7 +118,7 @@ class Run:
 
     def _unfit(self, event: Event) -> Optional[int]:
         self.loading = None
-        log.error("%s%s", event.message, "; the code before goes on serving" if self.session else "")
+        log.error("%s%s", event.message, "\nThe code before goes on serving." if self.session else "")
         self._tell_trouble(event.message)
         return FAILED if event.reason == "unknown answers" and self.session is None and self.watch is None else None
 
@@ -172,7 +172,7 @@ class Run:
     def _tell_trouble(self, trouble: Optional[str]) -> None:
         self.trouble = trouble
         if self.session is not None:
-            self.session.trouble = trouble
+            self.session.tell_trouble(trouble)
 
     @staticmethod
     def _retire(pool: Optional[Predictor]) -> None:
@@ -207,7 +207,7 @@ class Run:
             about = pool.start()
         except NotServing as error:
             if not self.ending.is_set():
-                self.events.put(Event("unfit", message="the model does not load: %s" % (error.error["traceback"] or error)))
+                self.events.put(Event("unfit", message="the model does not load: %s" % error.whole()))
             return False
         if self.watch is not None:
             self.watch.follow(about["files"])

@@ -49,6 +49,7 @@ class Session(Listener):
         self.batch = Batch(settings.batch, bool(pool.about["batched"]))
         self.hand = Hand(self._want, settings.max_jobs)
         self.trouble: Optional[str] = None  # why old code is served, or none
+        self._told_trouble: Optional[str] = None  # by the last beat
         self.worker: Optional[str] = None
         self.outcomes = Outcomes(server, self.hand, self._claimed, self._forget)
         self._about: Dict[str, Any] = {}
@@ -87,6 +88,12 @@ class Session(Listener):
         """Nothing can be predicted, as was found out while nothing was; returns when it can be again, or at the end."""
         if self._going() and not self.hand.stalled:
             self._guard(lambda: self._stall(error))
+
+    def tell_trouble(self, trouble: Optional[str]) -> None:
+        """Says at once why the model is not served as it should be, or that it is again."""
+        with self.hand.changed:
+            self.trouble = trouble
+            self.hand.changed.notify_all()
 
     def end(self, reason: str, message: str = "") -> None:
         """Stops at once. Of several reasons the first counts."""
@@ -163,7 +170,8 @@ class Session(Listener):
         tries = 0
         while True:
             with self.hand.changed:
-                if self.hand.changed.wait_for(lambda: self.hand.over, pause_s):
+                self.hand.changed.wait_for(lambda: self.hand.over or self.trouble != self._told_trouble, pause_s)
+                if self.hand.over:
                     return
             try:
                 pause_s, tries = self._beat_once(), 0
@@ -177,8 +185,9 @@ class Session(Listener):
         held = self.hand.held()
         body: Dict[str, Any] = {"draining": not self.hand.taking, "jobs": [
             {**job.lease(), "progress": job.progress, "note": job.note} for job in held]}
-        if self.trouble is not None:
-            body["trouble"] = self.trouble[-TROUBLE_CHARS:]
+        self._told_trouble = self.trouble
+        if self._told_trouble is not None:
+            body["trouble"] = _shortened(self._told_trouble)
         told = self.server.once("POST", "/workers/%s/heartbeat" % self.worker, json.dumps(body).encode(), BEAT_TIMEOUT_S)
         stop = set(told["stop"])
         lost = [job for job in held if job.id in stop]  # a lease won since this beat was sent is another job here
@@ -325,7 +334,7 @@ class Session(Listener):
         while self._going():
             self.hand.set(stalled=True)
             self.server.hang_up(self._claimer)
-            self.trouble = error.error.get("traceback") or str(error)
+            self.tell_trouble(error.whole())
             log.error("the model does not work; next try in %g s: %s", pause_s, self.trouble)
             jobs = self.hand.held(FETCHING, READY, RUNNING)
             self._give_back(jobs)
@@ -336,7 +345,8 @@ class Session(Listener):
             pause_s = min(pause_s * 2, REVIVE_S[1])
             try:
                 self.pool.revive()
-                self.trouble = None
+                self.tell_trouble(None)
+                log.info("the model works again")
                 return self.hand.set(stalled=False)
             except NotServing as again:
                 error = again
@@ -362,3 +372,11 @@ class Session(Listener):
         for job in jobs:
             if job.state != RUNNING:
                 self.folder.delete(job.path)
+
+
+def _shortened(trouble: str) -> str:
+    """Its first line, which says what is wrong, and as much of its end as the server keeps."""
+    if len(trouble) <= TROUBLE_CHARS:
+        return trouble
+    line = trouble.split("\n", 1)[0][:TROUBLE_CHARS // 4] + "\n…\n"
+    return line + trouble[len(line) - TROUBLE_CHARS:]

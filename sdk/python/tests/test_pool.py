@@ -80,7 +80,7 @@ def test_it_predicts_and_says_what_the_model_is(start, photo):
 @pytest.mark.parametrize("source", [MODEL, BATCH], ids=["one by one", "batch"])
 @pytest.mark.parametrize("fault, kind, why", [
     ("exit", "ModelDied", "exit code 7"), ("kill", "ModelDied", "signal 9 (SIGKILL)"), ("fork", "ModelDied", "exit code 8"),
-    ("hang", "TimedOut", "took longer than it may")])
+    ("hang", "TimedOut", "took longer than the 1 s")])
 def test_a_process_that_dies_harms_only_the_image_it_died_of(start, photo, source, fault, kind, why):
     pool, heard = start(source), Heard()
     pool.run(tasks(photo, 1, 2, fault, 4, limit_s=1.0 if fault == "hang" else 30.0), heard)

@@ -239,7 +239,7 @@ def predict(image):
     messages = [job.error["message"] for job in jobs[:4]]
     assert messages[0].startswith("/a/1 is nan") and "the server takes" in messages[1] and messages[2] == "too blurred"
     assert messages[3] == "no \ufffd luck \ufffd" and "m.py" in jobs[3].error["traceback"]
-    worker.hears("invalid_result .*/items/0/box")
+    worker.hears("refused by the server: invalid_result /items/0/box")
 
 
 def test_a_result_that_the_server_refuses_is_not_sent_for_ever(server, serve):
@@ -286,7 +286,8 @@ def test_edits_are_served_and_broken_ones_are_not(server, serve, write):
     try:
         worker.hears("registered")
         write("m.py", source % "(")
-        server.until(lambda: any("SyntaxError" in (w.trouble or "") for w in server.workers()), lambda: worker.said)
+        server.until(lambda: any((w.trouble or "").startswith("the model does not load: SyntaxError") for w in server.workers()),
+                     lambda: worker.said)
         worker.hears("SyntaxError")
         assert server.wait(jobs[-1]).result["fields"] == {"value": 1}
         edited = time.monotonic()
@@ -373,7 +374,7 @@ def test_an_edit_that_loses_a_known_answer_is_not_served(server, serve, tmp_path
     worker = serve(path, "--watch", "--expect", answers)
     worker.hears("registered")
     write("m.py", source.replace("len(image.read())", "7"))
-    worker.hears("does not give its known answers[^$]*a.png: bytes was [0-9]+, is 7; the code before goes on serving")
+    worker.hears("does not give its known answers[^$]*a.png: bytes was [0-9]+, is 7\\nThe code before goes on serving")
     photo = png(9, 9)
     assert server.wait(server.add(photo, model="m")).result["fields"] == {"bytes": len(photo)}
 

@@ -33,7 +33,9 @@ def _document(posted: Dict[str, Any], upright: Tuple[int, int]) -> Dict[str, Any
         try:
             items.append(_item(item, upright))
         except Fault as fault:
-            raise fault.under("/items/%d" % place)
+            at = "/items/%d" % place
+            fault.detail = at + fault.detail[len("This") if not fault.pointers[0] else 0:]
+            raise fault.under(at)
     fields = _fields(posted.get("fields"), "/fields")
     summary = posted.get("summary")
     if summary is not None and not _is_text(summary, SUMMARY_CHARS_MAX):
