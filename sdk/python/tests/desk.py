@@ -34,7 +34,7 @@ class Desk:
                 pass
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
         self.url = "http://127.0.0.1:%d" % self.http.server_port
 
     def __enter__(self):
@@ -44,7 +44,7 @@ class Desk:
         self.http.shutdown()
         self.http.server_close()
 
-    def wait(self, holds, timeout_s=20):
+    def wait(self, holds, timeout_s=60):
         """Waits until `holds(self)` does."""
         with self.changed:
             assert self.changed.wait_for(lambda: holds(self), timeout_s), vars(self)

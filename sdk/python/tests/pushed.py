@@ -15,6 +15,7 @@ class Request:
     """One request to a `Pushed`: method, path, headers, body."""
 
     def __init__(self, handler):
+        self.at = time.monotonic()
         self.method, self.path, self.headers = handler.command, handler.path, handler.headers
         self.body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
 

@@ -14,7 +14,7 @@ PACKAGES = str(pathlib.Path(__file__).resolve().parents[1])
 
 
 class Serving:
-    """One `darkroom-worker run`, or another command; what it says is in `said`, and everything waits at most some seconds."""
+    """One `darkroom-worker run`, or another command; what it says is in `said`, and no wait is longer than a minute."""
 
     def __init__(self, server, *arguments, command="run", before="", **environment):
         """`before` is Python that runs before the command does."""
@@ -32,12 +32,12 @@ class Serving:
                 self.said += line
                 self._new.notify_all()
 
-    def hears(self, pattern, timeout_s=15):
+    def hears(self, pattern, timeout_s=60):
         """Waits until it has said this."""
         with self._new:
             assert self._new.wait_for(lambda: re.search(pattern, self.said), timeout_s), (pattern, self.said)
 
-    def ends(self, code, timeout_s=15):
+    def ends(self, code, timeout_s=60):
         """Waits for its end."""
         try:
             assert self.process.wait(timeout_s) == code, self.said

@@ -12,12 +12,14 @@ from serving import Server, Serving, asked, png
 from darkroom_worker.bridge.listen import networks
 from darkroom_worker.errors import ModelError
 
+# in each bridge that it starts
+OFTEN = "from darkroom_worker.bridge import listen\nlisten.BOOT = 'from darkroom_worker.bridge import remote; remote.LOOK_S = (0.1, 0.3); ' + listen.BOOT"
 KEY = "the key of the microservices"
 
 
 @pytest.fixture
 def server():
-    with Server() as server:
+    with Server(lease_s=30) as server:  # which a slow machine outlives
         yield server
 
 
@@ -29,7 +31,7 @@ def listen(server, tmp_path):
     started = []
 
     def listen(*flags):
-        worker = Serving(server, "--listen", "127.0.0.1:0", "--listen-key-file", tmp_path / "key", *flags, command="bridge",
+        worker = Serving(server, "--listen", "127.0.0.1:0", "--listen-key-file", tmp_path / "key", *flags, command="bridge", before=OFTEN,
                          TMPDIR=str(tmp_path / "tmp"))
         started.append(worker)
         worker.hears(r"may register at port \d+")
@@ -84,10 +86,10 @@ def test_it_disappears_with_its_status_and_comes_back(server, listen):
         threading.Thread(target=again, daemon=True).start()
         server.wait(server.add(png(9, 8), model="m"))
         pushed.stop()
-        server.until(lambda: not server.workers("m"), lambda: worker.said, 20)
+        server.until(lambda: not server.workers("m"), lambda: worker.said)
         worker.hears("has a bridge no more")
         pushed.start()
-        assert server.wait(server.add(png(10, 8), model="m"), 20).state == "succeeded"
+        assert server.wait(server.add(png(10, 8), model="m")).state == "succeeded"
         ending.set()
 
 

@@ -140,9 +140,9 @@ def test_progress_is_heard_and_a_cancelled_task_ends(start, photo):
     '''), Heard()
     running = threading.Thread(target=pool.run, args=(tasks(photo, 1), heard), daemon=True)
     running.start()
-    assert heard.reported.wait(10)
+    assert heard.reported.wait(60)
     pool.cancel("0")
-    running.join(10)
+    running.join(60)
     assert heard.kinds() == ["cancelled"] and heard.reports[0] == ("0", 0.5, "half")
 
 
@@ -156,19 +156,21 @@ def test_a_model_that_does_not_load_says_why(start, source, why):
     assert set(refused.value.error) == {"type", "message", "traceback"}
 
 
-def test_processes_work_side_by_side(start, photo):
+def test_processes_work_side_by_side(start, photo, tmp_path):
+    (tmp_path / "at work").mkdir()
     pool = start('''
         import os, time
         def predict(image):
-            time.sleep(0.5)
+            open(os.path.join(%r, str(os.getpid())), "w")
+            while len(os.listdir(%r)) < 2: time.sleep(0.01)
             return {"pid": os.getpid()}
-    ''', processes=2)
+    ''' % ((str(tmp_path / "at work"),) * 2), processes=2)
     heard = [Heard(), Heard()]
-    threads = [threading.Thread(target=pool.run, args=(tasks(photo, 1), h)) for h in heard]
+    threads = [threading.Thread(target=pool.run, args=(tasks(photo, 1), h), daemon=True) for h in heard]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len({h.outcomes["0"].result for h in heard}) == 2
 
 
@@ -195,7 +197,7 @@ def test_a_process_ends_when_its_parent_has(write):
     child = int(parent.stderr.readline().split()[1])
     parent.send_signal(signal.SIGKILL)
     parent.wait(10)
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while alive(child) and time.monotonic() < until:
         time.sleep(0.05)
     assert not alive(child)

@@ -9,7 +9,7 @@ from serving import Serving, png
 from sides import Real, ask
 
 pytestmark = pytest.mark.skipif("DARKROOM_TEST_URL" not in os.environ, reason="needs a real server")
-WAIT_S = 20
+WAIT_S = 60
 MODEL = '''
 import os, time
 labels = ["a"]

@@ -16,7 +16,7 @@ def train(run, *, epochs: int = 3, rate: float = 0.1):
 '''
 
 
-def trains(tmp_path, code, runs, *flags, faults=(), code_wanted=0, during=None, timeout_s=30):
+def trains(tmp_path, code, runs, *flags, faults=(), code_wanted=0, during=None, timeout_s=90):
     """Serves these runs with a module whose `train` has this body; returns the desk and what was said."""
     file = tmp_path / "digits.py"
     file.write_text(MODULE + "\n".join("    " + line for line in code.splitlines()) + "\n")
@@ -135,7 +135,7 @@ def test_a_session_that_was_given_up_is_opened_anew_and_a_revoked_key_ends_it(tm
 
 
 def test_a_run_that_takes_too_long_is_killed(tmp_path):
-    desk, _ = trains(tmp_path, "import time\ntime.sleep(600)", [{}], "--burst", "--timeout", "1")
+    desk, _ = trains(tmp_path, "import time\ntime.sleep(600)", [{}], "--burst", "--timeout", "0.2")
     [item] = desk.completed
     assert (item["outcome"], item["error"]["type"]) == ("retry", "TimedOut")
 
@@ -145,5 +145,5 @@ def test_a_module_without_train_is_not_registered(tmp_path):
     file.write_text("x = 1\n")
     with Desk([]) as desk:
         done = subprocess.run([sys.executable, "-m", "darkroom_worker", "train", str(file), "--server", desk.url], capture_output=True,
-                              text=True, timeout=30, env={**os.environ, "PYTHONPATH": PACKAGES, "DARKROOM_API_KEY": "dr_key_secret"})
+                              text=True, timeout=90, env={**os.environ, "PYTHONPATH": PACKAGES, "DARKROOM_API_KEY": "dr_key_secret"})
     assert done.returncode == 1 and "train(run)" in done.stderr and not desk.registered

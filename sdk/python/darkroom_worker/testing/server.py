@@ -17,7 +17,7 @@ from .jobs import Job, Key, Session, new_key
 from .photos import Photo, look
 from .routes import Handler, Request
 
-DEFAULT_WAIT_S = 10.0  # how long `wait` waits unless it is told
+DEFAULT_WAIT_S = 30.0  # how long `wait` waits unless it is told
 
 
 class _Listener(ThreadingHTTPServer):
