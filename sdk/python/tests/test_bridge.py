@@ -3,6 +3,8 @@ import pytest
 from pushed import COG_SCHEMA, cog, kserve, labelstudio, md5, multipart
 from serving import Server, Serving, asked, photos, png
 
+from darkroom_worker.cli import main
+
 OFTEN = "from darkroom_worker.bridge import remote\nremote.LOOK_S = (0.1, 0.3)"  # is the server asked whether it is ready
 CONFIG = '<View><Image name="i" value="$photo"/><RectangleLabels name="l" toName="i"><Label value="face"/></RectangleLabels></View>'
 
@@ -49,18 +51,17 @@ def test_multipart_sends_a_form_and_takes_upstream_results(server, bridge):
         assert not server.workers()
 
 
-@pytest.mark.parametrize("answer, document", [
-    ({"any": {"thing": [1]}}, {"items": [], "fields": {"any": {"thing": [1]}}, "summary": None}),
-    ([{"type": "label", "label": "cat"}], {"items": [{"type": "label", "label": "cat"}], "fields": {}, "summary": None}),
-    ({"status": "success", "result": {"items": [{"type": "text", "text": "x"}]}},
-     {"items": [{"type": "text", "text": "x"}], "fields": {}, "summary": None}),
-    ({"classes": ["a"], "result": {"a": 1}, "took": 3}, {"items": [{"type": "label", "label": "a"}], "fields": {"a": 1}, "summary": None}),
-    (7, {"items": [], "fields": {"value": 7}, "summary": None})])
-def test_multipart_takes_any_json(server, bridge, answer, document):
-    job = server.add(png(8, 8), model="m")
-    with multipart(lambda request: request.form()["pic"] and answer) as pushed:
+def test_multipart_takes_any_json(server, bridge):
+    empty = {"items": [], "fields": {}, "summary": None}
+    with multipart() as pushed:
         bridge("multipart", pushed, "--field", "pic")
-        assert server.wait(job).result == document
+        for photo, (answer, document) in zip(photos(5), [
+                ({"any": {"thing": [1]}}, {"fields": {"any": {"thing": [1]}}}), (7, {"fields": {"value": 7}}),
+                ([{"type": "label", "label": "cat"}], {"items": [{"type": "label", "label": "cat"}]}),
+                ({"status": "success", "result": {"items": [{"type": "text", "text": "x"}]}}, {"items": [{"type": "text", "text": "x"}]}),
+                ({"classes": ["a"], "result": {"a": 1}, "took": 3}, {"items": [{"type": "label", "label": "a"}], "fields": {"a": 1}})]):
+            pushed.answers["/predict"] = lambda request, answer=answer: request.form()["pic"] and answer
+            assert server.wait(server.add(photo, model="m")).result == {**empty, **document}
 
 
 def test_cog_finds_the_input_for_the_image_and_waits_while_it_is_busy(server, bridge):
@@ -148,15 +149,15 @@ def test_images_go_side_by_side_if_asked(server, bridge):
         assert all(server.wait(job).state == "succeeded" for job in jobs)
 
 
-def test_usage_is_explained(server, bridge):
-    with multipart() as pushed:
-        for flags, said in [(["--image", "url"], "no choice"), (["--protocol", "grpc"], "one of multipart, cog, kserve, labelstudio"),
-                            (["--url", "ftp://x"], "not the address"), (["--name", "Ä"], "what the model is called"),
-                            (["--listen", "127.0.0.1:0"], "leave --url"), (["--label-config", "/nowhere"], "cannot be read"),
-                            (["--parallel", "0"], "above 0")]:
-            worker = bridge("multipart", pushed, *flags)
-            worker.ends(2)
-            assert said in worker.said
+def test_usage_is_explained(monkeypatch, capsys):
+    monkeypatch.setenv("DARKROOM_API_KEY", "dr_key")
+    good = ["--protocol", "multipart", "--url", "http://127.0.0.1:1", "--name", "m"]
+    for flags, said in [(["--image", "url"], "no choice"), (["--protocol", "grpc"], "one of multipart, cog, kserve, labelstudio"),
+                        (["--url", "ftp://x"], "not the address"), (["--url", "http://h:x"], "not the address"),
+                        (["--name", "Ä"], "what the model is called"), (["--listen", "127.0.0.1:0"], "leave --url"),
+                        (["--label-config", "/nowhere"], "cannot be read"), (["--parallel", "0"], "above 0"),
+                        (["--protocol", "labelstudio", "--images-at", "here"], "no HOST:PORT")]:
+        assert main(["bridge", *good, *flags]) == 2 and said in capsys.readouterr().err
 
 
 def test_a_server_that_becomes_another_model_is_registered_anew(server, bridge):

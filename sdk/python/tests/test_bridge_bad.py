@@ -1,10 +1,16 @@
 """What a bridged server may do wrong, and what becomes of the jobs."""
+import queue
 import time
 
 import pytest
 from pushed import Pushed, cog, hangs, kserve, labelstudio, multipart
 from serving import asked, photos, png
 from test_bridge import bridge, server  # noqa: F401 - the fixtures
+
+from darkroom_worker.bridge import remote
+from darkroom_worker.bridge.client import NotReady
+from darkroom_worker.bridge.protocol import Options
+from darkroom_worker.bridge.serve import Bridged
 
 HTML = b"<!doctype html><title>Welcome to nginx!</title>"
 
@@ -23,38 +29,44 @@ def answers(*told):
     return lambda request: left.pop(0) if len(left) > 1 else left[0]
 
 
-@pytest.mark.parametrize("told, kind, said", [
+AGAIN = [
     ((500, {"detail": "CUDA out of memory"}), "ServerError", "500 CUDA out of memory"),
     ((502, HTML, {"Content-Type": "text/html"}), "ServerError", "Welcome to nginx!"),
     ((200, HTML, {"Content-Type": "text/html"}), "BadAnswer", "not JSON"),
     ((200, b"\x00\xff\xfe garbage"), "BadAnswer", "not JSON"), ((200, b""), "BadAnswer", "not JSON"),
     ((200, b"[" * 100000), "BadAnswer", "not JSON"), (None, "CutOff", "POST /predict"),
     ({"status": "failure", "detail": "no GPU"}, "ServerError", "no GPU"),
-    ((200, b'{"cut": "o', {"Content-Length": "4000"}), "CutOff", "POST /predict")])
-def test_what_fails_is_tried_again(server, bridge, told, kind, said):  # noqa: F811
-    job = server.add(png(9, 8), model="m")
-    with multipart(answers(told, {"fine": True})) as pushed:
-        bridge("multipart", pushed)
-        error = failed(server, job, "retry")
-        assert error["type"] == kind and said in error["message"] and error["traceback"] is None
-        assert server.wait(job).result["fields"] == {"fine": True}
-
-
-@pytest.mark.parametrize("told, kind, said", [
+    ((200, b'{"cut": "o', {"Content-Length": "4000"}), "CutOff", "POST /predict")]
+NEVER = [
     ((400, {"error": "cannot identify image file"}), "Reject", "400 cannot identify image file"),
     ((415, b"only JPEG", {"Content-Type": "text/plain"}), "Reject", "415 only JPEG"),
     ((422, {"detail": [{"loc": ["body", "image_file"], "msg": "too small"}]}), "Reject", "too small"),
     ((413, HTML), "Reject", "413"),
     ((200, b'{"score": NaN}'), "InvalidResult", "/score is nan"), ((200, b'{"a": [1, -Infinity]}'), "InvalidResult", "/a/1 is -inf"),
     ((200, b'"' + b"x" * 50_000_000 + b'"'), "InvalidResult", "larger than 8 MiB"),
-    ((200, b'"' + b"x" * 2_000_000 + b'"'), "InvalidResult", "the server takes 1048576")])
-def test_what_can_never_be_is_rejected_with_the_servers_words(server, bridge, told, kind, said):  # noqa: F811
-    job = server.add(png(9, 8), model="m")
-    with multipart(answers(told)) as pushed:
-        bridge("multipart", pushed)
-        error = failed(server, job, "rejected")
-        assert error["type"] == kind and said in error["message"] and server.wait(job).reason == "rejected"
-        assert len(pushed.asked("/predict")) == 1
+    ((200, b'"' + b"x" * 2_000_000 + b'"'), "InvalidResult", "the server takes 1048576")]
+
+
+def test_what_fails_is_tried_again(server, bridge):  # noqa: F811
+    with multipart() as pushed:
+        worker = bridge("multipart", pushed)
+        for photo, (told, kind, said) in zip(photos(len(AGAIN)), AGAIN):
+            pushed.answers["/predict"] = answers(told, {"fine": True})
+            job = server.add(photo, model="m")
+            error = failed(server, job, "retry")
+            assert error["type"] == kind and said in error["message"] and error["traceback"] is None, worker.said
+            assert server.wait(job).result["fields"] == {"fine": True}
+
+
+def test_what_can_never_be_is_rejected_with_the_servers_words(server, bridge):  # noqa: F811
+    with multipart() as pushed:
+        worker = bridge("multipart", pushed)
+        for photo, (told, kind, said) in zip(photos(len(NEVER)), NEVER):
+            pushed.answers["/predict"], before = answers(told), len(pushed.asked("/predict"))
+            job = server.add(photo, model="m")
+            error = failed(server, job, "rejected")
+            assert error["type"] == kind and said in error["message"], worker.said
+            assert server.wait(job).reason == "rejected" and len(pushed.asked("/predict")) == before + 1
 
 
 def test_a_server_that_hangs_costs_a_try_not_the_bridge(server, bridge):  # noqa: F811
@@ -98,7 +110,7 @@ def test_an_answer_that_drips_ends_in_time(server, bridge):  # noqa: F811
     listener.close()
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("status", [302, 308])
 def test_a_redirect_is_not_followed_and_costs_no_try(server, bridge, status):  # noqa: F811
     job = server.add(png(9, 8), model="m")
     with Pushed({".*": lambda _: {"stolen": True}}) as elsewhere, multipart() as pushed:
@@ -174,31 +186,53 @@ def test_a_cancelled_job_is_broken_off(server, bridge):  # noqa: F811
     ("cog", lambda: cog(schema={"openapi": "3.1"}), "no schema Input"),
     ("cog", lambda: cog(schema={"components": {"schemas": {"Input": {"properties": {"prompt": {"type": "string"}}}}}}),
      "has the inputs prompt: say with --field"),
-    ("kserve", lambda: kserve(inputs=[{"name": "x", "datatype": "FP32", "shape": [-1, 3, 224, 224]}]), "x \\(FP32"),
+    ("kserve", lambda: kserve(inputs=[{"name": "x", "datatype": "FP32", "shape": [-1, 3, 224, 224]}]), "x (FP32"),
     ("kserve", lambda: kserve(inputs=[{"name": n, "datatype": "BYTES", "shape": [1]} for n in "ab"]), "say which with --field"),
     ("kserve", multipart, "/v2/health/ready: 404"), ("cog", multipart, "/health-check: 404"), ("labelstudio", multipart, "/health: 404")])
-def test_another_models_schema_is_not_served(server, bridge, protocol, made, said):  # noqa: F811
+def test_another_models_schema_is_not_served(protocol, made, said):
     with made() as pushed:
-        worker = bridge(protocol, pushed)
-        worker.hears(said)
-        worker.signal()
-        worker.ends(0)
-        assert not asked(server, "register")
+        opened = Bridged(protocol, pushed.url, "m", None, Options(model="m")).open()
+        with pytest.raises(NotReady) as raised:
+            opened.ready()
+            opened.about()
+        assert said in str(raised.value)
 
 
-@pytest.mark.parametrize("protocol, made, told, kind", [
-    ("cog", cog, {"status": "failed", "error": "division by zero"}, "ServerError"), ("cog", cog, {"detail": "hm"}, "BadAnswer"),
-    ("cog", cog, (202, {"status": "processing"}), "BadAnswer"), ("cog", cog, [1], "BadAnswer"),
-    ("kserve", kserve, {"predictions": [1]}, "BadAnswer"), ("kserve", kserve, {"outputs": [{"name": "x"}]}, "BadAnswer"),
-    ("kserve", kserve, {"outputs": ["x"]}, "BadAnswer"),
-    ("labelstudio", labelstudio, {"oops": 1}, "BadAnswer"), ("labelstudio", labelstudio, {"results": ["x"]}, "BadAnswer"),
-    ("labelstudio", labelstudio, {"results": [{"result": [{"value": {"x": "a", "y": 1, "width": 1, "height": 1}}]}]}, "BadAnswer"),
-    ("labelstudio", labelstudio, {"results": [{"result": [{"value": {"rectanglelabels": [[]]}}]}]}, "BadAnswer")])
-def test_answers_of_another_kind_are_failures(server, bridge, protocol, made, told, kind):  # noqa: F811
-    job = server.add(png(9, 8), model="m", params={"kind": "a"})
-    with made(answers(told)) as pushed:
-        bridge(protocol, pushed)
-        assert failed(server, job, "retry")["type"] == kind
+@pytest.mark.parametrize("protocol, made, wrong", [
+    ("cog", cog, [({"status": "failed", "error": "division by zero"}, "ServerError"), ({"detail": "hm"}, "BadAnswer"),
+                  ((202, {"status": "processing"}), "BadAnswer"), ([1], "BadAnswer")]),
+    ("kserve", kserve, [({"predictions": [1]}, "BadAnswer"), ({"outputs": [{"name": "x"}]}, "BadAnswer"), ({"outputs": ["x"]}, "BadAnswer")]),
+    ("labelstudio", labelstudio, [
+        ({"oops": 1}, "BadAnswer"), ({"results": ["x"]}, "BadAnswer"), ({"results": [{"result": [{"id": 1}]}]}, "BadAnswer"),
+        ({"results": [{"result": [{"value": {"x": "a", "y": 1, "width": 1, "height": 1}}]}]}, "BadAnswer"),
+        ({"results": [{"result": [{"value": {"rectanglelabels": [[]]}}]}]}, "BadAnswer")])])
+def test_answers_of_another_kind_are_failures(server, bridge, protocol, made, wrong):  # noqa: F811
+    with made() as pushed:
+        worker = bridge(protocol, pushed, "--field", "photo")
+        path = next(path for path in pushed.answers if path.endswith(("/predict", "/infer", "/predictions/[^/]*")))
+        good = pushed.answers[path]
+        for photo, (told, kind) in zip(photos(len(wrong)), wrong):
+            pushed.answers[path] = answers(told)
+            job = server.add(photo, model="m", params={"kind": "a"})
+            assert failed(server, job, "retry")["type"] == kind, worker.said
+            pushed.answers[path] = good
+            server.wait(job)
+
+
+def test_a_busy_server_that_becomes_another_version_is_noticed(monkeypatch):
+    monkeypatch.setattr(remote, "LOOK_S", (0.05, 0.05))
+    monkeypatch.setattr(remote, "ABOUT_EVERY_S", 0.1)
+    heard, versions = queue.Queue(), ["1"]
+    with kserve() as pushed:
+        pushed.answers["/v2/models/m"] = lambda _: {"versions": versions, "inputs": [{"name": "photo", "datatype": "BYTES", "shape": [1]}]}
+        made = remote.Remote(Bridged("kserve", pushed.url, "m", None, Options(model="m")).open(), "m", None)
+        made.trouble = heard.put
+        assert made.start()["version"] == "1"
+        made._calls["busy"] = None
+        versions.append("2")
+        assert heard.get(timeout=10).error["type"] == "CodeChanged"
+        made._calls.clear()
+        made.close()
 
 
 def test_it_ends_when_the_server_is_gone_for_long_if_asked(server, bridge):  # noqa: F811

@@ -10,6 +10,7 @@ from pushed import Pushed, multipart
 from serving import Server, Serving, asked, png
 
 from darkroom_worker.bridge.listen import networks
+from darkroom_worker.cli import main
 from darkroom_worker.errors import ModelError
 
 # in each bridge that it starts
@@ -56,20 +57,19 @@ def listen(server, tmp_path):
             worker.kill()
 
 
-@pytest.mark.parametrize("body", [
-    lambda port: {"name": "Object Detection", "socket": "127.0.0.1:%d" % port},
-    lambda port: {"modelName": "object_detection", "modelSocket": "http://localhost:%d/" % port},
-    lambda port: {"name": "object_detection", "port": port}, lambda port: {"modelName": "object_detection", "modelPort": str(port)}])
-def test_it_appears_when_it_registers_and_is_served(server, listen, body):
+def test_they_appear_when_they_register_and_are_served(server, listen):
     with multipart() as pushed:
         worker, register = listen()
-        assert register(body(pushed.port)) == (200, {"status": "success", "model": "object_detection",
-                                                    "detail": "Model has been successfully registered to server."})
-        assert register(body(pushed.port))[1]["detail"] == "Model has already been registered."
+        for body, name in [({"name": "Object Detection", "socket": "127.0.0.1:%d" % pushed.port}, "object_detection"),
+                           ({"modelName": "b", "modelSocket": "http://localhost:%d/" % pushed.port}, "b"),
+                           ({"name": "c", "port": pushed.port}, "c"), ({"modelName": "d", "modelPort": str(pushed.port)}, "d")]:
+            assert register(body) == (200, {"status": "success", "model": name,
+                                            "detail": "Model has been successfully registered to server."})
+            assert register(body)[1]["detail"] == "Model has already been registered."
         photo = png(9, 8)
-        job = server.wait(server.add(photo, model="object_detection"))
-        assert job.result["fields"]["bytes"] == len(photo) and len(asked(server, "register")) == 1
-        assert KEY not in "".join(str(request.headers) for request in pushed.requests)
+        jobs = [server.add(photo, model=name) for name in ("object_detection", "b", "c", "d")]
+        assert all(server.wait(job).result["fields"]["bytes"] == len(photo) for job in jobs)
+        assert len(asked(server, "register")) == 4 and KEY not in "".join(str(request.headers) for request in pushed.requests)
         worker.signal()
         worker.ends(0)
         assert not server.workers()
@@ -134,10 +134,9 @@ def test_networks_may_be_named(server, listen):
         networks("10.0.0.0/99")
 
 
-def test_usage_of_listening_is_explained(server, tmp_path):
+def test_usage_of_listening_is_explained(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("DARKROOM_API_KEY", "dr_key")
     (tmp_path / "empty").write_text("")
-    for flags, said in [((), "needs --listen-key-file"), (("--listen-key-file", "/nowhere"), "cannot be read"),
-                        (("--listen-key-file", tmp_path / "empty"), "is empty")]:
-        worker = Serving(server, "--listen", "127.0.0.1:0", *flags, command="bridge")
-        worker.ends(2)
-        assert said in worker.said
+    for flags, said in [([], "needs --listen-key-file"), (["--listen-key-file", "/nowhere"], "cannot be read"),
+                        (["--listen-key-file", str(tmp_path / "empty")], "is empty")]:
+        assert main(["bridge", "--listen", "127.0.0.1:0", *flags]) == 2 and said in capsys.readouterr().err

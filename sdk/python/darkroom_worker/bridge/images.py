@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Tuple
 
 from ..errors import ModelError
+from .client import NotReady
 from .protocol import Call
 
 
@@ -13,13 +14,13 @@ class Images:
     """Serves on `address`, HOST:PORT; port 0 takes a free one."""
 
     def __init__(self, address: str):
-        """Raises `ModelError` when it cannot listen there."""
+        """Raises `NotReady` when it cannot listen there, `ModelError` when it is no address."""
         self._held: Dict[str, Call] = {}
         host, port = host_port(address)
         try:
             self._server = ThreadingHTTPServer((host, port), type("Connection", (Handler,), {"held": self._held}))
         except OSError as error:
-            raise ModelError("images cannot be served at %s: %s" % (address, error)) from error
+            raise NotReady("images cannot be served at %s: %s" % (address, error)) from error
         self._server.daemon_threads = True
         self._root = "http://%s:%d/" % (host, self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()

@@ -37,7 +37,8 @@ class KServe(Protocol):
         self._input = {"name": able[0].get("name"), "datatype": "BYTES", "shape": _shape(able[0])}
         versions = [str(version) for version in told.get("versions") or []]
         newest, platform = max(versions, key=_newer, default=None), told.get("platform")
-        self._pinned = "/versions/" + urllib.parse.quote(newest, safe="") if newest else ""
+        if newest and not self._pinned:  # another one is another registration
+            self._pinned = "/versions/" + urllib.parse.quote(newest, safe="")
         return About(newest, platform if isinstance(platform, str) and platform else None)
 
     def predict(self, call: Call) -> Any:

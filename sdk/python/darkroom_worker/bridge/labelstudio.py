@@ -8,9 +8,9 @@ import re
 from typing import Any, Dict, Optional
 
 from ..errors import Reject
-from .client import Answer, BadAnswer, NotReady
-from .images import Images
-from .protocol import READY_LIMIT_S, About, Call, Protocol, fetch_object, is_object
+from .client import Answer, BadAnswer, Client, NotReady
+from .images import Images, host_port
+from .protocol import READY_LIMIT_S, About, Call, Options, Protocol, fetch_object, is_object
 from .regions import document
 
 PROJECT = "1.0"  # backends want one, and take what stands before the point for its number
@@ -23,6 +23,10 @@ class LabelStudio(Protocol):
 
     _images: Optional[Images] = None
 
+    def __init__(self, client: Client, options: Options):
+        super().__init__(client, options)
+        host_port(options.images_at)
+
     def ready(self) -> None:
         """It is if /health says UP."""
         health = fetch_object(self.client, "/health")
@@ -31,6 +35,8 @@ class LabelStudio(Protocol):
 
     def about(self) -> About:
         """What the backend answers when a project is set up; older and newer ones name a version there."""
+        if self.image == "url" and self._images is None:
+            self._images = Images(self.options.images_at)
         health = fetch_object(self.client, "/health")
         kind = health.get("model_class")
         return About(self._version(), kind if isinstance(kind, str) else None)
@@ -49,7 +55,7 @@ class LabelStudio(Protocol):
 
     def predict(self, call: Call) -> Any:
         """The regions of the one prediction as items."""
-        where = call.data_uri() if self.image == "data" else self._served(call)
+        where = self._images.put(call) if self._images is not None else call.data_uri()
         task = {"id": 1, "data": {self._field(): where}}
         try:
             answer = self._post("/predict", {"tasks": [task], "project": PROJECT, "label_config": self.options.label_config,
@@ -62,11 +68,6 @@ class LabelStudio(Protocol):
         if not isinstance(found, list):
             raise BadAnswer("%s: the answer has no results: %s" % (answer.asked, answer.text()))
         return document(_first(found))
-
-    def _served(self, call: Call) -> str:
-        if self._images is None:
-            self._images = Images(self.options.images_at)
-        return self._images.put(call)
 
     def _field(self) -> str:
         named = re.search(r'<Image\b[^>]*\bvalue\s*=\s*"\$([^"]+)"', self.options.label_config or "")

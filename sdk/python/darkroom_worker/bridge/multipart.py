@@ -34,11 +34,13 @@ class Multipart(Protocol):
         return told["result"]
 
     def _form(self, call: Call, edge: str) -> bytes:
-        parts: List[bytes] = []
+        field, parts = self.options.field or FIELD, []  # type: str, List[bytes]
         for name, value in call.params.items():
+            if name == field:
+                continue
             text = value if isinstance(value, str) else json.dumps(value)
             parts.append(_head(edge, _quoted(name)) + text.encode("utf-8", "replace"))
-        parts.append(_head(edge, _quoted(self.options.field or FIELD), '; filename="%s"\r\nContent-Type: %s'
+        parts.append(_head(edge, _quoted(field), '; filename="%s"\r\nContent-Type: %s'
                            % (call.name, call.media_type)) + call.read())
         return b"\r\n".join(parts) + b"\r\n--%s--\r\n" % edge.encode()
 

@@ -12,8 +12,8 @@ from .client import NotReady, ServerError
 from .protocol import About, Call, Protocol
 
 log = logging.getLogger("darkroom")
-LOOK_S = (1.0, 5.0)  # how often a server that is down, and one that works, is asked whether it is ready
-ABOUT_EVERY_S = 30.0  # how often one that works is asked what it is
+LOOK_S = (1.0, 2.0)  # how often a server that is down, and one that works, is asked whether it is ready
+ABOUT_EVERY_S = 30.0  # how often it is asked what it is, however busy: so long another model may pass for this one
 FAULTS_MAX = 5  # photographs that fail one after the other until the server is thought to be at fault
 REST_S = (1.0, 60.0)  # the first and the longest pause for a server at fault
 MESSAGE_CHARS = 2000
@@ -105,15 +105,18 @@ class Remote:
         """The thread that finds out that the server does not work while nothing is asked of it."""
         asked = time.monotonic()
         while not self._closed.wait(LOOK_S[1]):
-            if self._calls:
-                continue  # a server may do one thing at a time, and its answer will tell
+            busy, due = bool(self._calls), time.monotonic() - asked >= ABOUT_EVERY_S
+            if busy and not due:
+                continue
             try:
-                if time.monotonic() - asked >= ABOUT_EVERY_S:
+                if due:
                     asked = time.monotonic()
                     self._same()
                 else:
                     self._look()
             except NotServing as error:
+                if busy and error.error["type"] != "CodeChanged":
+                    continue  # it may do one thing at a time; what it does will tell
                 if self.trouble is not None and not self._closed.is_set():
                     self.trouble(error)
 
