@@ -11,7 +11,7 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 use super::{document, fits, operations};
 use crate::kit::process::DARKROOM;
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "docs/audit.md",
     "docs/benchmarks.md",
@@ -20,6 +20,7 @@ const PAGES: [&str; 9] = [
     "docs/protocol.md",
     "docs/settings.md",
     "docs/threats.md",
+    "docs/training.md",
     "examples/README.md",
 ];
 
