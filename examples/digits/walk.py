@@ -65,11 +65,13 @@ def until(step, ask):
 
 def train(server, params):
     """Starts a run and draws its metrics while they come. Answers the run."""
-    live = [one for one in server.ask("GET", "/training/datasets")["items"] if one["dataset"] == "digits" and one["workers"]]
-    if not live:
-        raise SystemExit("nobody trains on digits: start darkroom-worker train examples/digits/digits.py, with a train key for digits")
+    def live():
+        return any(one["dataset"] == "digits" for one in server.ask("GET", "/training/datasets?limit=500")["items"])
+    if not live():
+        print("nobody trains on digits yet: start darkroom-worker train examples/digits/digits.py, with a train key for digits", flush=True)
+        until("a service of digits", live)
     run = server.ask("POST", "/training/train", {"dataset": "digits", "submission": str(uuid.uuid4()), **params})
-    print("run %s, with %s" % (run["id"], json.dumps(run["params"])))
+    print("run %s, with %s" % (run["id"], json.dumps(run["params"])), flush=True)
     seen, path, drawn = 0, "/training/results/" + run["id"], set()
     give_up = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up:
