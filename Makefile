@@ -1,10 +1,10 @@
 # Two commands: `make demo` and `make test`. Neither needs anything but cargo; the rest is found or fetched.
 
-.PHONY: help demo test old bench chaos safeguards dev openapi
+.PHONY: help demo demo-train test old bench chaos safeguards dev openapi
 
 # The line before each target says what it does.
 help:
-	@awk '/^# /{said=substr($$0,3)} /^[a-z]+:/&&$$1!="help:"{printf "make %-12s%s\n",substr($$1,1,length($$1)-1),said}' Makefile
+	@awk '/^# /{said=substr($$0,3)} /^[a-z-]+:/&&$$1!="help:"{printf "make %-12s%s\n",substr($$1,1,length($$1)-1),said}' Makefile
 
 # Shows everything: private servers, three real models, the photographs of examples/photos; stays up until Ctrl-C.
 demo:
@@ -14,6 +14,10 @@ demo:
 	     $(foreach model,face_detect image_stats image_hash,-r examples/$(model)/requirements.txt) >/dev/null 2>&1 & \
 	cargo build; built=$$?; wait; test $$built -eq 0
 	cargo run --quiet -- demo
+
+# Trains on digits, makes the result a version of a model, and has that read what was held out; stays up until Ctrl-C.
+demo-train:
+	cargo run --quiet -- demo --train
 
 # Checks format and lints, runs every test on private servers, then two minutes of chaos.
 test:

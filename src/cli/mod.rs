@@ -49,7 +49,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Try everything: private servers, real models, the photographs of examples/photos; with DEMO_EXIT=1 it ends by itself
-    Demo,
+    Demo(demo::DemoArgs),
     /// Develop: private servers, a server that restarts when its code changes, and models that load again when theirs does
     Dev(dev::DevArgs),
     /// Sign in, and remember it for the commands below
@@ -120,7 +120,7 @@ fn command() -> clap::Command {
 
 async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Demo => demo::run().await,
+        Command::Demo(args) => demo::run(&args).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Login(args) => args.run().await,
         Command::Logout(args) => args.run().await,

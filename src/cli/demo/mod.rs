@@ -1,6 +1,7 @@
 //! `darkroom demo`: from nothing to answers of real models in one command.
 
 mod faces;
+mod train;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use clap::Parser;
+use clap::{Args, Parser};
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 
@@ -47,9 +48,17 @@ const ADMIN: &str = "demo-admin";
 /// Where the server listens if nobody else does.
 const LISTEN: &str = "127.0.0.1:8080";
 
+/// What is shown.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Train instead: a run on digits, its model promoted, and all that was held out predicted and compared with scikit-learn
+    #[arg(long)]
+    train: bool,
+}
+
 /// Runs the demo; stays up until SIGINT or SIGTERM, or, with `DEMO_EXIT=1`, ends with 0 only if every photograph
-/// was computed now by every model and every marked face was found.
-pub async fn run() -> anyhow::Result<Exit> {
+/// was computed now by every model and every marked face was found; or, with `--train`, if every digit is scikit-learn's.
+pub async fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     if !Path::new(PHOTOS).is_dir() {
         bail!("{PHOTOS} is not here; run the demo from the folder of the repository");
     }
@@ -64,8 +73,8 @@ pub async fn run() -> anyhow::Result<Exit> {
     let postgres = Postgres::start(&folder.join("postgres"), &[], false).await?;
     let redis = Redis::start(&folder.join("redis"), false).await?;
     say(start, "preparing Python for the microservices");
-    for model in MODELS {
-        python::install_requirements(&Path::new("examples").join(model).join("requirements.txt"))?;
+    for service in if args.train { &train::SERVICES[..] } else { &MODELS } {
+        python::install_requirements(&Path::new("examples").join(service).join("requirements.txt"))?;
     }
     let python = python::environment()?;
     say(start, "migrating and starting the server");
@@ -80,7 +89,11 @@ pub async fn run() -> anyhow::Result<Exit> {
     alone.say(&format!(": {base}, its passwords were printed where it was started"))?;
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(app.run(listener, async { drop(ended.await) }));
-    let demo = demonstrate(&ctx, &base, &python, start).await;
+    let demo = if args.train {
+        train::demonstrate(&ctx, &base, &python, start).await
+    } else {
+        demonstrate(&ctx, &base, &python, start).await
+    };
     let audit = postgres.url_as(AUDITOR, "postgres");
     println!("Audit in SQL with:\n\nDARKROOM_AUDIT_URL='{audit}' cargo run --quiet -- psql --audit\n");
     let exit = match demo {
@@ -143,7 +156,7 @@ async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> an
     say(start, &format!("starting the microservices {}", MODELS.join(", ")));
     let mut workers = Vec::new();
     for model in MODELS {
-        workers.push(worker(ctx, base, python, model).await?);
+        workers.push(worker(ctx, base, python, Service::Predict, model).await?);
     }
     wait_for_workers(ctx, start).await?;
     say(start, "submitting the photographs");
@@ -203,21 +216,21 @@ async fn account(ctx: &Ctx, name: &str, roles: &[Role]) -> anyhow::Result<String
 }
 
 /// Starts a microservice with a key made for this run.
-async fn worker(ctx: &Ctx, base: &str, python: &Path, model: &str) -> anyhow::Result<Server> {
+async fn worker(ctx: &Ctx, base: &str, python: &Path, service: Service, name: &str) -> anyhow::Result<Server> {
     let key = fresh_key();
-    let (models, hash) = ([model.to_owned()], key.secret_sha256());
+    let (names, hash) = ([name.to_owned()], key.secret_sha256());
     let new = NewKey {
         id: &key.id,
         secret_sha256: &hash,
-        service: Service::Predict,
-        models: &models,
+        service,
+        models: &names,
         owner: None,
         trusted: true,
         detail: Some("made by darkroom demo"),
         expires_at: None,
     };
     ctx.db.run(async |db| keys::create(db, &new, None).await).await?;
-    let key_file = Path::new(FOLDER).join(format!("{model}.key"));
+    let key_file = Path::new(FOLDER).join(format!("{name}.key"));
     private_file(&key_file, &key.reveal(), None)?;
     let key_file = key_file.canonicalize()?;
     let package = Path::new(PACKAGE).canonicalize().with_context(|| format!("{PACKAGE} is not here"))?;
@@ -228,9 +241,13 @@ async fn worker(ctx: &Ctx, base: &str, python: &Path, model: &str) -> anyhow::Re
         format!("PYTHONPATH={}", package.display()),
         python.display().to_string(),
     ];
-    command.extend(["-m", "darkroom_worker", "run"].map(str::to_owned));
-    command.push(format!("examples/{model}/{model}.py"));
-    Server::start(&command, "TERM", &Path::new(FOLDER).join(format!("{model}.log")), None)
+    let verb = match service {
+        Service::Predict => "run",
+        Service::Train => "train",
+    };
+    command.extend(["-m", "darkroom_worker", verb].map(str::to_owned));
+    command.push(format!("examples/{name}/{name}.py"));
+    Server::start(&command, "TERM", &Path::new(FOLDER).join(format!("{name}.log")), None)
 }
 
 async fn wait_for_workers(ctx: &Ctx, start: Instant) -> anyhow::Result<()> {
