@@ -74,7 +74,7 @@ class Training:
             log.error("%s", error)
             return KEY_REVOKED
         except NotServing as error:
-            log.error("the module does not load: %s", error.error["traceback"] or error)
+            log.error("the module does not load: %s", error.whole())
             return FAILED
         except Failure as error:
             log.error("%s", error)
@@ -134,7 +134,10 @@ class Training:
                     if told is None or (self.burst and not told["jobs"]):
                         break
                     for job in told["jobs"]:
-                        self._train(Held(job))
+                        if self.signals:  # it came with the signal, so it is not begun
+                            self._release(Held(job))
+                        else:
+                            self._train(Held(job))
                     if told["drain"]:
                         return
             except Gone:
@@ -214,13 +217,16 @@ class Training:
             self.held = None
         if held.lost and refusal is None:
             if self.signals > 1:
-                with contextlib.suppress(Failure):
-                    self.server.once("POST", "/jobs/release", self._body(items=[held.lease()]), LEAVE_S)
+                self._release(held)
             log.info("run %s ended as cancelled here", held.id)
         else:
             self._complete(held, outcome if refusal is None else Outcome("rejected", error=refusal))
-        if self.process is None or not self.process.alive:
+        if (self.process is None or not self.process.alive) and not self.signals and self.left != 0:
             self._launch()
+
+    def _release(self, held: Held) -> None:
+        with contextlib.suppress(Failure):
+            self.server.once("POST", "/jobs/release", self._body(items=[held.lease()]), LEAVE_S)
 
     def _outcome(self, held: Held, reports: Reports) -> Outcome:
         assert self.process is not None

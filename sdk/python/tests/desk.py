@@ -13,7 +13,7 @@ class Desk:
     def __init__(self, runs, faults=()):
         self.runs, self.faults = list(runs), {route: list(statuses) for route, statuses in dict(faults).items()}
         self.registered, self.metrics, self.completed, self.released, self.left = [], [], [], [], []
-        self.files, self.stop, self.held, self.changed = {}, set(), {}, threading.Condition()
+        self.files, self.stop, self.held, self.draining, self.changed = {}, set(), {}, False, threading.Condition()
         desk = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -65,6 +65,7 @@ class Desk:
         return 201, {"worker": str(uuid.uuid4()), "heartbeat_s": 0.1, "lease_s": 30, "max_result_bytes": 1000}
 
     def on_heartbeat(self, method, _, query, sent, body):
+        self.draining = sent["draining"]
         stop = [job["id"] for job in sent["jobs"] if job["id"] in self.stop]
         return 200, {"next_s": 0.1, "lease_s": 30, "drain": False, "stop": stop}
 

@@ -110,11 +110,14 @@ def test_what_the_server_refuses_of_a_run_ends_it(tmp_path):
 
 
 def test_a_first_signal_finishes_the_run_and_a_second_gives_it_back(tmp_path):
-    code = 'import time\nrun.metric(epoch=1, loss=1.0)\ntime.sleep(1 if rate == 1 else 600)\nreturn 1'
+    go_on = tmp_path / "go_on"
+    code = 'import os, time\nrun.metric(epoch=1, loss=1.0)\nwhile rate != 1 or not os.path.exists(%r): time.sleep(0.02)' % str(go_on)
 
     def one(desk, process):
         desk.wait(lambda d: d.metrics)
         process.send_signal(signal.SIGTERM)
+        desk.wait(lambda d: d.draining)
+        go_on.touch()
 
     desk, _ = trains(tmp_path, code, [{"params": {"rate": 1}}, {}], "--timeout", "50", during=one)
     assert len(desk.completed) == 1 and desk.runs and desk.left
