@@ -134,6 +134,7 @@ def test_while_the_server_is_down_nothing_is_claimed_and_the_trouble_is_told(ser
         jobs = [server.add(photo, model="m") for photo in photos(3)]
         time.sleep(0.5)  # meanwhile the bridge asks several times, and has nothing to say
         assert [(job.state, job.attempt) for job in jobs] == [("queued", 0)] * 3
+        assert not any(job.attempts for job in jobs)
         pushed.start()
         assert all(server.wait(job).state == "succeeded" and job.attempt == 1 for job in jobs), worker.said
         server.until(lambda: not server.workers()[0].trouble, lambda: worker.said)

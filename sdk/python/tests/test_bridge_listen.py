@@ -62,14 +62,15 @@ def test_they_appear_when_they_register_and_are_served(server, listen):
         worker, register = listen()
         for body, name in [({"name": "Object Detection", "socket": "127.0.0.1:%d" % pushed.port}, "object_detection"),
                            ({"modelName": "b", "modelSocket": "http://localhost:%d/" % pushed.port}, "b"),
-                           ({"name": "c", "port": pushed.port}, "c"), ({"modelName": "d", "modelPort": str(pushed.port)}, "d")]:
+                           ({"name": "c", "port": pushed.port}, "c"), ({"modelName": "d", "modelPort": str(pushed.port)}, "d"),
+                           ({"name": "e", "socket": "[::ffff:127.0.0.1]:%d" % pushed.port}, "e")]:
             assert register(body) == (200, {"status": "success", "model": name,
                                             "detail": "Model has been successfully registered to server."})
             assert register(body)[1]["detail"] == "Model has already been registered."
         photo = png(9, 8)
-        jobs = [server.add(photo, model=name) for name in ("object_detection", "b", "c", "d")]
+        jobs = [server.add(photo, model=name) for name in ("object_detection", "b", "c", "d", "e")]
         assert all(server.wait(job).result["fields"]["bytes"] == len(photo) for job in jobs)
-        assert len(asked(server, "register")) == 4 and KEY not in "".join(str(request.headers) for request in pushed.requests)
+        assert len(asked(server, "register")) == 5 and KEY not in "".join(str(request.headers) for request in pushed.requests)
         worker.signal()
         worker.ends(0)
         assert not server.workers()
