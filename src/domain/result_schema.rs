@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
 use super::fault::{Code, Fault};
@@ -17,6 +17,9 @@ use super::schema::below;
 const PARTS_MAX: usize = 1_000;
 /// How deep its parts may lie in one another, references followed: both to admit and to judge goes as deep on the stack.
 const DEPTH_MAX: usize = 64;
+/// How many patterns a schema may have, and how large each may be when it is ready, in bytes: they are kept so.
+const PATTERNS_MAX: usize = 20;
+const PATTERN_BYTES_MAX: usize = 1 << 20;
 const JUDGED: [&str; 25] = [
     "type",
     "enum",
@@ -110,11 +113,7 @@ impl ResultSchema {
                         .ok_or_else(|| refused(&place, "it is not the place of a schema within this one, `#/…`"))?;
                     self.admit(there, root, &place, parts, deeper)?;
                 }
-                ("pattern", Value::String(pattern)) => {
-                    let ready =
-                        Regex::new(pattern).map_err(|_| refused(&place, "it is no pattern that can be read here"))?;
-                    self.patterns.insert(pattern.clone(), ready);
-                }
+                ("pattern", Value::String(pattern)) => self.prepare(pattern, &place)?,
                 ("items" | "additionalProperties" | "not", inner) => self.admit(inner, root, &place, parts, deeper)?,
                 ("allOf" | "anyOf" | "oneOf" | "prefixItems", Value::Array(schemas)) => {
                     for (n, inner) in schemas.iter().enumerate() {
@@ -131,6 +130,19 @@ impl ResultSchema {
                 _ => return Err(refused(&place, "results are not judged by this keyword")),
             }
         }
+        Ok(())
+    }
+
+    fn prepare(&mut self, pattern: &str, place: &str) -> Result<(), Fault> {
+        if self.patterns.contains_key(pattern) {
+            return Ok(());
+        }
+        if self.patterns.len() == PATTERNS_MAX {
+            return Err(refused(place, &format!("it has more than {PATTERNS_MAX} patterns")));
+        }
+        let ready = RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build();
+        let ready = ready.map_err(|_| refused(place, "it is no pattern that can be read here, or too large a one"))?;
+        self.patterns.insert(pattern.to_owned(), ready);
         Ok(())
     }
 
@@ -162,7 +174,11 @@ impl ResultSchema {
             }
             "allOf" => schemas().try_for_each(|schema| self.judge(schema, value)),
             "anyOf" if holding() == 0 => miss("it holds to none of anyOf"),
-            "oneOf" if holding() != 1 => miss(&format!("it holds to {} of oneOf, and not to one", holding())),
+            "oneOf" => match holding() {
+                1 => Ok(()),
+                // Counted once: where one lies within another, twice would be twice as often with each.
+                count => miss(&format!("it holds to {count} of oneOf, and not to one")),
+            },
             "not" if self.judge(asked, value).is_ok() => miss("it holds to what it must not"),
             _ => Ok(()),
         }
@@ -349,18 +365,32 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_within_another_is_judged_once() {
+        let within = |n: usize| json!({"oneOf": [{"$ref": format!("#/$defs/{}", n + 1)}]});
+        let mut parts: Map<String, Value> = (0..30).map(|n| (n.to_string(), within(n))).collect();
+        parts.insert("30".to_owned(), json!({"type": "null"}));
+        let schema = ResultSchema::new(json!({"$defs": parts, "$ref": "#/$defs/0"})).expect("a schema");
+        let fault = schema.check("{}").expect_err("no null");
+        assert!(fault.detail.contains("it holds to 0 of oneOf"), "{}", fault.detail);
+    }
+
+    #[test]
     fn what_cannot_judge_is_refused() {
         let circle = json!({"$defs": {"a": {"anyOf": [{"items": {"$ref": "#/$defs/a"}}, {"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"});
         let many = json!({"allOf": vec![json!({}); 1_000]});
         let deep = (0..100).fold(json!({}), |inner, _| json!({ "not": inner }));
+        let patterns =
+            json!({"allOf": (0..=PATTERNS_MAX).map(|n| json!({"pattern": n.to_string()})).collect::<Vec<_>>()});
         let abroad = json!({"$ref": "https://example.org/schema"});
         for bad in [
             circle,
             many,
             deep,
+            patterns,
             abroad,
             json!({"$ref": "#/nowhere"}),
             json!({"pattern": "("}),
+            json!({"pattern": r"\w{1000}"}),
             json!({"if": {}}),
             json!({"$id": "a"}),
         ] {
