@@ -134,7 +134,10 @@ async fn refuse_altered(connection: &mut PgConnection) -> anyhow::Result<()> {
 
 /// What makes a database anew.
 fn afresh(name: &str) -> String {
-    format!("dropdb {name} && createdb {name} && darkroom migrate (under `darkroom dev` or `demo`: rm -r .darkroom)")
+    format!(
+        "dropdb {name} && createdb {name} && darkroom migrate (under `darkroom dev` or `demo`: stop it, and rm -r the folder darkroom-… \
+         in /var/tmp, or in the system's folder for what may go, that its servers keep their data in)"
+    )
 }
 
 /// The newest applied migration; nothing in an empty database.

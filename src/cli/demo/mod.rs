@@ -79,7 +79,8 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let python = python::environment()?;
     say(start, "migrating and starting the server");
     let database = PgConnectOptions::from_str(&postgres.url("postgres"))?;
-    migrate::migrate(&database).await?;
+    let keeps = || format!("the demo's servers keep their data in {}", folder.display());
+    migrate::migrate(&database).await.with_context(keeps)?;
     let login = |name: &str| Some(Login { name: name.to_owned(), password: None });
     migrate::settle_rights(&database, &Logins { application: login(APPLICATION), auditor: login(AUDITOR) }).await?;
     let app = App::new(&settings(&postgres, &redis)).await?;
