@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Needs curl 7.71 or later, and jq 1.6 or later.
-mine=$(mktemp -d) && trap 'kill $(jobs -p) 2> /dev/null; rm -rf "$mine"' EXIT
+# Needs curl 7.71 or later, jq 1.6 or later, and pgrep.
+mine=$(mktemp -d) && trap 'kill $(jobs -p) $(pgrep -P "$(echo $$ $(jobs -p) | tr " " ,)") 2> /dev/null; rm -rf "$mine"' EXIT
 uuid() { cat /proc/sys/kernel/random/uuid 2> /dev/null || uuidgen; }
 echo "Authorization: Bearer $DARKROOM_API_KEY" > "$mine/key"      # a file, for arguments are seen by all on the machine
 echo '{"service": "predict", "model": "image_size", "version": "1", "instance": "'"$(uuid)"'", "batch_max": 4}' > "$mine/about"
