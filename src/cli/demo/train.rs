@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Context;
 use tokio::process::Command;
 
-use super::{PACKAGE, RESEARCHER, account, say, worker};
+use super::cast::{PACKAGE, RESEARCHER, account, say, worker};
 use crate::cli::exit::Exit;
 use crate::dev::process::Server;
 use crate::dev::{FOLDER, private_file};
