@@ -39,7 +39,14 @@ class Worker:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(lease_s=0.5, backoff_s=0) as server:
+    with Server(lease_s=60, backoff_s=0) as server:
+        yield server
+
+
+@pytest.fixture
+def hasty() -> Iterator[Server]:
+    """With leases that end while one looks."""
+    with Server(lease_s=1.0, backoff_s=0) as server:
         yield server
 
 
@@ -49,7 +56,7 @@ def test_a_job_is_served_and_its_end_is_waited_for(server: Server) -> None:
     told, = worker.claim()
     assert (told["params"], told["image"]["width"], told["image"]["height"]) == ({"a": 1}, 64, 48)
     worker.complete(told, result={"classes": ["cat"], "result": {"n": 1}}, duration_s=0.5)
-    done = server.wait(job, timeout_s=1)
+    done = server.wait(job, timeout_s=30)
     assert (done.state, done.version, done.duration_s) == ("succeeded", "1", 0.5)
     assert done.result == {"items": [{"type": "label", "label": "cat"}], "fields": {"n": 1}, "summary": None}
     with pytest.raises(TimeoutError, match="queued after 0 tries"):
@@ -60,17 +67,18 @@ def test_a_waiting_claim_is_woken(server: Server) -> None:
     worker = Worker(server)
     job = server.add(png(1), model="m", delay_s=0.2)
     started = time.monotonic()
-    assert [told["id"] for told in worker.claim()] == [job.id]
-    assert 0.2 <= time.monotonic() - started < 2
+    assert [told["id"] for told in worker.claim(wait_s=30)] == [job.id]
+    assert 0.2 <= time.monotonic() - started < 25
 
 
-def test_a_silent_worker_is_given_up_and_its_job_runs_alone(server: Server) -> None:
-    jobs = [server.add(png(n), model="m") for n in range(3)]
-    worker = Worker(server)
+def test_a_silent_worker_is_given_up_and_its_job_runs_alone(hasty: Server) -> None:
+    jobs = [hasty.add(png(n), model="m") for n in range(3)]
+    worker = Worker(hasty)
     assert len(worker.claim(max=2)) == 2
-    server.until(lambda: not server.workers(), lambda: "the worker lives")
+    hasty.until(lambda: not hasty.workers(), lambda: "the worker lives")
     assert worker.beat() == 410
-    again = Worker(server)
+    hasty.book.lease_s = 60.0
+    again = Worker(hasty)
     alone, = again.claim()
     assert (alone["solo"], alone["attempt"]) == (True, 1)
     assert again.claim(wait_s=0) == []
@@ -102,11 +110,11 @@ def test_a_session_is_kept_free_for_a_job_that_runs_alone(server: Server) -> Non
     assert [told["solo"] for told in other.claim()] == [False]
 
 
-def test_what_a_beat_does_not_list_goes_back(server: Server) -> None:
-    job = server.add(png(1), model="m")
-    worker = Worker(server)
+def test_what_a_beat_does_not_list_goes_back(hasty: Server) -> None:
+    job = hasty.add(png(1), model="m")
+    worker = Worker(hasty)
     assert worker.claim()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while job.state == "running" and time.monotonic() < deadline:
         assert worker.beat()["stop"] == []
     assert (job.state, job.attempt, job.solo) == ("queued", 0, False)
@@ -116,7 +124,7 @@ def test_tries_run_out_and_take_too_long(server: Server) -> None:
     job, late = server.add(png(1), model="m", max_attempts=2), server.add(png(2), model="m", deadline_s=0.05, max_attempts=1)
     worker = Worker(server)
     first, second = worker.claim()
-    server.wait(late, timeout_s=2)
+    server.wait(late, timeout_s=30)
     assert (late.state, late.reason) == ("failed", "exhausted") and worker.complete(second)["status"] == 409
     assert worker.complete(first, "retry", None, error={"type": "T", "message": "m"})["state"] == "queued"
     second, = worker.claim()
@@ -173,12 +181,12 @@ def test_an_answer_is_lost_after_the_act(server: Server) -> None:
     assert job.state == "succeeded" and worker.complete(told)["repeat"]
 
 
-def test_a_restart_cuts_connections_and_keeps_what_is_known(server: Server) -> None:
-    job = server.add(png(1), model="m")
-    worker, url = Worker(server), server.url
+def test_a_restart_cuts_connections_and_keeps_what_is_known(hasty: Server) -> None:
+    job = hasty.add(png(1), model="m")
+    worker, url = Worker(hasty), hasty.url
     told, = worker.claim()
-    server.restart(away_s=0.6)
-    assert server.url == url and worker.complete(told)["state"] == "succeeded" and job.ended
+    hasty.restart(away_s=1.1)
+    assert hasty.url == url and worker.complete(told)["state"] == "succeeded" and job.ended
 
 
 def test_a_claim_whose_client_hung_up_takes_nothing(server: Server) -> None:
