@@ -1,16 +1,14 @@
 """A worker's process against the in-memory server, for the tests of `run`."""
 import os
-import pathlib
 import re
 import signal
 import subprocess
 import sys
 import threading
 
+from darkroom_worker import cli
 from darkroom_worker.testing import Server
 from darkroom_worker.testing import png as noise
-
-PACKAGES = str(pathlib.Path(__file__).resolve().parents[1])
 
 
 class Serving:
@@ -22,7 +20,7 @@ class Serving:
         starts = ["-c", before + "\nimport sys\nfrom darkroom_worker.cli import main\nsys.exit(main())"] if before else ["-m", "darkroom_worker"]
         self.process = subprocess.Popen(
             [sys.executable, *starts, command, *map(str, arguments)], stderr=subprocess.PIPE, text=True,
-            env={**os.environ, **server.environment(), "PYTHONPATH": PACKAGES, **environment})
+            env={**os.environ, **server.environment(), **environment})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -53,6 +51,14 @@ class Serving:
         self.process.wait(10)
 
 
+def refused(capsys, *arguments):
+    """What a command line that is wrong is told; it runs here, for nothing of it starts."""
+    code = cli.main(list(map(str, arguments)))
+    said = capsys.readouterr().err
+    assert code == 2, said
+    return said
+
+
 def png(width, height):
     """A photograph of this size."""
     return noise(width, width, height)
@@ -68,4 +74,4 @@ def asked(server, operation):
     return [request for request in list(server.requests) if request.operation == operation]
 
 
-__all__ = ["Server", "Serving", "asked", "photos", "png"]
+__all__ = ["Server", "Serving", "asked", "photos", "png", "refused"]

@@ -9,7 +9,6 @@ import pytest
 
 from conftest import png
 
-PACKAGE = str(Path(__file__).resolve().parents[1])
 SHADE = """
     '''How light a photograph is.'''
     from darkroom_worker import Reject, label
@@ -34,7 +33,7 @@ def photos(tmp_path):
 
 
 def try_out(*arguments, **options):
-    environment = dict(os.environ, PYTHONPATH=PACKAGE, PYTHONDONTWRITEBYTECODE="1")
+    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     done = subprocess.run([sys.executable, "-m", "darkroom_worker", "test", *map(str, arguments)], env=environment,
                           capture_output=True, text=True, timeout=60, **options)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from serving import Server, Serving, asked, photos, png
+from serving import Server, Serving, asked, photos, png, refused
 
 QUICK = "def predict(image):\n    return {'size': list(image.size), 'md5': image.md5}\n"
 
@@ -387,15 +387,16 @@ def test_several_processes_work_side_by_side(server, serve, tmp_path):
     assert len({server.wait(job).result["fields"]["value"] for job in jobs}) == 2
 
 
-def test_wrong_usage_says_what_to_do(server, serve, write):
+def test_wrong_usage_says_what_to_do(server, serve, write, monkeypatch, capsys):
     path = write("m.py", QUICK)
     for flags, environment, why in [
         (("--batch", "many"), {}, "--batch many"), (("--timeout", "-1"), {}, "above 0"), ((), {"DARKROOM_PROCESSES": "x"}, "--processes x"),
         (("--server", "http://198.51.100.1"), {}, "in clear"), (("--server", "ftp://x"), {}, "write http://"),
         ((), {"DARKROOM_API_KEY": ""}, "no API key"), (("--expect", "/nowhere"), {}, "known answers"),
     ]:
-        worker = serve(path, *flags, **environment)
-        worker.ends(2)
-        assert why in worker.said
+        with monkeypatch.context() as patch:
+            for name, value in {**server.environment(), **environment}.items():
+                patch.setenv(name, value)
+            assert why in refused(capsys, "run", path, *flags)
     worker = serve(path, "--server", server.url, DARKROOM_URL="http://127.0.0.1:1", DARKROOM_NAME="other")
     worker.hears("other code-.* is registered")

@@ -3,18 +3,15 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from darkroom_worker import ModelError, __version__
 from darkroom_worker.scaffold import new
 
-PACKAGE = str(Path(__file__).resolve().parents[1])
-
 
 def run(*command, folder):
-    environment = dict(os.environ, PYTHONPATH=PACKAGE, PYTHONDONTWRITEBYTECODE="1")
+    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     return subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
 

@@ -1,6 +1,5 @@
 """`darkroom-worker train` against a server that hands out runs."""
 import os
-import pathlib
 import re
 import signal
 import subprocess
@@ -8,7 +7,6 @@ import sys
 
 from desk import Desk
 
-PACKAGES = str(pathlib.Path(__file__).resolve().parents[1])
 MODULE = '''
 """Digits."""
 name, version = "digits", "7"
@@ -23,7 +21,7 @@ def trains(tmp_path, code, runs, *flags, faults=(), code_wanted=0, during=None, 
     with Desk(runs, faults) as desk:
         process = subprocess.Popen(
             [sys.executable, "-m", "darkroom_worker", "train", str(file), "--server", desk.url, *(flags or ("--burst",))],
-            stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": PACKAGES, "DARKROOM_API_KEY": "dr_key_secret"})
+            stderr=subprocess.PIPE, text=True, env={**os.environ, "DARKROOM_API_KEY": "dr_key_secret"})
         try:
             if during is not None:
                 during(desk, process)
@@ -148,5 +146,5 @@ def test_a_module_without_train_is_not_registered(tmp_path):
     file.write_text("x = 1\n")
     with Desk([]) as desk:
         done = subprocess.run([sys.executable, "-m", "darkroom_worker", "train", str(file), "--server", desk.url], capture_output=True,
-                              text=True, timeout=90, env={**os.environ, "PYTHONPATH": PACKAGES, "DARKROOM_API_KEY": "dr_key_secret"})
+                              text=True, timeout=90, env={**os.environ, "DARKROOM_API_KEY": "dr_key_secret"})
     assert done.returncode == 1 and "train(run)" in done.stderr and not desk.registered
