@@ -5,9 +5,9 @@ import time
 from typing import Callable, List, NamedTuple
 
 from .routes import Request
-from .stage import HEARTBEAT_S, LEASE_S, Broken, Elsewhere, Stage
+from .stage import HEARTBEAT_S, Broken, Elsewhere, Stage
 
-BEATS = 8  # to be seen in the time of one lease, where twice as many are due
+BEATS = 8  # to be seen in half the time that a step may take: on a slow machine, that is to be longer
 HASTE_PER_S = 10  # more requests in a second than this are haste, where nothing came of those before
 
 
@@ -66,11 +66,11 @@ def beats(stage: Stage) -> None:
         """Those that came while it held the job, but for one that was under way when the job came."""
         images = stage.asked("image", since)
         return [request for request in stage.asked("beat", images[0].at)[1:] if request.status == 200] if images else []
-    stage.server.delay("image", seconds=2 * LEASE_S, until=lambda: len(beats()) >= BEATS)
+    stage.server.delay("image", seconds=stage.wait_s, until=lambda: len(beats()) >= BEATS)
     job = stage.job()
     stage.at_work(job)
     stage.until(lambda: len(beats()) >= BEATS or not stage.runs(),
-                lambda: "with a job in hand it beat %d times; every %g s is asked for" % (len(beats()), HEARTBEAT_S), LEASE_S)
+                lambda: "with a job in hand it beat %d times; every %g s is asked for" % (len(beats()), HEARTBEAT_S), stage.wait_s / 2)
     seen = beats()[:BEATS]
     listing = [request for request in seen if {"id": job.id, "lease_no": 1} in [
         {"id": item.get("id"), "lease_no": item.get("lease_no")} for item in request.body["jobs"]]]
