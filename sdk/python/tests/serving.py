@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 
-from darkroom_worker import cli
 from darkroom_worker.testing import Server
 from darkroom_worker.testing import png as noise
 
@@ -51,14 +50,6 @@ class Serving:
         self.process.wait(10)
 
 
-def refused(capsys, *arguments):
-    """What a command line that is wrong is told; it runs here, for nothing of it starts."""
-    code = cli.main(list(map(str, arguments)))
-    said = capsys.readouterr().err
-    assert code == 2, said
-    return said
-
-
 def png(width, height):
     """A photograph of this size."""
     return noise(width, width, height)
@@ -74,4 +65,4 @@ def asked(server, operation):
     return [request for request in list(server.requests) if request.operation == operation]
 
 
-__all__ = ["Server", "Serving", "asked", "photos", "png", "refused"]
+__all__ = ["Server", "Serving", "asked", "photos", "png"]

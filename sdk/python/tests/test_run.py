@@ -8,7 +8,9 @@ import threading
 import time
 
 import pytest
-from serving import Server, Serving, asked, photos, png, refused
+from serving import Server, Serving, asked, photos, png
+
+from darkroom_worker.cli import main
 
 QUICK = "def predict(image):\n    return {'size': list(image.size), 'md5': image.md5}\n"
 
@@ -397,6 +399,6 @@ def test_wrong_usage_says_what_to_do(server, serve, write, monkeypatch, capsys):
         with monkeypatch.context() as patch:
             for name, value in {**server.environment(), **environment}.items():
                 patch.setenv(name, value)
-            assert why in refused(capsys, "run", path, *flags)
+            assert main(["run", path, *flags]) == 2 and why in capsys.readouterr().err
     worker = serve(path, "--server", server.url, DARKROOM_URL="http://127.0.0.1:1", DARKROOM_NAME="other")
     worker.hears("other code-.* is registered")
