@@ -4,7 +4,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from typing import List
 
+from .jobs import Job
 from .rules import rule
 from .stage import HEARTBEAT_S, Broken, Stage
 
@@ -51,11 +53,15 @@ def other_bytes(stage: Stage) -> None:
 
 @rule("drops a job that `stop` names", must=False)
 def stop(stage: Stage) -> None:
+    jobs: List[Job] = []  # empty until the test has it, which may be after the worker has
+
     def told() -> bool:
         """Whether it has seen the answer that names the job: the beat after that one has come."""
-        return any(job.id in (request.answer or {}).get("stop", []) for request in stage.asked("beat")[:-1])
+        stops = [(request.answer or {}).get("stop", []) for request in stage.asked("beat")[:-1]]
+        return any(job.id in stop for job in jobs for stop in stops)
     stage.server.delay("image", seconds=stage.wait_s, until=told)
     job = stage.job()
+    jobs.append(job)
     stage.held(job)
     stage.server.cancel(job)
     stage.succeeds(stage.job())
