@@ -97,7 +97,10 @@ def measured(scores):
 
 def keep(run, best):
     """Saves it as ONNX, with what is needed to serve it."""
-    network = to_onnx(best, np.zeros((1, 64), np.float32), options={id(best): {"zipmap": False}})
+    options = {"zipmap": False}
+    if isinstance(best, SGDClassifier):
+        options["raw_scores"] = True  # as probabilities, several classes would be rounded to 1 and the first would win
+    network = to_onnx(best, np.zeros((1, 64), np.float32), options={id(best): options})
     helper.set_model_props(network, {"input": json.dumps(INPUT), "labels": json.dumps([str(digit) for digit in CLASSES]),
                                      "run": run.id})
     with tempfile.TemporaryDirectory() as folder:
