@@ -73,7 +73,7 @@ pub struct ResultOut {
 pub struct StatusRequest {
     /// At most 1,000 MD5s; what is none has its problem in its place.
     #[serde(deserialize_with = "at_most::<HASHES_MAX, _, _>")]
-    #[schema(max_items = 1000, value_type = Vec<String>)]
+    #[schema(max_items = 1000, value_type = Vec<Value>)]
     pub images: Vec<Box<RawValue>>,
     /// Whether to send the results as well.
     pub results: Option<bool>,

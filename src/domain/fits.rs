@@ -79,18 +79,16 @@ fn is_kind(value: &Value, kind: &str) -> bool {
 }
 
 fn check_bounds(number: f64, schema: &Map<String, Value>, at: &str) -> Result<(), Fault> {
-    let bounds: [(&str, fn(f64, f64) -> bool, &str); 4] = [
-        ("minimum", |number, bound| number >= bound, "below"),
-        ("maximum", |number, bound| number <= bound, "above"),
-        ("exclusiveMinimum", |number, bound| number > bound, "not above"),
-        ("exclusiveMaximum", |number, bound| number < bound, "not below"),
-    ];
-    for (keyword, holds, how) in bounds {
-        if let Some(bound) = schema.get(keyword).and_then(Value::as_f64)
-            && !holds(number, bound)
-        {
-            return Err(wrong(at, format!("{number}, which is {how} {bound}")));
-        }
+    for (keyword, bound) in schema {
+        let Some(bound) = bound.as_f64() else { continue };
+        let missed = match keyword.as_str() {
+            "minimum" if number < bound => "below",
+            "maximum" if number > bound => "above",
+            "exclusiveMinimum" if number <= bound => "not above",
+            "exclusiveMaximum" if number >= bound => "not below",
+            _ => continue,
+        };
+        return Err(wrong(at, format!("{number}, which is {missed} {bound}")));
     }
     Ok(())
 }

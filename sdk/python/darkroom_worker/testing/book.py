@@ -38,8 +38,10 @@ class Book:
         """Opens a session, or prolongs the live one of the same instance; says whether it is new."""
         if key.service != about["service"]:
             raise Fault("wrong_service", "The key is of service type %s." % key.service)
-        if about["service"] == "train" or about["dataset"] is not None:
+        if about["service"] == "train":
             raise Fault("invalid_field", "There are no training runs here.", "/service")
+        if about["dataset"] is not None:
+            raise Fault("invalid_field", "A service of type predict names no dataset.", "/dataset")
         if about["model"] is None:
             raise Fault("invalid_field", "A service of type predict names its model.", "/model")
         model = about["model"]
@@ -160,7 +162,8 @@ class Book:
                  "url": job.url or "/images/%s/content" % photo.md5}
         return {"id": job.id, "lease_no": job.lease_no, "attempt": job.attempt, "max_attempts": job.max_attempts,
                 "solo": job.solo, "lease_s": self.lease_s, "deadline_s": max(0.0, job.deadline_at - time.monotonic()),
-                "model": job.model, "params": job.params, "traceparent": None, "image": image}
+                "model": job.model, "params": job.params, "traceparent": None, "image": image,
+                "dataset": None, "run": None}
 
     # --- what becomes of them
 

@@ -159,7 +159,7 @@ class Handler(BaseHTTPRequestHandler):
                 known = any(re.fullmatch(route, request.path.split("?")[0]) for _, route, _ in ROUTES)
                 raise Fault("method_not_allowed", "The path exists, but not with this method.") if known else Fault("not_found", "There is no such path.")
             key = self._key()
-            if operation != "register" and key.service != "predict":
+            if operation == "image" and key.service != "predict":
                 raise Fault("wrong_service", "The key is of service type %s; this needs predict." % key.service)
             if operation == "image":
                 return self._image(key, arguments[0].lower(), request.headers)
@@ -198,7 +198,7 @@ class Handler(BaseHTTPRequestHandler):
         if operation == "register":
             session, new = book.register(key, said)
             return 201 if new else 200, {
-                "worker": session.id, "service": "predict", "model": session.model, "version": said["version"],
+                "worker": session.id, "service": "predict", "model": session.model, "dataset": None, "version": said["version"],
                 "heartbeat_s": book.heartbeat_s, "lease_s": book.lease_s, "max_result_bytes": book.max_result_bytes}
         if operation == "beat":
             stop, drain = book.beat(key, worker, said)
