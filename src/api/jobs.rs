@@ -70,7 +70,7 @@ pub struct JobHistory {
 }
 
 /// A job's state after an act.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "state": "cancelled"}))]
 pub struct JobStateOut {
     pub id: Uuid,
@@ -87,7 +87,7 @@ pub struct Retry {
 }
 
 /// The job that was made.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"id": "019aac9e-5000-7d00-8a11-0c5a2b7f0a5f", "retry_of": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f"}))]
 pub struct Retried {
     /// The new job, or the live one of the same image, model and params.

@@ -16,15 +16,19 @@ mod logout;
 mod migrate;
 mod models;
 mod output;
+mod plot;
 mod psql;
 mod queues;
 mod retention;
+mod run;
 mod session;
 mod setup;
 mod status;
 mod submissions;
 mod submit;
 mod table;
+mod train;
+mod training;
 mod user;
 mod workers;
 
@@ -70,6 +74,10 @@ enum Command {
     Workers(workers::WorkersArgs),
     /// List how much of each model's work waits and runs
     Queues(queues::QueuesArgs),
+    /// Start a training run and follow it until it has ended
+    Train(train::TrainArgs),
+    /// List, show, promote, cancel and retry training runs, and fetch their models
+    Training(training::TrainingArgs),
     /// Make, list and disable API keys of microservices
     Key(key::KeyArgs),
     /// Run the server
@@ -131,6 +139,8 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Models(args) => args.run().await,
         Command::Workers(args) => args.run().await,
         Command::Queues(args) => args.run().await,
+        Command::Train(args) => args.run().await,
+        Command::Training(args) => args.run().await,
         Command::Key(args) => args.run().await,
         Command::Serve(config) => app::serve(&config).await.map(|()| Exit::Success),
         Command::Migrate(databases) => migrate::run(&databases).await,

@@ -1,6 +1,7 @@
 //! A file that a subcommand writes at its end: found to be writable before the work, there only when it is whole.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -30,15 +31,32 @@ impl OutputFile {
         Ok(Self { path: path.to_owned(), draft })
     }
 
+    /// The draft, for whoever writes it piece by piece.
+    ///
+    /// # Errors
+    /// It cannot be opened again.
+    pub(super) fn draft(&self) -> io::Result<File> {
+        self.draft.reopen()
+    }
+
+    /// Puts the draft in its place; answers where. Nothing is replaced unless that was asked for.
+    ///
+    /// # Errors
+    /// There is something in its place, or it cannot be written.
+    pub(super) fn keep(self, replace: bool) -> anyhow::Result<String> {
+        let shown = self.path.display().to_string();
+        let kept = if replace { self.draft.persist(&self.path) } else { self.draft.persist_noclobber(&self.path) };
+        kept.with_context(|| format!("writing {shown}"))?;
+        Ok(shown)
+    }
+
     /// Writes it whole, in the place of what was there; answers where.
     ///
     /// # Errors
     /// The disk is full, say.
     pub(super) fn write(mut self, text: &str) -> anyhow::Result<String> {
-        let shown = self.path.display().to_string();
-        self.draft.write_all(text.as_bytes()).with_context(|| format!("writing {shown}"))?;
-        self.draft.persist(&self.path).with_context(|| format!("writing {shown}"))?;
-        Ok(shown)
+        self.draft.write_all(text.as_bytes()).with_context(|| format!("writing {}", self.path.display()))?;
+        self.keep(true)
     }
 }
 

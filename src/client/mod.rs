@@ -2,11 +2,12 @@
 //!
 //! Reading order: [`http`] (one request and its retries) with [`error`] and `problem` (what went wrong) → [`submit`] and [`options`]
 //! with `walk`, `upload`, `verdict` and `wait` (files to requests, answers to files, until all has ended) → [`outcome`] with [`counts`] and
-//! `summary` (what came of it). [`progress`] shows it on a terminal meanwhile.
+//! `summary` (what came of it). [`training`] and [`follow`] (a run, until it has ended). [`progress`] shows it on a terminal meanwhile.
 
 pub mod counts;
 pub mod destination;
 pub mod error;
+pub mod follow;
 pub mod http;
 pub mod options;
 pub mod outcome;
@@ -15,6 +16,7 @@ pub mod progress;
 pub mod submit;
 mod summary;
 pub mod text;
+pub mod training;
 mod upload;
 mod verdict;
 mod wait;

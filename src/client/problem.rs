@@ -8,7 +8,8 @@ use super::error::ApiError;
 use crate::api::problem::Problem;
 
 /// Commands for the routes that mends name.
-const COMMANDS: [(&str, &str); 3] = [
+const COMMANDS: [(&str, &str); 4] = [
+    ("GET /training/datasets", "`darkroom training datasets`"),
     ("GET /models", "`darkroom models`"),
     ("a token of POST /auth/login", "a token of `darkroom login`"),
     ("with PATCH /auth/users/{name}, and sees there", "(`darkroom user`), and sees there"),

@@ -45,6 +45,18 @@ impl Progress {
         Stage::begin(self, upload_line, bytes, template)
     }
 
+    /// A stage that counts bytes that come.
+    pub(super) fn download(self, bytes: u64) -> Stage {
+        let template = "{spinner} fetching  [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
+        Stage::begin(self, download_line, bytes, template)
+    }
+
+    /// A stage that counts percents of a training run.
+    pub(super) fn run(self) -> Stage {
+        let template = "{spinner} training  [{bar:30}] {pos} % {elapsed} {wide_msg}";
+        Stage::begin(self, run_line, 100, template)
+    }
+
     /// A stage that counts ended jobs.
     pub(super) fn jobs(self, jobs: u64) -> Stage {
         let template = "{spinner} working   [{bar:30}] {pos}/{len} jobs {elapsed} {wide_msg}";
@@ -117,11 +129,23 @@ fn jobs_line(done: u64, total: u64, elapsed: Duration, remark: &str) -> String {
     format!("working: {done} of {total} jobs ended ({percent} %), {:.0} s; {remark}", elapsed.as_secs_f64())
 }
 
+fn run_line(done: u64, _: u64, elapsed: Duration, remark: &str) -> String {
+    format!("training: {done} %, {:.0} s; {remark}", elapsed.as_secs_f64())
+}
+
 fn upload_line(done: u64, total: u64, elapsed: Duration, _: &str) -> String {
+    format!("uploading: {}", moved(done, total, elapsed))
+}
+
+fn download_line(done: u64, total: u64, elapsed: Duration, _: &str) -> String {
+    format!("fetching: {}", moved(done, total, elapsed))
+}
+
+fn moved(done: u64, total: u64, elapsed: Duration) -> String {
     let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
     let left = total.saturating_sub(done) as f64 / rate.max(1.0);
     let (sent, all, per_s) = (HumanBytes(done), HumanBytes(total), HumanBytes(rate as u64));
-    format!("uploading: {sent} of {all} ({} %), {per_s}/s, {left:.0} s left", percent(done, total))
+    format!("{sent} of {all} ({} %), {per_s}/s, {left:.0} s left", percent(done, total))
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! A submission as one HTML page that needs nothing else: no network, no server, and no script but for the filters.
 //!
 //! `page.html` is the template, `style.css` its style and `filter.js` the one script that may run; the rest makes what they show. All
-//! text is escaped where the template writes it. [`csv`] has the same facts for spreadsheets.
+//! text is escaped where the template writes it. [`csv`] has the same facts for spreadsheets. [`training`] is the page of a run, [`curves`]
+//! what it measured.
 
 mod card;
 mod csv;
+pub mod curves;
 mod embed;
 mod marks;
+pub mod training;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

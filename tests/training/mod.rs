@@ -1,6 +1,7 @@
 //! Datasets are trained on: runs, what they measure, and their files.
 
 mod bad; // what is refused, and leaves nothing
+mod commands; // what people do with them at a terminal
 mod files; // metrics, checkpoints, models, promotion
 mod runs; // started, claimed, ended, tried again
 
