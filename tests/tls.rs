@@ -219,22 +219,17 @@ async fn files_that_are_no_pair_are_refused_at_the_start_and_by_doctor() {
 }
 
 #[test]
-fn an_example_microservice_sends_its_key_in_clear_to_nobody_unless_told() {
-    let program =
-        "import sys; sys.path.insert(0, 'examples'); import worker; worker.Server(sys.argv[1], 'key'); print('taken')";
+fn a_worker_sends_its_key_in_clear_to_nobody_unless_told() {
+    let program = "import sys; sys.path.insert(0, 'sdk/python'); from darkroom_worker.http import Server; \
+                   Server(sys.argv[1], 'key', insecure=sys.argv[2] == 'true'); print('taken')";
     let ask = |url: &str, insecure: &str| {
         let mut python = Command::new("python3");
-        python
-            .args(["-B", "-c", program, url])
-            .env("DARKROOM_INSECURE", insecure)
-            .output()
-            .map(|output| said(&output))
-            .ok()
+        python.args(["-B", "-c", program, url, insecure]).output().map(|output| said(&output)).ok()
     };
     for (url, insecure, told) in [
-        ("http://192.0.2.1:8080", "", "DARKROOM_INSECURE"),
-        ("http://server:8080", "false", "DARKROOM_INSECURE"),
-        ("http://127.0.0.1.example", "", "DARKROOM_INSECURE"),
+        ("http://192.0.2.1:8080", "", "--insecure"),
+        ("http://server:8080", "false", "--insecure"),
+        ("http://127.0.0.1.example", "", "--insecure"),
         ("http://server:8080", "true", "taken"),
         ("http://127.0.0.1:8080", "", "taken"),
         ("http://[::1]:8080", "", "taken"),

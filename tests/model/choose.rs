@@ -30,15 +30,15 @@ enum Plan {
     Crowd(State),
     /// The slot's model is paused while it is in this state.
     Pause(State),
-    /// As many jobs of the slot's model run as may.
-    Fill,
+    /// As many jobs of the slot's model run as may, while it is in this state.
+    Fill(State),
 }
 
 /// The plan that leads to a pair.
 fn plan_for(row: &str, state: State) -> Plan {
     match row {
         "claim, paused" => Plan::Pause(state),
-        "claim, at its limit" => Plan::Fill,
+        "claim, at its limit" => Plan::Fill(state),
         "rescue, third death alone" => Plan::Again(Op::Die),
         "rescue, past its deadline, last try" => Plan::Again(Op::Deadline),
         "failure, last try" => Plan::Again(Op::TryAgain),
@@ -145,9 +145,23 @@ impl Chooser {
             Plan::Pause(goal) if now != goal && !m.paused[model_of(slot)] => self.toward(m, goal, &[slot]),
             Plan::Pause(_) if m.paused[model_of(slot)] => Some(self.random(Op::Claim, slot)),
             Plan::Pause(_) => Some(self.random(Op::Pause, slot)),
-            Plan::Fill if m.room(model_of(slot)) == Some(0) => Some(self.random(Op::Claim, slot)),
-            Plan::Fill if m.limits[model_of(slot)].is_some() => self.toward(m, State::Running, &[slot]),
-            Plan::Fill => Some(Step { op: Op::Limit, slot, pick: 0 }),
+            Plan::Fill(goal) => self.fill(m, goal),
+        }
+    }
+
+    /// The limit comes last: it would keep the slot from its state.
+    fn fill(&mut self, m: &Model, goal: State) -> Option<Step> {
+        let (slot, model) = (self.slot, model_of(self.slot));
+        let others: Vec<usize> = ops::slots(Some(model)).filter(|other| *other != slot).collect();
+        let there = m.state(slot) == goal;
+        if there && m.room(model) == Some(0) {
+            Some(self.random(Op::Claim, slot))
+        } else if !others.iter().any(|other| RUNS.contains(&m.state(*other))) {
+            self.toward(m, State::Running, &others)
+        } else if there {
+            Some(Step { op: Op::Limit, slot, pick: 0 })
+        } else {
+            self.toward(m, goal, &[slot])
         }
     }
 
