@@ -30,6 +30,7 @@ PACKAGES = compiled()
 sys.path.insert(0, PACKAGES)
 os.environ["PYTHONPATH"] = PACKAGES
 from darkroom_worker import model  # noqa: E402
+from serving import Server, Serving  # noqa: E402
 
 
 @pytest.fixture
@@ -57,6 +58,27 @@ def load(write):
         if not name.startswith(("PIL", "numpy")):
             del sys.modules[name]
     sys.path[:] = path
+
+
+@pytest.fixture
+def server():
+    with Server(lease_s=30) as server:  # which a slow machine outlives
+        yield server
+
+
+@pytest.fixture
+def serve(server, write, tmp_path):
+    """Starts a worker of a model given by its source: serve(source, "--flag", …)."""
+    workers = []
+
+    def serve(source, *flags, **environment):
+        (tmp_path / "tmp").mkdir(exist_ok=True)
+        path = source if os.path.exists(source) else write("m.py", source)
+        workers.append(Serving(server, path, *flags, **{"TMPDIR": str(tmp_path / "tmp"), **environment}))
+        return workers[-1]
+    yield serve
+    for worker in workers:
+        worker.kill()
 
 
 @pytest.fixture
