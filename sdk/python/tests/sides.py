@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from typing import Any, Dict, Optional, Tuple
@@ -68,13 +69,14 @@ class InMemory:
 
 
 class Real:
-    """A real server: DARKROOM_TEST_URL, and the password of its administrator `admin` in DARKROOM_TEST_PASSWORD."""
+    """A real server and the password of its administrator `admin`: else DARKROOM_TEST_URL and DARKROOM_TEST_PASSWORD."""
 
     name = "real"
 
-    def __init__(self) -> None:
-        self.url = os.environ["DARKROOM_TEST_URL"]
-        form = "username=admin&password=" + urllib.request.quote(os.environ["DARKROOM_TEST_PASSWORD"])  # type: ignore[attr-defined]
+    def __init__(self, url: Optional[str] = None, password: Optional[str] = None) -> None:
+        self.url = url or os.environ["DARKROOM_TEST_URL"]
+        password = password or os.environ["DARKROOM_TEST_PASSWORD"]
+        form = urllib.parse.urlencode({"username": "admin", "password": password})
         status, told, _ = ask(self.url, "POST", "/auth/login", form.encode(), {"Content-Type": "application/x-www-form-urlencoded"})
         assert status == 200, told
         self.user = {"Authorization": "Bearer " + told["access_token"]}
