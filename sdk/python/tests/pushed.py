@@ -10,6 +10,8 @@ import urllib.request
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+HTML = b"<!doctype html><title>Welcome to nginx!</title>"
+
 
 class Request:
     """One request to a `Pushed`: method, path, headers, body."""

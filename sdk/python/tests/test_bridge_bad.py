@@ -3,7 +3,7 @@ import queue
 import time
 
 import pytest
-from pushed import Pushed, cog, hangs, kserve, labelstudio, multipart
+from pushed import HTML, Pushed, cog, hangs, kserve, labelstudio, multipart
 from serving import asked, photos, png
 from test_bridge import bridge, server  # noqa: F401 - the fixtures
 
@@ -11,8 +11,6 @@ from darkroom_worker.bridge import remote
 from darkroom_worker.bridge.client import NotReady
 from darkroom_worker.bridge.protocol import Options
 from darkroom_worker.bridge.serve import Bridged
-
-HTML = b"<!doctype html><title>Welcome to nginx!</title>"
 
 
 def failed(server, job, outcome):

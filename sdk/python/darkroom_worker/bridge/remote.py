@@ -35,6 +35,7 @@ class Remote:
         self._calls: Dict[str, Call] = {}
         self._faults, self._rest_s, self._rest_until, self._why = 0, REST_S[0], 0.0, ""
         self._down_since: Optional[float] = None
+        self._told: Optional[str] = None  # why it does not work, as was said last
 
     def start(self) -> Dict[str, Any]:
         """Waits until the server is ready and has said what it is, however long that takes."""
@@ -58,11 +59,12 @@ class Remote:
             try:
                 return ask()
             except NotServing as error:
-                if self._closed.is_set() or (first is not None and str(error) != first):
+                why = error.error["message"]
+                if self._closed.is_set() or (first is not None and why != first):
                     raise
-                if str(error) != said:
-                    said = str(error)
-                    log.warning("%s; it is asked again each %g s", error.error["message"], LOOK_S[0])
+                if why != said:
+                    said = why
+                    log.warning("%s; it is asked again each %g s", why, LOOK_S[0])
             self._closed.wait(LOOK_S[0])
 
     def _look(self) -> None:
@@ -95,11 +97,10 @@ class Remote:
         """Waits until the server works again. Raises `NotServing` when why it does not is another reason than before, or it
         is not the same model any more."""
         try:
-            self._same()
+            self._until_ready(self._same, self._told or "")
         except NotServing as error:
-            if error.error["type"] == "CodeChanged":
-                raise
-            self._until_ready(self._same, str(error))
+            self._told = error.error["message"]
+            raise
 
     def _watch(self) -> None:
         """The thread that finds out that the server does not work while nothing is asked of it."""
@@ -118,12 +119,20 @@ class Remote:
                 if busy and error.error["type"] != "CodeChanged":
                     continue  # it may do one thing at a time; what it does will tell
                 if self.trouble is not None and not self._closed.is_set():
+                    self._told = error.error["message"]
                     self.trouble(error)
 
     # --- predictions
 
     def run(self, tasks: Sequence[Task], listener: Listener, more: More = lambda: ()) -> None:
         """Asks about each image. Raises `NotServing` when the server does not work; what had no `done` was not touched."""
+        try:
+            self._run(tasks, listener)
+        except NotServing as error:
+            self._told = error.error["message"]
+            raise
+
+    def _run(self, tasks: Sequence[Task], listener: Listener) -> None:
         for task in tasks:
             began = time.monotonic()
             outcome = self._predict(task)
