@@ -23,6 +23,7 @@ log = logging.getLogger("darkroom")
 TICK_S = 0.25
 PATIENCE_S = 30.0
 ENDED, FAILED, KEY_REVOKED, INTERRUPTED = 0, 1, 3, 130  # exit codes
+UNKNOWN_ANSWERS = "unknown answers"  # the reason of a model that loads, and says something else than it is known to say
 
 
 class Event(NamedTuple):
@@ -118,9 +119,10 @@ class Run:
 
     def _unfit(self, event: Event) -> Optional[int]:
         self.loading = None
-        log.error("%s%s", event.message, "\nThe code before goes on serving." if self.session else "")
+        then = "The code before goes on serving." if self.session else "It loads again when its files change." if self.watch else ""
+        log.error("%s", "\n".join(filter(None, [event.message, then])))
         self._tell_trouble(event.message)
-        return FAILED if event.reason == "unknown answers" and self.session is None and self.watch is None else None
+        return FAILED if event.reason == UNKNOWN_ANSWERS and self.watch is None else None
 
     def _session_over(self, event: Event) -> Optional[int]:
         session: Session = event.what
@@ -187,40 +189,38 @@ class Run:
         while not self.ending.is_set():
             if self.watch is not None:
                 self.watch.seen()
-            if self._load_once():
-                pause_s = REVIVE_S[0]
-                if self.watch is None:
-                    return
+            event = self._load_once()
+            if event.kind == "unfit" and self.ending.is_set():  # it was ended while it loaded
+                return
+            self.events.put(event)
+            if self.watch is not None:
                 self.watch.changed(self.ending)
-            elif self.watch is not None:
-                self.watch.changed(self.ending)
+            elif event.kind == "ready" or event.reason == UNKNOWN_ANSWERS:  # the same code will give the same answers
+                return
             else:
                 log.info("trying again in %g s", pause_s)
                 self.ending.wait(pause_s)
                 pause_s = min(2 * pause_s, REVIVE_S[1])
 
-    def _load_once(self) -> bool:
+    def _load_once(self) -> Event:
         pool = self.make_pool(self.spec, self.settings.processes)
         self.loading, self.patience = pool, time.monotonic() + PATIENCE_S
         log.info("loading %s; it registers when that is done", self.spec.path)
         try:
             about = pool.start()
+            if self.watch is not None:
+                self.watch.follow(about["files"])
+            unlike = self._unlike(pool)
         except NotServing as error:
-            if not self.ending.is_set():
-                self.events.put(Event("unfit", message="the model does not load: %s" % error.whole()))
-            return False
-        if self.watch is not None:
-            self.watch.follow(about["files"])
-        unlike = self._unlike(pool)
+            pool.close()
+            return Event("unfit", message="the model does not load: %s" % error.whole())
         if unlike:
             pool.close()
-            self.events.put(Event("unfit", reason="unknown answers", message="\n".join(unlike)))
-            return False
-        self.events.put(Event("ready", pool))
-        return True
+            return Event("unfit", reason=UNKNOWN_ANSWERS, message="\n".join(unlike))
+        return Event("ready", pool)
 
     def _unlike(self, pool: Predictor) -> List[str]:
-        """How the model's answers differ from those known of it, a line for each photograph."""
+        """How the model's answers differ from those known of it, a line for each photograph. Raises `NotServing`."""
         if self.known is None:
             return []
         said = offline.refusals(pool, self.known, self.settings.timeout_s)

@@ -118,7 +118,23 @@ def test_known_answers_are_asked_before_it_serves(server, serve, tmp_path, write
     write("m.py", source.replace("len(image.read())", "7"))
     worker = serve(path, "--expect", answers)
     worker.ends(1)
-    assert "a.png" in worker.said and "does not give its known answers" in worker.said
+    assert "a.png" in worker.said and "does not give its known answers" in worker.said and "trying again" not in worker.said
+
+
+def test_a_model_that_dies_of_a_known_photograph_and_does_not_start_again_is_tried_again(server, serve, tmp_path, write):
+    from darkroom_worker import cli
+    (tmp_path / "a.png").write_bytes(png(8, 8))
+    dies, answers = tmp_path / "dies", str(tmp_path / "answers.json")
+    path = write("m.py", "import os\ndies = %r\ndef init():\n    if os.path.exists(dies + 'd'): raise OSError('no device')\n"
+                         "def predict(image):\n    if os.path.exists(dies):\n        open(dies + 'd', 'w')\n        os._exit(1)\n"
+                         "    return 1\n" % str(dies))
+    assert cli.main(["test", path, str(tmp_path / "a.png"), "--expect", answers]) == 0
+    dies.touch()
+    worker = serve(path, "--expect", answers)
+    worker.hears("OSError: no device")
+    dies.unlink()
+    (tmp_path / "diesd").unlink()
+    worker.hears("registered")
 
 
 def test_an_edit_that_loses_a_known_answer_is_not_served(server, serve, tmp_path, write):
