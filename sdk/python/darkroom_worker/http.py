@@ -271,7 +271,9 @@ class Server:
         status, after = answer.status, answer.headers.get("Retry-After", "")
         kind = (Gone if status == 410 else Revoked if status in (401, 403) else
                 Refused if 400 <= status < 500 and status not in (408, 425, 429) else Busy)
-        message = "%s %s: %d %s" % (method, path, status, _problem(data) or answer.headers.get("Location") or answer.reason)
+        moved = answer.headers.get("Location") if 300 <= status < 400 else None
+        why = "the server says that it is at %s: name that one, if it is true" % moved if moved else _problem(data) or answer.reason
+        message = "%s %s: %d %s" % (method, path, status, why)
         return kind(message, status, float(after) if after.isdigit() else 0.0)
 
 

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from serving import asked, photos, png
+from serving import Server, asked, photos, png
 
 from darkroom_worker.cli import main
 
@@ -138,12 +138,23 @@ def test_a_session_given_up_is_opened_again_and_the_model_stays_loaded(server, s
     worker.ends(0)
 
 
-def test_a_revoked_key_is_said_and_ends_it(server, serve):
-    worker = serve(QUICK)
-    worker.hears("registered")
+def test_a_revoked_key_is_said_and_ends_it(server, serve, tmp_path):
+    job = server.add(png(8, 8), model="m")
+    worker = serve("import time\ndef predict(image):\n    print('begun', flush=True)\n"
+                   "    while True:\n        image.progress(0.1)\n        time.sleep(0.02)\n")
+    worker.hears("begun")
     server.revoke()
     worker.ends(3)
     assert "no longer takes this key" in worker.said
+    assert job.state == "running" and not asked(server, "complete") and not os.listdir(tmp_path / "tmp")  # its lease will end
+
+
+def test_a_server_that_moved_is_told_and_waited_for(server, serve):
+    with Server() as elsewhere:
+        server.redirect("claim", to=elsewhere.url, times=3)
+        worker = serve(QUICK)
+        worker.hears("POST /jobs/claim: 307 the server says that it is at %s" % elsewhere.url)
+        assert server.wait(server.add(png(8, 8), model="m")).state == "succeeded" and not elsewhere.requests
 
 
 def test_beats_tell_of_all_in_hand_and_a_cancelled_job_stops(server, serve):

@@ -59,6 +59,15 @@ def test_a_model_that_cannot_start_is_not_registered_until_it_can(server, serve,
     assert server.wait(job).state == "succeeded"
 
 
+def test_a_model_that_takes_long_to_load_is_waited_for_and_ends_when_asked(server, serve):
+    worker = serve("import time\ndef init(): time.sleep(600)\ndef predict(image): return 1\n",
+                   before="from darkroom_worker import process, run\nrun.PATIENCE_S = 0.1\nprocess.CLOSE_S = 0.1")
+    worker.hears("the model is still loading")
+    worker.signal()
+    worker.ends(0)
+    assert not server.requests
+
+
 def test_a_model_that_cannot_start_again_gives_its_jobs_back_and_says_so(server, serve, tmp_path):
     (tmp_path / "weights").write_text("")
     worker = serve("import os\ndef init():\n    open(%r)\ndef predict(image):\n    image.params or os._exit(1)\n"
