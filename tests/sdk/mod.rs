@@ -21,7 +21,7 @@ const PACKAGE: &str = "sdk/python";
 const SUITE_WAIT: Duration = Duration::from_secs(900);
 /// What `make test` shows of it.
 const NOTE: &str = "target/python.txt";
-/// What the suite's tests use: pytest, and what models are written with.
+/// What the suite's tests use: pytest, mypy, and what models are written with.
 const REQUIREMENTS: [&str; 3] =
     ["tests/sdk/requirements.txt", "examples/image_stats/requirements.txt", "examples/face_detect/requirements.txt"];
 
@@ -47,6 +47,8 @@ async fn the_packages_own_suite_passes() {
     let mut pytest = Command::new(python);
     pytest
         .args(["-m", "pytest", "sdk/python/tests", "-q", "-p", "no:cacheprovider", "--durations=5"])
+        // Its tests mostly wait for processes. What is tried once for a file stays with that file.
+        .args(["-n", "3", "--dist", "loadfile"])
         .envs([("PYTHONPATH", PACKAGE), ("PYTHONDONTWRITEBYTECODE", "1"), ("DARKROOM_BIN", DARKROOM)])
         .envs([("DARKROOM_TEST_URL", server.base.as_str()), ("DARKROOM_TEST_PASSWORD", PASSWORD)])
         .stdin(Stdio::null())

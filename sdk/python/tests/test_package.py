@@ -1,6 +1,10 @@
 """The package says the same of itself everywhere."""
 import pathlib
 import re
+import subprocess
+import sys
+
+import pytest
 
 import darkroom_worker
 
@@ -20,3 +24,10 @@ def test_all_that_goes_wrong_is_held_by_a_test():
     for row in rows:
         named = re.findall(r"`(test_\w+\.py)::(\w+)`", row.split("|")[-2])
         assert named and all("\ndef %s(" % name in (folder / file).read_text() for file, name in named), row
+
+
+def test_its_types_hold(tmp_path):
+    pytest.importorskip("mypy")
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), "darkroom_worker"], cwd=ROOT / "sdk/python",
+                          capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
