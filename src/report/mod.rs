@@ -1,8 +1,8 @@
 //! A submission as one HTML page that needs nothing else: no network, no server, and no script but for the filters.
 //!
-//! `page.html` is the template, `style.css` its style and `filter.js` the one script that may run; the rest makes what they show. All
-//! text is escaped where the template writes it. [`csv`] has the same facts for spreadsheets. [`training`] is the page of a run, [`curves`]
-//! what it measured.
+//! `page.html` is the template, `style.css` what only it has of style and `filter.js` the one script that may run; the rest makes
+//! what they show. All text is escaped where the template writes it. [`csv`] has the same facts for spreadsheets. [`training`] is the
+//! page of a run, [`curves`] what it measured.
 
 mod card;
 mod csv;
@@ -35,7 +35,9 @@ use crate::client::text;
 use crate::domain::job::JobState;
 
 const TEMPLATE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("style.css");
+/// What the report of `darkroom-worker test` has too lies in the workers' package, which goes where this program is not.
+const STYLE: &str =
+    concat!(include_str!("../../sdk/python/darkroom_worker/templates/style.css"), include_str!("style.css"));
 const SCRIPT: &str = include_str!("filter.js");
 /// Labels to choose from at most.
 const LABELS_OFFERED: usize = 200;

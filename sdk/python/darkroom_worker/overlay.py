@@ -45,7 +45,8 @@ def render(page: Page) -> str:
     colours: Dict[str, str] = {}
     cards = "".join(_card(card, colours) for card in page.cards)
     facts = "".join('<div class="%s"><dt>%s</dt><dd>%s</dd></div>' % (kind, _e(name), _e(value)) for name, value, kind in page.facts)
-    style = (resources.files(__package__) / "templates" / "report.css").read_text(encoding="utf-8")
+    templates = resources.files(__package__) / "templates"
+    style = "".join((templates / name).read_text(encoding="utf-8") for name in ("style.css", "report.css"))
     return PAGE.format(name=_e(page.model), version=_e(page.version), description="<p>%s</p>" % _e(page.description) if page.description else "",
                        style=style, facts=facts, cards=cards)
 
