@@ -1,6 +1,6 @@
 -- The truth of Darkroom. `job` is hot and narrow: queued and running rows only; the statement that ends a job moves it to
 -- `job_archive` and tells `outcome`. Every constraint and index has a name, because the code reads them.
--- Locks are taken in one order everywhere: queue, session, job, claim, outcome, each by key.
+-- Locks are taken in one order everywhere: case, submission, image, queue, session, job, claim, outcome, each by key.
 
 -- Ids ------------------------------------------------------------------------------------------------
 
@@ -49,6 +49,51 @@ CREATE TABLE ended_token (
   expires_at timestamptz NOT NULL,
   CONSTRAINT ended_token_pkey PRIMARY KEY (account_id, id)
 );
+
+-- Cases --------------------------------------------------------------------------------------------
+
+-- Photographs and what belongs to them, for its members. A row never goes: who writes to a case locks it first (FOR KEY SHARE), and
+-- sees it open; who closes or deletes it locks it FOR UPDATE, and waits for them.
+CREATE TABLE casefile (
+  id          uuid        CONSTRAINT casefile_pkey PRIMARY KEY DEFAULT uuid_v7(),
+  -- Empty once it is deleted.
+  name        text        NOT NULL CONSTRAINT casefile_name_size CHECK (length(name) <= 200),
+  description text        NOT NULL DEFAULT '' CONSTRAINT casefile_description_size CHECK (length(description) <= 4000),
+  -- The account whose own it is: what is submitted to no other case goes there. It is neither closed nor deleted.
+  own_of      uuid        CONSTRAINT casefile_own_of_key UNIQUE CONSTRAINT casefile_own_of_fkey REFERENCES account,
+  created_by  uuid        CONSTRAINT casefile_created_by_fkey REFERENCES account,
+  created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  closed_at   timestamptz,
+  deleted_at  timestamptz,
+  deleted_by  uuid        CONSTRAINT casefile_deleted_by_fkey REFERENCES account,
+  -- What has gone of a deleted case, in numbers, and whether all has: the receipt.
+  removed     jsonb       CONSTRAINT casefile_removed_whole CHECK ((removed IS NULL) = (deleted_at IS NULL)),
+  CONSTRAINT casefile_own_stays CHECK (own_of IS NULL OR closed_at IS NULL AND deleted_at IS NULL)
+);
+CREATE INDEX casefile_going ON casefile (id) WHERE (removed ->> 'done') = 'false';
+
+CREATE TABLE member (
+  case_id    uuid        NOT NULL CONSTRAINT member_case_fkey REFERENCES casefile,
+  account_id uuid        NOT NULL CONSTRAINT member_account_fkey REFERENCES account,
+  role       text        NOT NULL CONSTRAINT member_role_known CHECK (role IN ('viewer', 'editor', 'owner')),
+  added_by   uuid        CONSTRAINT member_added_by_fkey REFERENCES account,
+  at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT member_pkey PRIMARY KEY (case_id, account_id)
+);
+-- With the standing of an account its memberships are read.
+CREATE INDEX member_of_account ON member (account_id, case_id) INCLUDE (role);
+
+-- A text under which somebody looks for images: what it means, search knows.
+CREATE TABLE saved_filter (
+  case_id    uuid        NOT NULL CONSTRAINT saved_filter_case_fkey REFERENCES casefile,
+  name       text        COLLATE "C" NOT NULL CONSTRAINT saved_filter_name_size CHECK (length(name) BETWEEN 1 AND 64),
+  filter     text        NOT NULL CONSTRAINT saved_filter_size CHECK (length(filter) <= 2000),
+  account_id uuid        NOT NULL CONSTRAINT saved_filter_account_fkey REFERENCES account,
+  at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT saved_filter_pkey PRIMARY KEY (case_id, name)
+);
+
+-- Keys ---------------------------------------------------------------------------------------------
 
 CREATE TABLE api_key (
   id            text        CONSTRAINT api_key_pkey PRIMARY KEY
@@ -176,18 +221,44 @@ CREATE TABLE image (
   created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- A user's title to an image; without one the image does not exist for that user. A row for every name, with its path, under
--- which the image came in a submission. The newest of an account outlives its submission.
+-- A case's title to an image; who is a member of no case with one, for that user the image does not exist. A row for every name,
+-- with its path, under which the image came in a submission. The newest of a case outlives its submission.
 CREATE TABLE upload (
-  account_id    uuid        NOT NULL CONSTRAINT upload_account_fkey REFERENCES account,
+  case_id       uuid        NOT NULL CONSTRAINT upload_case_fkey REFERENCES casefile,
   image_id      bigint      NOT NULL CONSTRAINT upload_image_fkey REFERENCES image ON DELETE CASCADE,
   submission_id uuid        NOT NULL,
+  -- Who brought it.
+  account_id    uuid        NOT NULL,
   name          text        NOT NULL,
   at            timestamptz NOT NULL DEFAULT clock_timestamp(),
-  CONSTRAINT upload_pkey PRIMARY KEY (account_id, image_id, submission_id, name)
+  CONSTRAINT upload_pkey PRIMARY KEY (case_id, image_id, submission_id, name)
 );
 CREATE INDEX upload_image ON upload (image_id);
-CREATE INDEX upload_newest ON upload (account_id, at DESC, image_id DESC);
+CREATE INDEX upload_newest ON upload (case_id, at DESC, image_id DESC);
+
+-- What members of a case call its images.
+CREATE TABLE tag (
+  case_id    uuid        NOT NULL CONSTRAINT tag_case_fkey REFERENCES casefile,
+  image_id   bigint      NOT NULL CONSTRAINT tag_image_fkey REFERENCES image ON DELETE CASCADE,
+  tag        text        COLLATE "C" NOT NULL CONSTRAINT tag_size CHECK (length(tag) BETWEEN 1 AND 64),
+  account_id uuid        NOT NULL,
+  at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT tag_pkey PRIMARY KEY (case_id, image_id, tag)
+);
+CREATE INDEX tag_images ON tag (case_id, tag, image_id);
+CREATE INDEX tag_image ON tag (image_id);
+
+-- What members of a case write of it, or of one of its images.
+CREATE TABLE note (
+  id         uuid        CONSTRAINT note_pkey PRIMARY KEY DEFAULT uuid_v7(),
+  case_id    uuid        NOT NULL CONSTRAINT note_case_fkey REFERENCES casefile,
+  image_id   bigint      CONSTRAINT note_image_fkey REFERENCES image ON DELETE CASCADE,
+  account_id uuid        NOT NULL CONSTRAINT note_account_fkey REFERENCES account,
+  text       text        NOT NULL CONSTRAINT note_size CHECK (length(text) BETWEEN 1 AND 4000),
+  at         timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX note_of_case ON note (case_id, id DESC);
+CREATE INDEX note_of_image ON note (image_id, case_id, id DESC) WHERE image_id IS NOT NULL;
 
 -- Jobs ---------------------------------------------------------------------------------------------
 
@@ -445,12 +516,14 @@ CREATE INDEX promotion_of_run ON promotion (job_id);
 CREATE TABLE submission (
   id         uuid        CONSTRAINT submission_pkey PRIMARY KEY DEFAULT uuid_v7(),
   account_id uuid        NOT NULL CONSTRAINT submission_account_fkey REFERENCES account,
+  -- Where its images go. No foreign key: the statement that opens a submission locks its case.
+  case_id    uuid        NOT NULL,
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- What all its requests came to: {"images", "counts": [[queue, state, requests], …]}. Null until somebody counted them after the
   -- last had ended, and again when one is added or goes.
   tally      jsonb
 );
-CREATE INDEX submission_of_account ON submission (account_id, created_at DESC, id DESC);
+CREATE INDEX submission_of_case ON submission (case_id, created_at DESC, id DESC);
 CREATE INDEX submission_newest ON submission (created_at DESC, id DESC);
 
 -- Who waits for which job, or was answered by it. Written under the lock of its submission, which holds the rest in place.
@@ -510,7 +583,7 @@ CREATE TABLE job_event (
   session_id    uuid,
   code          text        NOT NULL,
   key_id        text,
-  -- The account, or image, acted upon.
+  -- The account, case, or image, acted upon.
   subject_id    text,
   reason        text
 ) PARTITION BY RANGE (at);
@@ -543,6 +616,7 @@ CREATE VIEW audit_events AS
          e.at, e.code, e.job_id, e.submission_id, e.account_id, a.name AS account, e.subject_id,
          -- Looked up only where it is asked for.
          coalesce((SELECT s.name FROM account AS s WHERE s.id = CASE WHEN e.subject_id LIKE '________-%' THEN e.subject_id::uuid END),
+                  (SELECT nullif(c.name, '') FROM casefile AS c WHERE c.id = CASE WHEN e.subject_id LIKE '________-%' THEN e.subject_id::uuid END),
                   (SELECT encode(i.md5, 'hex') FROM image AS i
                    WHERE i.id = CASE WHEN e.subject_id ~ '^[0-9]{1,18}$' THEN e.subject_id::bigint END)) AS subject,
          e.key_id, e.session_id AS worker, q.path AS model, e.lease_no::bigint AS lease_no, e.attempt, e.reason, e.count, e.since
@@ -582,6 +656,25 @@ CREATE VIEW audit_events AS
   LEFT JOIN account AS a ON a.id = e.account_id
   LEFT JOIN queue AS q ON q.id = e.queue_id;
 COMMENT ON VIEW audit_events IS 'Every transition and administrative act in order of id: who did what to which job, account, key or model.';
+
+CREATE VIEW audit_cases AS
+  SELECT c.id, nullif(c.name, '') AS name, o.name AS own_of, b.name AS created_by, c.created_at, c.closed_at, c.deleted_at,
+         d.name AS deleted_by, (SELECT count(*) FROM member AS m WHERE m.case_id = c.id) AS members,
+         (c.removed ->> 'titles')::bigint AS titles_removed, (c.removed ->> 'images')::bigint AS images_removed,
+         (c.removed ->> 'bytes')::bigint AS bytes_removed, (c.removed ->> 'done')::boolean AS removed
+  FROM casefile AS c
+  LEFT JOIN account AS o ON o.id = c.own_of
+  LEFT JOIN account AS b ON b.id = c.created_by
+  LEFT JOIN account AS d ON d.id = c.deleted_by;
+COMMENT ON VIEW audit_cases IS 'Every case, deleted ones too: whose own it is, who made, closed and deleted it, and what went with it.';
+
+CREATE VIEW audit_members AS
+  SELECT m.case_id, c.name AS case_name, a.name AS account, m.role, b.name AS added_by, m.at AS added_at
+  FROM member AS m
+  JOIN casefile AS c ON c.id = m.case_id
+  JOIN account AS a ON a.id = m.account_id
+  LEFT JOIN account AS b ON b.id = m.added_by;
+COMMENT ON VIEW audit_members IS 'Who may see and change which case now; events tell who could before.';
 
 CREATE VIEW audit_runs AS
   SELECT r.job_id AS id, q.name AS dataset, r.account_id, a.name AS account, coalesce(r.state, j.state)::text AS state,

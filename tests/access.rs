@@ -40,6 +40,23 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("list_images", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("get_image", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("get_image_content", [401, 200, 404, 404, 404, 200, 200, 404]),
+    // The case is the investigator's; the note on it, and the filter, too. The administrator is a member of nothing.
+    ("create_case", [401, 201, 201, 201, 201, 201, 403, 403]),
+    ("list_cases", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("get_case", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("update_case", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("delete_case", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("get_case_receipt", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("set_case_member", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("remove_case_member", [401, 204, 404, 404, 404, 204, 403, 403]),
+    ("list_case_tags", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("change_case_tags", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("list_case_notes", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("add_case_note", [401, 201, 404, 404, 404, 201, 403, 403]),
+    ("remove_case_note", [401, 204, 404, 404, 404, 204, 403, 403]),
+    ("list_case_filters", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("save_case_filter", [401, 204, 404, 404, 404, 204, 403, 403]),
+    ("remove_case_filter", [401, 204, 404, 404, 404, 204, 403, 403]),
     ("list_models", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("get_model", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("update_model", [401, 403, 403, 200, 403, 200, 403, 403]),
@@ -88,6 +105,9 @@ struct World {
     ended_job: String,
     worker: Worker,
     key_id: String,
+    /// The investigator's cases: one that is, and one that was.
+    case: String,
+    deleted_case: String,
     /// The researcher's run, running.
     run: Value,
     /// One that has ended, whose model is a version of ocr.
@@ -115,7 +135,11 @@ async fn world() -> World {
     let second = owner.post("/predict", json!({"images": [md5_of(&photo(1))], "models": ["ocr"]})).await.ok(202);
     let trainer = Trainer::with_key(train.clone(), "digits", Value::Null).await;
     let (ended_run, run) = runs(&trainer, &researcher).await;
+    let (case, deleted_case) = cases(&owner).await;
+    app.investigator("mia").await;
     World {
+        case,
+        deleted_case,
         run,
         ended_run,
         trainer: trainer.worker,
@@ -128,6 +152,17 @@ async fn world() -> World {
         worker,
         _app: app,
     }
+}
+
+/// Two cases of the investigator's, of which the second is deleted.
+async fn cases(owner: &Client) -> (String, String) {
+    let make = async || {
+        let made = owner.post("/cases", json!({"name": "Harbour"})).await.ok(201);
+        made["id"].as_str().expect("an id").to_owned()
+    };
+    let (case, deleted) = (make().await, make().await);
+    owner.delete(&format!("/cases/{deleted}")).await.ok(200);
+    (case, deleted)
 }
 
 /// A run of the researcher's that was promoted to ocr, and one that runs and has a checkpoint.
@@ -158,10 +193,33 @@ impl World {
         format!("?worker={}&lease_no={}{name}", self.trainer.id, self.run["lease_no"])
     }
 
+    /// The case that an operation is about, with what it takes away: that is made anew for each caller.
+    async fn case_for(&self, operation: &str) -> (String, String) {
+        let (owner, path) = (&self.callers[1], |rest: &str| format!("/cases/{}/{rest}", self.case));
+        let id = |made: Value| made["id"].as_str().expect("an id").to_owned();
+        match operation {
+            "delete_case" => {
+                return (id(owner.post("/cases", json!({"name": "Station"})).await.ok(201)), String::new());
+            }
+            "remove_case_member" => drop(owner.put(&path("members/mia"), json!({"role": "viewer"})).await.ok(200)),
+            "remove_case_filter" => drop(owner.put(&path("filters/ocr"), json!({"filter": "x"})).await.ok(204)),
+            "remove_case_note" => {
+                return (self.case.clone(), id(owner.post(&path("notes"), json!({"text": "x"})).await.ok(201)));
+            }
+            _ => {}
+        }
+        (self.case.clone(), String::new())
+    }
+
     /// What a request of this operation looks like.
     async fn call(&self, operation: &str, method: &Method, template: &str, caller: &Client) -> Answer {
+        let (case, note) = self.case_for(operation).await;
         let path = template
             .replace("{md5}", &self.md5)
+            .replace("/cases/{id}/receipt", &format!("/cases/{}/receipt", self.deleted_case))
+            .replace("/cases/{id}/notes/{note}", &format!("/cases/{case}/notes/{note}"))
+            .replace("/cases/{id}", &format!("/cases/{case}"))
+            .replace("/members/{user}", "/members/mia")
             .replace("/submissions/{id}", &format!("/submissions/{}", self.submission))
             .replace("/workers/{id}", &format!("/workers/{}", self.worker.id))
             .replace("/training/results/{id}", &format!("/training/results/{}", self.run_of(operation)))
@@ -206,6 +264,12 @@ impl World {
                 return caller.send(request.body(Body::from("weights")).expect("a request")).await;
             }
             "redrive_jobs" => json!({"state": "failed"}),
+            "create_case" => json!({"name": "Station"}),
+            "update_case" => json!({"description": "Pier 4"}),
+            "set_case_member" => json!({"role": "viewer"}),
+            "change_case_tags" => json!({"images": [self.md5], "add": ["pier"]}),
+            "add_case_note" => json!({"text": "seen"}),
+            "save_case_filter" => json!({"filter": "label:person"}),
             _ => Value::Null,
         };
         caller.call(method.clone(), &path, (!body.is_null()).then_some(body)).await

@@ -80,7 +80,7 @@ fn column(rows: &[Vec<Option<String>>], n: usize) -> Vec<&str> {
 async fn the_pages_five_queries_answer_a_known_history() {
     let app = seeded().await;
     let queries = queries();
-    assert_eq!(queries.len(), 8);
+    assert_eq!(queries.len(), 10);
     let ends = ask(&app, &queries[0]).await;
     assert_eq!(column(&ends, 1), ["cancelled", "failed", "queued", "succeeded"]);
     assert_eq!(column(&ends, 2), ["-", "rejected", "-", "-"]);
@@ -110,6 +110,10 @@ async fn the_pages_five_queries_answer_a_known_history() {
         let found = ask(&app, query).await;
         assert_eq!((column(&found, 0), column(&found, 3)), (vec![md5_of(&photo(1)).as_str()], vec![said]));
     }
+    // Everybody has a case of their own.
+    let members = ask(&app, &queries[8]).await;
+    assert_eq!((column(&members, 1), column(&members, 2)), (vec!["ines", "root", "rosa"], vec!["owner"; 3]));
+    assert!(ask(&app, &queries[9]).await.is_empty());
 }
 
 #[tokio::test]
@@ -182,7 +186,16 @@ fn listed(page: &str, heading: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_page_lists_every_column_of_the_views() {
     let app = TestApp::new().await;
-    for view in ["audit_jobs", "audit_events", "audit_items", "audit_fields", "audit_runs", "audit_keys"] {
+    for view in [
+        "audit_jobs",
+        "audit_events",
+        "audit_items",
+        "audit_fields",
+        "audit_runs",
+        "audit_cases",
+        "audit_members",
+        "audit_keys",
+    ] {
         let columns: Vec<String> = sqlx::query_scalar(
             "SELECT column_name::text FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position",
         )

@@ -56,6 +56,40 @@ async fn what_is_there_is_listed_and_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_case_is_made_filled_shared_closed_and_deleted() {
+    let app = TestApp::new().await;
+    let _worker = app.worker("ocr").await;
+    for name in ["ines", "jo"] {
+        app.user(name, &[Role::Investigator]).await;
+    }
+    let (desk, _server) = Desk::of(&app, "ines");
+    let id = desk.says(0, &["case", "make", "Pier 4", "--description", "21 November"]);
+    let id = id.trim();
+    let photo = desk.write("a.png", &photo(1));
+    desk.says(0, &["submit", "-m", "ocr", &photo, "--case", "Pier 4", "--no-wait"]);
+    desk.says(0, &["submit", "-m", "ocr", &photo, "--case", id, "--no-wait"]);
+    assert!(
+        desk.complains(2, &["submit", "-m", "ocr", &photo, "--case", "Pier 5", "--no-wait"]).contains("darkroom cases")
+    );
+    let shown = desk.says(0, &["case", "add", "Pier 4", "jo", "--role", "editor"]);
+    assert!(shown.contains("Pier 4") && shown.contains("editor  jo") && shown.contains("1 images"), "{shown}");
+    let listed = desk.says(0, &["cases"]);
+    assert!(listed.starts_with("CASE") && listed.contains(id) && listed.contains("own"), "{listed}");
+    assert_eq!(desk.json(0, &["cases", "--json"])["items"][0]["members"][1]["user"], "jo");
+    assert!(desk.says(0, &["case", "close", "Pier 4"]).contains("closed"));
+    assert!(desk.complains(2, &["submit", "-m", "ocr", &photo, "--case", id, "--no-wait"]).contains("closed"));
+    assert!(desk.says(0, &["case", "reopen", "Pier 4"]).contains("open"));
+    assert!(desk.complains(0, &["case", "remove", "Pier 4", "jo"]).contains("no member"));
+    desk.says(0, &["case", "make", "Pier 4"]);
+    assert!(desk.complains(2, &["case", "show", "Pier 4"]).contains(id), "both are named");
+    assert_eq!(desk.json(0, &["case", "show", id, "--json"])["description"], "21 November");
+    assert!(desk.complains(2, &["case", "delete", id]).contains("--yes"));
+    let receipt = desk.says(0, &["case", "delete", id, "--yes"]);
+    assert!(receipt.contains("2 titles, 1 images"), "{receipt}");
+    desk.complains(2, &["case", "show", id]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_signs_out_leaves_no_token_behind() {
     let app = TestApp::new().await;
     app.user("ines", &[Role::Investigator]).await;

@@ -25,6 +25,7 @@ mod audit; // what an auditor finds in SQL
 mod audit_views; // one small history, as the views tell it
 mod bad_input; // each fault gets its problem and leaves nothing behind
 mod budgets; // how much at once, and no more
+mod cases; // who sees and changes what, and what goes with a case
 mod clients; // too slow, or there when the service stops
 mod commands; // the commands that talk to a server
 mod compose; // what containers may do, and whom they reach

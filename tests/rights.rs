@@ -37,20 +37,20 @@ async fn mirrored() -> (TestApp, Client, [Mirror; 2]) {
     (app, ines, mirrors)
 }
 
-fn title(app_user: &Value) -> String {
-    format!("u:{}", app_user["id"].as_str().expect("an id"))
+/// The field of the case that holds something.
+fn title(held: &Value) -> String {
+    format!("c:{}", held["case"].as_str().expect("a case"))
 }
 
 #[tokio::test]
 async fn who_writes_redis_grants_itself_no_image() {
     let (app, ines, [one, two]) = mirrored().await;
     let otto = app.investigator("otto").await;
-    let (own, foreign) =
-        (title(&otto.get("/auth/profile").await.ok(200)), title(&ines.get("/auth/profile").await.ok(200)));
-    let of_ines = one.field(&foreign).await.expect("her title");
-    otto.submit(&[("b.png", photo(2))], &["ocr"]).await;
+    let foreign = title(&ines.get("/images").await.ok(200)["items"][0]);
+    let of_ines = one.field(&foreign).await.expect("her case's title");
+    let own = title(&otto.submit(&[("b.png", photo(2))], &["ocr"]).await);
     otto.get(&path(2)).await.ok(200);
-    let of_other_image = two.field(&own).await.expect("his title to another");
+    let of_other_image = two.field(&own).await.expect("his case's title to another");
     // Somebody else's title, one of another image, and whatever comes to mind.
     for granted in [of_ines.as_str(), &of_other_image, "1", "", &format!("{} 1", "0".repeat(32))] {
         one.put_field(&own, granted).await;
@@ -219,7 +219,19 @@ async fn an_auditor_reads_the_views_and_nothing_else() {
     app.admin().await;
     let url = servers::as_auditor(&app.settings.database.database_url.0);
     let views = relations(&app, "v").await;
-    assert_eq!(views, ["audit_events", "audit_fields", "audit_items", "audit_jobs", "audit_keys", "audit_runs"]);
+    assert_eq!(
+        views,
+        [
+            "audit_cases",
+            "audit_events",
+            "audit_fields",
+            "audit_items",
+            "audit_jobs",
+            "audit_keys",
+            "audit_members",
+            "audit_runs"
+        ]
+    );
     let mut db = PgConnection::connect(&url).await.expect("a connection");
     for view in &views {
         let rows = format!("SELECT * FROM {view}");

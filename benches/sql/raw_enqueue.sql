@@ -1,6 +1,6 @@
 -- The rows that a submission leaves: account $1 asks model $2 for images $3. Nothing is looked up or locked.
 WITH opened AS (
-  INSERT INTO submission (account_id) VALUES ($1) RETURNING id
+  INSERT INTO submission (account_id, case_id) SELECT own_of, id FROM casefile WHERE own_of = $1 RETURNING id
 ), base AS MATERIALIZED (
   SELECT clock_timestamp() AS at, left(uuid_v7()::text, 24) AS prefix, floor(random() * 2 ^ 47)::bigint AS first
 ), fresh AS MATERIALIZED (

@@ -3,18 +3,22 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::domain::history::ImageResult;
 
 /// A stored image.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg", "bytes": 4194304, "media_type": "image/jpeg",
+#[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg",
+    "case": "019aac9e-0000-7000-8000-00000000c001", "bytes": 4194304, "media_type": "image/jpeg",
     "width": 4032, "height": 3024, "frames": 1, "orientation": null, "warnings": [], "uploaded_at": "2026-11-22T09:00:00Z", "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content"}))]
 pub struct ImageOut {
     pub md5: String,
     pub sha256: String,
-    /// The newest name it was uploaded under.
+    /// The newest name under which it came to a case of yours.
     pub name: Option<String>,
+    /// That case.
+    pub case: Option<Uuid>,
     pub bytes: i64,
     pub media_type: String,
     pub width: i32,
@@ -30,7 +34,8 @@ pub struct ImageOut {
 
 /// A stored image with all that was said of it.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg", "bytes": 4194304, "media_type": "image/jpeg",
+#[schema(example = json!({"md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "name": "a.jpg",
+    "case": "019aac9e-0000-7000-8000-00000000c001", "bytes": 4194304, "media_type": "image/jpeg",
     "width": 4032, "height": 3024, "frames": 1, "orientation": null, "warnings": [], "uploaded_at": "2026-11-22T09:00:00Z", "url": "/images/9e107d9d372bb6826bd81d3542a419d6/content",
     "results": [{"model": "face_detect", "version": "haar-1", "params": {}, "job": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "finished_at": "2026-11-22T09:00:01Z",
         "result": {"items": [], "fields": {"faces": 0}, "summary": "no face"}}], "older_left_out": false}))]

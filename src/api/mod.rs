@@ -4,6 +4,7 @@
 //! with whatever a newer server adds to them.
 
 pub mod accounts;
+pub mod cases;
 pub mod health;
 pub mod images;
 pub mod jobs;

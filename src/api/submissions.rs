@@ -12,7 +12,8 @@ use crate::domain::job::{JobState, Overall};
 /// A submission and how far it is.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
-    "id": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "status": "running", "done": false, "created_at": "2026-11-22T09:00:00Z",
+    "id": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "case": "019aac9e-0000-7000-8000-00000000c001", "status": "running", "done": false,
+    "created_at": "2026-11-22T09:00:00Z",
     "images": [{"md5": "9e107d9d372bb6826bd81d3542a419d6", "name": "a/1.jpg", "names": ["a/1.jpg", "b/1.jpg"], "status": "running"}],
     "models": {"face_detect": {"queued": 0, "running": 1, "succeeded": 0, "failed": 0, "cancelled": 0}},
     "next_cursor": null,
@@ -20,6 +21,8 @@ use crate::domain::job::{JobState, Overall};
 }))]
 pub struct SubmissionOut {
     pub id: Uuid,
+    /// Where its images went.
+    pub case: Uuid,
     pub status: Overall,
     pub done: bool,
     pub created_at: DateTime<Utc>,
@@ -35,7 +38,7 @@ pub struct SubmissionOut {
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct SubmissionImage {
     pub md5: String,
-    /// The first of `names`; of an image named by its hash, the newest under which its owner uploaded it.
+    /// The first of `names`; of an image named by its hash, the newest under which it came to the case.
     pub name: Option<String>,
     /// Every name, with its path, under which it came in this submission; of more than 100 the first.
     pub names: Vec<String>,

@@ -36,6 +36,9 @@ pub struct UploadForm {
     /// A UUID of yours: makes the request safe to repeat, and lets many requests be one submission.
     #[schema(required = false, example = "")]
     pub submission: String,
+    /// The case that is to hold the images; your own when left out.
+    #[schema(required = false, example = "")]
+    pub case: String,
     /// Refuse unless every model has a live worker.
     #[schema(required = false, default = false)]
     pub require_live: bool,
@@ -55,7 +58,7 @@ pub struct UploadForm {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"images": ["9e107d9d372bb6826bd81d3542a419d6"], "models": ["face_detect"], "rerun": true}))]
 pub struct SubmitHashes {
-    /// MD5s of images that you uploaded.
+    /// MD5s of images that a case of yours holds.
     #[serde(deserialize_with = "at_most::<HASHES_MAX, _, _>")]
     #[schema(value_type = Vec<Md5Text>, min_items = 1, max_items = 1000)]
     pub images: Vec<String>,
@@ -71,6 +74,8 @@ pub struct SubmitHashes {
     #[schema(value_type = Option<BTreeMap<String, Value>>)]
     pub params: Option<Box<RawValue>>,
     pub submission: Option<Uuid>,
+    /// The case that is to hold the images; your own when left out.
+    pub case: Option<Uuid>,
     pub require_live: Option<bool>,
     pub strict: Option<bool>,
     pub run_at: Option<DateTime<Utc>>,
@@ -82,13 +87,15 @@ pub struct SubmitHashes {
 /// What was taken and what was not.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
-    "submission": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11",
+    "submission": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "case": "019aac9e-0000-7000-8000-00000000c001",
     "images": [{"index": 0, "name": "a.jpg", "md5": "9e107d9d372bb6826bd81d3542a419d6", "sha256": "d7a8…", "bytes": 4194304, "new": true,
         "warnings": [], "jobs": [{"id": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f", "model": "face_detect", "state": "queued", "outcome": "created"}]}],
     "rejected": [], "models": {"face_detect": {"workers": 1, "queued": 12}}
 }))]
 pub struct Submitted {
     pub submission: Uuid,
+    /// Where the images went.
+    pub case: Uuid,
     pub images: Vec<SubmittedImage>,
     pub rejected: Vec<RejectedImage>,
     pub models: BTreeMap<String, ModelLoad>,
@@ -103,7 +110,7 @@ pub struct SubmittedImage {
     pub md5: String,
     pub sha256: String,
     pub bytes: u64,
-    /// Whether you had not sent these bytes before; of others nothing is said.
+    /// Whether the case did not hold these bytes before; of other cases nothing is said.
     pub new: bool,
     pub warnings: Vec<String>,
     pub jobs: Vec<SubmittedJob>,

@@ -4,6 +4,7 @@
 //! into an exit code. Results go to stdout, everything else to stderr.
 
 mod cancel;
+mod cases;
 mod demo;
 mod dev;
 mod doctor;
@@ -66,6 +67,10 @@ enum Command {
     Status(status::StatusArgs),
     /// List one's submissions and how far they are
     Submissions(submissions::SubmissionsArgs),
+    /// List one's cases: where photographs go, and who sees them
+    Cases(cases::CasesArgs),
+    /// Make, show, close, reopen or delete a case, and say who is a member
+    Case(cases::CaseArgs),
     /// Cancel submissions
     Cancel(cancel::CancelArgs),
     /// List the models, their workers and what waits for them
@@ -135,6 +140,8 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Submit(args) => args.run().await,
         Command::Status(args) => args.run().await,
         Command::Submissions(args) => args.run().await,
+        Command::Cases(args) => args.run().await,
+        Command::Case(args) => args.run().await,
         Command::Cancel(args) => args.run().await,
         Command::Models(args) => args.run().await,
         Command::Workers(args) => args.run().await,

@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::output::OutputFile;
 use super::session::Connection;
 use super::table;
+use crate::client::cases;
 use crate::client::error::{ApiError, ClientFault};
 use crate::client::options::Options;
 use crate::client::progress::Progress;
@@ -37,6 +38,9 @@ pub struct SubmitArgs {
     /// Parameters by model, e.g. '{"ocr":{"lang":"de"}}'
     #[arg(long, value_name = "JSON", value_parser = params)]
     params: Option<Value>,
+    /// The case that is to hold them, by name or id [default: one's own]
+    #[arg(long, value_name = "CASE")]
+    case: Option<String>,
     /// Continue the submission of this id: what it already holds is not done twice
     #[arg(long, value_name = "UUID")]
     submission: Option<Uuid>,
@@ -76,7 +80,10 @@ impl SubmitArgs {
         let report = self.report.as_deref().map(OutputFile::reserve).transpose()?;
         let csv = self.csv.as_deref().map(OutputFile::reserve).transpose()?;
         let api = self.connection.api()?;
-        let options = self.options()?;
+        let mut options = self.options()?;
+        if let Some(named) = &self.case {
+            options.case = Some(cases::find(&api, named).await?.id);
+        }
         let work = submit(&options, &api, Progress::stderr());
         let done = tokio::select! {
             done = work => done,

@@ -21,6 +21,8 @@ pub struct Options {
     pub rerun: bool,
     /// An object keyed by model.
     pub params: Option<Value>,
+    /// The case that is to hold the photographs; one's own when absent.
+    pub case: Option<Uuid>,
     /// Identifies the submission; sending it again does nothing twice.
     pub submission: Uuid,
     /// How long to wait for the jobs after the upload; `None` does not wait.
@@ -40,6 +42,7 @@ impl Options {
             priority: 0,
             rerun: false,
             params: None,
+            case: None,
             submission: Uuid::new_v4(),
             wait: Some(Duration::from_secs(600)),
             parallel: 4,

@@ -123,6 +123,9 @@ impl Sender<'_> {
             .text("submission", options.submission.to_string())
             .text("priority", options.priority.to_string())
             .text("rerun", options.rerun.to_string());
+        if let Some(case) = options.case {
+            form = form.text("case", case.to_string());
+        }
         if let Some(params) = &options.params {
             form = form.text("params", params.to_string());
         }

@@ -42,7 +42,8 @@ codes! {
     NoCheckpoint "no_checkpoint" "No checkpoint" "Begin from the start, and save a checkpoint with PUT.";
     NoModelFile "no_model_file" "No model file" "Start a run whose service uploads a model before it completes.";
     MethodNotAllowed "method_not_allowed" "Method not allowed" "Use a method that GET /docs lists for this path.";
-    SubmissionConflict "submission_conflict" "Submission of another user" "Choose a new UUID; this one is in another user's hands.";
+    SubmissionConflict "submission_conflict" "Submission of another user or case" "Choose a new UUID: this one is in another user's hands, or its photographs go to another case.";
+    CaseClosed "case_closed" "Case closed" "Have an owner of the case reopen it, with PATCH /cases/{id} and `closed` false, or name another case.";
     SubmissionUsed "submission_used" "Submission already used" "Choose a new UUID for another run; the same one answers only the same request.";
     RunNotFinished "run_not_finished" "Run not finished" "Wait until the run has succeeded: GET /training/results/{id} with `wait_s` tells.";
     VersionTaken "version_taken" "Version taken" "Choose another `version`: what a version of a model is never changes.";
@@ -50,6 +51,10 @@ codes! {
     NameTaken "name_taken" "Name taken" "Choose another name, or change the account with PATCH /auth/users/{name}.";
     NotEnded "not_ended" "Job not ended" "Wait until it has ended, or cancel it first.";
     RetiredModel "retired_model" "Model retired" "Stop this worker, or have the model's owner or an administrator bring it back with PATCH /models/{name} and `retired` false.";
+    OwnCase "own_case" "An account's own case" "Make another case with POST /cases: an account's own is neither closed nor deleted, and its account stays its owner.";
+    LastOwner "last_owner" "Last owner" "Make another member an owner first, with PUT /cases/{id}/members/{user}.";
+    TooManyCases "too_many_cases" "Too many cases" "Leave or delete a case first.";
+    CaseFull "case_full" "Case full" "Remove something first: the detail says what there is too much of.";
     LastAdmin "last_admin" "Last administrator" "Make another account an administrator first.";
     UnknownWorker "unknown_worker" "Unknown worker" "Register again with POST /workers/register.";
     TooLarge "too_large" "Too large" "Send less at once, within the limit that the detail names.";
@@ -66,7 +71,7 @@ codes! {
     NulCharacter "nul_character" "NUL character" "Remove U+0000 from the text: no store here can keep it.";
     TooDeep "too_deep" "JSON too deep" "Nest arrays and objects less deeply.";
     InvalidHash "invalid_hash" "Invalid hash" "Send the MD5 of the image's bytes: 32 hexadecimal digits.";
-    NoImage "no_image" "No image" "Send at least one file in `images`, or as JSON the MD5 of one that you uploaded.";
+    NoImage "no_image" "No image" "Send at least one file in `images`, or as JSON the MD5 of one that a case of yours holds.";
     NoModel "no_model" "No model" "Send at least one name in `models`; GET /models lists them.";
     TooManyImages "too_many_images" "Too many images" "Split the request; requests with one `submission` make one submission.";
     EmptyFile "empty_file" "Empty file" "Send the file again if it should have content: it was saved or copied empty, or only in part.";

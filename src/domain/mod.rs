@@ -4,6 +4,7 @@
 pub mod account;
 pub mod act;
 pub mod address;
+pub mod case;
 pub mod fault;
 pub mod fits;
 pub mod history;

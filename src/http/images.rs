@@ -12,11 +12,12 @@ use super::content::{Content, Portion};
 use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::Answer;
 use super::{AppState, Shared};
+use crate::api::cases::CasePaging;
 use crate::api::images::{ImageOut, ImageRecordOut};
-use crate::api::page::{Page, Paging};
+use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::domain::image::ContentMd5;
-use crate::service::{Ctx, Error};
+use crate::service::{Ctx, Error, cases};
 use crate::store::images::{self, ImageRecord};
 
 /// The most results shown with an image's record.
@@ -28,23 +29,25 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Lists images
 ///
-/// One's own, newest title first; everybody's for administrators, newest image first.
-#[utoipa::path(get, path = "/images", tag = "images", security(("user" = []), ("token" = [])), params(Paging),
+/// Those that one's cases hold, or the one that is named, newest title first; all for administrators, newest image first.
+#[utoipa::path(get, path = "/images", tag = "images", security(("user" = []), ("token" = [])), params(CasePaging),
     responses((status = 200, body = Page<ImageOut>)))]
 async fn list_images(
     State(state): AppState,
     AnyUser(user): AnyUser,
-    Query(paging): Query<Paging>,
+    Query(query): Query<CasePaging>,
 ) -> Answer<Json<Page<ImageOut>>> {
+    let (case, paging) = query.parts();
     let (limit, before) = extract::paging::<(DateTime<Utc>, i64)>("images", &paging)?;
     let ctx = &state.ctx;
-    let found = ctx.db.run(async |db| images::list(db, user.scope(), before, limit).await).await?;
+    let cases = cases::narrowed(ctx, &state.accounts, &user, case).await?;
+    let found = ctx.db.run(async |db| images::list(db, cases.as_deref(), before, limit).await).await?;
     Ok(Json(extract::page("images", found, limit, |image| (image.uploaded_at, image.known.id))))
 }
 
 /// Shows an image's record
 ///
-/// With the result of every model and version; `params` is null where only others asked with them. For whoever uploaded the bytes, and administrators.
+/// With the result of every model and version; `params` is null where only others asked with them. For members of a case that holds the image, and administrators.
 #[utoipa::path(get, path = "/images/{md5}", tag = "images", security(("user" = []), ("token" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6")), responses((status = 200, body = ImageRecordOut)))]
 async fn get_image(
@@ -54,13 +57,13 @@ async fn get_image(
     Path(md5): Path<String>,
 ) -> Answer<Json<ImageRecordOut>> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
-    let ctx = &state.ctx;
+    let (ctx, scope) = (&state.ctx, user.scope());
     let (image, (results, more)) = ctx
         .db
         .run(async |db| {
             let image =
-                images::find(db, md5, user.scope()).await?.ok_or_else(|| Error::from(Fault::not_found("image")))?;
-            let results = images::results(db, image.known.id, user.scope(), RESULTS_MAX).await?;
+                images::find(db, md5, scope.as_deref()).await?.ok_or_else(|| Error::from(Fault::not_found("image")))?;
+            let results = images::results(db, image.known.id, scope.as_deref(), RESULTS_MAX).await?;
             Ok::<_, Error>((image, results))
         })
         .await?;
@@ -69,7 +72,7 @@ async fn get_image(
 
 /// Sends an image's bytes
 ///
-/// For whoever uploaded them, administrators, and microservices while a job on the image lives whose model they serve. Knows ETag and Range.
+/// For members of a case that holds the image, administrators, and microservices while a job on the image lives whose model they serve. Knows ETag and Range.
 #[utoipa::path(get, path = "/images/{md5}/content", tag = "images", security(("user" = []), ("token" = []), ("key" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6"),
            ("Range" = Option<String>, Header, description = "One range of bytes, as `bytes=0-1023`.")),
@@ -102,7 +105,7 @@ async fn get_image_content(
 /// The image, if the caller may have its bytes.
 async fn image_for(ctx: &Ctx, caller: &Caller, md5: ContentMd5) -> Result<ImageRecord, Error> {
     let image = match caller {
-        Caller::User(user) => ctx.db.run(async |db| images::find(db, md5, user.scope()).await).await?,
+        Caller::User(user) => ctx.db.run(async |db| images::find(db, md5, user.scope().as_deref()).await).await?,
         Caller::Key(key) => ctx.work.run(async |db| images::find_for_key(db, md5, &key.id).await).await?,
     };
     image.ok_or_else(|| Fault::not_found("image").into())
@@ -115,6 +118,7 @@ impl From<ImageRecord> for ImageOut {
             md5: i.known.md5.to_string(),
             sha256: hex::encode(i.known.sha256),
             name: i.name,
+            case: i.case_id,
             bytes: i.known.bytes,
             media_type: i.known.media_type,
             width: i.known.width,

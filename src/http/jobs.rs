@@ -33,7 +33,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Lists jobs
 ///
-/// First those one asked for, newest submission first, then those of models one owns, newest first; all for administrators. A page
+/// First those that were asked for in one's cases, newest submission first, then those of models one owns, newest first; all for administrators. A page
 /// may be short, or empty, and not the last: it looks at a bounded number of jobs, so follow `next_cursor` until it is null.
 #[utoipa::path(get, path = "/jobs", tag = "jobs", security(("user" = []), ("token" = [])), params(JobsQuery),
     responses((status = 200, body = Page<JobDetail>)))]
@@ -45,7 +45,7 @@ async fn list_jobs(
     let limit = extract::limit(query.limit)?;
     let filter = read_query(query)?;
     let ctx = &state.ctx;
-    let JobsPage { jobs, next } = ctx.db.run(async |db| list(db, user.scope(), &filter, limit).await).await?;
+    let JobsPage { jobs, next } = ctx.db.run(async |db| list(db, &jobs::asker(&user), &filter, limit).await).await?;
     let items = shown(&state.queues, &user, jobs, filter.md5.is_some()).await;
     Ok(Json(Page { items, next_cursor: next.map(|place| extract::write_cursor("jobs", &place)) }))
 }
@@ -76,7 +76,7 @@ fn read_query(query: JobsQuery) -> Result<Filter, Fault> {
 
 /// Shows a job
 ///
-/// State, tries with tracebacks, and events. For those who asked for it and administrators; for the owner of its model without the image's key.
+/// State, tries with tracebacks, and events. For members of a case in which it was asked for, and administrators; for the owner of its model without the image's key.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = JobHistory)))]
 async fn get_job(
@@ -94,7 +94,7 @@ async fn get_job(
 
 /// Cancels a job
 ///
-/// An administrator ends it. Anybody else withdraws, and it ends when nobody waits for it any more. An ended job stays as it is.
+/// An administrator ends it. An editor withdraws the requests of the case, and it ends when nobody waits for it any more. An ended job stays as it is.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = JobStateOut)))]
 async fn cancel_job(
@@ -109,7 +109,7 @@ async fn cancel_job(
 
 /// Tries an ended job again
 ///
-/// Makes a new job with `retry_of`; the ended one stays as it is. A training run goes on from the last checkpoint of the one that ended,
+/// Makes a new job with `retry_of`, for editors of a case in which the ended one was asked for; that stays as it is. A training run goes on from the last checkpoint of the one that ended,
 /// unless `fresh`. The body may be left out.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     request_body = Option<Retry>,

@@ -80,7 +80,7 @@ async fn list_keys(
         .db
         .run(async |db| {
             let before = before.as_ref().map(|(at, id)| (*at, id.as_str()));
-            Ok::<_, Error>(store::keys::list(db, user.scope(), before, limit).await?)
+            Ok::<_, Error>(store::keys::list(db, user.owner(), before, limit).await?)
         })
         .await?;
     Ok(Json(extract::page("keys", found, limit, |key| (key.created_at, key.id.clone()))))

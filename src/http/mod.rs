@@ -4,6 +4,7 @@ pub mod accounts;
 mod address;
 pub mod auth;
 mod budget;
+pub mod cases;
 mod content;
 pub mod extract;
 pub mod health;

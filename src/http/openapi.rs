@@ -38,6 +38,7 @@ use crate::api::result::ResultItem;
         (name = "predict", description = "Post photographs; ask what happened to them."),
         (name = "submissions", description = "One or more posts under one id."),
         (name = "images", description = "What is stored, and its bytes."),
+        (name = "cases", description = "Photographs for those who may see them: members, tags, notes, saved filters."),
         (name = "models", description = "What models there are, and their queues."),
         (name = "jobs", description = "One image × one model: its tries and its history."),
         (name = "training", description = "Start training runs, watch them learn, and take their models."),
@@ -55,6 +56,7 @@ pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
         .merge(super::status::router())
         .merge(super::submissions::router())
         .merge(super::images::router())
+        .merge(super::cases::router())
         .merge(super::models::router())
         .merge(super::jobs::router())
         .merge(super::work::router())

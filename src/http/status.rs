@@ -38,7 +38,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Asks what happened to an image
 ///
-/// By the MD5 of its bytes, of either case. For whoever uploaded the bytes, and administrators; to others the image does not exist.
+/// By the MD5 of its bytes, of either case. For members of a case that holds the image, and administrators; to others the image does not exist.
 #[utoipa::path(get, path = "/predict/{md5}", tag = "predict", security(("user" = []), ("token" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6"), LookupQuery),
     responses((status = 200, body = Prediction)))]

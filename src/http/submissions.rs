@@ -14,9 +14,11 @@ use super::budget;
 use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::Answer;
 use super::{AppState, Shared};
-use crate::api::page::{Page, Paging};
+use crate::api::cases::CasePaging;
+use crate::api::page::Page;
 use crate::api::submissions::{Cancelled, Counts, StateCounts, SubmissionImage, SubmissionOut, WaitQuery};
 use crate::domain::job::Overall;
+use crate::service::cases;
 use crate::service::submissions::{self, Shown};
 use crate::store::submissions::RequestRow;
 
@@ -34,22 +36,24 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Lists submissions
 ///
-/// One's own, newest first; everybody's for administrators.
-#[utoipa::path(get, path = "/submissions", tag = "submissions", security(("user" = []), ("token" = [])), params(Paging),
+/// Those to one's cases, or to the one that is named, newest first; all for administrators.
+#[utoipa::path(get, path = "/submissions", tag = "submissions", security(("user" = []), ("token" = [])), params(CasePaging),
     responses((status = 200, body = Page<SubmissionOut>)))]
 async fn list_submissions(
     State(state): AppState,
     AnyUser(user): AnyUser,
-    Query(paging): Query<Paging>,
+    Query(query): Query<CasePaging>,
 ) -> Answer<Json<Page<SubmissionOut>>> {
+    let (case, paging) = query.parts();
     let (limit, before) = extract::paging::<(DateTime<Utc>, Uuid)>("submissions", &paging)?;
-    let found = submissions::list(&state.ctx, &user, before, limit).await?;
+    let cases = cases::narrowed(&state.ctx, &state.accounts, &user, case).await?;
+    let found = submissions::list(&state.ctx, cases.as_deref(), before, limit).await?;
     Ok(Json(extract::page("submissions", found, limit, |shown| (shown.submission.created_at, shown.submission.id))))
 }
 
 /// Shows a submission
 ///
-/// Its images, its progress per model, and counts. For its owner and administrators.
+/// Its images, its progress per model, and counts. For members of its case, and administrators.
 #[utoipa::path(get, path = "/submissions/{id}", tag = "submissions", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path), WaitQuery), responses((status = 200, body = SubmissionOut)))]
 async fn get_submission(
@@ -72,7 +76,7 @@ async fn get_submission(
 
 /// Cancels a submission
 ///
-/// Withdraws its requests; a job ends when nobody waits for it any more, and otherwise stays as urgent as it was made. Doing it
+/// Withdraws its requests, for editors of its case; a job ends when nobody waits for it any more, and otherwise stays as urgent as it was made. Doing it
 /// twice is harmless.
 #[utoipa::path(post, path = "/submissions/{id}/cancel", tag = "submissions", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path)), responses((status = 200, body = Cancelled)))]
@@ -111,6 +115,7 @@ impl From<Shown> for SubmissionOut {
         let counts = Counts { images: usize::try_from(in_all).unwrap_or_default(), jobs, ended, states };
         Self {
             id: submission.id,
+            case: submission.case_id,
             status,
             done: status.done(),
             created_at: submission.created_at,

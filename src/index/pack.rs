@@ -1,8 +1,8 @@
 //! How a mirrored status is written: the fields of its HASH, each value under its seal and legible to those who read Redis by
 //! hand.
 //!
-//! `s:` holds the whole status, so that nothing can be left out of it: per model the newest job and the newest success. `u:` is
-//! there for every entitled account. `a:` holds the whole answer to a look-up, once all jobs have ended and if it is not large:
+//! `s:` holds the whole status, so that nothing can be left out of it: per model the newest job and the newest success. `c:` is
+//! there for every case that holds the image. `a:` holds the whole answer to a look-up, once all jobs have ended and if it is not large:
 //! it is passed on unread.
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub(super) const ANSWER: &str = "a:";
 #[derive(Debug, Default)]
 pub struct Mirrored {
     pub status: ImageStatus,
-    /// Whether the account that asked has a title to the image.
+    /// Whether one of the cases that were asked for holds the image.
     pub entitled: bool,
     /// A result was too large to be mirrored.
     pub partial: bool,
@@ -40,14 +40,14 @@ pub struct Mirrored {
 pub struct Fill<'a> {
     pub md5: ContentMd5,
     pub status: &'a ImageStatus,
-    pub accounts: &'a [Uuid],
+    pub cases: &'a [Uuid],
     /// Nothing of it is expected to change.
     pub finished: bool,
 }
 
-/// The field of an entitled account.
-pub(super) fn entitled(account: &Uuid) -> String {
-    format!("u:{account}")
+/// The field of a case that holds the image.
+pub(super) fn held_by(case: &Uuid) -> String {
+    format!("c:{case}")
 }
 
 /// What the field of the status says, by models. Their names need no escapes.
@@ -63,7 +63,7 @@ struct Packed<'p> {
 
 /// The fields of a status and their values.
 pub(super) fn pack(fill: &Fill<'_>) -> Vec<(String, String)> {
-    let mut fields: Vec<(String, String)> = fill.accounts.iter().map(|id| (entitled(id), "1".to_owned())).collect();
+    let mut fields: Vec<(String, String)> = fill.cases.iter().map(|case| (held_by(case), "1".to_owned())).collect();
     let mut room = RESULTS_BYTES_MAX;
     let mut small = |json: &&RawValue| {
         let fits = json.get().len() <= RESULT_BYTES_MAX.min(room);

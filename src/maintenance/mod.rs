@@ -3,6 +3,7 @@
 //! Each tick that changes the database is one transaction opened by an advisory lock; not got, skipped. There
 //! is no leader.
 
+mod cases;
 mod collect;
 mod due;
 mod pace;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use self::pace::{jittered, tell};
 use crate::service::Ctx;
 
+pub use cases::remove_deleted;
 pub use collect::collect_blobs;
 pub use due::due_pass;
 pub use partitions::make_partitions;
@@ -33,6 +35,9 @@ pub use waiting::probe;
 
 /// How often what is done often is written down: a killed server loses no more of it.
 const TELL_ACTS_EVERY: Duration = Duration::from_secs(10);
+
+/// How often deleted cases are looked for of which something is left.
+const REMOVE_CASES_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts every loop; they end when the returned set is dropped.
 pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
@@ -52,6 +57,7 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
     );
     every(&mut loops, ctx, TELL_ACTS_EVERY, "served", |ctx| async move { ctx.versions.write(&ctx.upkeep).await });
     every(&mut loops, ctx, TELL_ACTS_EVERY, "acts", |ctx| async move { ctx.acts.write().await });
+    every(&mut loops, ctx, REMOVE_CASES_EVERY, "cases", |ctx| async move { remove_deleted(&ctx).await });
     loops.spawn(sweep::run(Arc::clone(ctx)));
     loops.spawn(postgres::run(Arc::clone(ctx)));
     loops.spawn(redis::run(Arc::clone(ctx)));

@@ -1,6 +1,6 @@
 //! Retention: what is older than the policy keeps it goes, in small bites; what a live job needs never does.
 
-use crate::service::{Ctx, Error, Result};
+use crate::service::{Ctx, Error, Result, images};
 use crate::store::retention::{self, Days, Kind};
 use crate::store::{partitions, ticks};
 
@@ -69,11 +69,7 @@ async fn remove_images(ctx: &Ctx, keep: Days) -> Result<i64> {
             .await?;
         let Some(last) = last else { break };
         after = last;
-        let md5s: Vec<_> = gone.iter().map(|image| image.md5).collect();
-        ctx.index.drop_statuses(&md5s).await;
-        for image in &gone {
-            ctx.blobs.remove(&image.sha256, image.blob).await?;
-        }
+        images::forget(ctx, gone.iter()).await?;
         removed += gone.len() as i64;
     }
     Ok(removed)

@@ -51,11 +51,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         known: Option<(V, Instant)>,
         source: impl Future<Output = super::Result<V>>,
     ) -> super::Result<V> {
-        let Some((value, at)) = known else {
-            let value = source.await?;
-            self.put(key.clone(), value.clone());
-            return Ok(value);
-        };
+        let Some((value, at)) = known else { return self.refresh(key, source).await };
         match tokio::time::timeout(REFRESH_WAIT, source).await {
             Ok(Ok(value)) => {
                 self.put(key.clone(), value.clone());
@@ -68,6 +64,13 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(super::Error::from(sqlx::Error::PoolTimedOut)),
         }
+    }
+
+    /// The source's answer, which is the known one from now on.
+    pub async fn refresh(&self, key: &K, source: impl Future<Output = super::Result<V>>) -> super::Result<V> {
+        let value = source.await?;
+        self.put(key.clone(), value.clone());
+        Ok(value)
     }
 
     /// Forgets an answer that this process has just made wrong.

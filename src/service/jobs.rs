@@ -1,24 +1,25 @@
 //! Jobs for people: who may see what, cancel, retry, redrive.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::accounts::User;
+use super::cases::refusal;
 use super::submit::{attached, new_job};
 use super::training::{self, EndedRun};
 use super::transition;
 use super::{Ctx, Error, Result, announce};
 use crate::domain::account::Role;
+use crate::domain::case::CaseRole;
 use crate::domain::fault::{Code, Fault};
-use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
-use crate::store::images;
-use crate::store::jobs::{self, Filter, JobRecord};
-use crate::store::submissions::{self, Request};
+use crate::store::jobs::{self, Asker, Filter, JobRecord};
+use crate::store::submissions::{self, Opening, Request, Withdrawn};
 use crate::store::submit::{self, MadeOrFound, Terms, Wanted, Wish};
 use crate::store::work::Moved;
+use crate::store::{cases, images};
 
 /// The most jobs that one redrive makes.
 pub const REDRIVE_MAX: i64 = 1000;
@@ -35,17 +36,22 @@ const CROSSED_MAX: usize = 3;
 /// How much of a job a user may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sight {
-    /// Asked for it, or an administrator.
+    /// A member of a case in which it was asked for, or an administrator.
     Whole,
     /// Owns its model: tries and tracebacks, but not which image.
     Work,
+}
+
+/// Who the user is to those who look for jobs.
+pub fn asker(user: &User) -> Asker {
+    Asker { account: user.account.id, cases: user.scope() }
 }
 
 /// A job for those who may see it.
 pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<(JobRecord, Sight)> {
     ctx.db
         .run(async |db| {
-            let job = jobs::find(db, id, Some(user.account.id)).await?;
+            let job = jobs::find(db, id, &asker(user)).await?;
             job.and_then(|job| Some((sight(user, &job)?, job)))
                 .map(|(sight, job)| (job, sight))
                 .ok_or_else(|| Fault::not_found("job").into())
@@ -63,7 +69,7 @@ async fn find_whole(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobRecord> {
 
 /// How much of this job the user may see, if anything.
 pub fn sight(user: &User, job: &JobRecord) -> Option<Sight> {
-    if user.is_admin() || job.requested {
+    if user.is_admin() || job.requested() {
         Some(Sight::Whole)
     } else if user.has(Role::Researcher) && job.model_owner == Some(user.account.id) {
         Some(Sight::Work)
@@ -72,23 +78,30 @@ pub fn sight(user: &User, job: &JobRecord) -> Option<Sight> {
     }
 }
 
-/// Cancels a job: an administrator ends it; anybody else withdraws, and it ends when nobody waits any more.
+/// Cancels a job: an administrator ends it; anybody else withdraws the requests of the cases whose editor they are, and it ends when
+/// nobody waits any more.
 pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
     let job = find_whole(ctx, user, id).await?;
     if job.status.state.ended() {
         return Ok(job.status.state);
     }
+    // A run has one who asked for it.
+    let by_force = user.is_admin() || job.image_id.is_none();
+    let edited = if by_force { Vec::new() } else { edited(user, &job)? };
     let moved = ctx
         .db
         .write(async |tx| {
+            let open = cases::lock_open(tx, &edited).await?;
+            if let (false, [], Some(case)) = (by_force, &*open, edited.first()) {
+                return Err(refusal(tx, *case).await?.into());
+            }
             if !submissions::lock_job(tx, id).await? {
                 return Ok(Vec::new());
             }
-            // A run has one who asked for it.
-            let unwanted = if user.is_admin() || job.image_id.is_none() {
+            let unwanted = if by_force {
                 vec![id]
             } else {
-                submissions::withdraw(tx, &[id], user.account.id, None).await?
+                submissions::withdraw(tx, &[id], Withdrawn::Cases(&open), user.account.id).await?
             };
             let moved = transition::cancel(tx, &unwanted, Some(user.account.id)).await?;
             Ok::<_, Error>(moved)
@@ -96,6 +109,16 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
         .await?;
     announce::cancelled(ctx, &moved).await;
     Ok(find(ctx, user, id).await?.0.status.state)
+}
+
+/// The cases in which a job was asked for and whose editor the user is; of what nobody asks for any more, the user's own.
+fn edited(user: &User, job: &JobRecord) -> Result<Vec<Uuid>> {
+    let Some(first) = job.cases.first() else { return Ok(vec![user.own_case]) };
+    let edited: Vec<Uuid> = job.cases.iter().copied().filter(|case| user.may(*case, CaseRole::Editor)).collect();
+    if edited.is_empty() {
+        user.check(*first, CaseRole::Editor)?;
+    }
+    Ok(edited)
 }
 
 /// Makes a new job for an ended one, or attaches to the live one of the same key; answers its id. A run goes on from the ended one's last
@@ -110,17 +133,37 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid, fresh: bool) -> Result<Uuid
         let (queue_id, params_id, priority) = (job.queue_id, job.params_id, job.priority);
         return training::again(ctx, user, &EndedRun { id, queue_id, params_id, priority }, fresh).await;
     }
+    let edited = edited(user, &job)?;
     let made = try_again(ctx, user, &[job]).await?.into_iter().flatten().collect::<Vec<_>>();
     announce::moved(ctx, &made).await;
-    // Its image was removed meanwhile, and it with that.
-    let made = made.first().ok_or_else(|| Error::from(Fault::not_found("job")))?;
-    Ok(made.id)
+    if let Some(made) = made.first() {
+        return Ok(made.id);
+    }
+    // Its image was removed meanwhile, and it with that, or no case that asked for it is open.
+    let why = async |db: &mut PgConnection| match edited.first() {
+        Some(case) if cases::lock_open(db, &edited).await?.is_empty() => refusal(db, *case).await,
+        _ => Ok(Fault::not_found("job")),
+    };
+    Err(ctx.db.run(why).await?.into())
 }
 
-/// Makes new jobs for ended ones of different keys, in one transaction, in their order; nothing where the image is gone.
+/// An ended job that is to be tried again.
+struct EndedJob<'j> {
+    job: &'j JobRecord,
+    /// Where it may be asked for.
+    edited: Vec<Uuid>,
+}
+
+/// Makes new jobs for ended ones of different keys, in one transaction, in their order; nothing where the image is gone, or no case is
+/// open.
 async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Option<Moved>>> {
-    let (keys, md5s): (BTreeMap<Wanted, &JobRecord>, Vec<ContentMd5>) =
-        jobs.iter().filter_map(|job| job.wanted().map(|(wanted, md5)| ((wanted, job), md5))).unzip();
+    let (mut keys, mut md5s) = (BTreeMap::new(), Vec::new());
+    for job in jobs {
+        if let Some((wanted, md5)) = job.wanted() {
+            keys.insert(wanted, EndedJob { job, edited: edited(user, job)? });
+            md5s.push(md5);
+        }
+    }
     ctx.mirror.mark(&md5s).await?;
     let mut tries = 0;
     let mut made = loop {
@@ -132,25 +175,38 @@ async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Opt
     Ok(jobs.iter().map(|job| made.remove(&job.wanted()?.0)).collect())
 }
 
+/// The wishes for which a case is open: each goes to the first of its cases that is, under one submission of each.
+async fn wish_again(tx: &mut PgConnection, account: Uuid, keys: &BTreeMap<Wanted, EndedJob<'_>>) -> Result<Vec<Wish>> {
+    let all: BTreeSet<Uuid> = keys.values().flat_map(|again| again.edited.iter().copied()).collect();
+    let open: BTreeSet<Uuid> = cases::lock_open(tx, &all.into_iter().collect::<Vec<_>>()).await?.into_iter().collect();
+    let case_of = |again: &EndedJob<'_>| again.edited.iter().copied().find(|case| open.contains(case));
+    let used: BTreeSet<Uuid> = keys.values().filter_map(case_of).collect();
+    let openings: Vec<Opening> = used.into_iter().map(|case| Opening { id: None, account, case }).collect();
+    let opened = submissions::open(tx, &openings).await?.into_iter().flatten();
+    let submissions: BTreeMap<Uuid, Uuid> = opened.map(|opened| (opened.case, opened.id)).collect();
+    let wish = |(wanted, again): (&Wanted, &EndedJob<'_>)| {
+        Some(Wish {
+            wanted: *wanted,
+            terms: Terms { priority: again.job.priority, run_at: None, finish_within_s: FINISH_WITHIN_S },
+            submission: *submissions.get(&case_of(again)?)?,
+            account,
+            retry_of: Some(again.job.status.id),
+            takes_result: false,
+        })
+    };
+    Ok(keys.iter().filter_map(wish).collect())
+}
+
 async fn make_again(
     tx: &mut PgConnection,
     account: Uuid,
-    keys: &BTreeMap<Wanted, &JobRecord>,
+    keys: &BTreeMap<Wanted, EndedJob<'_>>,
     careful: bool,
 ) -> Result<HashMap<Wanted, Moved>> {
-    let opened = submissions::open(tx, &[(None, account)]).await?;
-    let (submission, _) = opened.first().copied().ok_or(sqlx::Error::RowNotFound)?;
-    let wish = |(wanted, job): (&Wanted, &&JobRecord)| Wish {
-        wanted: *wanted,
-        terms: Terms { priority: job.priority, run_at: None, finish_within_s: FINISH_WITHIN_S },
-        submission,
-        account,
-        retry_of: Some(job.status.id),
-        takes_result: false,
-    };
-    let images: Vec<i64> = keys.keys().map(|wanted| wanted.image_id).collect();
+    let mut wishes = wish_again(tx, account, keys).await?;
+    let images: Vec<i64> = wishes.iter().map(|wish| wish.wanted.image_id).collect();
     let kept: HashSet<i64> = images::lock_kept(tx, &images).await?.into_iter().collect();
-    let mut wishes: Vec<Wish> = keys.iter().filter(|(wanted, _)| kept.contains(&wanted.image_id)).map(wish).collect();
+    wishes.retain(|wish| kept.contains(&wish.wanted.image_id));
     let mut made = HashMap::new();
     if careful {
         for MadeOrFound { job, .. } in submit::insert_or_attach(tx, &wishes).await? {
@@ -161,7 +217,7 @@ async fn make_again(
     }
     let mut requests = Vec::new();
     for live in submit::attach(tx, &wishes).await? {
-        let wanted = wishes[live.place.0].wanted;
+        let Wish { wanted, submission, .. } = wishes[live.place.0];
         requests.push(Request { submission, wanted, job: live.id, ended: None });
         made.insert(wanted, attached(&wanted, &live));
     }
@@ -177,7 +233,7 @@ async fn make_again(
 }
 
 /// The failed or cancelled jobs that a redrive by this filter would try again, newest first, and with `act`
-/// the new jobs made for them, nothing where the image is gone. Those that were tried again since are left alone, so that a
+/// the new jobs made for them, nothing where the image is gone or no case is open. Those that were tried again since are left alone, so that a
 /// redrive of more than [`REDRIVE_MAX`] is done by repeating it.
 pub async fn redrive(
     ctx: &Ctx,
@@ -189,7 +245,7 @@ pub async fn redrive(
     let mut found: Vec<JobRecord> = Vec::new();
     loop {
         let most = REDRIVE_MAX - found.len() as i64;
-        let page = ctx.db.run(async |db| jobs::list(db, user.scope(), &filter, most).await).await?;
+        let page = ctx.db.run(async |db| jobs::list(db, &asker(user), &filter, most).await).await?;
         found.extend(page.jobs);
         filter.after = page.next;
         if filter.after.is_none() || found.len() as i64 == REDRIVE_MAX {

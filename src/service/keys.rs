@@ -83,7 +83,7 @@ impl Keys {
     /// Disables a key of the user's, or anybody's for an administrator. It stops working here at once, and on other
     /// replicas within seconds.
     pub async fn disable(&self, user: &User, id: &str) -> Result<()> {
-        let known = self.ctx.db.run(async |db| keys::disable(db, id, user.scope(), user.account.id).await).await?;
+        let known = self.ctx.db.run(async |db| keys::disable(db, id, user.owner(), user.account.id).await).await?;
         self.known.forget(&id.to_owned());
         if known { Ok(()) } else { Err(Fault::not_found("API key").into()) }
     }

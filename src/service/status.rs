@@ -33,15 +33,19 @@ pub type Visible = Vec<(ContentMd5, Arc<VisibleStatus>)>;
 /// What one call asks of PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct Lookup {
-    account: Uuid,
+    /// Those of the caller; none of an administrator, who sees all.
+    cases: Arc<[Uuid]>,
     images: Vec<ContentMd5>,
     results: bool,
 }
 
+/// An image, and the cases whose member asks.
+type ReadyLookup = (ContentMd5, Arc<[Uuid]>);
+
 /// What is known of images.
 pub struct Lookups {
     ctx: Arc<Ctx>,
-    ready: Arc<Batcher<(ContentMd5, Uuid), Option<ReadyAnswer>>>,
+    ready: Arc<Batcher<ReadyLookup, Option<ReadyAnswer>>>,
     reads: Arc<Batcher<Lookup, Visible>>,
 }
 
@@ -65,7 +69,7 @@ impl Lookups {
         images: &[ContentMd5],
         results: bool,
     ) -> Result<HashMap<ContentMd5, ImageStatus>> {
-        let mut mirrored = self.ctx.index.read_statuses(images, user.account.id).await;
+        let mut mirrored = self.ctx.index.read_statuses(images, &cases_of(user)).await;
         let mut found = HashMap::new();
         let mut missing = Vec::new();
         for md5 in images {
@@ -93,9 +97,10 @@ impl Lookups {
         missing: Vec<ContentMd5>,
         results: bool,
     ) -> Result<HashMap<ContentMd5, ImageStatus>> {
-        let (weight, load) = (missing.len(), Lookup { account: user.account.id, images: missing, results });
+        let (weight, load) = (missing.len(), Lookup { cases: cases_of(user), images: missing, results });
         let loaded = self.reads.call(load, weight).await?;
-        let visible = |seen: &Arc<VisibleStatus>| user.is_admin() || seen.accounts.contains(&user.account.id);
+        let visible =
+            |seen: &Arc<VisibleStatus>| user.is_admin() || seen.cases.iter().any(|case| user.role_in(*case).is_some());
         Ok(loaded.into_iter().filter(|(_, seen)| visible(seen)).map(|(md5, seen)| (md5, seen.status.clone())).collect())
     }
 
@@ -116,7 +121,7 @@ impl Lookups {
 
     /// The whole answer about one image as JSON, where the mirror has it ready: all its jobs have ended.
     pub async fn ready_answer(&self, user: &User, md5: ContentMd5) -> Option<String> {
-        let answer = self.ready.call((md5, user.account.id), 1).await.ok()??;
+        let answer = self.ready.call((md5, cases_of(user)), 1).await.ok()??;
         (answer.entitled || user.is_admin()).then_some(answer.json)
     }
 
@@ -156,15 +161,21 @@ impl Lookups {
     }
 }
 
-async fn ready_together(ctx: Arc<Ctx>, asked: Vec<(ContentMd5, Uuid)>) -> Result<Answers<Option<ReadyAnswer>>> {
+/// The cases whose fields tell whether the user may see an image: who sees all needs none.
+fn cases_of(user: &User) -> Arc<[Uuid]> {
+    user.scope().unwrap_or_default().into()
+}
+
+async fn ready_together(ctx: Arc<Ctx>, asked: Vec<ReadyLookup>) -> Result<Answers<Option<ReadyAnswer>>> {
     Ok(ctx.index.read_answers(&asked).await.into())
 }
 
 async fn load_together(ctx: Arc<Ctx>, loads: Vec<Lookup>) -> Result<Answers<Visible>> {
     let images: BTreeSet<ContentMd5> = loads.iter().flat_map(|load| load.images.iter().copied()).collect();
     let images: Vec<ContentMd5> = images.into_iter().collect();
-    let asking: BTreeSet<(ContentMd5, Uuid)> =
-        loads.iter().flat_map(|load| load.images.iter().map(|md5| (*md5, load.account))).collect();
+    let pairs =
+        |load: &Lookup| load.images.iter().flat_map(|md5| load.cases.iter().map(|case| (*md5, *case))).collect();
+    let asking: BTreeSet<(ContentMd5, Uuid)> = loads.iter().flat_map::<Vec<_>, _>(pairs).collect();
     let asking: Vec<(ContentMd5, Uuid)> = asking.into_iter().collect();
     let results = loads.iter().any(|load| load.results);
     // Before the read. Without the results it would be half of a status.
@@ -193,7 +204,7 @@ pub fn is_too_large(error: &Error) -> bool {
 }
 
 fn fill(md5: ContentMd5, seen: &VisibleStatus) -> Fill<'_> {
-    Fill { md5, status: &seen.status, accounts: &seen.accounts, finished: overall(&seen.status, None).done() }
+    Fill { md5, status: &seen.status, cases: &seen.cases, finished: overall(&seen.status, None).done() }
 }
 
 /// The status over the newest job per model, of the named models or of all.

@@ -10,12 +10,15 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::accounts::User;
+use super::cases::refusal;
 use super::tallies::HowFar;
 use super::transition;
 use super::{Ctx, Error, Result, announce};
+use crate::domain::case::CaseRole;
 use crate::domain::fault::Fault;
 use crate::domain::job::JobState;
-use crate::store::submissions::{self, RequestRow, Submission, SubmissionPlace};
+use crate::store::cases;
+use crate::store::submissions::{self, RequestRow, Submission, SubmissionPlace, Withdrawn};
 
 /// How soon a waiting submission looks again after any job ended.
 const LOOK_AGAIN_SOON: Duration = Duration::from_millis(200);
@@ -43,12 +46,10 @@ pub struct Shown {
     pub more: bool,
 }
 
-/// A submission of the user's, or anybody's for an administrator.
+/// A submission to one of the user's cases, or to any for an administrator.
 pub async fn find(ctx: &Ctx, user: &User, id: Uuid) -> Result<Submission> {
     let found = ctx.db.run(async |db| submissions::find(db, id).await).await?;
-    found
-        .filter(|s| user.is_admin() || s.account_id == user.account.id)
-        .ok_or_else(|| Fault::not_found("submission").into())
+    found.filter(|s| user.may(s.case_id, CaseRole::Viewer)).ok_or_else(|| Fault::not_found("submission").into())
 }
 
 /// A submission and its requests for the next `limit` images after one, waiting until all is done or the time is up.
@@ -89,9 +90,14 @@ pub async fn wait_for(
     show(ctx, vec![submission], after_image, limit).await?.pop().ok_or_else(|| Fault::not_found("submission").into())
 }
 
-/// Submissions newest first with their counts and some of their images; the user's, or everybody's for an administrator.
-pub async fn list(ctx: &Ctx, user: &User, before: Option<(DateTime<Utc>, Uuid)>, limit: i64) -> Result<Vec<Shown>> {
-    let list = ctx.db.run(async |db| submissions::list(db, user.scope(), before, limit).await).await?;
+/// Submissions newest first with their counts and some of their images: those to these cases, or, with none given, all.
+pub async fn list(
+    ctx: &Ctx,
+    cases: Option<&[Uuid]>,
+    before: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Shown>> {
+    let list = ctx.db.run(async |db| submissions::list(db, cases, before, limit).await).await?;
     let each = LISTED_IMAGES / i64::try_from(list.len()).unwrap_or(1).max(1);
     show(ctx, list, None, each).await
 }
@@ -118,18 +124,22 @@ async fn show(ctx: &Ctx, list: Vec<Submission>, after_image: Option<i64>, limit:
     Ok(list.into_iter().zip(progress).map(shown).collect())
 }
 
-/// Withdraws a whole submission; answers how many of its jobs ended by it.
+/// Withdraws a whole submission, as an editor of its case may; answers how many of its jobs ended by it.
 pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<usize> {
-    let submission = find(ctx, user, id).await?;
+    let case = find(ctx, user, id).await?.case_id;
+    user.check(case, CaseRole::Editor)?;
     let mut ended = 0;
     let mut after = SubmissionPlace::after(i64::MIN);
     loop {
         let step = async |tx: &mut PgConnection| {
+            if cases::lock_open(tx, &[case]).await?.is_empty() {
+                return Err(refusal(tx, case).await?.into());
+            }
             let Some((jobs, last)) = submissions::next_requests(tx, id, after, CANCEL_AT_ONCE).await? else {
                 return Ok::<_, Error>(None);
             };
             let live = submissions::lock_jobs(tx, &jobs).await?;
-            let unwanted = submissions::withdraw(tx, &live, submission.account_id, Some(id)).await?;
+            let unwanted = submissions::withdraw(tx, &live, Withdrawn::Submission(id), user.account.id).await?;
             Ok(Some((transition::cancel(tx, &unwanted, Some(user.account.id)).await?, last)))
         };
         let Some((moved, last)) = ctx.db.write(step).await? else { return Ok(ended) };

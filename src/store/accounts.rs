@@ -1,11 +1,14 @@
 //! Accounts of people, and the tokens that they ended.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
 use crate::domain::account::Role;
+use crate::domain::case::{CaseRole, Membership};
 
 /// An account without its password.
 #[derive(Debug, Clone)]
@@ -34,25 +37,34 @@ impl FromRow<'_, PgRow> for Account {
     }
 }
 
-/// An account and what may make a token of it void.
-#[derive(Debug, Clone, FromRow)]
+/// An account, what may make a token of it void, and the cases that it is a member of.
+#[derive(Debug, Clone)]
 pub struct KnownAccount {
-    #[sqlx(flatten)]
     pub account: Account,
     /// Tokens that were logged out and would be valid yet.
     pub ended_tokens: Vec<Uuid>,
+    /// Where what it submits to no other case goes.
+    pub own_case: Uuid,
+    /// In order of the cases.
+    pub cases: Arc<[Membership]>,
+}
+
+impl FromRow<'_, PgRow> for KnownAccount {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let (cases, roles): (Vec<Uuid>, Vec<String>) = (row.try_get("cases")?, row.try_get("case_roles")?);
+        let membership = |(case, role): (Uuid, String)| Some(Membership { case, role: CaseRole::parse(&role)? });
+        Ok(Self {
+            account: Account::from_row(row)?,
+            ended_tokens: row.try_get("ended_tokens")?,
+            own_case: row.try_get("own_case")?,
+            cases: cases.into_iter().zip(roles).filter_map(membership).collect(),
+        })
+    }
 }
 
 /// Those of these accounts that exist.
 pub async fn find(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<KnownAccount>> {
-    sqlx::query_as(
-        "SELECT id, name, email, roles, token_generation, disabled_at, created_at,
-                ARRAY(SELECT t.id FROM ended_token AS t WHERE t.account_id = a.id) AS ended_tokens
-         FROM account AS a WHERE id = ANY($1)",
-    )
-    .bind(ids)
-    .fetch_all(db)
-    .await
+    sqlx::query_as(include_str!("sql/accounts/find.sql")).bind(ids).fetch_all(db).await
 }
 
 /// The database's clock.
@@ -71,7 +83,7 @@ pub async fn find_by_name(db: &mut PgConnection, name: &str) -> sqlx::Result<Opt
     row.map(|row| Ok((Account::from_row(&row)?, row.try_get("password_hash")?))).transpose()
 }
 
-/// Makes an account; breaks `account_name_key` when the name is taken.
+/// Makes an account and its own case; breaks `account_name_key` when the name is taken.
 pub async fn create(
     db: &mut PgConnection,
     name: &str,

@@ -1,10 +1,11 @@
-//! Images, the titles that users have to them, and what is known of each.
+//! Images, the titles that cases have to them, and what is known of each.
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use super::place::AskedPlace;
 use crate::domain::history::ImageResult;
 use crate::domain::image::ContentMd5;
 use crate::domain::result::Upright;
@@ -34,7 +35,7 @@ pub struct StoredImage {
     pub blob: Uuid,
     /// It was not there before.
     pub new: bool,
-    /// Whether the account that sent it had a title to it before.
+    /// Whether its case held it before.
     #[sqlx(default)]
     pub titled: bool,
 }
@@ -134,22 +135,25 @@ pub async fn put(db: &mut PgConnection, images: &[NewImage]) -> sqlx::Result<Vec
     .await
 }
 
-/// A name under which an account's submission brought an image.
+/// A name under which a submission to a case brought an image.
 #[derive(Debug, Clone, Copy)]
 pub struct Title<'a> {
-    pub account: Uuid,
+    pub case: Uuid,
     pub image_id: i64,
     pub submission: Uuid,
+    /// Who brought it.
+    pub account: Uuid,
     pub name: &'a str,
 }
 
-/// Gives accounts titles to images; a name that its submission used before gets the time of its newest use. Answers which images
-/// which accounts had titles to before.
+/// Gives cases titles to images; a name that its submission used before gets the time of its newest use. Answers which cases held
+/// which images before.
 pub async fn give_titles(db: &mut PgConnection, titles: &[Title<'_>]) -> sqlx::Result<Vec<(Uuid, i64)>> {
     sqlx::query_as(include_str!("sql/images/give_titles.sql"))
-        .bind(titles.iter().map(|title| title.account).collect::<Vec<_>>())
+        .bind(titles.iter().map(|title| title.case).collect::<Vec<_>>())
         .bind(titles.iter().map(|title| title.image_id).collect::<Vec<_>>())
         .bind(titles.iter().map(|title| title.submission).collect::<Vec<_>>())
+        .bind(titles.iter().map(|title| title.account).collect::<Vec<_>>())
         .bind(titles.iter().map(|title| title.name).collect::<Vec<_>>())
         .fetch_all(db)
         .await
@@ -164,15 +168,17 @@ pub struct ImageRecord {
     pub frames: i32,
     pub warnings: Vec<String>,
     pub blob: Uuid,
-    /// The newest name under which the asking account uploaded it; any account's for an administrator.
+    /// The newest name under which it came to one of the cases asked about.
     pub name: Option<String>,
     /// When that was.
     pub uploaded_at: DateTime<Utc>,
+    /// To which of them.
+    pub case_id: Option<Uuid>,
 }
 
-/// One image for those entitled to it: an uploader, or an administrator (`account` absent).
-pub async fn find(db: &mut PgConnection, key: ContentMd5, account: Option<Uuid>) -> sqlx::Result<Option<ImageRecord>> {
-    sqlx::query_as(include_str!("sql/images/find.sql")).bind(key.0.to_vec()).bind(account).fetch_optional(db).await
+/// One image, if one of these cases holds it; with no cases given, whoever holds it.
+pub async fn find(db: &mut PgConnection, key: ContentMd5, cases: Option<&[Uuid]>) -> sqlx::Result<Option<ImageRecord>> {
+    sqlx::query_as(include_str!("sql/images/find.sql")).bind(key.0.to_vec()).bind(cases).fetch_optional(db).await
 }
 
 /// Locks those of these images that are still kept, and answers them: until the transaction ends they cannot go.
@@ -183,36 +189,52 @@ pub async fn lock_kept(db: &mut PgConnection, images: &[i64]) -> sqlx::Result<Ve
         .await
 }
 
-/// Locks and returns, of the images wanted at each place, those that its account has a title to; all of them for an
-/// administrator (no account).
+/// Somebody who names stored images.
+#[derive(Debug, Clone, Copy)]
+pub struct Namer<'a> {
+    /// The cases that are looked into; nothing for all.
+    pub cases: Option<&'a [Uuid]>,
+    /// The case that is to hold them.
+    pub into: Uuid,
+}
+
+/// A stored image that was named.
+#[derive(Debug, FromRow)]
+pub struct NamedImage {
+    /// By whom.
+    #[sqlx(try_from = "i64")]
+    pub place: AskedPlace,
+    #[sqlx(flatten)]
+    pub image: ImageRecord,
+    /// Whether the case that is to hold it does.
+    pub held: bool,
+}
+
+/// Locks and returns, of the images wanted, each by the place of who names it, those that this one may see.
 pub async fn lock_visible(
     db: &mut PgConnection,
-    wanted: &[(usize, ContentMd5, Option<Uuid>)],
-) -> sqlx::Result<Vec<((usize, ContentMd5), ImageRecord)>> {
-    #[derive(FromRow)]
-    struct VisibleImage {
-        place: i64,
-        #[sqlx(flatten)]
-        image: ImageRecord,
-    }
+    wanted: &[(usize, ContentMd5)],
+    namers: &[Namer<'_>],
+) -> sqlx::Result<Vec<NamedImage>> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<VisibleImage> = sqlx::query_as(include_str!("sql/images/lock_visible.sql"))
-        .bind(wanted.iter().map(|w| w.0 as i64).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|w| w.1.0.to_vec()).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|w| w.2).collect::<Vec<_>>())
+    // A list of lists, which PostgreSQL knows only where all are of a length.
+    let list = |cases: &[Uuid]| format!("{{{}}}", cases.iter().map(Uuid::to_string).collect::<Vec<_>>().join(","));
+    sqlx::query_as(include_str!("sql/images/lock_visible.sql"))
+        .bind(wanted.iter().map(|(place, _)| *place as i64 + 1).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|(_, md5)| md5.0.to_vec()).collect::<Vec<_>>())
+        .bind(namers.iter().map(|namer| namer.cases.map(list)).collect::<Vec<_>>())
+        .bind(namers.iter().map(|namer| namer.into).collect::<Vec<_>>())
         .fetch_all(db)
-        .await?;
-    let placed = |row: VisibleImage| ((usize::try_from(row.place).unwrap_or_default(), row.image.known.md5), row.image);
-    Ok(rows.into_iter().map(placed).collect())
+        .await
 }
 
 /// One image for an API key: while a job on it lives whose model a live session of that key serves.
 pub async fn find_for_key(db: &mut PgConnection, key: ContentMd5, api_key: &str) -> sqlx::Result<Option<ImageRecord>> {
     sqlx::query_as(
         "SELECT i.id, i.md5, i.sha256, i.bytes, i.media_type, i.width, i.height, i.frames, i.orientation, i.warnings, i.blob,
-                NULL::text AS name, i.created_at AS uploaded_at
+                NULL::text AS name, i.created_at AS uploaded_at, NULL::uuid AS case_id
          FROM image AS i
          WHERE i.md5 = $1 AND EXISTS (
            SELECT FROM job AS j JOIN worker_session AS s ON s.queue_id = j.queue_id
@@ -224,17 +246,17 @@ pub async fn find_for_key(db: &mut PgConnection, key: ContentMd5, api_key: &str)
     .await
 }
 
-/// Images from before the cursor (time, image id): an account's own, newest title first, or, without an account, all, those
+/// Images from before the cursor (time, image id): those that these cases hold, newest title first, or, with none given, all, those
 /// first that were stored last.
 pub async fn list(
     db: &mut PgConnection,
-    account: Option<Uuid>,
+    cases: Option<&[Uuid]>,
     before: Option<(DateTime<Utc>, i64)>,
     limit: i64,
 ) -> sqlx::Result<Vec<ImageRecord>> {
     let (at, id) = before.unwrap_or((DateTime::<Utc>::MAX_UTC, i64::MAX));
-    let list = match account {
-        Some(account) => sqlx::query_as(include_str!("sql/images/list.sql")).bind(account).bind(at).bind(id),
+    let list = match cases {
+        Some(cases) => sqlx::query_as(include_str!("sql/images/list.sql")).bind(cases).bind(at).bind(id),
         None => sqlx::query_as(include_str!("sql/images/list_all.sql")).bind(id),
     };
     list.bind(limit).fetch_all(db).await
@@ -244,15 +266,15 @@ pub async fn list(
 const RESULTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Every model × version × params that has answered, newest first, at most `limit` and [`RESULTS_BYTES_MAX`]; and whether older
-/// ones were left out. Params only where the account asked with them, all of them without an account.
+/// ones were left out. Params only where a submission to one of these cases asked with them; all of them with no cases given.
 pub async fn results(
     db: &mut PgConnection,
     image_id: i64,
-    account: Option<Uuid>,
+    cases: Option<&[Uuid]>,
     limit: i64,
 ) -> sqlx::Result<(Vec<ImageResult>, bool)> {
     let sql = sqlx::query_as::<_, ImageResult>(include_str!("sql/images/results.sql"));
-    let mut rows = sql.bind(image_id).bind(account).bind(limit + 1).fetch(db);
+    let mut rows = sql.bind(image_id).bind(cases).bind(limit + 1).fetch(db);
     let (mut results, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {
         bytes += row.result.get().len();

@@ -36,11 +36,18 @@ pub struct JobRecord {
     pub version: Option<String>,
     pub duration_s: Option<f32>,
     pub retry_of: Option<Uuid>,
-    /// Whether the asking account asked for it.
-    pub requested: bool,
+    /// The cases of who asks to which it was asked for.
+    pub cases: Vec<Uuid>,
+    /// Whether it is a run that who asks started.
+    pub own_run: bool,
 }
 
 impl JobRecord {
+    /// Whether it was asked for in a case of who asks, or started by them.
+    pub fn requested(&self) -> bool {
+        self.own_run || !self.cases.is_empty()
+    }
+
     /// What it was asked for, if it is no run.
     pub fn wanted(&self) -> Option<(Wanted, ContentMd5)> {
         let md5 = ContentMd5::try_from(self.md5.clone()?).ok()?;
@@ -56,24 +63,28 @@ impl JobRecord {
     }
 }
 
+/// Who asks for jobs.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    pub account: Uuid,
+    /// The cases of which they are a member; nothing for who sees all.
+    pub cases: Option<Vec<Uuid>>,
+}
+
 /// One job, whoever asks; the caller judges by `requested` and `model_owner`.
-pub async fn find(db: &mut PgConnection, id: Uuid, account: Option<Uuid>) -> sqlx::Result<Option<JobRecord>> {
-    Ok(find_all(db, &[id], account, &Filter::default()).await?.pop())
+pub async fn find(db: &mut PgConnection, id: Uuid, asker: &Asker) -> sqlx::Result<Option<JobRecord>> {
+    Ok(find_all(db, &[id], asker, &Filter::default()).await?.pop())
 }
 
 /// Those of these jobs that are there and that the filter's state, reason and last word let pass, in their order.
-async fn find_all(
-    db: &mut PgConnection,
-    ids: &[Uuid],
-    account: Option<Uuid>,
-    filter: &Filter,
-) -> sqlx::Result<Vec<JobRecord>> {
+async fn find_all(db: &mut PgConnection, ids: &[Uuid], asker: &Asker, filter: &Filter) -> sqlx::Result<Vec<JobRecord>> {
     let mut found: Vec<JobRecord> = sqlx::query_as(include_str!("sql/jobs/find.sql"))
         .bind(ids)
-        .bind(account)
+        .bind(&asker.cases)
         .bind(filter.state)
         .bind(filter.reason.as_deref())
         .bind(filter.last_word)
+        .bind(asker.account)
         .persistent(false)
         .fetch_all(db)
         .await?;
@@ -106,7 +117,7 @@ pub enum JobPlace {
     Made(Uuid),
 }
 
-/// A request among those of its account.
+/// A request among those of one's cases.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, FromRow)]
 pub struct RequestPlace {
     at: DateTime<Utc>,
@@ -139,9 +150,9 @@ const REQUESTS_LOOKED_AT: i64 = 2_000;
 /// How many jobs one page looks at along their ids, where many lie in one block.
 const JOBS_LOOKED_AT: i64 = 20_000;
 
-/// Jobs from the filter's place on. An account sees those that it asked for and, where neither an image nor a submission is
-/// named, then those of models that it owns; without an account, all.
-pub async fn list(db: &mut PgConnection, account: Option<Uuid>, filter: &Filter, limit: i64) -> sqlx::Result<JobsPage> {
+/// Jobs from the filter's place on. Who asks sees those that were asked for in their cases and, where neither an image nor a submission
+/// is named, then those of models that they own; who sees all, all.
+pub async fn list(db: &mut PgConnection, asker: &Asker, filter: &Filter, limit: i64) -> sqlx::Result<JobsPage> {
     let named = filter.md5.is_some() || filter.submission.is_some();
     let mut queue = None;
     if let Some(model) = &filter.model {
@@ -150,16 +161,17 @@ pub async fn list(db: &mut PgConnection, account: Option<Uuid>, filter: &Filter,
             return Ok(JobsPage::default());
         }
     }
-    let queues = match account {
+    let narrowed = asker.cases.is_some();
+    let queues = match narrowed {
         _ if named => Some(Vec::new()),
-        Some(account) => Some(queues_owned(db, account, queue).await?),
-        None => queue.map(|queue| vec![queue]),
+        true => Some(queues_owned(db, asker.account, queue).await?),
+        false => queue.map(|queue| vec![queue]),
     };
-    let look = JobLook { account, queue, queues, filter, limit };
+    let look = JobLook { asker, queue, queues, filter, limit };
     match filter.after {
         Some(JobPlace::Made(after)) if !named => look.made(db, after, limit).await,
-        Some(JobPlace::Asked(after)) if named || account.is_some() => look.asked(db, after).await,
-        _ if named || account.is_some() => look.asked(db, RequestPlace::START).await,
+        Some(JobPlace::Asked(after)) if named || narrowed => look.asked(db, after).await,
+        _ if named || narrowed => look.asked(db, RequestPlace::START).await,
         _ => look.made(db, Uuid::max(), limit).await,
     }
 }
@@ -186,7 +198,7 @@ struct Candidate {
 
 /// One look for jobs.
 struct JobLook<'f> {
-    account: Option<Uuid>,
+    asker: &'f Asker,
     /// Only jobs of this queue.
     queue: Option<i32>,
     /// Whose jobs are told besides those that were asked for; nothing for all.
@@ -237,7 +249,7 @@ impl JobLook<'_> {
         };
         // Planned for what is given: only so is the index for it found.
         let walk = sqlx::query_as(walk).persistent(false);
-        let walk = walk.bind(self.account).bind(self.filter.submission).bind(after.at).bind(after.submission);
+        let walk = walk.bind(&self.asker.cases).bind(self.filter.submission).bind(after.at).bind(after.submission);
         let walk = match self.filter.md5 {
             None => walk.bind(after.image),
             Some(md5) => walk.bind(md5.0.to_vec()),
@@ -248,13 +260,13 @@ impl JobLook<'_> {
     /// The jobs of these candidates that are looked for, each at the newest request for it.
     async fn find_asked(&self, db: &mut PgConnection, candidates: &[Candidate]) -> sqlx::Result<Vec<JobRecord>> {
         let ids: Vec<Uuid> = candidates.iter().filter_map(|candidate| candidate.job).collect();
-        let mut found = find_all(db, &ids, self.account, self.filter).await?;
+        let mut found = find_all(db, &ids, self.asker, self.filter).await?;
         if self.filter.submission.is_none() && !found.is_empty() {
             let kept: HashSet<Uuid> = found.iter().map(|job| job.status.id).collect();
             let of = |candidate: &Candidate| Some((candidate.job?, candidate.place.at, candidate.place.submission));
             let came: Vec<_> = candidates.iter().filter_map(of).filter(|(job, ..)| kept.contains(job)).collect();
             let first: Vec<Uuid> = sqlx::query_scalar(include_str!("sql/jobs/told_first.sql"))
-                .bind(self.account)
+                .bind(&self.asker.cases)
                 .bind(came.iter().map(|(job, ..)| *job).collect::<Vec<_>>())
                 .bind(came.iter().map(|(_, at, _)| *at).collect::<Vec<_>>())
                 .bind(came.iter().map(|(.., submission)| *submission).collect::<Vec<_>>())
@@ -266,7 +278,7 @@ impl JobLook<'_> {
         Ok(found)
     }
 
-    /// Jobs of the queues, newest first, but for those that the account asked for, which were told before.
+    /// Jobs of the queues, newest first, but for those that were asked for in the cases of who asks, which were told before.
     async fn made(&self, db: &mut PgConnection, after: Uuid, limit: i64) -> sqlx::Result<JobsPage> {
         if self.queues.as_ref().is_some_and(Vec::is_empty) {
             return Ok(JobsPage::default());
@@ -290,8 +302,8 @@ impl JobLook<'_> {
         let last = walked.last().filter(|(_, found)| walked.len() as i64 == limit || !found);
         let next = last.map(|(id, _)| JobPlace::Made(*id));
         let ids: Vec<Uuid> = walked.iter().filter(|(_, found)| *found).map(|(id, _)| *id).collect();
-        let mut jobs = find_all(db, &ids, self.account, self.filter).await?;
-        jobs.retain(|job| self.account.is_none() || !job.requested);
+        let mut jobs = find_all(db, &ids, self.asker, self.filter).await?;
+        jobs.retain(|job| self.asker.cases.is_none() || !job.requested());
         Ok(JobsPage { jobs, next })
     }
 }

@@ -2,11 +2,12 @@
 //! ten lines is a file `sql/<noun>/<verb>.sql`.
 //!
 //! Functions take a connection and never open a transaction; `service` does, through [`Db`]. Every
-//! instant that decides anything is PostgreSQL's. Locks are taken in one order everywhere: queue, session, job, claim, outcome,
-//! each by key; and a statement that waits for several rows of a kind takes them in order of their keys.
+//! instant that decides anything is PostgreSQL's. Locks are taken in one order everywhere: case, submission, image, queue,
+//! session, job, claim, outcome, each by key; and a statement that waits for several rows of a kind takes them in order of their keys.
 
 pub mod accounts;
 pub mod acts;
+pub mod cases;
 pub mod db;
 pub mod epoch;
 pub mod images;

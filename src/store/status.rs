@@ -1,6 +1,6 @@
 //! What happened to images: from the live jobs and the outcomes of ended ones. The archive is never read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, TryStreamExt};
@@ -11,12 +11,12 @@ use uuid::Uuid;
 use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, JobError, JobState, JobStatus, JobView, ResultView, Success};
 
-/// An image's status and who may see it.
+/// An image's status and whose members may see it.
 #[derive(Debug, Clone, Default)]
 pub struct VisibleStatus {
     pub status: ImageStatus,
-    /// Accounts with a title, at most [`TITLES_MAX`] and those who ask, as far as they have one.
-    pub accounts: Vec<Uuid>,
+    /// Cases that hold it: those of [`TITLES_MAX`] titles, and those asked for, as far as they do.
+    pub cases: Vec<Uuid>,
 }
 
 /// How many titles of one image are carried to the mirror.
@@ -25,7 +25,7 @@ pub const TITLES_MAX: i64 = 100;
 /// The most bytes of results that are read at once: those of one answer, and some.
 pub const RESULTS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Reads the status of every stored image among these keys, with the results if asked; `asking` are the accounts that ask
+/// Reads the status of every stored image among these keys, with the results if asked; `asking` are the cases whose members ask
 /// for some of them. Nothing, if the results are over [`RESULTS_BYTES_MAX`] together.
 pub async fn load(
     db: &mut PgConnection,
@@ -33,8 +33,10 @@ pub async fn load(
     asking: &[(ContentMd5, Uuid)],
     results: bool,
 ) -> sqlx::Result<Option<HashMap<ContentMd5, VisibleStatus>>> {
-    let mut by_id = read_images(db, keys).await?;
-    read_titles(db, asking, &mut by_id).await?;
+    let (mut by_id, many) = read_images(db, keys).await?;
+    if !many.is_empty() {
+        read_titles(db, asking.iter().filter(|(md5, _)| many.contains(md5)), &mut by_id).await?;
+    }
     let ids: Vec<i64> = by_id.keys().copied().collect();
     read_jobs(db, &ids, &mut by_id).await?;
     if results {
@@ -62,45 +64,53 @@ pub async fn results_of(
 
 type ById = HashMap<i64, (ContentMd5, VisibleStatus)>;
 
-async fn read_images(db: &mut PgConnection, keys: &[ContentMd5]) -> sqlx::Result<ById> {
+/// The images, and which of them have so many titles that not all were read.
+async fn read_images(db: &mut PgConnection, keys: &[ContentMd5]) -> sqlx::Result<(ById, HashSet<ContentMd5>)> {
     #[derive(FromRow)]
     struct TitledImage {
         id: i64,
         #[sqlx(try_from = "Vec<u8>")]
         md5: ContentMd5,
-        accounts: Vec<Uuid>,
+        cases: Vec<Uuid>,
+        more: bool,
     }
-    // LIMIT stands below DISTINCT, or the planner may walk over all titles in order of their accounts.
+    // LIMIT stands below DISTINCT, or the planner may walk over all titles in order of their cases.
     let rows: Vec<TitledImage> = sqlx::query_as(
-        "SELECT i.id, i.md5,
-                ARRAY(SELECT DISTINCT t.account_id FROM (SELECT u.account_id FROM upload AS u WHERE u.image_id = i.id LIMIT $2) AS t)
-                  AS accounts
-         FROM image AS i WHERE i.md5 = ANY($1)",
+        "SELECT i.id, i.md5, coalesce(t.cases, '{}') AS cases, t.titles = $2 AS more
+         FROM image AS i
+         CROSS JOIN LATERAL (SELECT array_agg(DISTINCT u.case_id) AS cases, count(*) AS titles
+                             FROM (SELECT case_id FROM upload WHERE image_id = i.id LIMIT $2) AS u) AS t
+         WHERE i.md5 = ANY($1)",
     )
     .bind(keys.iter().map(|key| key.0.to_vec()).collect::<Vec<_>>())
     .bind(TITLES_MAX)
     .fetch_all(db)
     .await?;
-    let seen =
-        |row: TitledImage| (row.id, (row.md5, VisibleStatus { accounts: row.accounts, ..VisibleStatus::default() }));
-    Ok(rows.into_iter().map(seen).collect())
+    let many = rows.iter().filter(|row| row.more).map(|row| row.md5).collect();
+    let seen = |row: TitledImage| (row.id, (row.md5, VisibleStatus { cases: row.cases, ..VisibleStatus::default() }));
+    Ok((rows.into_iter().map(seen).collect(), many))
 }
 
-/// Adds those who ask to the accounts, as far as they have a title.
-async fn read_titles(db: &mut PgConnection, asking: &[(ContentMd5, Uuid)], by_id: &mut ById) -> sqlx::Result<()> {
+/// Adds those asked for to the cases, as far as they hold the image.
+async fn read_titles(
+    db: &mut PgConnection,
+    asking: impl Iterator<Item = &(ContentMd5, Uuid)>,
+    by_id: &mut ById,
+) -> sqlx::Result<()> {
+    let (md5s, cases): (Vec<Vec<u8>>, Vec<Uuid>) = asking.map(|(md5, case)| (md5.0.to_vec(), *case)).unzip();
     let rows: Vec<(i64, Uuid)> = sqlx::query_as(
-        "SELECT i.id, a.account_id
-         FROM (SELECT * FROM unnest($1::bytea[], $2::uuid[]) AS a (md5, account_id) LIMIT $3) AS a JOIN image AS i ON i.md5 = a.md5
-         WHERE EXISTS (SELECT FROM upload AS u WHERE u.account_id = a.account_id AND u.image_id = i.id)",
+        "SELECT i.id, a.case_id
+         FROM (SELECT * FROM unnest($1::bytea[], $2::uuid[]) AS a (md5, case_id) LIMIT $3) AS a JOIN image AS i ON i.md5 = a.md5
+         WHERE EXISTS (SELECT FROM upload AS u WHERE u.case_id = a.case_id AND u.image_id = i.id)",
     )
-    .bind(asking.iter().map(|(md5, _)| md5.0.to_vec()).collect::<Vec<_>>())
-    .bind(asking.iter().map(|(_, account)| *account).collect::<Vec<_>>())
-    .bind(asking.len() as i64)
+    .bind(&md5s)
+    .bind(&cases)
+    .bind(cases.len() as i64)
     .fetch_all(db)
     .await?;
-    for (image, account) in rows {
-        if let Some((_, seen)) = by_id.get_mut(&image).filter(|(_, seen)| !seen.accounts.contains(&account)) {
-            seen.accounts.push(account);
+    for (image, case) in rows {
+        if let Some((_, seen)) = by_id.get_mut(&image).filter(|(_, seen)| !seen.cases.contains(&case)) {
+            seen.cases.push(case);
         }
     }
     Ok(())

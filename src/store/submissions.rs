@@ -13,26 +13,48 @@ use super::tallies::Tally;
 use crate::domain::image::ContentMd5;
 use crate::domain::job::JobState;
 
-/// Opens submissions, or locks those of these ids; answers their ids and owners in the order asked. The lock makes
-/// requests of one submission take turns, so that each sees what the others asked for. No id comes twice.
-pub async fn open(db: &mut PgConnection, asked: &[(Option<Uuid>, Uuid)]) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
-    let opened: Vec<(Uuid, Uuid)> = sqlx::query_as(include_str!("sql/submissions/open.sql"))
-        .bind(asked.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(asked.iter().map(|(_, account)| *account).collect::<Vec<_>>())
+/// A submission that is to be opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening {
+    /// Its id, if the client gave one.
+    pub id: Option<Uuid>,
+    pub account: Uuid,
+    pub case: Uuid,
+}
+
+/// A submission that is open, and locked.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct Opened {
+    pub id: Uuid,
+    #[sqlx(rename = "account_id")]
+    pub account: Uuid,
+    #[sqlx(rename = "case_id")]
+    pub case: Uuid,
+}
+
+/// Opens submissions, or locks those of these ids; answers them in the order asked, and nothing where the case takes none: it is closed,
+/// deleted, or not there. The lock makes requests of one submission take turns, so that each sees what the others asked for; that of
+/// the case makes who closes or deletes it wait. No id comes twice.
+pub async fn open(db: &mut PgConnection, asked: &[Opening]) -> sqlx::Result<Vec<Option<Opened>>> {
+    let opened: Vec<Opened> = sqlx::query_as(include_str!("sql/submissions/open.sql"))
+        .bind(asked.iter().map(|asked| asked.id).collect::<Vec<_>>())
+        .bind(asked.iter().map(|asked| asked.account).collect::<Vec<_>>())
+        .bind(asked.iter().map(|asked| asked.case).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
-    let named: HashSet<Uuid> = asked.iter().filter_map(|(id, _)| *id).collect();
-    let owners: HashMap<Uuid, Uuid> = opened.iter().copied().collect();
-    // New ones of one account are all alike.
-    let mut new: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-    for (id, account) in opened.into_iter().filter(|(id, _)| !named.contains(id)) {
-        new.entry(account).or_default().push(id);
+    let ids: HashSet<Uuid> = asked.iter().filter_map(|asked| asked.id).collect();
+    let (named, made): (Vec<Opened>, Vec<Opened>) = opened.into_iter().partition(|opened| ids.contains(&opened.id));
+    let named: HashMap<Uuid, Opened> = named.into_iter().map(|opened| (opened.id, opened)).collect();
+    // New ones of one account in one case are all alike.
+    let mut new: HashMap<(Uuid, Uuid), Vec<Opened>> = HashMap::new();
+    for opened in made {
+        new.entry((opened.account, opened.case)).or_default().push(opened);
     }
-    let open = |(id, account): &(Option<Uuid>, Uuid)| match id {
-        Some(id) => Some((*id, *owners.get(id)?)),
-        None => Some((new.get_mut(account)?.pop()?, *account)),
+    let open = |asked: &Opening| match asked.id {
+        Some(id) => named.get(&id).copied(),
+        None => new.get_mut(&(asked.account, asked.case))?.pop(),
     };
-    Ok(asked.iter().filter_map(open).collect())
+    Ok(asked.iter().map(open).collect())
 }
 
 /// A job that answers what is wanted.
@@ -94,11 +116,12 @@ pub async fn add_requests(db: &mut PgConnection, requests: &[Request]) -> sqlx::
     Ok(())
 }
 
-/// A submission's owner and time.
+/// A submission's owner, case and time.
 #[derive(Debug, Clone, FromRow)]
 pub struct Submission {
     pub id: Uuid,
     pub account_id: Uuid,
+    pub case_id: Uuid,
     pub created_at: DateTime<Utc>,
     /// What all of it came to, once that was counted.
     pub tally: Option<Json<Tally>>,
@@ -108,32 +131,35 @@ pub struct Submission {
 
 /// One submission.
 pub async fn find(db: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Submission>> {
-    sqlx::query_as("SELECT id, account_id, created_at, tally, xmin::text AS stamp FROM submission WHERE id = $1")
-        .bind(id)
-        .fetch_optional(db)
-        .await
+    sqlx::query_as(
+        "SELECT id, account_id, case_id, created_at, tally, xmin::text AS stamp FROM submission WHERE id = $1",
+    )
+    .bind(id)
+    .fetch_optional(db)
+    .await
 }
 
-/// Submissions newest first, from before the cursor; everybody's when no account is given.
+/// Submissions newest first, from before the cursor: those to these cases, or, with none given, all.
 pub async fn list(
     db: &mut PgConnection,
-    account: Option<Uuid>,
+    cases: Option<&[Uuid]>,
     before: Option<(DateTime<Utc>, Uuid)>,
     limit: i64,
 ) -> sqlx::Result<Vec<Submission>> {
-    sqlx::query_as(
-        "SELECT id, account_id, created_at, tally, xmin::text AS stamp FROM submission
-         WHERE ($1::uuid IS NULL OR account_id = $1) AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
-         ORDER BY created_at DESC, id DESC LIMIT $4",
-    )
-    .bind(account)
-    .bind(before.map(|b| b.0))
-    .bind(before.map_or(Uuid::nil(), |b| b.1))
-    .bind(limit)
-    // Planned for what is given: with an account along its index, without one along that of all.
-    .persistent(false)
-    .fetch_all(db)
-    .await
+    let (at, id) = before.unwrap_or((DateTime::<Utc>::MAX_UTC, Uuid::max()));
+    let list = match cases {
+        Some(cases) => {
+            sqlx::query_as(include_str!("sql/submissions/list.sql")).bind(at).bind(id).bind(limit).bind(cases)
+        }
+        None => sqlx::query_as(
+            "SELECT id, account_id, case_id, created_at, tally, xmin::text AS stamp FROM submission
+             WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC LIMIT $3",
+        )
+        .bind(at)
+        .bind(id)
+        .bind(limit),
+    };
+    list.fetch_all(db).await
 }
 
 /// One request of a submission with its job's state.
@@ -169,9 +195,9 @@ pub async fn requests_page(
 /// A place among the requests of a submission, in order of their keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct SubmissionPlace {
-    image_id: i64,
-    queue_id: i32,
-    params_id: i64,
+    pub(super) image_id: i64,
+    pub(super) queue_id: i32,
+    pub(super) params_id: i64,
 }
 
 impl SubmissionPlace {
@@ -239,18 +265,27 @@ pub async fn lock_job(db: &mut PgConnection, job: Uuid) -> sqlx::Result<bool> {
     Ok(found.is_some())
 }
 
-/// Withdraws an account's requests for these locked jobs (of one submission, or of all its submissions) and
-/// answers the jobs for which nobody waits any more, in order of id.
-pub async fn withdraw(
-    db: &mut PgConnection,
-    jobs: &[Uuid],
-    account: Uuid,
-    submission: Option<Uuid>,
-) -> sqlx::Result<Vec<Uuid>> {
+/// Whose requests are withdrawn.
+#[derive(Debug, Clone, Copy)]
+pub enum Withdrawn<'a> {
+    /// Those of one submission.
+    Submission(Uuid),
+    /// Those of all submissions to these cases.
+    Cases(&'a [Uuid]),
+}
+
+/// Withdraws requests for these locked jobs on behalf of an account, and answers the jobs for which nobody waits any more, in order
+/// of id.
+pub async fn withdraw(db: &mut PgConnection, jobs: &[Uuid], whose: Withdrawn<'_>, by: Uuid) -> sqlx::Result<Vec<Uuid>> {
+    let (submission, cases) = match whose {
+        Withdrawn::Submission(id) => (Some(id), None),
+        Withdrawn::Cases(cases) => (None, Some(cases)),
+    };
     sqlx::query(include_str!("sql/submissions/withdraw.sql"))
         .bind(jobs)
-        .bind(account)
+        .bind(by)
         .bind(submission)
+        .bind(cases)
         .execute(&mut *db)
         .await?;
     sqlx::query_scalar(

@@ -6,7 +6,7 @@ use darkroom::domain::job::JobState;
 use darkroom::domain::result::{ResultDocument, normalise};
 use darkroom::service::{self, transition};
 use darkroom::store::retention::{self, Days};
-use darkroom::store::submissions::{self, SubmissionPlace};
+use darkroom::store::submissions::{self, SubmissionPlace, Withdrawn};
 use darkroom::store::work::{
     self, Asked, ClaimKey, Claimed, Ending, Fence, Hinted, Holder, Lease, LeasedResult, Moved,
 };
@@ -81,13 +81,34 @@ const MOST: i64 = 100;
 pub async fn run(case: UseCase, db: &mut PgConnection, f: &Facts) -> Done {
     match case {
         UseCase::Submit => {
-            submit(db, f, &Asks { account: f.ines, named: None, images: &[0, 1, 2, 3, 4], takes_result: true }).await
+            submit(
+                db,
+                f,
+                &Asks { account: f.ines, case: f.cases[0], named: None, images: &[0, 1, 2, 3, 4], takes_result: true },
+            )
+            .await
         }
         UseCase::Resubmit => {
-            submit(db, f, &Asks { account: f.ines, named: Some(f.old), images: &[0, 3, 4], takes_result: false }).await
+            submit(
+                db,
+                f,
+                &Asks {
+                    account: f.ines,
+                    case: f.cases[0],
+                    named: Some(f.old),
+                    images: &[0, 3, 4],
+                    takes_result: false,
+                },
+            )
+            .await
         }
         UseCase::Rerun => {
-            submit(db, f, &Asks { account: f.jo, named: None, images: &[0, 2, 4], takes_result: false }).await
+            submit(
+                db,
+                f,
+                &Asks { account: f.jo, case: f.cases[1], named: None, images: &[0, 2, 4], takes_result: false },
+            )
+            .await
         }
         UseCase::Retry => retry(db, f).await,
         UseCase::ClaimHinted => {
@@ -294,7 +315,7 @@ async fn withdraw(db: &mut PgConnection, submission: Uuid, account: Uuid) -> Don
     let mut tx = db.begin().await?;
     let asked = submissions::next_requests(&mut tx, submission, SubmissionPlace::after(i64::MIN), MOST).await?;
     let live = submissions::lock_jobs(&mut tx, &asked.map(|(jobs, _)| jobs).unwrap_or_default()).await?;
-    let unwanted = submissions::withdraw(&mut tx, &live, account, Some(submission)).await?;
+    let unwanted = submissions::withdraw(&mut tx, &live, Withdrawn::Submission(submission), account).await?;
     let moved = transition::cancel(&mut tx, &unwanted, Some(account)).await?;
     tx.commit().await?;
     Ok(told(&moved))

@@ -144,12 +144,16 @@ impl Waits {
                 let asked = sessions.map(|holder| Asked { key: key(holder.session), most: 1 });
                 work::claim_ranked(db, &asked, 2, false).await.map(drop)
             }
-            Self::LockVisible => images::lock_visible(db, &wanted.map(|(_, md5)| (0, md5, None))).await.map(drop),
+            Self::LockVisible => {
+                let namer = images::Namer { cases: None, into: f.cases[0] };
+                images::lock_visible(db, &wanted.map(|(_, md5)| (0, md5)), &[namer]).await.map(drop)
+            }
             Self::LockKept => images::lock_kept(db, &wanted.map(|(id, _)| id)).await.map(drop),
             _ => {
                 let mut asked = [f.submission, f.old];
                 asked.sort_by_key(|id| std::cmp::Reverse(*id));
-                submissions::open(db, &asked.map(|id| (Some(id), f.ines))).await.map(drop)
+                let opening = |id| submissions::Opening { id: Some(id), account: f.ines, case: f.cases[0] };
+                submissions::open(db, &asked.map(opening)).await.map(drop)
             }
         }
     }

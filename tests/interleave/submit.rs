@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use darkroom::domain::job::JobState;
-use darkroom::store::submissions::{self, Request};
+use darkroom::store::images::Namer;
+use darkroom::store::submissions::{self, Opening, Request};
 use darkroom::store::submit::{self, Terms, Wanted, Wish};
 use darkroom::store::{images, is_crossed};
 use sqlx::{Connection, PgConnection};
@@ -16,6 +17,7 @@ use super::world::Facts;
 /// A submission for stored images, by their places among the facts.
 pub struct Asks<'a> {
     pub account: Uuid,
+    pub case: Uuid,
     pub named: Option<Uuid>,
     pub images: &'a [usize],
     pub takes_result: bool,
@@ -28,15 +30,21 @@ pub async fn submit(db: &mut PgConnection, f: &Facts, asks: &Asks<'_>) -> Done {
     }
 }
 
+/// The submission, whose case is open.
+async fn open(tx: &mut PgConnection, id: Option<Uuid>, account: Uuid, case: Uuid) -> sqlx::Result<Uuid> {
+    let opened = submissions::open(tx, &[Opening { id, account, case }]).await?.remove(0);
+    Ok(opened.expect("an open case").id)
+}
+
 async fn submit_once(db: &mut PgConnection, f: &Facts, asks: &Asks<'_>, careful: bool) -> sqlx::Result<Report> {
     let mut report = Report::default();
     let mut tx = db.begin().await?;
     if asks.named.is_some() {
         sqlx::query(STEP).execute(&mut *tx).await?;
     }
-    let (submission, _) = submissions::open(&mut tx, &[(asks.named, asks.account)]).await?.remove(0);
-    let md5s: Vec<_> = asks.images.iter().map(|at| (0, f.images[*at].1, None)).collect();
-    let kept = images::lock_visible(&mut tx, &md5s).await?;
+    let submission = open(&mut tx, asks.named, asks.account, asks.case).await?;
+    let md5s: Vec<_> = asks.images.iter().map(|at| (0, f.images[*at].1)).collect();
+    let kept = images::lock_visible(&mut tx, &md5s, &[Namer { cases: None, into: asks.case }]).await?;
     let wish = |image_id: i64| Wish {
         wanted: Wanted { image_id, queue_id: f.queue, params_id: f.params },
         terms: Terms { priority: 3, run_at: None, finish_within_s: 3e6 },
@@ -45,7 +53,7 @@ async fn submit_once(db: &mut PgConnection, f: &Facts, asks: &Asks<'_>, careful:
         retry_of: None,
         takes_result: asks.takes_result,
     };
-    let mut open: Vec<Wish> = kept.iter().map(|(_, image)| wish(image.known.id)).collect();
+    let mut open: Vec<Wish> = kept.iter().map(|named| wish(named.image.known.id)).collect();
     open.sort_by_key(|wish| wish.wanted);
     let mut requests = Vec::new();
     let request = |wish: &Wish, job, ended| Request { submission, wanted: wish.wanted, job, ended };
@@ -109,7 +117,7 @@ pub async fn retry(db: &mut PgConnection, f: &Facts) -> Done {
     let mut careful = false;
     loop {
         let mut tx = db.begin().await?;
-        let (submission, _) = submissions::open(&mut tx, &[(None, f.ines)]).await?.remove(0);
+        let submission = open(&mut tx, None, f.ines, f.cases[0]).await?;
         if images::lock_kept(&mut tx, &[f.images[4].0]).await?.is_empty() {
             return Ok(report);
         }

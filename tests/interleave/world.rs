@@ -21,6 +21,8 @@ pub struct Facts {
     pub params: i64,
     pub ines: Uuid,
     pub jo: Uuid,
+    /// Their own cases.
+    pub cases: [Uuid; 2],
     /// The two that run, the queued one, and the suspect.
     pub live: Vec<Uuid>,
     pub cancelled: Uuid,
@@ -116,6 +118,10 @@ impl World {
         let images = images(app.ctx.db.pool(), salts).await;
         let account =
             async |name: &str| -> Uuid { one(app.ctx.db.pool(), "SELECT id FROM account WHERE name = $1", name).await };
+        let own_case = async |name: &str| -> Uuid {
+            let own = "SELECT c.id FROM casefile AS c JOIN account AS a ON a.id = c.own_of WHERE a.name = $1";
+            one(app.ctx.db.pool(), own, name).await
+        };
         let key: String =
             one(app.ctx.db.pool(), "SELECT key_id FROM worker_session WHERE id = $1::uuid", &busy.id).await;
         let facts = Facts {
@@ -124,6 +130,7 @@ impl World {
             params: one(app.ctx.db.pool(), "SELECT params_id FROM job WHERE id = $1::uuid", &live[0].to_string()).await,
             ines: account("ines").await,
             jo: account("jo").await,
+            cases: [own_case("ines").await, own_case("jo").await],
             cancelled,
             busy: holder(busy.id.parse().expect("a UUID"), &key),
             free: holder(free.id.parse().expect("a UUID"), &key),

@@ -23,11 +23,12 @@ INSERT INTO queue (name, owner, last_version)
   SELECT name, (SELECT id FROM account WHERE account.name = 'rosa' AND q.name = 'rare'), 'v1' FROM unnest(ARRAY['rare', 'deep', 'later', 'wait']) AS q (name);
 INSERT INTO model_version (queue_id, name) SELECT id, 'v1' FROM queue WHERE name <> 'ocr';
 -- The submission of a million.
-INSERT INTO submission (id, account_id) SELECT old_submission(9, 0), id FROM account WHERE name = 'mary';
+INSERT INTO submission (id, account_id, case_id) SELECT old_submission(9, 0), own_of, id FROM casefile WHERE name = 'mary';
 
 CREATE FUNCTION grow_history(before integer, images integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   ines  uuid := (SELECT id FROM account WHERE name = 'ines');
+  own   uuid := (SELECT id FROM casefile WHERE name = 'ines');
   mary  uuid := (SELECT id FROM account WHERE name = 'mary');
   plain bigint := (SELECT id FROM params);
   ocr   integer := (SELECT id FROM queue WHERE name = 'ocr');
@@ -36,8 +37,8 @@ BEGIN
   INSERT INTO image (md5, sha256, bytes, media_type, width, height, frames, blob, created_at)
   SELECT decode(md5(n::text), 'hex'), sha256(n::text::bytea), 4194304, 'image/jpeg', 4032, 3024, 1, gen_random_uuid(), old_at(n, before, images)
   FROM generate_series(before + 1, images) AS n ORDER BY n;
-  INSERT INTO upload (account_id, image_id, submission_id, name, at)
-  SELECT ines, n, old_submission(1, n), n || '.jpg', old_at(n, before, images) FROM generate_series(before + 1, images) AS n;
+  INSERT INTO upload (case_id, account_id, image_id, submission_id, name, at)
+  SELECT own, ines, n, old_submission(1, n), n || '.jpg', old_at(n, before, images) FROM generate_series(before + 1, images) AS n;
 
   -- One in a thousand failed, and as many were of the model that hardly anybody uses.
   INSERT INTO job_archive (id, image_id, params_id, run_at, finish_by, started_at, finished_at, queue_id, lease_no, version, version_id, state,
@@ -61,8 +62,8 @@ BEGIN
   FROM job_archive WHERE image_id > before AND image_id % 5 = 2;
 
   -- Five rounds of the account, of which the later were answered by what was known; and all in one submission of another.
-  INSERT INTO submission (id, account_id, created_at)
-  SELECT old_submission(r, n), ines, old_at(n, before, images) + interval '1 s' * r
+  INSERT INTO submission (id, account_id, case_id, created_at)
+  SELECT old_submission(r, n), ines, own, old_at(n, before, images) + interval '1 s' * r
   FROM generate_series(1, 5) AS r, generate_series(before + 1, images) AS n WHERE n % 1000 = 0 OR n = before + 1
   ON CONFLICT DO NOTHING;
   INSERT INTO request (submission_id, image_id, params_id, queue_id, state, job_id)

@@ -108,6 +108,10 @@ pub async fn measure(app: &TestApp, meter: &Meter, images: u32) -> Vec<Cost> {
         calls.costs.push(call(meter, &name, Some(10 * ROW), look_up).await.0);
     }
     calls.get(mary, "/images", 10 * ROW).await;
+    // A thousand images are counted of each case.
+    for who in [ines, root] {
+        calls.get(who, "/cases", 4 * 1_000).await;
+    }
     let from = Cell::new(1);
     let look_up = async || {
         let from = from.replace(from.get() + 1000);

@@ -37,10 +37,16 @@ const STATUSES: &[(u16, &str, Code, &str)] = &[
 
 /// What operations may answer besides what their shape tells, by their ids.
 const BESIDES: &[(&str, &[u16])] = &[
+    ("add_case_note", &[409]),
     ("beat_worker", &[410]),
+    ("cancel_job", &[409]),
+    ("cancel_submission", &[409]),
+    ("change_case_tags", &[409]),
     ("claim_jobs", &[410]),
     ("complete_jobs", &[410]),
+    ("create_case", &[409]),
     ("create_user", &[409]),
+    ("delete_case", &[409]),
     ("get_image_content", &[416]),
     ("get_checkpoint", &[409, 416]),
     ("get_run_model", &[409, 416]),
@@ -50,11 +56,17 @@ const BESIDES: &[(&str, &[u16])] = &[
     ("put_checkpoint", &[409, 507]),
     ("put_run_model", &[409, 507]),
     ("release_jobs", &[410]),
+    ("remove_case_filter", &[409]),
+    ("remove_case_member", &[409]),
+    ("remove_case_note", &[409]),
     ("report_metrics", &[409]),
     ("register_worker", &[409]),
     ("retry_job", &[409]),
+    ("save_case_filter", &[409]),
+    ("set_case_member", &[409]),
     ("start_run", &[409]),
     ("submit_images", &[404, 409, 507]),
+    ("update_case", &[409]),
     ("update_user", &[409]),
 ];
 

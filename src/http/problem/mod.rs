@@ -123,6 +123,11 @@ pub(super) const fn status(code: Code) -> u16 {
         Code::NotFound | Code::NoCheckpoint | Code::NoModelFile => 404,
         Code::MethodNotAllowed => 405,
         Code::SubmissionConflict
+        | Code::CaseClosed
+        | Code::OwnCase
+        | Code::LastOwner
+        | Code::TooManyCases
+        | Code::CaseFull
         | Code::SubmissionUsed
         | Code::RunNotFinished
         | Code::VersionTaken

@@ -135,8 +135,8 @@ struct Texts {
     single: BTreeMap<String, String>,
 }
 
-const SINGLE: [&str; 8] =
-    ["priority", "rerun", "params", "submission", "require_live", "strict", "run_at", "finish_within_s"];
+const SINGLE: [&str; 9] =
+    ["priority", "rerun", "params", "submission", "case", "require_live", "strict", "run_at", "finish_within_s"];
 
 impl Texts {
     fn add(&mut self, name: String, text: String) -> Result<(), Fault> {
@@ -189,6 +189,7 @@ impl Texts {
             priority: self.parsed("priority", "a whole number from -100 to 100")?.unwrap_or(0),
             rerun: self.flag("rerun")?,
             submission: self.parsed::<Uuid>("submission", "a UUID")?,
+            case: self.parsed::<Uuid>("case", "the UUID of a case")?,
             require_live: self.flag("require_live")?,
             strict: self.flag("strict")?,
             run_at: self.parsed::<DateTime<Utc>>("run_at", "a time as 2026-11-22T09:00:00Z")?,

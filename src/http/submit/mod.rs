@@ -20,10 +20,12 @@ use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::NAMES_MAX;
 use crate::api::submit::{ModelLoad, RejectedImage, SubmitHashes, Submitted, SubmittedImage, SubmittedJob, UploadForm};
+use crate::domain::case::CaseRole;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
-use crate::service::Ctx;
+use crate::service::accounts::User;
 use crate::service::submit::{self, Ask};
+use crate::service::{Ctx, Error, cases};
 
 pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
     let body = usize::try_from(upload_bytes_max).unwrap_or(usize::MAX);
@@ -35,7 +37,7 @@ pub fn router(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
 /// Every image gets its MD5 as its key and is stored; every image × model becomes a job. When this answers 202, bytes and jobs are on stable storage.
 /// Faults of the whole request refuse it and leave nothing; then each file is judged alone, and a bad one goes to `rejected`.
 /// A researcher without the role of an investigator names own models alone.
-/// With JSON in place of the form, models run on images that you uploaded before. Swagger UI shows that one first: choose
+/// With JSON in place of the form, models run on images that a case of yours holds; the `case` then holds them as well. Swagger UI shows that one first: choose
 /// `multipart/form-data` to upload.
 #[utoipa::path(post, path = "/predict", tag = "predict", security(("user" = []), ("token" = [])),
     request_body(content(
@@ -52,6 +54,7 @@ async fn submit_images(
     let answer = if extract::is_json(request.headers()) {
         let Json(body) = Json::<SubmitHashes>::from_request(request, &()).await?;
         let (ask, hashes) = read_hashes(ctx, body)?;
+        let user = in_case(&state, user, &ask, "body").await?;
         state.submit.rerun(&user, &ask, &hashes).await?
     } else {
         refuse_too_large(ctx, &request)?;
@@ -62,10 +65,21 @@ async fn submit_images(
         let (request, odd) = gate::guard(request).ok_or_else(no_form)?;
         let form = Multipart::from_request(request, &()).await.map_err(|_| no_form())?;
         let (ask, files) = form::read(ctx, form, &odd).await?;
+        let user = in_case(&state, user, &ask, "form").await?;
         state.submit.upload(&user, &ask, files).await.map_err(|error| error.within("form"))?
     };
     let location = format!("/submissions/{}", answer.submission);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Submitted::from(answer))))
+}
+
+/// The user, as an editor of the case that the request names, if it names one.
+async fn in_case(state: &Shared, user: User, ask: &Ask, part: &'static str) -> Result<User, Error> {
+    let Some(case) = ask.case else { return Ok(user) };
+    let entered = cases::enter(&state.accounts, &user, case, CaseRole::Editor).await;
+    entered.map_err(|error| match error {
+        Error::Fault(fault) => fault.at(part, "/case").into(),
+        other => other,
+    })
 }
 
 fn refuse_too_large(ctx: &Ctx, request: &Request) -> Result<(), Fault> {
@@ -96,6 +110,7 @@ fn read_hashes(ctx: &Ctx, body: SubmitHashes) -> Result<(Ask, Vec<ContentMd5>), 
         priority: body.priority.unwrap_or(0),
         rerun: body.rerun.unwrap_or(false),
         submission: body.submission,
+        case: body.case,
         require_live: body.require_live.unwrap_or(false),
         strict: body.strict.unwrap_or(false),
         run_at: body.run_at,
@@ -126,6 +141,7 @@ impl From<submit::Receipt> for Submitted {
         let load = |(model, l): (String, submit::Workload)| (model, ModelLoad { workers: l.workers, queued: l.queued });
         Self {
             submission: answer.submission,
+            case: answer.case,
             images: answer.images.into_iter().map(image).collect(),
             rejected: answer.rejected.into_iter().map(rejected).collect(),
             models: answer.models.into_iter().map(load).collect(),

@@ -1,13 +1,14 @@
 //! Log-ins of people, who holds a token, and log-outs.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::tokens::Said;
 use super::{Accounts, User};
 use crate::domain::address::ClientAddress;
 use crate::domain::fault::{Code, Fault};
 use crate::service::{Error, Result};
-use crate::store::accounts::{self, Account};
+use crate::store::accounts::{self, Account, KnownAccount};
 use crate::store::acts;
 
 /// A token and how long it is valid, in seconds.
@@ -73,21 +74,32 @@ impl Accounts {
             .tokens
             .read(token)
             .ok_or_else(|| Fault::new(Code::UnknownCredential, "The token was not made here, or was altered."))?;
-        Ok(User { account: self.holder(said).await?, said })
+        let known = self.known.get(&said.account, || self.reads.call(said.account, 1)).await?;
+        self.holder(said, known)
     }
 
     /// The same user some time later, if the token still holds: what was waited for is not handed to one who was shut out meanwhile.
     pub async fn again(&self, user: &User) -> Result<User> {
-        Ok(User { account: self.holder(user.said).await?, said: user.said })
+        let Said { account, .. } = user.said;
+        let known = self.known.get(&account, || self.reads.call(account, 1)).await?;
+        self.holder(user.said, known)
     }
 
-    /// The account of a token that holds.
-    async fn holder(&self, said: Said) -> Result<Account> {
-        let known = self
-            .known
-            .get(&said.account, || self.reads.call(said.account, 1))
-            .await?
-            .ok_or_else(|| Fault::new(Code::UnknownCredential, "The token's account does not exist."))?;
+    /// The same user as PostgreSQL knows it now: before somebody is refused who may have been let in a moment ago.
+    pub async fn refreshed(&self, user: &User) -> Result<User> {
+        let Said { account, .. } = user.said;
+        let known = self.known.refresh(&account, self.reads.call(account, 1)).await?;
+        self.holder(user.said, known)
+    }
+
+    /// Forgets what is known of an account that this server has just changed; other servers do within seconds.
+    pub fn forget(&self, account: Uuid) {
+        self.known.forget(&account);
+    }
+
+    /// Who sent a token, if it holds by what is known of its account.
+    fn holder(&self, said: Said, known: Option<KnownAccount>) -> Result<User> {
+        let known = known.ok_or_else(|| Fault::new(Code::UnknownCredential, "The token's account does not exist."))?;
         if known.account.disabled_at.is_some() {
             return Err(Fault::new(Code::DisabledCredential, "The account is disabled.").into());
         }
@@ -98,7 +110,8 @@ impl Accounts {
         if self.ctx.clock.now().is_none_or(|now| now.timestamp() >= said.expires) {
             return Err(Fault::new(Code::ExpiredCredential, "The token has expired.").into());
         }
-        Ok(known.account)
+        let KnownAccount { account, own_case, cases, .. } = known;
+        Ok(User { account, own_case, cases, said })
     }
 
     /// Ends the user's token, or all tokens of the account: here at once, on other replicas within seconds.

@@ -21,6 +21,8 @@ pub struct Ask {
     pub priority: i16,
     pub rerun: bool,
     pub submission: Option<Uuid>,
+    /// Where its images go; the user's own case when absent.
+    pub case: Option<Uuid>,
     pub require_live: bool,
     pub strict: bool,
     pub run_at: Option<DateTime<Utc>>,
@@ -37,6 +39,7 @@ pub struct File {
 #[derive(Debug)]
 pub struct Receipt {
     pub submission: Uuid,
+    pub case: Uuid,
     pub images: Vec<TakenImage>,
     pub rejected: Vec<RefusedImage>,
     pub models: BTreeMap<String, Workload>,

@@ -6,10 +6,10 @@ use super::order::{Committed, Fate, Found, Images, Order, Upload};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::service::batch::Answers;
-use crate::service::{Ctx, Error, Result, announce};
+use crate::service::{Ctx, Error, Result, announce, cases};
 use crate::store::db::WorkError;
-use crate::store::images::{self, ImageRecord, KnownImage, NewImage, StoredImage, Title};
-use crate::store::submissions;
+use crate::store::images::{self, KnownImage, NamedImage, Namer, NewImage, StoredImage, Title};
+use crate::store::submissions::{self, Opened, Opening};
 use crate::store::work::Moved;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -130,42 +130,54 @@ fn images_of(orders: &[Order]) -> Vec<ContentMd5> {
 
 /// Opens the submissions, or locks those that are open, so that requests of one submission take turns.
 async fn open(db: &mut sqlx::PgConnection, orders: &[Order]) -> std::result::Result<Vec<Uuid>, Undone> {
-    let asked: Vec<(Option<Uuid>, Uuid)> = orders.iter().map(|order| (order.submission, order.account)).collect();
-    let opened = submissions::open(db, &asked).await?;
-    let conflict = |(place, (order, (id, owner))): (usize, (&Order, &(Uuid, Uuid)))| {
-        let detail = format!("The submission {id} belongs to another user.");
-        (*owner != order.account).then(|| (place, Refused::Fault(Fault::new(Code::SubmissionConflict, detail))))
-    };
-    let conflicts: BTreeMap<usize, Refused> = orders.iter().zip(&opened).enumerate().filter_map(conflict).collect();
-    if conflicts.is_empty() {
-        Ok(opened.into_iter().map(|(id, _)| id).collect())
-    } else {
-        Err(Undone::Refused(conflicts))
+    let opening = |order: &Order| Opening { id: order.submission, account: order.account, case: order.case };
+    let opened = submissions::open(db, &orders.iter().map(opening).collect::<Vec<_>>()).await?;
+    let mut refused = BTreeMap::new();
+    let mut ids = Vec::with_capacity(orders.len());
+    for (place, (order, opened)) in orders.iter().zip(opened).enumerate() {
+        let fault = match opened {
+            Some(Opened { id, account, case }) if account == order.account && case == order.case => {
+                ids.push(id);
+                continue;
+            }
+            Some(Opened { id, .. }) => {
+                let detail = format!("The submission {id} belongs to another user, or to another case.");
+                Fault::new(Code::SubmissionConflict, detail)
+            }
+            None => cases::refusal(db, order.case).await?.on("/case"),
+        };
+        refused.insert(place, Refused::Fault(fault));
     }
+    if refused.is_empty() { Ok(ids) } else { Err(Undone::Refused(refused)) }
 }
 
 async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order], submissions: &[Uuid]) -> Result<Vec<Vec<Found>>> {
-    let mut wanted: Vec<(usize, ContentMd5, Option<Uuid>)> = Vec::new();
+    let mut wanted: Vec<(usize, ContentMd5)> = Vec::new();
+    let mut namers: Vec<Namer<'_>> = Vec::new();
     let mut rows: BTreeMap<ContentMd5, NewImage> = BTreeMap::new();
     for (place, order) in orders.iter().enumerate() {
         match &*order.images {
-            Images::Stored { visible_to, md5s } => wanted.extend(md5s.iter().map(|md5| (place, *md5, *visible_to))),
+            Images::Stored { md5s, .. } => wanted.extend(md5s.iter().map(|md5| (place, *md5))),
             Images::Uploaded(uploads) => {
                 rows.extend(uploads.iter().map(|upload| (upload.row.md5, upload.row.clone())));
             }
         }
+        namers.push(Namer { cases: order.images.visible_to(), into: order.case });
     }
     wanted.sort();
     wanted.dedup();
-    let known: HashMap<(usize, ContentMd5), ImageRecord> =
-        images::lock_visible(db, &wanted).await?.into_iter().collect();
+    let named = images::lock_visible(db, &wanted, &namers).await?;
+    let known: HashMap<(usize, ContentMd5), NamedImage> =
+        named.into_iter().map(|named| ((named.place.0, named.image.known.md5), named)).collect();
+    let of = |place: usize, md5: &ContentMd5| match known.get(&(place, *md5)) {
+        Some(named) => Found::Known { image: named.image.clone(), held: named.held },
+        None => Found::Missing,
+    };
     let rows: Vec<NewImage> = rows.into_values().collect();
     let stored: HashMap<ContentMd5, StoredImage> =
         images::put(db, &rows).await?.into_iter().map(|image| (image.md5, image)).collect();
     let found = |(place, order): (usize, &Order)| match &*order.images {
-        Images::Stored { md5s, .. } => {
-            md5s.iter().map(|md5| known.get(&(place, *md5)).cloned().map_or(Found::Missing, Found::Known)).collect()
-        }
+        Images::Stored { md5s, .. } => md5s.iter().map(|md5| of(place, md5)).collect(),
         Images::Uploaded(uploads) => {
             uploads.iter().map(|upload| as_stored(upload, stored.get(&upload.row.md5))).collect()
         }
@@ -175,7 +187,7 @@ async fn find_images(db: &mut sqlx::PgConnection, orders: &[Order], submissions:
     for (order, found) in orders.iter().zip(&mut found) {
         for image in found {
             if let Found::Stored(image) = image {
-                image.titled = titled.contains(&(order.account, image.id));
+                image.titled = titled.contains(&(order.case, image.id));
             }
         }
     }
@@ -190,6 +202,7 @@ fn as_stored(upload: &Upload, stored: Option<&StoredImage>) -> Found {
     }
 }
 
+/// Titles for the cases: to what was uploaded, and to what was only named and they do not hold yet.
 async fn give_titles(
     db: &mut sqlx::PgConnection,
     orders: &[Order],
@@ -198,10 +211,16 @@ async fn give_titles(
 ) -> Result<HashSet<(Uuid, i64)>> {
     let mut titles = Vec::new();
     for ((order, submission), found) in orders.iter().zip(submissions).zip(found) {
-        let Images::Uploaded(uploads) = &*order.images else { continue };
-        for (upload, found) in uploads.iter().zip(found) {
-            let Some(image_id) = found.id() else { continue };
-            titles.push(Title { account: order.account, image_id, submission: *submission, name: &upload.name });
+        let (case, account) = (order.case, order.account);
+        let title = |image_id, name| Title { case, image_id, submission: *submission, account, name };
+        for (place, found) in found.iter().enumerate() {
+            match (found, &*order.images) {
+                (Found::Stored(image), Images::Uploaded(uploads)) => titles.push(title(image.id, &uploads[place].name)),
+                (Found::Known { image, held: false }, _) => {
+                    titles.push(title(image.known.id, image.name.as_deref().unwrap_or_default()));
+                }
+                _ => {}
+            }
         }
     }
     if titles.is_empty() {
@@ -216,7 +235,7 @@ fn learnt(orders: &[Order], found: &[Vec<Found>]) -> Vec<KnownImage> {
     for (order, found) in orders.iter().zip(found) {
         for (place, image) in found.iter().enumerate() {
             match (image, &*order.images) {
-                (Found::Known(record), _) => known.push(record.known.clone()),
+                (Found::Known { image, .. }, _) => known.push(image.known.clone()),
                 (Found::Stored(stored), Images::Uploaded(uploads)) => known.push(uploads[place].row.known(stored.id)),
                 _ => {}
             }
@@ -234,7 +253,7 @@ fn is_refused(order: &Order, found: &[Found]) -> bool {
 fn fates(found: Vec<Found>, jobs: &HashMap<i64, Vec<AnsweringJob>>) -> Vec<Fate> {
     let of = |image: i64| jobs.get(&image).cloned().unwrap_or_default();
     let fate = |image| match image {
-        Found::Known(image) => {
+        Found::Known { image, .. } => {
             let jobs = of(image.known.id);
             Fate::Known(image, jobs)
         }

@@ -11,6 +11,8 @@ mod plan;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 pub(super) use self::answer::{attached, new_job};
 use self::bytes::{drop_blobs, keep, uploads};
 use self::commit::{OrderAnswer, commit_together};
@@ -21,6 +23,7 @@ use super::accounts::User;
 use super::batch::{Batcher, Capacity};
 use super::queues::Queues;
 use super::{Ctx, Error, Result};
+use crate::domain::case::CaseRole;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
 use crate::metrics;
@@ -57,12 +60,14 @@ impl Submit {
         if files.is_empty() {
             return Err(Fault::new(Code::NoImage, "No file was sent.").on("/images").into());
         }
+        let case = case_of(user, ask)?;
         let plan = Arc::new(plan(&self.ctx, &self.queues, user, ask, files.len()).await?);
         let (mut good, mut rejected) = judge(&self.ctx, files).await?;
         refuse_same_md5(&mut good, &mut rejected);
         nothing_or_strict(ask, good.len(), &rejected)?;
         let blobs = keep(&self.ctx, &good).await?;
-        let order = order(user, ask, &plan, rejected.len(), Images::Uploaded(uploads(&good, &blobs)));
+        let images = Images::Uploaded(uploads(&good, &blobs));
+        let order = order(user, ask, case, &plan, rejected.len(), images);
         // Where the COMMIT is unknown it may yet have named the blobs: those are the collector's.
         let committed =
             self.commit(order).await.inspect_err(|error| tracing::debug!(%error, "an upload was not committed"));
@@ -98,17 +103,18 @@ impl Submit {
             return Err(refusal(images.len(), &rejected).into());
         };
         metrics::uploaded(images.len(), images.iter().map(|i| i.bytes).sum());
-        Ok(Receipt { submission, images, rejected, models: plan.loads.clone() })
+        Ok(Receipt { submission, case, images, rejected, models: plan.loads.clone() })
     }
 
-    /// Runs models on images that are stored and visible to the user.
+    /// Runs models on images that are stored and visible to the user; the case holds them from then on.
     pub async fn rerun(&self, user: &User, ask: &Ask, hashes: &[ContentMd5]) -> Result<Receipt> {
         if hashes.is_empty() {
             return Err(Fault::new(Code::NoImage, "No image was named.").on("/images").into());
         }
+        let case = case_of(user, ask)?;
         let plan = Arc::new(plan(&self.ctx, &self.queues, user, ask, hashes.len()).await?);
         let stored = Images::Stored { visible_to: user.scope(), md5s: hashes.to_vec() };
-        let committed = self.commit(order(user, ask, &plan, 0, stored)).await?;
+        let committed = self.commit(order(user, ask, case, &plan, 0, stored)).await?;
         let (mut images, mut rejected) = (Vec::new(), Vec::new());
         for ((index, md5), fate) in hashes.iter().enumerate().zip(committed.images) {
             match fate {
@@ -126,7 +132,7 @@ impl Submit {
             }
         }
         match committed.submission {
-            Some(submission) => Ok(Receipt { submission, images, rejected, models: plan.loads.clone() }),
+            Some(submission) => Ok(Receipt { submission, case, images, rejected, models: plan.loads.clone() }),
             None => Err(refusal(images.len(), &rejected).into()),
         }
     }
@@ -143,9 +149,17 @@ impl Submit {
     }
 }
 
-fn order(user: &User, ask: &Ask, plan: &Arc<Plan>, refused: usize, images: Images) -> Order {
+/// Where the images of a request go.
+fn case_of(user: &User, ask: &Ask) -> std::result::Result<Uuid, Fault> {
+    let case = ask.case.unwrap_or(user.own_case);
+    user.check(case, CaseRole::Editor).map_err(|fault| fault.on("/case"))?;
+    Ok(case)
+}
+
+fn order(user: &User, ask: &Ask, case: Uuid, plan: &Arc<Plan>, refused: usize, images: Images) -> Order {
     Order {
         account: user.account.id,
+        case,
         submission: ask.submission,
         rerun: ask.rerun,
         strict: ask.strict,

@@ -14,6 +14,8 @@ use crate::store::images::{ImageRecord, NewImage, StoredImage};
 #[derive(Clone)]
 pub struct Order {
     pub(super) account: Uuid,
+    /// Where its images go.
+    pub(super) case: Uuid,
     pub(super) submission: Option<Uuid>,
     pub(super) rerun: bool,
     /// Refuse all if one image is.
@@ -26,12 +28,22 @@ pub struct Order {
 
 /// The images of an order, in the order of the request.
 pub(super) enum Images {
-    /// Of those that the account may see; all, when no account is given.
+    /// Of those that these cases hold; of all, when none are given.
     Stored {
-        visible_to: Option<Uuid>,
+        visible_to: Option<Vec<Uuid>>,
         md5s: Vec<ContentMd5>,
     },
     Uploaded(Vec<Upload>),
+}
+
+impl Images {
+    /// The cases of which one must hold what is named by its hash; nothing where all is seen, or nothing named.
+    pub(super) fn visible_to(&self) -> Option<&[Uuid]> {
+        match self {
+            Self::Stored { visible_to, .. } => visible_to.as_deref(),
+            Self::Uploaded(_) => None,
+        }
+    }
 }
 
 /// An uploaded image under the name it came with.
@@ -52,9 +64,9 @@ pub struct Committed {
 pub(super) enum Fate {
     /// It was stored before.
     Known(ImageRecord, Vec<AnsweringJob>),
-    /// It was uploaded; its row is that of this blob. The account may have had a title to it before.
+    /// It was uploaded; its row is that of this blob. The case may have held it before.
     Stored { blob: Uuid, titled: bool, jobs: Vec<AnsweringJob> },
-    /// The caller has no title to such an image.
+    /// No case of the caller's holds such an image.
     Missing,
     /// The image of this id has the same MD5 and other bytes.
     Collided(i64),
@@ -86,7 +98,11 @@ impl Order {
 
 /// An image of an order, as the database has it.
 pub(super) enum Found {
-    Known(ImageRecord),
+    /// It was stored before, and perhaps held by the case.
+    Known {
+        image: ImageRecord,
+        held: bool,
+    },
     Stored(StoredImage),
     Missing,
     Collided(i64),
@@ -101,7 +117,7 @@ impl Found {
     /// Its id, if it can have jobs.
     pub(super) const fn id(&self) -> Option<i64> {
         match self {
-            Self::Known(image) => Some(image.known.id),
+            Self::Known { image, .. } => Some(image.known.id),
             Self::Stored(image) => Some(image.id),
             Self::Missing | Self::Collided(_) => None,
         }

@@ -25,7 +25,7 @@ pub struct RunShown {
 
 /// Runs, newest first; the user's own, or everybody's for an administrator.
 pub async fn list(ctx: &Ctx, user: &User, filter: RunFilter<'_>, limit: i64) -> Result<Vec<RunShown>> {
-    let filter = RunFilter { account: user.scope(), ..filter };
+    let filter = RunFilter { account: user.owner(), ..filter };
     ctx.db
         .run(async |db| {
             let runs = training::list(db, &filter, limit).await?;
@@ -44,7 +44,7 @@ pub async fn wait_for(
     after: Option<i32>,
 ) -> Result<(RunShown, Vec<RunMetric>, bool)> {
     let read = async |db: &mut sqlx::PgConnection| {
-        let run = training::find(db, id, user.scope()).await?.ok_or_else(|| Error::from(Fault::not_found("run")))?;
+        let run = training::find(db, id, user.owner()).await?.ok_or_else(|| Error::from(Fault::not_found("run")))?;
         let shown = show(db, vec![run]).await?.pop().ok_or_else(|| Error::from(Fault::not_found("run")))?;
         let (metrics, left_out) = training::metrics(db, id).await?;
         Ok::<_, Error>((shown, metrics, left_out))

@@ -15,7 +15,7 @@ const VERSION_DIGITS: usize = 12;
 
 /// The model of a user's own run, or of anybody's for an administrator.
 pub async fn model_for_user(ctx: &Ctx, user: &User, id: Uuid) -> Result<RunFile> {
-    ctx.db.run(async |db| model_of(db, id, user.scope()).await).await
+    ctx.db.run(async |db| model_of(db, id, user.owner()).await).await
 }
 
 /// The model of a run, for a microservice that may serve a version that it became.
@@ -53,7 +53,7 @@ pub async fn promote(
     let promoted = ctx
         .db
         .write(async |tx| {
-            let file = model_of(tx, id, user.scope()).await?;
+            let file = model_of(tx, id, user.owner()).await?;
             let version = version.unwrap_or_else(|| format!("run-{}", &hex::encode(&file.sha256)[..VERSION_DIGITS]));
             let target = training::lock_target(tx, model.as_str(), user.account.id, &version).await?;
             if !user.is_admin() && target.owner != Some(user.account.id) {

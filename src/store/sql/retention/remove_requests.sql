@@ -8,10 +8,10 @@ WITH gone AS (
   RETURNING submission_id, image_id
 ), nameless AS (
   DELETE FROM upload AS u
-  USING (SELECT DISTINCT s.account_id, g.image_id, g.submission_id FROM gone AS g JOIN submission AS s ON s.id = g.submission_id) AS g
-  WHERE u.account_id = g.account_id AND u.image_id = g.image_id AND u.submission_id = g.submission_id
-    -- The newest name stays: it is the account's title to the image.
-    AND EXISTS (SELECT FROM upload AS o WHERE o.account_id = u.account_id AND o.image_id = u.image_id
+  USING (SELECT DISTINCT s.case_id, g.image_id, g.submission_id FROM gone AS g JOIN submission AS s ON s.id = g.submission_id) AS g
+  WHERE u.case_id = g.case_id AND u.image_id = g.image_id AND u.submission_id = g.submission_id
+    -- The newest name stays: it is the case's title to the image.
+    AND EXISTS (SELECT FROM upload AS o WHERE o.case_id = u.case_id AND o.image_id = u.image_id
                 AND (o.at, o.submission_id, o.name) > (u.at, u.submission_id, u.name))
 )
 SELECT count(*) FROM gone

@@ -3,6 +3,11 @@
 WITH application (rights, object) AS (VALUES
   ('SELECT, INSERT, UPDATE', 'TABLE account'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE ended_token'),
+  ('SELECT, INSERT, UPDATE', 'TABLE casefile'),
+  ('SELECT, INSERT, UPDATE, DELETE', 'TABLE member'),
+  ('SELECT, INSERT, UPDATE, DELETE', 'TABLE saved_filter'),
+  ('SELECT, INSERT, DELETE', 'TABLE tag'),
+  ('SELECT, INSERT, DELETE', 'TABLE note'),
   ('SELECT, INSERT, UPDATE', 'TABLE api_key'),
   ('SELECT, INSERT, UPDATE', 'TABLE queue'),
   ('SELECT, INSERT, UPDATE', 'TABLE model_version'),
@@ -37,6 +42,8 @@ WITH application (rights, object) AS (VALUES
 ), auditor (rights, object) AS (VALUES
   ('SELECT', 'TABLE audit_jobs'),
   ('SELECT', 'TABLE audit_events'),
+  ('SELECT', 'TABLE audit_cases'),
+  ('SELECT', 'TABLE audit_members'),
   ('SELECT', 'TABLE audit_runs'),
   ('SELECT', 'TABLE audit_keys'),
   ('SELECT', 'TABLE audit_items'),

@@ -17,12 +17,12 @@ CROSS JOIN LATERAL (
 ) AS r
 CROSS JOIN LATERAL (SELECT md5 FROM image WHERE id = r.image_id OFFSET 0) AS i
 JOIN queue AS q ON q.id = r.queue_id
--- The newest name under which the owner of the submission uploaded it.
-LEFT JOIN LATERAL (SELECT u.name FROM upload AS u WHERE u.image_id = r.image_id AND u.account_id = s.account_id
+-- The newest name under which it came to the submission's case.
+LEFT JOIN LATERAL (SELECT u.name FROM upload AS u WHERE u.image_id = r.image_id AND u.case_id = s.case_id
                    ORDER BY u.at DESC LIMIT 1) AS t ON true
 -- Those under which it came in this submission; a hundred are enough to find the files again.
 CROSS JOIN LATERAL (SELECT ARRAY(
-    SELECT u.name FROM upload AS u WHERE u.account_id = s.account_id AND u.image_id = r.image_id AND u.submission_id = s.id
+    SELECT u.name FROM upload AS u WHERE u.case_id = s.case_id AND u.image_id = r.image_id AND u.submission_id = s.id
     ORDER BY u.name LIMIT 100) AS names) AS n
 WHERE s.id = ANY($1)
 ORDER BY s.id, r.image_id, q.name, r.params_id
