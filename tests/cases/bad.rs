@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::Harbour;
 use crate::kit::images::{md5_of, photo};
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn each_fault_names_its_field_and_leaves_nothing() {
     let h = Harbour::new().await;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use darkroom::maintenance;
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use super::{Harbour, image, make, to_case};
 use crate::kit::images::{md5_of, photo};
@@ -17,9 +18,9 @@ fn blobs(h: &Harbour) -> HashSet<std::path::PathBuf> {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.is_dir() {
-                folders.push(path)
+                folders.push(path);
             } else {
-                let _ = found.insert(path);
+                found.insert(path);
             }
         }
     }
@@ -138,7 +139,8 @@ async fn a_large_case_goes_in_bites_and_another_server_goes_on() {
         )
         .await;
     // Nothing is mirrored that could be taken away: then nothing goes yet, but nobody sees it.
-    let mut tx = h.app.outside.begin().await.expect("a transaction");
+    let mut db = h.app.outside.acquire().await.expect("a connection");
+    let mut tx = db.begin().await.expect("a transaction");
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('darkroom tick cases', 0))";
     sqlx::query(lock).execute(&mut *tx).await.expect("the tick of another server");
     let receipt = h.owner.delete(&h.path("")).await.ok(200);
@@ -160,7 +162,8 @@ async fn an_image_that_somebody_brings_elsewhere_meanwhile_stays() {
     let h = Harbour::new().await;
     let other = make(&h.stranger, "Station").await;
     // Somebody is busy with the image, and brings it to another case.
-    let mut tx = h.app.outside.begin().await.expect("a transaction");
+    let mut db = h.app.outside.acquire().await.expect("a connection");
+    let mut tx = db.begin().await.expect("a transaction");
     sqlx::query("SELECT id FROM image FOR SHARE").execute(&mut *tx).await.expect("a lock");
     let receipt = h.owner.delete(&h.path("")).await.ok(200);
     assert_eq!((&receipt["done"], &receipt["titles"]), (&json!(false), &json!(0)));

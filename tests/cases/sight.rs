@@ -42,7 +42,7 @@ async fn seen(h: &Harbour, who: &Client) -> Vec<(String, bool)> {
     for (list, field, id) in [("/images", "md5", &md5), ("/submissions", "id", &h.submission), ("/jobs", "id", &h.job)]
     {
         let items = who.get(list).await.ok(200)["items"].clone();
-        let found = items.as_array().expect("items").iter().any(|item| &item[field] == id.as_str());
+        let found = items.as_array().expect("items").iter().any(|item| item[field] == id.as_str());
         seen.push((format!("in {list}"), found));
     }
     let found = who.get(&format!("/jobs?md5={md5}")).await.ok(200)["items"] != json!([]);

@@ -80,35 +80,11 @@ const MOST: i64 = 100;
 
 pub async fn run(case: UseCase, db: &mut PgConnection, f: &Facts) -> Done {
     match case {
-        UseCase::Submit => {
-            submit(
-                db,
-                f,
-                &Asks { account: f.ines, case: f.cases[0], named: None, images: &[0, 1, 2, 3, 4], takes_result: true },
-            )
-            .await
-        }
-        UseCase::Resubmit => {
-            submit(
-                db,
-                f,
-                &Asks {
-                    account: f.ines,
-                    case: f.cases[0],
-                    named: Some(f.old),
-                    images: &[0, 3, 4],
-                    takes_result: false,
-                },
-            )
-            .await
-        }
+        UseCase::Submit => submit(db, f, &Asks::of_ines(f, None, &[0, 1, 2, 3, 4], true)).await,
+        UseCase::Resubmit => submit(db, f, &Asks::of_ines(f, Some(f.old), &[0, 3, 4], false)).await,
         UseCase::Rerun => {
-            submit(
-                db,
-                f,
-                &Asks { account: f.jo, case: f.cases[1], named: None, images: &[0, 2, 4], takes_result: false },
-            )
-            .await
+            let asks = Asks { account: f.jo, case: f.cases[1], ..Asks::of_ines(f, None, &[0, 2, 4], false) };
+            submit(db, f, &asks).await
         }
         UseCase::Retry => retry(db, f).await,
         UseCase::ClaimHinted => {

@@ -23,6 +23,13 @@ pub struct Asks<'a> {
     pub takes_result: bool,
 }
 
+impl<'a> Asks<'a> {
+    /// Ines's, to her own case.
+    pub fn of_ines(f: &Facts, named: Option<Uuid>, images: &'a [usize], takes_result: bool) -> Self {
+        Self { account: f.ines, case: f.cases[0], named, images, takes_result }
+    }
+}
+
 pub async fn submit(db: &mut PgConnection, f: &Facts, asks: &Asks<'_>) -> Done {
     match submit_once(db, f, asks, false).await {
         Err(error) if is_crossed(&error) && !is_deadlock(&error) => Ok(submit_once(db, f, asks, true).await?),
