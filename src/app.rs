@@ -245,10 +245,10 @@ pub struct Owners {
 }
 
 /// Writes what an installation needs before its first start, and nothing that is there already: the passwords of the
-/// database's three roles and of Redis, the key that signs tokens, and one key per bundled microservice, each into a folder of its
-/// own, with the keys' hashes in another. Only the owner may read a file or enter its folder; a folder of somebody
+/// database's three roles and of Redis, the key that signs tokens, and one key per bundled microservice, for the model that it serves or
+/// the dataset that it trains on, each into a folder of its own, with the keys' hashes in another. Only the owner may read a file or enter its folder; a folder of somebody
 /// else's is refused.
-pub fn setup(folder: &Path, models: &[String], owners: Owners) -> anyhow::Result<Vec<String>> {
+pub fn setup(folder: &Path, microservices: &[(Service, String)], owners: Owners) -> anyhow::Result<Vec<String>> {
     if !folder.exists() {
         own_folder(folder, None)?;
     }
@@ -272,17 +272,21 @@ pub fn setup(folder: &Path, models: &[String], owners: Owners) -> anyhow::Result
         }
     }
     put("token/key", hex::encode(rand::random::<[u8; 32]>()), owners.service)?;
-    for model in models {
-        let file = format!("key-{model}/key");
+    for (service, name) in microservices {
+        let place = match service {
+            Service::Predict => format!("key-{name}"),
+            Service::Train => format!("dataset-{name}"),
+        };
+        let file = format!("{place}/key");
         let key = put(&file, fresh_key().reveal(), owners.service)?;
         let key = KeyText::parse(&key).with_context(|| format!("{file} holds no key"))?;
         let hash = KeyHash {
             id: key.id.clone(),
             secret_sha256: hex::encode(key.secret_sha256()),
-            service: Service::Predict,
-            models: vec![model.clone()],
+            service: *service,
+            models: vec![name.clone()],
         };
-        put(&format!("hashes/{model}.json"), serde_json::to_string_pretty(&hash)?, owners.service)?;
+        put(&format!("hashes/{place}.json"), serde_json::to_string_pretty(&hash)?, owners.service)?;
     }
     Ok(made)
 }

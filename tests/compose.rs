@@ -72,7 +72,20 @@ fn each_reaches_whom_it_needs_and_nobody_else() {
         ("internet", vec!["proxy"]),
         ("outside", vec!["server"]),
         ("storage", vec!["migrate", "postgres", "redis", "server"]),
-        ("workers", vec!["face_detect", "image_hash", "image_stats", "object_detect", "ocr", "server"]),
+        (
+            "workers",
+            vec![
+                "digits",
+                "face_detect",
+                "faces",
+                "image_hash",
+                "image_stats",
+                "object_detect",
+                "ocr",
+                "onnx_predict",
+                "server",
+            ],
+        ),
     ];
     assert_eq!(members, expected.map(|(network, names)| (network, BTreeSet::from_iter(names))).into());
     for (network, shut) in
@@ -110,7 +123,10 @@ fn secrets_lie_in_files_of_who_reads_them() {
     let expected = [
         ("audit", vec!["migrate", "setup"]),
         ("database", vec!["migrate", "server", "setup"]),
+        ("digits", vec!["digits", "setup"]),
+        ("digits_onnx", vec!["onnx_predict", "setup"]),
         ("face_detect", vec!["face_detect", "setup"]),
+        ("faces", vec!["faces", "setup"]),
         ("for-postgres", vec!["postgres", "setup"]),
         ("for-redis", vec!["redis", "setup"]),
         ("image_hash", vec!["image_hash", "setup"]),
@@ -185,8 +201,8 @@ fn compose_understands_both_files_where_it_is_at_hand() {
         for files in
             [["-f", "docker-compose.yml"].as_slice(), &["-f", "docker-compose.yml", "-f", "docker-compose.dev.yml"]]
         {
-            let judged = compose(&[files, &["--profile", "tls", "--profile", "models", "config", "-q"]].concat())
-                .expect("compose");
+            let profiles = ["tls", "models", "train", "promoted"].map(|profile| ["--profile", profile]).concat();
+            let judged = compose(&[files, &profiles, &["config", "-q"]].concat()).expect("compose");
             assert!(judged.status.success(), "{command:?} {files:?}: {}", String::from_utf8_lossy(&judged.stderr));
         }
     }

@@ -11,7 +11,7 @@ use darkroom::dev::{self, process};
 use darkroom::domain::account::Role;
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use crate::kit::client::Client;
 use crate::kit::images::png;
 use crate::kit::process::DARKROOM;
 use crate::kit::servers;
+use crate::training::Trainer;
 
 fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(DARKROOM).args(args).envs(environment.iter().copied()).stdin(Stdio::null()).output().expect("darkroom")
@@ -81,11 +82,11 @@ async fn the_first_administrator_is_made_beside_the_server() {
 async fn setup_writes_secrets_once_and_the_server_takes_up_the_keys() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().to_str().expect("a path");
-    let args = ["setup", "--folder", path, "--models", "face_detect,image_stats"];
+    let args = ["setup", "--folder", path, "--models", "face_detect,digits", "--datasets", "digits"];
     assert!(run(&args, &[]).status.success());
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
     let (password, key) = (read("database/password"), read("key-face_detect/key"));
-    assert!(!read("hashes/face_detect.json").contains(&key[16..]), "only the hash");
+    assert!(!read("hashes/key-face_detect.json").contains(&key[16..]), "only the hash");
     assert!(said(&run(&args, &[])).contains("nothing was changed"));
     assert_eq!((read("database/password"), read("key-face_detect/key")), (password, key.clone()));
     for entry in walkdir::WalkDir::new(folder.path()).min_depth(1) {
@@ -102,6 +103,11 @@ async fn setup_writes_secrets_once_and_the_server_takes_up_the_keys() {
     let app = TestApp::with(|s| s.key_hashes = Some(hashes)).await;
     let service = Client::new(app.router.clone(), Some(key));
     Worker::register(service, "face_detect", "1").await;
+    // A model and a dataset of one name have two keys.
+    let keys = ["key-digits/key", "dataset-digits/key"].map(|file| Client::new(app.router.clone(), Some(read(file))));
+    let [predicts, trains] = keys;
+    Worker::register(predicts, "digits", "1").await;
+    Trainer::with_key(trains, "digits", Value::Null).await;
 }
 
 #[test]
@@ -123,7 +129,7 @@ fn setup_gives_each_secret_to_who_reads_it() {
         let services =
             ["owner/password", "database/password", "audit/password", "redis/password", "token/key", "key-ocr/key"];
         assert_eq!(services.map(owner), [10001; 6]);
-        assert_eq!(owner("hashes/ocr.json"), 10001);
+        assert_eq!(owner("hashes/key-ocr.json"), 10001);
         assert_eq!(["for-postgres/password", "for-redis/password"].map(owner), [999; 2]);
     }
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);

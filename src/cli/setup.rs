@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use crate::app::{self, Owners};
+use crate::domain::key::Service;
 use crate::domain::name::Name;
 
 #[derive(Args)]
@@ -16,6 +17,9 @@ pub struct SetupArgs {
     /// Models of the bundled microservices, each of which gets a key
     #[arg(long, value_delimiter = ',')]
     models: Vec<String>,
+    /// Datasets of the bundled training microservices, each of which gets a key
+    #[arg(long, value_delimiter = ',')]
+    datasets: Vec<String>,
     /// Id of the user that may read what is written, as root in a container [default: whoever runs this]
     #[arg(long, value_name = "UID")]
     owner: Option<u32>,
@@ -26,11 +30,14 @@ pub struct SetupArgs {
 
 impl SetupArgs {
     pub fn run(self) -> anyhow::Result<Exit> {
-        for name in &self.models {
+        let of = |service, names: Vec<String>| names.into_iter().map(move |name| (service, name));
+        let microservices: Vec<_> =
+            of(Service::Predict, self.models).chain(of(Service::Train, self.datasets)).collect();
+        for (_, name) in &microservices {
             Name::parse(name).map_err(anyhow::Error::msg)?;
         }
         let owners = Owners { service: self.owner, servers: self.servers_owner };
-        match app::setup(&self.folder, &self.models, owners)?.as_slice() {
+        match app::setup(&self.folder, &microservices, owners)?.as_slice() {
             [] => eprintln!("everything is there already; nothing was changed"),
             made => eprintln!("wrote {}", made.join(", ")),
         }
