@@ -133,6 +133,15 @@ def predict(server, pictures, model):
     return results
 
 
+def judge(server, photographs, model):
+    """Sends photographs through the queue, and prints what is said of each."""
+    files = {photograph.name: photograph.read_bytes() for photograph in photographs}
+    results = predict(server, list(files.values()), model)
+    for name, data in files.items():
+        [first, *_] = results[hashlib.md5(data).hexdigest()]["items"]
+        print("%-24s %s %.2f" % (name, first["label"], first["score"]))
+
+
 def done(server, path):
     answer = server.ask("GET", path)
     return answer if answer["done"] else None
@@ -185,6 +194,7 @@ def main():
     parser.add_argument("--password-file", required=True)
     parser.add_argument("--dataset", default="digits", help="digits or faces: a folder beside this file")
     parser.add_argument("--model", help="what the network becomes a version of [default: the dataset's name and _onnx]")
+    parser.add_argument("--photos", type=pathlib.Path, metavar="FOLDER", help="photographs to be judged, too, each as a whole")
     parser.add_argument("--python", default=sys.executable, help="the Python in which examples/onnx_predict/requirements.txt is installed")
     parser.add_argument("params", nargs="*", metavar="NAME=VALUE", help="the run's parameters, as model=sgd")
     args = parser.parse_args()
@@ -198,6 +208,8 @@ def main():
     process, version = serve(server, run, model, args.python)
     try:
         results = predict(server, pictures, model)
+        if args.photos:
+            judge(server, sorted(args.photos.glob("*.[jp][pn]g")), model)
     finally:
         process.terminate()
         process.wait(60)

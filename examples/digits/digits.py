@@ -35,6 +35,12 @@ def parts(seed, split):
     return train_test_split(digits.data, digits.target, test_size=split, random_state=seed, stratify=digits.target)
 
 
+def held_out(seed=123, split=0.25):
+    """The pictures that a run does not learn from, in bytes of grey, and what they are."""
+    _, pixels, _, truth = parts(seed, split)
+    return (pixels.reshape(-1, 8, 8) * 255 / 16).round().astype(np.uint8), truth
+
+
 def train(run, *, model: Literal["mlp", "sgd"] = "mlp", learning_rate: Union[float, List[float]] = (0.0003, 0.001, 0.003),
           epochs: int = 20, seed: int = 123, split: float = 0.25, save: bool = True):
     """Tries each learning rate side by side, epoch by epoch, and keeps the one that is right most often of what was held out."""

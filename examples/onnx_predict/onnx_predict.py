@@ -7,6 +7,7 @@ import tempfile
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime reports to its makers unless told not to, before the import
 import numpy as np
 import onnxruntime
+import PIL.Image
 
 from darkroom_worker import ModelError, label
 from darkroom_worker.cli_run import from_environment
@@ -16,7 +17,7 @@ tags, batch_size = ["onnx"], 32
 
 
 def init():
-    """Fetch the run's model, and load it. Its checksum names the version, as promoting the run does."""
+    """Fetch the run's model, load it, and try it on a black picture. Its checksum names the version, as promoting the run does."""
     global network, version, shape, recipe, labels
     run = os.environ.get("DARKROOM_RUN")
     if not run:
@@ -32,8 +33,22 @@ def init():
     told = network.get_modelmeta().custom_metadata_map
     if len(network.get_inputs()) != 1 or network.get_inputs()[0].type != "tensor(float)":
         raise ModelError("the model of run %s does not take one tensor of floats, so no picture can be put in" % run)
-    shape, labels = network.get_inputs()[0].shape, json.loads(told.get("labels", "[]"))
-    recipe = json.loads(told["input"]) if "input" in told else by_shape(shape)
+    shape = network.get_inputs()[0].shape
+    try:
+        labels = json.loads(told.get("labels", "[]"))
+        recipe = json.loads(told["input"]) if "input" in told else by_shape(shape)
+        predict_batch([Black()])
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError("the model of run %s is no classifier of pictures: of a black one %s: %s" % (run, type(error).__name__, error)) from None
+
+
+class Black:
+    """A picture to try a network on."""
+
+    def pil(self):
+        return PIL.Image.new("L", (8, 8))
 
 
 def fetch(path):

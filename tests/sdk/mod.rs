@@ -1,6 +1,7 @@
 //! The workers' Python package: its own suite, and what the server hands out of it.
 
 mod changes;
+mod circle;
 mod models;
 mod wheel;
 
@@ -21,9 +22,15 @@ const PACKAGE: &str = "sdk/python";
 const SUITE_WAIT: Duration = Duration::from_secs(900);
 /// What `make test` shows of it.
 const NOTE: &str = "target/python.txt";
-/// What the suite's tests use: pytest, mypy, and what models are written with.
-const REQUIREMENTS: [&str; 3] =
-    ["tests/sdk/requirements.txt", "examples/image_stats/requirements.txt", "examples/face_detect/requirements.txt"];
+/// What the suite's tests use: pytest, mypy, and what the examples are written with.
+const REQUIREMENTS: [&str; 6] = [
+    "tests/sdk/requirements.txt",
+    "examples/image_stats/requirements.txt",
+    "examples/face_detect/requirements.txt",
+    "examples/digits/requirements.txt",
+    "examples/faces/requirements.txt",
+    "examples/onnx_predict/requirements.txt",
+];
 
 /// Python with all that the tests need; nothing, and loudly so, where there is none.
 fn python() -> Option<PathBuf> {

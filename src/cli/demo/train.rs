@@ -16,7 +16,7 @@ use crate::service::Ctx;
 
 /// The microservices, each in its folder of `examples/`; the second is started for what the first brings.
 pub const SERVICES: [&str; 2] = ["digits", "onnx_predict"];
-const WALK: &str = "examples/digits/walk.py";
+const WALK: &str = "examples/walk.py";
 
 pub async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> anyhow::Result<(Exit, Vec<Server>)> {
     let password = account(ctx, RESEARCHER, &[Role::Researcher]).await?;
