@@ -21,11 +21,12 @@ pub(super) fn of_points(points: &[RunPoint]) -> String {
 
 fn draw(panel: &Panel) -> String {
     let mut cells = [[' '; COLUMNS]; ROWS];
-    let marks = || MARKS.into_iter().cycle();
-    for (curve, mark) in panel.curves.iter().zip(marks()) {
-        trace(panel, curve, mark, &mut cells);
+    let marked: Vec<(&Curve, char)> = panel.curves.iter().zip(MARKS.into_iter().cycle()).collect();
+    // The first lies on top: `loss`, which may be that of the best of several beside it.
+    for (curve, mark) in marked.iter().rev() {
+        trace(panel, curve, *mark, &mut cells);
     }
-    let key = panel.curves.iter().zip(marks()).map(|(curve, mark)| format!("{mark} {}", text::clean(&curve.name)));
+    let key = marked.iter().map(|(curve, mark)| format!("{mark} {}", text::clean(&curve.name)));
     let labels = [number(panel.values.1), number(panel.values.0)];
     let margin = labels.iter().map(String::len).max().unwrap_or(0);
     let mut out = format!(
@@ -87,5 +88,11 @@ mod tests {
         assert!(lines[ROWS].starts_with("0.1000 |") && lines[ROWS].ends_with('*'), "{plot}");
         assert_eq!(lines[ROWS].chars().count(), "0.1000 | ".len() + COLUMNS, "{plot}");
         assert_eq!(of_points(&[point(1, 0.9)]), "");
+        let both = |epoch| RunPoint {
+            values: [("loss".to_owned(), 1.0), ("loss/b".to_owned(), 1.0)].into(),
+            ..point(epoch, 1.0)
+        };
+        let plot = of_points(&[both(1), both(2)]);
+        assert!(plot.contains("| ***") && !plot.contains("| ooo"), "{plot}");
     }
 }
