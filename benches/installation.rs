@@ -130,8 +130,9 @@ impl Installation {
 
 /// A token of an account, as the server would sign it.
 pub fn token(account: Uuid) -> anyhow::Result<String> {
-    let claims =
-        serde_json::json!({ "iss": "darkroom", "sub": account, "generation": 0, "iat": 0, "exp": TOKEN_EXPIRES });
+    let claims = serde_json::json!({
+        "iss": "darkroom", "sub": account, "jti": Uuid::nil(), "generation": 0, "iat": 0, "exp": TOKEN_EXPIRES,
+    });
     let key = jsonwebtoken::EncodingKey::from_secret(TOKEN_KEY.as_bytes());
     Ok(jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key)?)
 }

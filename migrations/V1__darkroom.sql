@@ -383,6 +383,8 @@ CREATE TABLE outcome (
   params_id   bigint      NOT NULL,
   started_at  timestamptz,
   finished_at timestamptz NOT NULL,
+  -- The transaction that wrote it: in this order what results say is written down.
+  written     xid8        NOT NULL DEFAULT pg_current_xact_id(),
   queue_id    integer     NOT NULL,
   version_id  integer     NOT NULL,
   job_version integer     NOT NULL,
@@ -397,9 +399,11 @@ CREATE TABLE outcome (
 ) WITH (fillfactor = 90);
 -- For retention. Outcomes are written in order of time but for reruns, so a block range serves at next to no cost.
 CREATE INDEX outcome_age ON outcome USING brin (finished_at);
+-- What comes last comes at its end, and what one transaction wrote shares an entry.
+CREATE INDEX outcome_written ON outcome (written);
 
--- What the results in `outcome` say, an item or a field a row: only what is searched, and of a long result only a part. They are
--- written and go with the outcome whose key they begin with, under its lock, and never change.
+-- What the results in `outcome` say, an item or a field a row: only what is searched, and of a long result only a part. No job pays for
+-- them: they are written a moment after the outcome whose key they begin with, in place of what it said before, and go with it.
 CREATE TABLE item (
   image_id   bigint    NOT NULL,
   params_id  bigint    NOT NULL,
@@ -416,7 +420,6 @@ CREATE TABLE item (
   -- A text that was read, a hash, or the text of a field.
   text       text
 );
--- Every job that succeeds pays for these: no row is found by more than its image.
 CREATE INDEX item_image ON item (image_id);
 CREATE INDEX item_label ON item (label, value) WHERE kind <> 'field';
 

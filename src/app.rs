@@ -23,6 +23,7 @@ use crate::service::accounts::{Accounts, Tokens};
 use crate::service::acts::FrequentActs;
 use crate::service::catalog::Catalog;
 use crate::service::clock::DbClock;
+use crate::service::items::Items;
 use crate::service::keys::{Keys, fresh_key};
 use crate::service::mirror::Mirror;
 use crate::service::queues::Queues;
@@ -97,6 +98,7 @@ impl App {
             blobs,
             waiters,
             versions: Versions::default(),
+            items: Items::default(),
             replica,
             limits,
             catalog,

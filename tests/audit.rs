@@ -46,6 +46,7 @@ async fn seeded() -> TestApp {
         assert_eq!(ines.get(&format!("/images/{}/content", md5_of(&photo(1)))).await.status, 200);
     }
     app.ctx.acts.write().await.expect("a tick");
+    app.write_down_items().await;
     app
 }
 

@@ -2,6 +2,7 @@
 
 use darkroom::maintenance;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::kit::app::{TestApp, Worker};
@@ -47,6 +48,7 @@ async fn every_kind_of_item_is_kept_as_it_was_written() {
     assert_eq!(worker.complete(&jobs[0], items(json!(kinds))).await["status"], 200);
     let seen = ines.get(&format!("/predict/{}", md5_of(&photo(1)))).await.ok(200);
     assert_eq!(seen["results"]["detect"]["items"], json!(kinds));
+    app.write_down_items().await;
     let rows: Vec<Value> = sqlx::query_scalar(
         "SELECT jsonb_build_array(md5, model, version, place, kind, label, score, text) FROM audit_items ORDER BY place",
     )
@@ -103,6 +105,7 @@ async fn a_result_that_does_not_hold_ends_its_job_and_no_other() {
         assert!(attempt["error_message"].as_str().is_some_and(|message| message.starts_with(pointer)), "{attempt}");
     }
     assert_eq!(app.count("SELECT count(*) FROM job").await, 0, "none is tried again");
+    app.write_down_items().await;
     assert_eq!(app.count("SELECT count(*) FROM item").await, 1);
     // Whose lease it is not is told so, whatever the result.
     let stale = json!({"id": Uuid::new_v4(), "lease_no": 1});
@@ -146,9 +149,11 @@ async fn what_is_written_down_is_replaced_and_goes_with_its_result() {
     for job in &jobs {
         worker.complete(job, said("cat")).await;
     }
+    app.write_down_items().await;
     let form = Form::default().file("1.png", &photo(1)).text("models", "detect").text("rerun", "true");
     ines.upload(form).await.ok(202);
     worker.complete(&worker.claim(1).await[0], items(json!([{"type": "label", "label": "dog"}]))).await;
+    app.write_down_items().await;
     let labels =
         "SELECT coalesce(string_agg(label || ' ' || place, ',' ORDER BY label), '') FROM item WHERE label IS NOT NULL";
     let written = async || sqlx::query_scalar::<_, String>(labels).fetch_one(&app.outside).await.expect("labels");
@@ -169,6 +174,32 @@ async fn what_is_written_down_is_replaced_and_goes_with_its_result() {
 }
 
 #[tokio::test]
+async fn no_result_is_passed_over_that_is_committed_late() {
+    let app = TestApp::new().await;
+    let (_, worker, jobs) = claimed(&app, 2).await;
+    let said = items(json!([{"type": "label", "label": "cat"}]));
+    worker.complete(&jobs[0], said.clone()).await;
+    app.write_down_items().await;
+    app.alter("DELETE FROM item").await;
+    // As if that were written again, and not committed before the next.
+    let mut outside = app.outside.acquire().await.expect("a connection");
+    let mut late = outside.begin().await.expect("a transaction");
+    sqlx::query("UPDATE outcome SET written = pg_current_xact_id()").execute(&mut *late).await.expect("an update");
+    worker.complete(&jobs[1], said).await;
+    for _ in 0..3 {
+        assert_eq!(app.ctx.items.write_down(&app.ctx.upkeep).await.expect("a tick"), 0);
+    }
+    late.commit().await.expect("a commit");
+    app.write_down_items().await;
+    assert_eq!(app.count("SELECT count(*) FROM item").await, 2);
+    // Transactions count anew where the database was restored into another server.
+    app.alter("DELETE FROM item; UPDATE setting SET value = '9000000000000' WHERE name = 'items_from'").await;
+    app.ctx.items.write_down(&app.ctx.upkeep).await.expect("a tick");
+    app.write_down_items().await;
+    assert_eq!(app.count("SELECT count(*) FROM item").await, 2);
+}
+
+#[tokio::test]
 async fn a_model_is_known_by_the_labels_that_it_gave() {
     let app = TestApp::new().await;
     let (ines, worker, jobs) = claimed(&app, 3).await;
@@ -183,6 +214,7 @@ async fn a_model_is_known_by_the_labels_that_it_gave() {
         json!({"items": [{"type": "box", "box": [0, 0, 2, 1], "label": "refused"}]}),
     ];
     complete(&worker, &jobs, &said).await;
+    app.write_down_items().await;
     assert_eq!(labels().await, json!(["tree", "cat", "ant", "zebra"]));
     assert_eq!(ines.get("/models").await.ok(200)["items"][0]["labels"], labels().await);
     // A list for people to choose from: no model fills it without end.
@@ -193,6 +225,7 @@ async fn a_model_is_known_by_the_labels_that_it_gave() {
     let another = Worker::register(key, "detect", "v1").await;
     ines.submit(&[("4.png", photo(4))], &["detect"]).await;
     another.complete(&another.claim(1).await[0], items(json!([label("one too many")]))).await;
+    other.write_down_items().await;
     assert_eq!(app.count("SELECT count(*) FROM seen_label WHERE label = 'one too many'").await, 0);
 }
 

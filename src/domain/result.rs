@@ -30,33 +30,39 @@ pub const FIELDS_INDEXED_MAX: usize = 100;
 /// The longest summary, in characters.
 const SUMMARY_CHARS_MAX: usize = 1000;
 
-/// A result as it is kept.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ResultDocument {
-    /// As JSON: `{"items":[…],"fields":{…},"summary":null}`.
-    pub text: String,
-    /// What is written down of it to be searched.
-    pub rows: Vec<ItemRow>,
-}
-
-/// Brings what a worker posted into the one shape `{"items":[…],"fields":{…},"summary":null}`, its parts as they were written,
-/// but for places in pixels, which become fractions of the `upright` image.
+/// Brings what a worker posted into the one shape in which results are kept, `{"items":[…],"fields":{…},"summary":null}`, its parts as
+/// they were written, but for places in pixels, which become fractions of the `upright` image.
 ///
 /// The upstream style `{"classes":[…],"result":{…}}` becomes labels and fields; any other JSON is kept under
 /// `fields.value`. Neither what is posted nor what is made of it has more than `bytes_max` bytes. A fault says where in the
 /// result it lies.
-pub fn normalise(posted: &RawValue, bytes_max: usize, upright: Option<Upright>) -> Result<ResultDocument, Fault> {
+pub fn normalise(posted: &RawValue, bytes_max: usize, upright: Option<Upright>) -> Result<String, Fault> {
     let posted = posted.get();
     check_whole(posted, bytes_max)?;
     if posted.starts_with('{')
         && let Ok(normal) = serde_json::from_str::<Normal<'_>>(posted)
-        && let Some(rows) = normal.rows()
+        && normal.holds()
     {
-        return Ok(ResultDocument { text: posted.to_owned(), rows });
+        return Ok(posted.to_owned());
     }
     let document = shape(posted, upright)?;
-    check_size(&document.text, bytes_max)?;
+    check_size(&document, bytes_max)?;
     Ok(document)
+}
+
+/// What is written down of a result as it is kept, so that it is found.
+pub fn said(document: &str) -> Vec<ItemRow> {
+    #[derive(Deserialize)]
+    struct Kept<'a> {
+        #[serde(borrow)]
+        items: Vec<&'a RawValue>,
+        #[serde(borrow)]
+        fields: BTreeMap<String, &'a RawValue>,
+    }
+    // It held when it came.
+    let Ok(Kept { items, fields }) = serde_json::from_str(document) else { return Vec::new() };
+    let said = |item: &RawValue| serde_json::from_str::<Parts<'_>>(item.get()).ok()?.check().ok().flatten();
+    rows(items.into_iter().map(said), check_fields("/fields", &fields).unwrap_or_default())
 }
 
 /// Whether a result may have places in pixels, so that its image's size is to be known: only then is it looked up.
@@ -66,9 +72,9 @@ pub fn may_be_in_pixels(posted: &RawValue) -> bool {
 }
 
 /// What a training run came to: any JSON of at most `bytes_max` bytes, kept as it was posted.
-pub fn as_posted(posted: &RawValue, bytes_max: usize) -> Result<ResultDocument, Fault> {
+pub fn as_posted(posted: &RawValue, bytes_max: usize) -> Result<String, Fault> {
     check_whole(posted.get(), bytes_max)?;
-    Ok(ResultDocument { text: posted.get().to_owned(), rows: Vec::new() })
+    Ok(posted.get().to_owned())
 }
 
 /// Refuses a result that is too large, or that could not be kept.
@@ -105,22 +111,19 @@ struct Normal<'a> {
 }
 
 impl Normal<'_> {
-    /// What is written down of it, if it holds.
-    fn rows(self) -> Option<Vec<ItemRow>> {
-        let fields = check_fields("/fields", &self.fields).ok()?;
-        let holds = self.items.len() <= ITEMS_MAX && is_summary(self.summary.get());
-        holds.then(|| rows(self.items.into_iter().map(|item| item.0), fields))
+    fn holds(&self) -> bool {
+        self.items.len() <= ITEMS_MAX && is_summary(self.summary.get()) && check_fields("/fields", &self.fields).is_ok()
     }
 }
 
 /// An item in fractions that holds.
-struct GoodItem(Option<ItemRow>);
+struct GoodItem;
 
 impl<'de> Deserialize<'de> for GoodItem {
     fn deserialize<D: Deserializer<'de>>(item: D) -> Result<Self, D::Error> {
         let parts = Parts::deserialize(item)?;
-        let row = parts.check().ok().filter(|_| !parts.has_unit());
-        row.map(Self).ok_or_else(|| D::Error::custom("an item to be looked at again"))
+        let holds = !parts.has_unit() && parts.check().is_ok();
+        if holds { Ok(Self) } else { Err(D::Error::custom("an item to be looked at again")) }
     }
 }
 
@@ -146,7 +149,7 @@ struct Upstream<'a> {
     result: Option<&'a RawValue>,
 }
 
-fn shape(posted: &str, upright: Option<Upright>) -> Result<ResultDocument, Fault> {
+fn shape(posted: &str, upright: Option<Upright>) -> Result<String, Fault> {
     let is_map = posted.starts_with('{');
     let is_empty = is_map && posted[1..].trim_start().starts_with('}');
     if !is_map || is_empty {
@@ -165,62 +168,58 @@ fn write(items: &str, fields: &str, summary: &str) -> String {
     ["{\"items\":", items, ",\"fields\":", fields, ",\"summary\":", summary, "}"].concat()
 }
 
-fn value(other: &str) -> Result<ResultDocument, Fault> {
+fn value(other: &str) -> Result<String, Fault> {
     let fields = ["{\"value\":", other, "}"].concat();
-    let text = write("[]", &fields, "null");
-    Ok(ResultDocument { text, rows: rows([], read_fields("/fields", &fields)?) })
+    read_fields("/fields", &fields)?;
+    Ok(write("[]", &fields, "null"))
 }
 
-fn read_document(document: &Loose<'_>, upright: Option<Upright>) -> Result<ResultDocument, Fault> {
-    let (mut items, mut found) = (Vec::new(), Vec::new());
+fn read_document(document: &Loose<'_>, upright: Option<Upright>) -> Result<String, Fault> {
+    let mut items = Vec::new();
     for (index, item) in list("/items", document.items.map_or("[]", RawValue::get))?.into_iter().enumerate() {
-        let (item, row) = read_item(item.get(), upright).map_err(|Wrong { member, why }| {
+        let item = read_item(item.get(), upright).map_err(|Wrong { member, why }| {
             let within = if member.is_empty() { "" } else { "/" };
             let pointer = format!("/items/{index}{within}{member}");
             let why = format!("{pointer} {why}.");
             invalid(pointer, why)
         })?;
         items.push(item);
-        found.push(row);
     }
     let fields = document.fields.map_or("{}", RawValue::get);
-    let read = read_fields("/fields", fields)?;
+    read_fields("/fields", fields)?;
     let summary = document.summary.map_or("null", RawValue::get);
     if !is_summary(summary) {
         let why = format!("/summary is not a text of at most {SUMMARY_CHARS_MAX} characters.");
         return Err(invalid("/summary", why));
     }
-    let text = write(&["[", &items.join(","), "]"].concat(), fields, summary);
-    Ok(ResultDocument { text, rows: rows(found, read) })
+    Ok(write(&["[", &items.join(","), "]"].concat(), fields, summary))
 }
 
-/// An item in fractions, and what is written down of it.
-fn read_item(item: &str, upright: Option<Upright>) -> Result<(Cow<'_, str>, Option<ItemRow>), Wrong> {
+/// An item that holds, in fractions.
+fn read_item(item: &str, upright: Option<Upright>) -> Result<Cow<'_, str>, Wrong> {
     let parts =
         |item| serde_json::from_str::<Parts<'_>>(item).map_err(|_| item::wrong("", "an object with a text `type`"));
     let converted = pixels::convert(item, &parts(item)?, upright)?;
-    let row = parts(&converted)?.check()?;
-    Ok((converted, row))
+    parts(&converted)?.check()?;
+    Ok(converted)
 }
 
-fn read_upstream(upstream: &Upstream<'_>) -> Result<ResultDocument, Fault> {
-    let (mut items, mut found) = (Vec::new(), Vec::new());
+fn read_upstream(upstream: &Upstream<'_>) -> Result<String, Fault> {
+    let mut items = Vec::new();
     for (index, class) in list("/classes", upstream.classes.map_or("[]", RawValue::get))?.into_iter().enumerate() {
         let item = ["{\"type\":\"label\",\"label\":", class.get(), "}"].concat();
-        let (_, row) = read_item(&item, None).map_err(|wrong| {
+        read_item(&item, None).map_err(|wrong| {
             let pointer = format!("/classes/{index}");
             let why = format!("{pointer} {}.", wrong.why);
             invalid(pointer, why)
         })?;
         items.push(item);
-        found.push(row);
     }
     let result = upstream.result.map_or("{}", RawValue::get);
     let is_map = result.starts_with('{');
     let fields = if is_map { Cow::Borrowed(result) } else { Cow::Owned(["{\"value\":", result, "}"].concat()) };
-    let read = read_fields(if is_map { "/result" } else { "" }, &fields)?;
-    let text = write(&["[", &items.join(","), "]"].concat(), &fields, "null");
-    Ok(ResultDocument { text, rows: rows(found, read) })
+    read_fields(if is_map { "/result" } else { "" }, &fields)?;
+    Ok(write(&["[", &items.join(","), "]"].concat(), &fields, "null"))
 }
 
 fn list<'a>(place: &str, text: &'a str) -> Result<Vec<&'a RawValue>, Fault> {

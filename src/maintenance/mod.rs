@@ -6,6 +6,7 @@
 mod cases;
 mod collect;
 mod due;
+mod items;
 mod pace;
 mod partitions;
 mod postgres;
@@ -58,6 +59,7 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
     every(&mut loops, ctx, TELL_ACTS_EVERY, "served", |ctx| async move { ctx.versions.write(&ctx.upkeep).await });
     every(&mut loops, ctx, TELL_ACTS_EVERY, "acts", |ctx| async move { ctx.acts.write().await });
     every(&mut loops, ctx, REMOVE_CASES_EVERY, "cases", |ctx| async move { remove_deleted(&ctx).await });
+    loops.spawn(items::run(Arc::clone(ctx)));
     loops.spawn(sweep::run(Arc::clone(ctx)));
     loops.spawn(postgres::run(Arc::clone(ctx)));
     loops.spawn(redis::run(Arc::clone(ctx)));

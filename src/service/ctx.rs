@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::acts::FrequentActs;
 use super::catalog::Catalog;
 use super::clock::DbClock;
+use super::items::Items;
 use super::limits::Limits;
 use super::mirror::Mirror;
 use super::readiness::Readiness;
@@ -33,6 +34,7 @@ pub struct Ctx {
     pub blobs: Blobs,
     pub waiters: Arc<Waiters>,
     pub versions: Versions,
+    pub items: Items,
     /// This process among the replicas.
     pub replica: Uuid,
     pub limits: Limits,

@@ -26,6 +26,14 @@ impl Error {
         matches!(source.downcast_ref(), Some(Sql::Io(_) | Sql::PoolTimedOut | Sql::PoolClosed | Sql::Protocol(_)))
     }
 
+    /// Whether it would have waited for a lock that somebody else holds.
+    pub fn is_locked(&self) -> bool {
+        let Self::Unavailable(source) = self else { return false };
+        let code =
+            |error: &sqlx::Error| error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "55P03");
+        source.downcast_ref().is_some_and(code)
+    }
+
     /// Whether the connection was lost under the call: nobody knows whether it was carried out, and another connection
     /// may serve it.
     pub fn is_cut_off(&self) -> bool {

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod ctx;
 pub mod error;
 pub mod images;
+pub mod items;
 pub mod jobs;
 pub mod keys;
 pub mod limits;

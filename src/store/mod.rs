@@ -11,6 +11,7 @@ pub mod cases;
 pub mod db;
 pub mod epoch;
 pub mod images;
+pub mod items;
 pub mod jobs;
 pub mod keys;
 pub mod migrate;

@@ -1,10 +1,9 @@
 //! The use cases: the statements of each, by the store's own functions, in the transactions that the service puts them in.
 
-use std::sync::LazyLock;
-
 use darkroom::domain::job::JobState;
-use darkroom::domain::result::{ResultDocument, normalise};
+use darkroom::domain::result::said;
 use darkroom::service::{self, transition};
+use darkroom::store::items::{self, Next, SaidResult};
 use darkroom::store::retention::{self, Days};
 use darkroom::store::submissions::{self, SubmissionPlace, Withdrawn};
 use darkroom::store::work::{
@@ -20,10 +19,7 @@ use super::submit::{Asks, retry, submit};
 use super::world::Facts;
 
 /// A result with a label that is written down.
-pub static RESULT: LazyLock<ResultDocument> = LazyLock::new(|| {
-    let posted = r#"{"items":[{"type":"label","label":"cat","score":0.5}],"fields":{},"summary":null}"#;
-    normalise(serde_json::from_str(posted).expect("JSON"), 1024, None).expect("a result")
-});
+pub const RESULT: &str = r#"{"items":[{"type":"label","label":"cat","score":0.5}],"fields":{},"summary":null}"#;
 
 macro_rules! use_cases {
     ($($name:ident $pool:ident),* $(,)?) => {
@@ -43,7 +39,7 @@ use_cases! {
     Submit Hot, Resubmit Hot, Rerun Hot, Retry Common, ClaimHinted Hot, ClaimRanked Hot, ClaimCounted Common, ClaimSuspect Common,
     Replay Common, Succeed Hot, Fail Hot, Release Common, BeatWithout Common, Leave Common, Rescue Common, Cancel Common,
     Withdraw Common, WithdrawOther Common, Expire Common, RemoveImages Common, RemoveResults Common, RemoveSubmissions Common,
-    RemoveJobs Common,
+    RemoveJobs Common, WriteDown Common,
 }
 
 /// What a use case was told.
@@ -126,6 +122,7 @@ pub async fn run(case: UseCase, db: &mut PgConnection, f: &Facts) -> Done {
         UseCase::RemoveImages | UseCase::RemoveResults | UseCase::RemoveSubmissions | UseCase::RemoveJobs => {
             remove(db, case).await
         }
+        UseCase::WriteDown => write_down(db).await,
     }
 }
 
@@ -182,7 +179,7 @@ async fn succeed(db: &mut PgConnection, f: &Facts) -> Done {
         holder: &f.busy,
         id: lease.id,
         lease_no: lease.lease_no,
-        document: &RESULT,
+        document: RESULT,
         duration_s: None,
     };
     let mut results: Vec<_> = f.leases().into_iter().map(result).collect();
@@ -196,7 +193,7 @@ async fn succeed(db: &mut PgConnection, f: &Facts) -> Done {
         let held = work::hold_leases(&mut tx, &left).await?;
         let ending = |held| Ending {
             by_worker: true,
-            document: Some(&RESULT),
+            document: Some(RESULT),
             outcome: None,
             ..Ending::plain(held, JobState::Succeeded, None)
         };
@@ -313,6 +310,24 @@ async fn remove(db: &mut PgConnection, case: UseCase) -> Done {
             _ => drop(retention::remove(&mut tx, retention::Kind::Jobs, KEEP, MOST).await?),
         }
     }
+    tx.commit().await?;
+    Ok(Report::default())
+}
+
+/// All results anew: which of them are over cannot be asked here, where other tests' transactions come and go.
+async fn write_down(db: &mut PgConnection) -> Done {
+    let mut tx = db.begin().await?;
+    if !ticks::try_tick(&mut tx, "items").await? {
+        return Ok(Report::default());
+    }
+    let all = Next { from: "0".to_owned(), until: i64::MAX };
+    let results = match items::unsaid(&mut tx, &all, MOST, i64::MAX).await.map_err(service::Error::from) {
+        Err(error) if error.is_locked() => return Ok(Report::default()),
+        results => results?,
+    };
+    let said: Vec<SaidResult> =
+        results.into_iter().map(|result| SaidResult { rows: said(&result.document), of: result.of }).collect();
+    items::replace(&mut tx, &said).await?;
     tx.commit().await?;
     Ok(Report::default())
 }

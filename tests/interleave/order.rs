@@ -86,7 +86,7 @@ impl Waits {
                         holder: &f.busy,
                         id,
                         lease_no,
-                        document: &RESULT,
+                        document: RESULT,
                         duration_s: None,
                     })
                     .collect();

@@ -111,6 +111,7 @@ impl World {
         let (submission, claim) = (uuid(&made["submission"]), Uuid::new_v4());
         assert_eq!(busy.claim_as(claim, 2, 0.0).await.len(), 2);
         let other_submission = uuid(&jo.submit(&[file(live[1].1), file(live[2].1)], &["ocr"]).await["submission"]);
+        app.write_down_items().await;
         app.alter(KEEP_ROWS).await;
         app.alter(AGE).await;
         let salts = [live[0].1, live[1].1, live[2].1, 3, 4, live[3].1];

@@ -131,6 +131,20 @@ impl TestApp {
         maintenance::start(&self.ctx)
     }
 
+    /// Writes down what all results say that have come, as the loops do a moment later.
+    pub async fn write_down_items(&self) {
+        let left = "SELECT count(*) FROM outcome WHERE version_id > 0
+                    AND written >= coalesce((SELECT value FROM setting WHERE name = 'items_from'), '0')::xid8";
+        // Transactions of other tests on the same server are waited for, which may be older.
+        let all = async {
+            while self.count(left).await > 0 {
+                self.ctx.items.write_down(&self.ctx.upkeep).await.expect("a tick");
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), all).await.expect("items are written down");
+    }
+
     /// Makes one whole pass of the sweep.
     pub async fn sweep(&self) {
         let mut sweep = maintenance::Sweep::default();

@@ -2,7 +2,7 @@ use super::*;
 
 fn normal(posted: &str) -> Result<String, Fault> {
     let posted: &RawValue = serde_json::from_str(posted).expect("JSON");
-    Ok(normalise(posted, 4096, Some(Upright { width: 200.0, height: 100.0 }))?.text)
+    normalise(posted, 4096, Some(Upright { width: 200.0, height: 100.0 }))
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_is_wrong_is_told_with_its_place() {
 fn what_is_searched_is_written_down() {
     let rows = |posted: &str| {
         let posted: &RawValue = serde_json::from_str(posted).expect("JSON");
-        normalise(posted, 1 << 20, None).expect("a result").rows
+        said(&normalise(posted, 1 << 20, None).expect("a result"))
     };
     let row = |place, kind, label: &str, value, text: Option<&str>| {
         let label = (!label.is_empty()).then(|| label.to_owned());

@@ -7,10 +7,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::finish::{Finish, Item, check};
-use super::learn::{Schemas, SeenLabels};
+use super::schemas::Schemas;
 use super::verdict::{Accepted, Done, Ended, answer, judge, stale};
 use crate::domain::job::{JobState, Outcome};
-use crate::domain::result::{self, ItemRow, Upright};
+use crate::domain::result::{self, Upright};
 use crate::domain::ruling::{Reason, Ruling};
 use crate::service::batch::{Answers, Batcher, Capacity};
 use crate::service::transition::{self, Ruled};
@@ -21,8 +21,6 @@ use crate::store::keys::ApiKey;
 use crate::store::work::{self, Ending, Fence, Held, Holder, Lease, LeasedResult, Moved};
 use crate::store::workers::{Touch, overdue_s, touch};
 
-/// How many rows of results go together: a statement must stay far below its time-out.
-const ROWS_AT_ONCE: usize = 4_000;
 /// The line of completions; the same lease ends once.
 const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
 
@@ -39,11 +37,8 @@ impl Completion {
     /// How much it is of a batch: as many as its items, more if they are large.
     fn weight(&self) -> usize {
         const WEIGHED_BYTES: usize = 16 * 1024;
-        const WEIGHED_ROWS: usize = 4;
-        let documents = || self.finishes.iter().filter_map(|finish| finish.document.as_ref());
-        let bytes: usize = documents().map(|document| document.text.len()).sum();
-        let rows: usize = documents().map(|document| document.rows.len()).sum();
-        self.fences.len().max(bytes / WEIGHED_BYTES).max(rows / WEIGHED_ROWS)
+        let bytes: usize = self.finishes.iter().filter_map(|finish| finish.document.as_ref()).map(String::len).sum();
+        self.fences.len().max(bytes / WEIGHED_BYTES)
     }
 }
 
@@ -60,9 +55,8 @@ impl Completions {
     pub const CONNECTIONS: u32 = LINE.at_once;
 
     pub fn new(ctx: &Arc<Ctx>, workers: &Arc<Workers>) -> Self {
-        let (own, labels) = (Arc::clone(ctx), Arc::<SeenLabels>::default());
-        let run = move |calls| complete_together(Arc::clone(&own), Arc::clone(&labels), calls);
-        let line = Batcher::new(LINE, run, |_, _| {});
+        let own = Arc::clone(ctx);
+        let line = Batcher::new(LINE, move |calls| complete_together(Arc::clone(&own), calls), |_, _| {});
         Self { ctx: Arc::clone(ctx), workers: Arc::clone(workers), line, schemas: Schemas::new() }
     }
 
@@ -71,7 +65,8 @@ impl Completions {
     pub async fn complete(&self, key: &ApiKey, worker: Uuid, items: Vec<Item>) -> Result<Vec<Done>> {
         let holder = Holder { session: worker, key: key.id.clone() };
         let (upright, schema) = (self.upright(&items).await?, self.schemas.of(&self.ctx, &holder).await?);
-        let (mut parts, mut refused) = (vec![Bundle::default()], Vec::new());
+        let (mut fences, mut finishes, mut refused) =
+            (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()), Vec::new());
         let mut first = HashSet::new();
         let mut done = Vec::with_capacity(items.len());
         for (place, item) in items.into_iter().enumerate() {
@@ -82,8 +77,8 @@ impl Completions {
                 Ok(finish) => {
                     refused.extend(finish.refused.clone().map(|fault| (place, fault.under(&pointer))));
                     let (holder, said) = (holder.clone(), finish.outcome.as_str());
-                    let fence = Fence { holder, id, lease_no: lease(lease_no), said };
-                    put(&mut parts, fence, first.insert(id).then_some(finish));
+                    fences.push(Fence { holder, id, lease_no: lease(lease_no), said });
+                    finishes.extend(first.insert(id).then_some(finish));
                     done.push(Done { id, outcome: Err(stale(id, lease_no)) });
                 }
             }
@@ -93,13 +88,9 @@ impl Completions {
             self.workers.touch(&holder, None).await?;
             return Ok(done);
         }
-        let mut verdicts = Vec::with_capacity(done.len());
-        for Bundle { fences, finishes, .. } in parts {
-            let completion = Completion { holder: holder.clone(), fences: fences.into(), finishes: finishes.into() };
-            let weight = completion.weight();
-            verdicts.extend(self.line.call(completion, weight).await?);
-        }
-        let mut done = answer(done, verdicts);
+        let completion = Completion { holder, fences: fences.into(), finishes: finishes.into() };
+        let weight = completion.weight();
+        let mut done = answer(done, self.line.call(completion, weight).await?);
         for (place, fault) in refused {
             // Also when it is sent again. What is not held any more is stale, whatever was to be said of it.
             if matches!(&done[place].outcome, Ok(accepted) if accepted.state == JobState::Failed) {
@@ -120,37 +111,11 @@ impl Completions {
     }
 }
 
-/// As much of a request as goes together.
-#[derive(Default)]
-struct Bundle {
-    fences: Vec<Fence>,
-    finishes: Vec<Finish>,
-    rows: usize,
-}
-
-/// Puts an item into the last part, or into a new one if its rows are too many for that.
-fn put(parts: &mut Vec<Bundle>, fence: Fence, finish: Option<Finish>) {
-    let document = finish.as_ref().and_then(|finish| finish.document.as_ref());
-    let rows = document.map_or(0, |document| document.rows.len());
-    let mut part = parts.pop().unwrap_or_default();
-    if part.rows > 0 && part.rows + rows > ROWS_AT_ONCE {
-        parts.push(std::mem::take(&mut part));
-    }
-    part.rows += rows;
-    part.fences.push(fence);
-    part.finishes.extend(finish);
-    parts.push(part);
-}
-
 /// An item, and who sent it.
 type Sent<'c> = (&'c Holder, &'c Finish);
 
 /// Carries out the completions of several requests together: first what succeeded, then whatever that left.
-async fn complete_together(
-    ctx: Arc<Ctx>,
-    labels: Arc<SeenLabels>,
-    calls: Vec<Completion>,
-) -> Result<Answers<Vec<Option<Accepted>>>> {
+async fn complete_together(ctx: Arc<Ctx>, calls: Vec<Completion>) -> Result<Answers<Vec<Option<Accepted>>>> {
     let mut first = HashSet::new();
     let all = calls.iter().flat_map(|call| call.finishes.iter().map(|finish| (&call.holder, finish)));
     // Each word about each lease counts, so that no other about the same job can stand before it.
@@ -158,7 +123,7 @@ async fn complete_together(
         all.filter(|(holder, finish)| first.insert((*holder, finish.id, finish.lease_no))).collect();
     let fences: Vec<&[Fence]> = calls.iter().map(|call| &*call.fences).collect();
     let lease_s = ctx.limits.lease_s;
-    let FirstPass { mut moved, mut ended, served, mut said, left, overdue } =
+    let FirstPass { mut moved, mut ended, served, left, overdue } =
         ctx.hot.run(async |db| succeed(db, &once, lease_s).await).await?;
     ctx.versions.served(&served);
     let verdicts = async {
@@ -167,14 +132,12 @@ async fn complete_together(
             ended.extend(settled.ended);
             ctx.versions.served(&settled.served);
             moved.extend(settled.moved);
-            said.extend(settled.said);
         }
         ctx.hot.run(async |db| judge(db, ended.clone(), &fences).await).await
     };
     let verdicts = verdicts.await;
     // What is committed is told, whatever becomes of the rest: carried out again, this would not meet it.
     announce::retried(&ctx, &moved).await;
-    labels.learn(&ctx, &said).await;
     let then = announce::soon(&ctx, moved);
     match verdicts {
         Ok(each) => Ok(Answers { each, then }),
@@ -194,8 +157,6 @@ struct FirstPass<'c> {
     ended: Ended<'c>,
     /// The version by which each of them succeeded.
     served: Vec<i32>,
-    /// What results said, by the queue of their model.
-    said: Vec<(i32, &'c [ItemRow])>,
     left: Vec<Sent<'c>>,
     /// Those of whom nothing was heard for a while.
     overdue: HashSet<&'c Holder>,
@@ -203,15 +164,14 @@ struct FirstPass<'c> {
 
 async fn succeed<'c>(db: &mut PgConnection, sent: &[Sent<'c>], lease_s: f64) -> Result<FirstPass<'c>> {
     let success = |(holder, finish): &Sent<'c>| {
-        let document = finish.document.as_ref()?;
+        let document = finish.document.as_deref()?;
         Some(LeasedResult { holder, id: finish.id, lease_no: finish.lease_no, document, duration_s: finish.duration_s })
     };
     let mut successes: Vec<LeasedResult<'c>> = sent.iter().filter_map(success).collect();
     let mut done = FirstPass::default();
     if !successes.is_empty() {
         for one in work::succeed(db, &mut successes, overdue_s(lease_s)).await? {
-            let LeasedResult { holder, document, .. } = successes[one.place.0];
-            done.said.push((one.moved.queue_id, &document.rows));
+            let holder = successes[one.place.0].holder;
             done.ended.insert((holder, one.moved.id, one.moved.lease_no), one.moved.state);
             done.served.push(one.version_id);
             done.overdue.extend(one.overdue.then_some(holder));
@@ -228,7 +188,6 @@ struct SecondPass<'c> {
     moved: Vec<Moved>,
     ended: Ended<'c>,
     served: Vec<i32>,
-    said: Vec<(i32, &'c [ItemRow])>,
 }
 
 /// Carries out what is no plain success: failures, and whatever suspects came to. Sessions are locked before jobs, and a word
@@ -244,12 +203,11 @@ async fn settle<'c>(
     touch(db, &signs, lease_s).await?;
     let lease = |(holder, finish): &Sent<'c>| Lease { holder, id: finish.id, lease_no: finish.lease_no };
     let held = work::hold_leases(db, &left.iter().map(lease).collect::<Vec<_>>()).await?;
-    let (mut ruled, mut endings, mut said) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ruled, mut endings) = (Vec::new(), Vec::new());
     for (place, held) in &held {
         let finish = left[*place].1;
-        match finish.document.as_ref() {
+        match finish.document.as_deref() {
             Some(document) => {
-                said.push((held.queue_id, document.rows.as_slice()));
                 endings.push(Ending {
                     by_worker: true,
                     document: Some(document),
@@ -268,7 +226,7 @@ async fn settle<'c>(
     let holders: HashMap<Uuid, &'c Holder> = held.iter().map(|(place, held)| (held.id, left[*place].0)).collect();
     let ended = moved.iter().map(|job| ((holders[&job.id], job.id, job.lease_no), job.state)).collect();
     let served = endings.iter().map(|ending| ending.held.version_id).collect();
-    Ok(SecondPass { moved, ended, served, said })
+    Ok(SecondPass { moved, ended, served })
 }
 
 fn rule<'a>(held: &'a Held, finish: &Finish) -> Ruled<'a> {

@@ -8,7 +8,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::job::Outcome;
 use crate::domain::json::check_text;
 use crate::domain::key::Service;
-use crate::domain::result::{self, ResultDocument, Upright};
+use crate::domain::result::{self, Upright};
 use crate::domain::result_schema::ResultSchema;
 use crate::domain::ruling::Failure;
 use crate::service::Ctx;
@@ -47,8 +47,8 @@ pub(super) struct Finish {
     pub(super) id: Uuid,
     pub(super) lease_no: i32,
     pub(super) outcome: Outcome,
-    /// Present exactly when the outcome is a success.
-    pub(super) document: Option<ResultDocument>,
+    /// The normalised result as JSON text; present exactly when the outcome is a success.
+    pub(super) document: Option<String>,
     /// What is wrong with the result, which is why this is a rejection.
     pub(super) refused: Option<Fault>,
     pub(super) duration_s: Option<f32>,
@@ -106,7 +106,7 @@ pub(super) fn check(
     let read = item.result.map(|posted| match service {
         Service::Predict => {
             let document = result::normalise(&posted, bytes_max, upright)?;
-            schema.map_or(Ok(()), |schema| schema.check(&document.text)).map(|()| document)
+            schema.map_or(Ok(()), |schema| schema.check(&document)).map(|()| document)
         }
         Service::Train => result::as_posted(&posted, bytes_max),
     });

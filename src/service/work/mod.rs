@@ -3,8 +3,8 @@
 mod claim;
 mod complete;
 mod finish;
-mod learn;
 mod release;
+mod schemas;
 mod take;
 mod together;
 mod verdict;

@@ -4,10 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::said::SaidColumns;
 use super::{Held, Moved};
 use crate::domain::job::JobState;
-use crate::domain::result::ResultDocument;
 use crate::domain::ruling::{Failure, Reason};
 
 /// A held job that ends.
@@ -18,8 +16,8 @@ pub struct Ending<'a> {
     pub reason: Option<Reason>,
     /// Its worker's word ended it.
     pub by_worker: bool,
-    /// Of a success.
-    pub document: Option<&'a ResultDocument>,
+    /// The normalised result of a success, as JSON text.
+    pub document: Option<&'a str>,
     /// How long the model worked, in seconds, as the worker says.
     pub duration_s: Option<f32>,
     /// How the try ended, as it is kept; nothing of a success and of a queued job.
@@ -58,7 +56,6 @@ pub async fn end(
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let said = SaidColumns::of(jobs.iter().map(|job| job.document.map_or(&[][..], |document| &document.rows)));
     let version = |job: &Ending<'_>| if job.state == JobState::Succeeded { job.held.version_id } else { 0 };
     sqlx::query_as(include_str!("../sql/work/end.sql"))
         .bind(jobs.iter().map(|job| job.held.id).collect::<Vec<_>>())
@@ -66,7 +63,7 @@ pub async fn end(
         .bind(jobs.iter().map(|job| job.reason.map(Reason::as_str)).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| job.by_worker).collect::<Vec<_>>())
         .bind(jobs.iter().map(version).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|job| job.document.map(|document| document.text.as_str())).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| job.document).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| job.duration_s).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| job.outcome).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| job.failure.kind.as_deref()).collect::<Vec<_>>())
@@ -77,13 +74,6 @@ pub async fn end(
         .bind(jobs.len() as i64)
         .bind(at)
         .bind(by)
-        .bind(said.first)
-        .bind(said.last)
-        .bind(said.place)
-        .bind(said.kind)
-        .bind(said.label)
-        .bind(said.value)
-        .bind(said.text)
         .fetch_all(db)
         .await
 }

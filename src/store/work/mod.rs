@@ -8,7 +8,6 @@ mod claim;
 mod end;
 mod hold;
 mod requeue;
-mod said;
 mod settled;
 mod succeed;
 

@@ -3,10 +3,8 @@
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::said::SaidColumns;
 use super::{Holder, Moved};
 use crate::domain::job::JobState;
-use crate::domain::result::ResultDocument;
 use crate::store::place::AskedPlace;
 
 /// A result for a leased job.
@@ -15,7 +13,8 @@ pub struct LeasedResult<'a> {
     pub holder: &'a Holder,
     pub id: Uuid,
     pub lease_no: i32,
-    pub document: &'a ResultDocument,
+    /// The normalised result as JSON text.
+    pub document: &'a str,
     /// How long the model worked, in seconds, as the worker says.
     pub duration_s: Option<f32>,
 }
@@ -54,23 +53,15 @@ pub async fn succeed(
     overdue_s: f64,
 ) -> sqlx::Result<Vec<Succeeded>> {
     successes.sort_unstable_by_key(|success| success.id);
-    let said = SaidColumns::of(successes.iter().map(|success| success.document.rows.as_slice()));
     let rows: Vec<SucceededRow> = sqlx::query_as(include_str!("../sql/work/succeed.sql"))
         .bind(successes.iter().map(|s| s.id).collect::<Vec<_>>())
         .bind(successes.iter().map(|s| s.holder.session).collect::<Vec<_>>())
         .bind(successes.iter().map(|s| s.holder.key.as_str()).collect::<Vec<_>>())
         .bind(successes.iter().map(|s| s.lease_no).collect::<Vec<_>>())
-        .bind(successes.iter().map(|s| s.document.text.as_str()).collect::<Vec<_>>())
+        .bind(successes.iter().map(|s| s.document).collect::<Vec<_>>())
         .bind(successes.iter().map(|s| s.duration_s).collect::<Vec<_>>())
         .bind(successes.len() as i64)
         .bind(overdue_s)
-        .bind(said.first)
-        .bind(said.last)
-        .bind(said.place)
-        .bind(said.kind)
-        .bind(said.label)
-        .bind(said.value)
-        .bind(said.text)
         .fetch_all(db)
         .await?;
     Ok(rows.into_iter().map(Succeeded::from).collect())

@@ -3,12 +3,11 @@
 -- $1 jobs, each once, with $2 the state and $3 the reason it ends with, $4 whether a worker ended it, $5 its model's version (0 without
 -- a success), $6 the result, $7 how long the model worked, $8 how the try ended or null, $9 the error's type, $10 its message,
 -- $11 its traceback, $12 its attempts and $13 its deaths as they now count; $14 their number; $15 the instant; $16 the user who ended
--- them or null; $17 to $23 the rows of results, as $9 to $15 of succeed.sql.
+-- them or null.
 WITH sent AS (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::integer[], $6::text[], $7::real[], $8::text[], $9::text[],
-                       $10::text[], $11::text[], $12::smallint[], $13::smallint[], $17::integer[], $18::integer[])
-    AS t (id, state, reason, by_worker, version_id, document, duration_s, outcome, error_type, error_message, traceback, attempts, deaths,
-          first, last)
+                       $10::text[], $11::text[], $12::smallint[], $13::smallint[])
+    AS t (id, state, reason, by_worker, version_id, document, duration_s, outcome, error_type, error_message, traceback, attempts, deaths)
   LIMIT $14
 ), found AS (
   -- They are locked, so that where each was found it is; OFFSET 0 as in succeed.sql.
@@ -16,7 +15,7 @@ WITH sent AS (
 ), gone AS (
   DELETE FROM job AS j USING found AS t WHERE j.ctid = t.ctid
   RETURNING j.*, t.state::job_state AS next, t.reason::fail_reason AS reason, t.by_worker, t.version_id, t.document, t.duration_s, t.outcome,
-            t.error_type, t.error_message, t.traceback, t.attempts, t.deaths AS next_deaths, t.first, t.last
+            t.error_type, t.error_message, t.traceback, t.attempts, t.deaths AS next_deaths
 ), ended AS MATERIALIZED (
   SELECT g.*, s.key_id, s.version_id AS served
   FROM gone AS g LEFT JOIN LATERAL (SELECT key_id, version_id FROM worker_session WHERE id = g.session_id OFFSET 0) AS s ON true
@@ -49,23 +48,8 @@ WITH sent AS (
   ON CONFLICT ON CONSTRAINT outcome_pkey DO UPDATE SET
     job_id = excluded.job_id, job_version = excluded.job_version, state = excluded.state, reason = excluded.reason,
     attempt = excluded.attempt, started_at = excluded.started_at, finished_at = excluded.finished_at, error = excluded.error,
-    document = excluded.document
+    document = excluded.document, written = excluded.written
   WHERE excluded.job_id > o.job_id
-  RETURNING xmax <> 0 AND version_id > 0 AS replaces
-), dropped AS (
-  -- As in succeed.sql.
-  DELETE FROM item AS i
-  USING (SELECT f.ctid FROM ended AS e CROSS JOIN LATERAL (
-           SELECT ctid FROM item
-           WHERE image_id = e.image_id AND queue_id = e.queue_id AND params_id = e.params_id AND version_id = e.version_id OFFSET 0) AS f
-         WHERE (SELECT bool_or(replaces) FROM kept)) AS f
-  WHERE i.ctid = f.ctid
-  RETURNING 1
-), written AS (
-  INSERT INTO item (image_id, params_id, queue_id, version_id, place, kind, label, value, text)
-  SELECT image_id, params_id, queue_id, version_id, unnest(($19::smallint[])[first:last]), unnest(($20::text[])[first:last]),
-         unnest(($21::text[])[first:last]), unnest(($22::double precision[])[first:last]), unnest(($23::text[])[first:last])
-  FROM ended WHERE (SELECT count(*) FROM dropped) >= 0
 ), run_ended AS (
   -- From here on the run tells by itself how it ended; the job's last version goes into its revision, so that this only rises.
   UPDATE training_run AS r SET

@@ -2,11 +2,9 @@
 -- whatever the fence (job, lease_no, session of the calling key, running) does not let through.
 -- $1 jobs, in order of id, each once, with $2 the session and $3 the key that call, $4 the lease, $5 the result, $6 how long
 -- the model worked in seconds; $7 their number; $8 seconds: sessions that would live less long are overdue for a sign of life.
--- $9 the first and $10 the last of each one's rows among all that are written down to be searched: $11 places, $12 kinds,
--- $13 labels, $14 values, $15 texts.
 WITH sent AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::real[], $9::integer[], $10::integer[])
-    WITH ORDINALITY AS t (id, session_id, key_id, lease_no, document, duration_s, first, last, place)
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::real[])
+    WITH ORDINALITY AS t (id, session_id, key_id, lease_no, document, duration_s, place)
   LIMIT $7
 ), found AS (
   -- Each is looked up by itself: OFFSET 0 keeps it from being joined the other way round, by a walk over a table that was empty
@@ -23,7 +21,7 @@ WITH sent AS (
     AND j.run_id IS NULL
   RETURNING j.id, j.image_id, j.params_id, j.run_at, j.finish_by, j.started_at, j.queue_id, j.lease_no, j.version + 1 AS version,
             j.priority, j.attempt, j.deaths, j.submission_id, j.account_id, j.retry_of, j.session_id, j.claim_id, t.key_id,
-            t.version_id, t.alive_until, t.document, t.duration_s, t.first, t.last, t.place
+            t.version_id, t.alive_until, t.document, t.duration_s, t.place
 ), ended AS MATERIALIZED (
   SELECT g.*, now.at FROM gone AS g, (SELECT clock_timestamp() AS at) AS now
 ), by_claim AS MATERIALIZED (
@@ -57,25 +55,7 @@ WITH sent AS (
   FROM ended ORDER BY image_id, queue_id, params_id, version_id
   ON CONFLICT ON CONSTRAINT outcome_pkey DO UPDATE SET
     job_id = excluded.job_id, job_version = excluded.job_version, attempt = excluded.attempt, started_at = excluded.started_at,
-    finished_at = excluded.finished_at, document = excluded.document
+    finished_at = excluded.finished_at, document = excluded.document, written = excluded.written
   WHERE excluded.job_id > o.job_id
-  RETURNING xmax <> 0 AS replaces
-), dropped AS (
-  -- What was said before goes, once the locks of the outcomes are held: retention takes them in the same order. Nothing is looked up
-  -- where no result is replaced, as most are not.
-  DELETE FROM item AS i
-  USING (SELECT f.ctid FROM ended AS e CROSS JOIN LATERAL (
-           SELECT ctid FROM item
-           WHERE image_id = e.image_id AND queue_id = e.queue_id AND params_id = e.params_id AND version_id = e.version_id OFFSET 0) AS f
-         WHERE (SELECT bool_or(replaces) FROM kept)) AS f
-  WHERE i.ctid = f.ctid
-  RETURNING 1
-), written AS (
-  -- Side by side, not in FROM, where each would be written down first. A slice for each job: its part of the columns is found
-  -- without comparing every row with every job.
-  INSERT INTO item (image_id, params_id, queue_id, version_id, place, kind, label, value, text)
-  SELECT image_id, params_id, queue_id, version_id, unnest(($11::smallint[])[first:last]), unnest(($12::text[])[first:last]),
-         unnest(($13::text[])[first:last]), unnest(($14::double precision[])[first:last]), unnest(($15::text[])[first:last])
-  FROM ended WHERE (SELECT count(*) FROM dropped) >= 0
 )
 SELECT place, id, image_id, queue_id, lease_no, version, version_id, session_id, alive_until < at + interval '1 s' * $8 AS overdue FROM ended
