@@ -1,6 +1,7 @@
 """What became of the jobs in hand, told to the server; the next are claimed in the same call."""
 import json
 import logging
+import threading
 import time
 import uuid
 from typing import Any, Callable, Dict, List, Tuple
@@ -12,17 +13,40 @@ log = logging.getLogger("darkroom")
 LINE_S = 1.0  # between two lines about what was done
 
 
+class Tally:
+    """What a worker has done in all its sessions: on the terminal, a line at most once a second."""
+
+    def __init__(self) -> None:
+        self.ended = 0  # jobs whose outcome the server has
+        self._lock = threading.Lock()
+        self._said_at = 0.0
+        self._unsaid: List[Tuple[float, bool]] = []  # the seconds that each took, and whether it was done well
+
+    def count(self, done: List[Tuple[float, bool]]) -> None:
+        """These have ended."""
+        with self._lock:
+            self.ended += len(done)
+            self._unsaid += done
+        self.say()
+
+    def say(self, now: bool = False) -> None:
+        """The line, if it is time and there is something to say; at the end, `now`."""
+        with self._lock:
+            if self._unsaid and (now or time.monotonic() - self._said_at >= LINE_S):
+                good, count = sum(well for _, well in self._unsaid), len(self._unsaid)
+                each_ms = 1000 * sum(seconds for seconds, _ in self._unsaid) / count
+                log.info("%d succeeded, %d failed, %.0f ms each; %d in all", good, count - good, each_ms, self.ended)
+                self._said_at, self._unsaid = time.monotonic(), []
+
+
 class Outcomes:
     """Tells of the jobs of one session."""
 
-    def __init__(self, server: Server, hand: Hand, claimed: Callable[[Dict[str, Any]], None],
+    def __init__(self, server: Server, hand: Hand, tally: Tally, claimed: Callable[[Dict[str, Any]], None],
                  forget: Callable[[List[Job]], None]):
         """`claimed` takes the answer to a claim, `forget` what need not be held any longer."""
-        self.ended = 0  # jobs whose outcome the server has
-        self._server, self._hand, self._claimed, self._forget = server, hand, claimed, forget
+        self._server, self._hand, self._tally, self._claimed, self._forget = server, hand, tally, claimed, forget
         self._worker = ""
-        self._line_at = 0.0
-        self._untold: List[Tuple[Item, bool]] = []  # on the terminal: what was done, and whether well
 
     def tell_all(self, worker: str) -> None:
         """Tells of every job as soon as it has ended, those that end at the same moment together, until the session is over
@@ -52,8 +76,8 @@ class Outcomes:
             self._forget([item.job for item in items if item not in again])
             for item in again:
                 self._hand.end(item.job, *self._as_rejected(item, "refused by the server"))
-            self._line([(item, item.told["outcome"] == "succeeded" and answer["status"] == 200)
-                        for item, answer in zip(items, told["items"]) if item not in again])
+            self._tally.count([(item.told.get("duration_s", 0.0), item.told["outcome"] == "succeeded" and answer["status"] == 200)
+                               for item, answer in zip(items, told["items"]) if item not in again])
 
     def _refused(self, items: List[Item], error: Refused) -> None:
         """The whole request was refused: each item by itself shows whose fault it was."""
@@ -79,14 +103,3 @@ class Outcomes:
         log.warning("job %s, image %s: what was told of it (%s) is refused by the server: %s %s", item.job.id, item.job.image["md5"],
                     item.told["outcome"], problem.get("code"), problem.get("detail"))
         return item.result is not None and answer["status"] != 409 and answer.get("state") is None
-
-    def _line(self, items: List[Tuple[Item, bool]]) -> None:
-        """What was done, on the terminal, at most once a second."""
-        self.ended += len(items)
-        self._untold += items
-        now = time.monotonic()
-        if self._untold and now - self._line_at >= LINE_S:
-            good = sum(well for _, well in self._untold)
-            each_s = sum(item.told.get("duration_s", 0.0) for item, _ in self._untold) / len(self._untold)
-            log.info("%d succeeded, %d failed, %.0f ms each; %d in all", good, len(self._untold) - good, 1000 * each_s, self.ended)
-            self._line_at, self._untold = now, []

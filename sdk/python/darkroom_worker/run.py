@@ -13,6 +13,7 @@ from typing import Any, Callable, List, NamedTuple, Optional
 from . import expect, offline
 from .files import Folder
 from .http import Server
+from .outcomes import Tally
 from .pool import Pool
 from .predictor import Predictor
 from .process import NotServing, Spec
@@ -41,7 +42,7 @@ class Run:
     def __init__(self, spec: Spec, server: Server, settings: Settings, *, watch: bool = False, known: Optional[str] = None,
                  pool: Callable[[Spec, int], Predictor] = Pool):
         self.spec, self.server, self.settings, self.make_pool = spec, server, settings, pool
-        self.folder = Folder()
+        self.folder, self.tally = Folder(), Tally()
         self.known = expect.read(Path(known)) if known else None
         self.watch = Watch(spec.path) if watch else None
         self.events: "queue.SimpleQueue[Event]" = queue.SimpleQueue()  # may be put to from a signal handler
@@ -85,6 +86,7 @@ class Run:
         return code
 
     def _tick(self) -> None:
+        self.tally.say()
         if self.session is not None:
             self.session.nudge()
         elif self.loading is not None and time.monotonic() >= self.patience:
@@ -142,7 +144,8 @@ class Run:
         left = session.hand.left()
         done = event.reason == "drained" and self.next_pool is None
         if self.ending.is_set() or done or left == 0:
-            log.info("ended, after %d jobs", session.outcomes.ended)
+            self.tally.say(now=True)
+            log.info("ended, after %d jobs", self.tally.ended)
             return ENDED
         self.settings = self.settings._replace(max_jobs=left)
         if event.reason == "changed" and self.next_pool is None:
@@ -166,7 +169,7 @@ class Run:
         if settings.ready_file is None:
             settings = settings._replace(ready_file="/tmp/darkroom-%s.ready" % self.pool.about["model"])
             self.settings = self.settings._replace(ready_file=settings.ready_file)
-        self.session = Session(self.server, self.pool, settings, self.folder,
+        self.session = Session(self.server, self.pool, settings, self.folder, self.tally,
                                lambda session, reason, message: self.events.put(Event("over", session, reason, message)))
         self.session.trouble = self.trouble
         self.session.start()

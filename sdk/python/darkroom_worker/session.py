@@ -14,7 +14,7 @@ from .files import Folder
 from .hand import FETCHING, READY, RUNNING, Hand, Job
 from .http import Busy, DiskFull, Failure, Gone, Refused, Revoked, Server
 from .model import Outcome
-from .outcomes import Outcomes
+from .outcomes import Outcomes, Tally
 from .predictor import Predictor
 from .process import Listener, NotServing, Task
 
@@ -43,7 +43,7 @@ class Settings(NamedTuple):
 class Session(Listener):
     """Its threads start with `start`; the first reason to end is told to `over`, once, and then it does nothing more."""
 
-    def __init__(self, server: Server, pool: Predictor, settings: Settings, folder: Folder,
+    def __init__(self, server: Server, pool: Predictor, settings: Settings, folder: Folder, tally: Tally,
                  over: Callable[["Session", str, str], None]):
         self.server, self.pool, self.settings, self.folder = server, pool, settings, folder
         self.batch = Batch(settings.batch, bool(pool.about["batched"]))
@@ -51,7 +51,7 @@ class Session(Listener):
         self.trouble: Optional[str] = None  # why old code is served, or none
         self._told_trouble: Optional[str] = None  # by the last beat
         self.worker: Optional[str] = None
-        self.outcomes = Outcomes(server, self.hand, self._claimed, self._forget)
+        self.outcomes = Outcomes(server, self.hand, tally, self._claimed, self._forget)
         self._about: Dict[str, Any] = {}
         self._over, self._reason = over, threading.Lock()
         self._claimer = threading.Thread(target=self._guard, args=(self._claim,), daemon=True)

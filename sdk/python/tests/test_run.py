@@ -2,6 +2,7 @@
 import glob
 import http.server
 import os
+import re
 import resource
 import signal
 import threading
@@ -75,6 +76,18 @@ def test_the_first_signal_finishes_and_the_second_gives_back(server, serve):
     worker.signal()
     worker.ends(130)
     assert [(job.state, job.attempt) for job in jobs] == [("queued", 0)] * 2 and not server.workers()
+
+
+def test_what_was_done_is_said_to_the_last_and_over_all_sessions(server, serve):
+    worker = serve(QUICK)
+    for job in [server.add(photo, model="m") for photo in photos(3)]:
+        server.wait(job)
+    worker.hears("; 3 in all")
+    server.forget()
+    server.wait(server.add(png(20, 8), model="m"))
+    worker.signal()
+    worker.ends(0)
+    assert worker.said.endswith("ended, after 4 jobs\n") and sum(map(int, re.findall("(\\d+) succeeded", worker.said))) == 4
 
 
 def test_an_idle_worker_ends_at_once(server, serve):
