@@ -1,6 +1,6 @@
 # Two commands: `make demo` and `make test`. Neither needs anything but cargo; the rest is found or fetched.
 
-.PHONY: help demo demo-train test old bench chaos safeguards dev openapi
+.PHONY: help demo demo-train test old bench chaos safeguards dev openapi page
 
 # The line before each target says what it does.
 help:
@@ -24,7 +24,7 @@ test:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo test
-	@cat target/postman.txt target/crates.txt target/requests.txt target/python.txt
+	@cat target/postman.txt target/crates.txt target/requests.txt target/python.txt target/page.txt
 	DURATION=120 LEASE_S=2 cargo test --test chaos
 
 DURATION ?= 900
@@ -50,6 +50,10 @@ safeguards:
 # Runs private servers, a server that restarts when its code changes, and MODEL, a .py file that loads again when it changes.
 dev:
 	cargo run -- dev $(if $(MODEL),--model $(MODEL))
+
+# Builds the page for people anew: ui/dist is committed, so that the program needs no Node to build.
+page:
+	cd ui && npm ci --silent --no-audit --no-fund --ignore-scripts && npm run --silent build
 
 # Writes the document that a test holds the code to.
 openapi:

@@ -1,25 +1,32 @@
-//! Lists the files of the workers' Python package, which the server carries and hands out.
+//! Lists what the server carries and hands out: the workers' Python package, and the page for people.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// Where Python finds the package.
-const ROOT: &str = "sdk/python";
-const PACKAGE: &str = "sdk/python/darkroom_worker";
+/// Where Python finds the package, and its folder there.
+const PYTHON: (&str, &str) = ("sdk/python", "sdk/python/darkroom_worker");
+/// What `npm run build` made of `ui/`.
+const PAGE: (&str, &str) = ("ui/dist", "ui/dist");
 
 fn main() -> io::Result<()> {
-    println!("cargo:rerun-if-changed={PACKAGE}");
+    table(PYTHON, "sdk.rs")?;
+    table(PAGE, "page.rs")
+}
+
+/// Writes an expression: the files below a folder in order, each as its path from the root and its bytes.
+fn table((root, folder): (&str, &str), name: &str) -> io::Result<()> {
+    println!("cargo:rerun-if-changed={folder}");
     let here = env::current_dir()?;
     let mut files = Vec::new();
-    list(Path::new(PACKAGE), &mut files)?;
+    list(Path::new(folder), &mut files)?;
     files.sort();
     let entry = |file: &PathBuf| {
-        let name = file.strip_prefix(ROOT).unwrap_or(file);
+        let name = file.strip_prefix(root).unwrap_or(file);
         format!("({:?}, include_bytes!({:?})),\n", name.display().to_string(), here.join(file).display().to_string())
     };
     let table = format!("&[\n{}]\n", files.iter().map(entry).collect::<String>());
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| io::Error::other("no OUT_DIR"))?;
-    fs::write(out.join("sdk.rs"), table)
+    fs::write(out.join(name), table)
 }
 
 /// What Python leaves behind is nobody's source.

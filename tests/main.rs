@@ -42,6 +42,7 @@ mod lookup; // what happened to an image
 mod model; // random interleavings against a pure model
 mod old; // what a page costs when history is long
 mod outage; // PostgreSQL or Redis do not answer
+mod page; // what people see in a browser
 mod people; // accounts, keys, models, cancel, retry
 mod process; // the binary itself
 mod races; // moments that must not come between

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod layers;
 pub mod models;
 pub mod openapi;
+mod page;
 pub mod problem;
 pub mod queues;
 pub mod sdk;
@@ -35,8 +36,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::response::Redirect;
-use axum::routing::get;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -47,7 +46,7 @@ pub fn router(state: Shared, origins: &[HeaderValue]) -> Router {
     let pace = serve::Pace::new(state.ctx.limits.client_wait, state.ctx.limits.body_wait);
     let (operations, _) = openapi::operations(state.ctx.limits.upload_bytes_max).split_for_parts();
     operations
-        .route("/", get(|| async { Redirect::temporary("/docs") }))
+        .merge(page::router())
         .merge(openapi::docs())
         .fallback(layers::no_route)
         .method_not_allowed_fallback(layers::no_method)

@@ -11,12 +11,13 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 use super::{document, fits, operations};
 use crate::kit::process::DARKROOM;
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "docs/audit.md",
     "docs/benchmarks.md",
     "docs/develop.md",
     "docs/operations.md",
+    "docs/page.md",
     "docs/protocol.md",
     "docs/settings.md",
     "docs/threats.md",

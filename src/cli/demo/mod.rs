@@ -225,7 +225,7 @@ fn farewell(base: &str, passwords: &Passwords, report: &Path, environment: &Path
     let report = report.canonicalize().unwrap_or_else(|_| report.to_path_buf());
     format!(
         "
-Server       {base}
+Page         {base}
 Swagger UI   {base}/docs
 Investigator {INVESTIGATOR}  {password}
 Researcher   {RESEARCHER}  {researcher}

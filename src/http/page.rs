@@ -1,0 +1,91 @@
+//! The page for people: built from `ui/`, carried in this program, and served at `/`.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use super::Shared;
+use super::problem::Answer;
+use crate::domain::fault::Fault;
+
+/// The built files by their paths, in order.
+const BUILT: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/page.rs"));
+const INDEX: &str = "index.html";
+/// What the page may load and do: only what this server sends, nothing written into it, and in nobody's frame. Pictures come as blobs,
+/// because a token goes in a header and never in an address.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
+    worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Asked for again each time: it names the others, whose names change with what they hold.
+const OF_INDEX: &str = "no-cache";
+const OF_ASSETS: &str = "public, max-age=31536000, immutable";
+
+/// A file as it is sent.
+struct Built {
+    media_type: HeaderValue,
+    etag: HeaderValue,
+    bytes: &'static [u8],
+    gzip: Bytes,
+}
+
+static FILES: LazyLock<HashMap<&str, Built>> =
+    LazyLock::new(|| BUILT.iter().filter_map(|(path, bytes)| Some((*path, built(path, bytes)?))).collect());
+
+pub fn router() -> Router<Shared> {
+    let index = |headers: HeaderMap| async move { send(INDEX, OF_INDEX, &headers) };
+    let asset = |Path(file): Path<String>, headers: HeaderMap| async move {
+        send(&format!("assets/{file}"), OF_ASSETS, &headers)
+    };
+    Router::new().route("/", get(index)).route("/assets/{file}", get(asset))
+}
+
+fn send(path: &str, caching: &'static str, asked: &HeaderMap) -> Answer<Response> {
+    let built = FILES.get(path).ok_or_else(|| Fault::not_found("file"))?;
+    let fixed = HeaderValue::from_static;
+    let about = [
+        (header::CACHE_CONTROL, fixed(caching)),
+        (header::ETAG, built.etag.clone()),
+        (header::VARY, fixed("accept-encoding")),
+        (header::CONTENT_SECURITY_POLICY, fixed(POLICY)),
+        (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
+        (header::REFERRER_POLICY, fixed("no-referrer")),
+    ];
+    if asked.get(header::IF_NONE_MATCH).is_some_and(|tag| *tag == built.etag) {
+        return Ok((StatusCode::NOT_MODIFIED, about).into_response());
+    }
+    let typed = [(header::CONTENT_TYPE, built.media_type.clone())];
+    let encodings = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if encodings.contains("gzip") {
+        let zipped = [(header::CONTENT_ENCODING, fixed("gzip"))];
+        return Ok((about, typed, zipped, built.gzip.clone()).into_response());
+    }
+    Ok((about, typed, built.bytes).into_response())
+}
+
+/// A file of a kind that browsers are told of; zipped once, for as long as the program runs.
+fn built(path: &str, bytes: &'static [u8]) -> Option<Built> {
+    let media_type = match path.rsplit_once('.')?.1 {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        _ => return None,
+    };
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(bytes).ok()?;
+    Some(Built {
+        media_type: HeaderValue::from_static(media_type),
+        etag: HeaderValue::try_from(format!("\"{}\"", hex::encode(&Sha256::digest(bytes)[..16]))).ok()?,
+        bytes,
+        gzip: gzip.finish().ok()?.into(),
+    })
+}

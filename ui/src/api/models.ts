@@ -1,0 +1,11 @@
+import { all, api, got, type Schemas } from './client';
+
+export type Model = Schemas['ModelOut'];
+export type Worker = Schemas['WorkerOut'];
+
+export const models = (retired = false, signal?: AbortSignal) =>
+  all<Model>((cursor) => got(api.GET('/models', { params: { query: { limit: 500, cursor, retired } }, signal })));
+export const changeModel = (name: string, body: Schemas['UpdateModel']) =>
+  got(api.PATCH('/models/{name}', { params: { path: { name } }, body }));
+export const workers = (signal?: AbortSignal) =>
+  all<Worker>((cursor) => got(api.GET('/workers', { params: { query: { limit: 500, cursor } }, signal })));

@@ -1,0 +1,119 @@
+/** Cases: who works on what together. */
+import { useState } from 'preact/hooks';
+import { changeCase, deleteCase, makeCase, oneCase, removeMember, setMember, type Case, type CaseRole } from '../api/cases';
+import { caseList, loadCases, mayOwn } from '../state/cases';
+import { useLive } from '../state/live';
+import { go, route, to } from '../state/route';
+import { announce, me } from '../state/session';
+import { many, when } from '../parts/format';
+import { Confirm, Dialog, Empty, Field, Title, Trouble, useAct } from '../parts/small';
+
+export const Cases = () => (route.value.id ? <One key={route.value.id} id={route.value.id} /> : <List />);
+
+function List() {
+  const [making, setMaking] = useState(false);
+  const list = caseList.value ?? [];
+  return (
+    <>
+      <Title>Cases</Title>
+      <div class="row"><button type="button" class="strong" onClick={() => setMaking(true)}>Make a case…</button></div>
+      {list.length === 0 && <Empty>There are no cases yet.</Empty>}
+      <ul class="cards">
+        {list.map((one) => (
+          <li key={one.id} class={`card${one.closed_at ? ' faded' : ''}`}>
+            <header><h2><a class="cover" href={to('cases', one.id)}><bdi>{one.name}</bdi></a></h2>{one.closed_at ? <span class="state off">closed</span> : one.role && <span class="state ok">{one.role}</span>}</header>
+            <p class="soft"><bdi>{one.description}</bdi></p>
+            <p class="soft">{many(one.images, 'photograph')}{!one.own && `, ${many(one.members.length, 'member')}`}, since {when(one.created_at)}</p>
+          </li>
+        ))}
+      </ul>
+      {making && <Make close={() => setMaking(false)} />}
+    </>
+  );
+}
+
+function Make({ close }: { close: () => void }) {
+  const [name, setName] = useState('');
+  const [description, setDescription] = useState('');
+  const doing = useAct();
+  const make = (event: Event) => {
+    event.preventDefault();
+    void doing.act(async () => {
+      const made = await makeCase(name.trim(), description.trim());
+      await loadCases();
+      if (made) go(to('cases', made.id));
+    }, 'Case made').then((good) => good && close());
+  };
+  return (
+    <Dialog title="Make a case" close={close}>
+      <form onSubmit={make}>
+        <Field label="Name"><input required maxLength={200} value={name} onInput={(event) => setName(event.currentTarget.value)} /></Field>
+        <Field label="Description"><textarea rows={3} maxLength={4_000} value={description} onInput={(event) => setDescription(event.currentTarget.value)} /></Field>
+        <Trouble problem={doing.problem} />
+        <div class="row end"><button type="button" onClick={close}>Cancel</button><button type="submit" class="strong" disabled={doing.busy}>Make it</button></div>
+      </form>
+    </Dialog>
+  );
+}
+
+function One({ id }: { id: string }) {
+  const [asking, setAsking] = useState<'delete' | 'close' | null>(null);
+  const live = useLive<Case | null>(() => oneCase(id), () => null, [id]);
+  const doing = useAct();
+  const one = live.data;
+  if (!one) return <><Title>Case</Title><Trouble problem={live.problem} again={live.again} /></>;
+  const owns = mayOwn(id);
+  const refresh = () => { live.again(); void loadCases(); };
+  return (
+    <>
+      <a class="back" href={to('cases')}>← Cases</a>
+      <Title>{one.name}</Title>
+      <p><bdi>{one.description}</bdi></p>
+      {one.closed_at && <p class="notice">Closed since {when(one.closed_at)}: it can be looked at, not changed.</p>}
+      <div class="row">
+        <a class="button" href={to('gallery', null, { case: one.id })}>{many(one.images, 'photograph')}</a>
+        {owns && !one.own && <button type="button" onClick={() => setAsking('close')}>{one.closed_at ? 'Open again…' : 'Close…'}</button>}
+        {owns && !one.own && <button type="button" class="danger" onClick={() => setAsking('delete')}>Delete…</button>}
+      </div>
+      <h2>Members</h2>
+      <Members one={one} owns={owns && !one.closed_at} refresh={refresh} />
+      <Trouble problem={doing.problem} />
+      {asking === 'close' && <Confirm title={one.closed_at ? 'Open this case again?' : 'Close this case?'} verb={one.closed_at ? 'Open it' : 'Close it'} act={() => changeCase(id, { closed: !one.closed_at }).then(refresh)} close={() => setAsking(null)}>
+        <p>{one.closed_at ? 'Its members may change what it holds again.' : 'Its members may still look at it, and nobody may change what it holds.'}</p></Confirm>}
+      {asking === 'delete' && <Confirm title="Delete this case?" verb="Delete it for good" act={async () => { await deleteCase(id); await loadCases(); announce('Case deleted'); go(to('cases')); }} close={() => setAsking(null)}>
+        <p>Its titles, tags, notes and filters go, and the photographs that no other case holds, with all that was found in them. This cannot be taken back.</p></Confirm>}
+    </>
+  );
+}
+
+const ROLES: CaseRole[] = ['owner', 'editor', 'viewer'];
+
+function Members({ one, owns, refresh }: { one: Case; owns: boolean; refresh: () => void }) {
+  const [name, setName] = useState('');
+  const [role, setRole] = useState<CaseRole>('editor');
+  const doing = useAct();
+  const set = (user: string, as: CaseRole) => doing.act(() => setMember(one.id, user, as), 'Kept').then((good) => { if (good) refresh(); return good; });
+  return (
+    <>
+      <ul class="members">
+        {one.members.map((member) => (
+          <li key={member.user}>
+            <bdi>{member.user}</bdi>{member.user === me.value?.name && <span class="soft">you</span>}
+            {owns
+              ? <select aria-label={`Role of ${member.user}`} value={member.role} disabled={doing.busy} onChange={(event) => void set(member.user, event.currentTarget.value as CaseRole)}>{ROLES.map((one) => <option key={one}>{one}</option>)}</select>
+              : <span class="soft">{member.role}</span>}
+            {owns && <button type="button" disabled={doing.busy} onClick={() => void doing.act(() => removeMember(one.id, member.user), 'Removed').then((good) => good && refresh())}>Remove<span class="unseen"> {member.user}</span></button>}
+          </li>
+        ))}
+      </ul>
+      {owns && (
+        <form class="row" onSubmit={(event) => { event.preventDefault(); void set(name.trim(), role).then((good) => good && setName('')); }}>
+          <input aria-label="Account to add" placeholder="account" required value={name} autocapitalize="off" onInput={(event) => setName(event.currentTarget.value)} />
+          <select aria-label="Role" value={role} onChange={(event) => setRole(event.currentTarget.value as CaseRole)}>{ROLES.map((one) => <option key={one}>{one}</option>)}</select>
+          <button type="submit" disabled={doing.busy}>Add</button>
+        </form>
+      )}
+      <Trouble problem={doing.problem} />
+    </>
+  );
+}

@@ -1,0 +1,57 @@
+/** What people say of a photograph in a case: tags and notes. */
+import { useState } from 'preact/hooks';
+import { addNote, notes, removeNote, tag, type Note } from '../api/cases';
+import { hits, inCase } from '../state/gallery';
+import { mayEdit } from '../state/cases';
+import { useLive } from '../state/live';
+import { when } from './format';
+import { Trouble, useAct } from './small';
+import { TagThem } from './tags';
+
+export function NotesAndTags({ md5 }: { md5: string }) {
+  const hit = hits.value.find((hit) => hit.md5 === md5);
+  const ofCase = inCase.value ?? hit?.case ?? null;
+  if (!ofCase) return null;
+  return <InCase key={ofCase + md5} md5={md5} ofCase={ofCase} first={hit?.tags ?? []} />;
+}
+
+function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: string[] }) {
+  const [tags, setTags] = useState(first);
+  const [tagging, setTagging] = useState(false);
+  const [words, setWords] = useState('');
+  const doing = useAct();
+  const live = useLive<Note[]>(() => notes(ofCase, md5), () => null, [ofCase, md5]);
+  const edits = mayEdit(ofCase);
+  // An answer names the tags as they now are.
+  const look = async (remove: string[]) => {
+    const answer = await tag(ofCase, [md5], [], remove);
+    setTags(answer?.items[0]?.tags ?? []);
+  };
+  const note = (event: Event) => {
+    event.preventDefault();
+    void doing.act(() => addNote(ofCase, md5, words.trim()), 'Note kept').then((good) => {
+      if (!good) return;
+      setWords('');
+      live.again();
+    });
+  };
+  return (
+    <>
+      <h2>Tags and notes</h2>
+      <div class="row">
+        {tags.map((word) => <span class="chip" key={word}>#<bdi>{word}</bdi>{edits && <button type="button" class="plain" aria-label={`Remove the tag ${word}`} onClick={() => void doing.act(() => look([word]))}>✕</button>}</span>)}
+        {edits && <button type="button" onClick={() => setTagging(true)}>Add a tag…</button>}
+      </div>
+      {live.data?.map((one) => (
+        <div class="note" key={one.id}>
+          <p><bdi>{one.text}</bdi></p>
+          <p class="soft"><bdi>{one.user}</bdi>, {when(one.created_at)} {edits && <button type="button" class="link" onClick={() => void doing.act(() => removeNote(ofCase, one.id), 'Note removed').then(live.again)}>Remove</button>}</p>
+        </div>
+      ))}
+      {edits && <form onSubmit={note}><label class="field"><span>A note</span><textarea rows={2} maxLength={4_000} value={words} onInput={(event) => setWords(event.currentTarget.value)} /></label>
+        {words.trim() && <div class="row end"><button type="submit" disabled={doing.busy}>Keep the note</button></div>}</form>}
+      <Trouble problem={doing.problem ?? live.problem} />
+      {tagging && <TagThem ofCase={ofCase} images={[md5]} close={() => setTagging(false)} done={() => void look([])} />}
+    </>
+  );
+}

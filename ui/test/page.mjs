@@ -1,0 +1,264 @@
+// The page in a browser, as people use it. Needs BASE, PASSWORD, CHROMIUM and PHOTOS; tests/page.rs sets the stage.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import axe from 'axe-core';
+import { chromium } from 'playwright-core';
+
+const { BASE, PASSWORD, CHROMIUM, PHOTOS } = process.env;
+const HOSTILE = `'><img src=x onerror=alert(1)>\u202egnp.exe.png`;
+const photo = (file, name = file) => ({ name, mimeType: '', buffer: readFileSync(join(PHOTOS, file)) });
+const text = (name, buffer) => ({ name, mimeType: '', buffer: Buffer.from(buffer, 'latin1') });
+
+let browser;
+before(async () => {
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+});
+after(() => browser?.close());
+
+/** A page of somebody's own, which must ask nobody but the server, name no token in an address, and break nothing. */
+async function visit(user, { at = '', base = BASE, size = { width: 1280, height: 860 }, scheme = 'light' } = {}) {
+  const context = await browser.newContext({ viewport: size, colorScheme: scheme });
+  context.setDefaultTimeout(15_000);
+  const page = await context.newPage();
+  const wrong = [];
+  page.on('pageerror', (error) => wrong.push(String(error)));
+  page.on('dialog', (dialog) => { wrong.push(`a dialog: ${dialog.message()}`); void dialog.dismiss(); });
+  page.on('console', (line) => line.type() === 'error' && !/Failed to load resource|net::ERR/.test(line.text()) && wrong.push(line.text()));
+  page.on('request', (request) => {
+    const url = request.url();
+    if (!url.startsWith(base) && !url.startsWith(`blob:${new URL(base).origin}`)) wrong.push(`asked ${url}`);
+    if (/eyJ[\w-]*\.eyJ/.test(url)) wrong.push(`a token in ${url}`);
+  });
+  await page.goto(`${base}/${at}`);
+  if (user) {
+    await page.getByLabel('Name').fill(user);
+    await page.getByLabel('Password').fill(PASSWORD);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('navigation', { name: 'Pages' }).waitFor();
+  }
+  const close = async () => {
+    await context.close();
+    assert.deepEqual(wrong, []);
+  };
+  return { page, context, close, wrong };
+}
+
+async function accessible(page, where) {
+  await page.evaluate(axe.source);
+  const found = await page.evaluate(() => globalThis.axe.run({ resultTypes: ['violations'] }));
+  assert.deepEqual(found.violations.map((one) => `${where}: ${one.id}: ${one.nodes.map((node) => node.html).join(' ')}`), []);
+}
+
+const chooseFaces = (page) => page.getByRole('checkbox', { name: /^faces/ }).check();
+
+test('a wrong password is said to be one', async () => {
+  const { page, close } = await visit(null);
+  await page.getByLabel('Name').fill('ines');
+  await page.getByLabel('Password').fill('not this one');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('alert').getByText('Wrong name or password').waitFor();
+  await accessible(page, 'sign in');
+  await close();
+});
+
+test('upload, progress, boxes, photograph; what strangers wrote is text', async () => {
+  const { page, close } = await visit('ines', { at: '#/upload' });
+  await chooseFaces(page);
+  await page.getByLabel('least').fill('0.25');
+  await page.setInputFiles('#files', [photo('astronaut.jpg'), photo('coffee.jpg', 'trip/coffee.jpg'), photo('rocket.jpg'), photo('chelsea.png', HOSTILE),
+    text('notes.txt', 'no photograph'), text('empty.jpg', ''), text('broken.jpg', '\xff\xd8 and then nothing of the kind')]);
+  await page.getByText('5 photographs ready').waitFor();
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByText('Done: 4 photographs taken').waitFor();
+  await page.getByText('3 files not taken').waitFor();
+  await page.getByText('It is not a photograph').waitFor();
+  await accessible(page, 'upload');
+  await page.getByRole('link', { name: 'Watch the work' }).click();
+  await page.locator('td[data-label=Done]', { hasText: /^3$/ }).waitFor();
+  await page.getByText('ValueError').first().waitFor();
+  await page.getByRole('button', { name: /More of job/ }).first().click();
+  await page.getByText('Traceback').first().click();
+  await page.getByText('File "<model>", line 1').waitFor();
+  await accessible(page, 'a submission');
+
+  await page.getByRole('link', { name: 'Gallery' }).click();
+  await page.locator('.tile .marks path').first().waitFor();
+  const tile = page.locator('.tile', { has: page.getByRole('link', { name: /onerror.*gnp\.exe\.png/ }) });
+  await tile.waitFor();
+  assert.equal(await tile.locator('.marks g').count(), 3);
+  await accessible(page, 'gallery');
+  await page.getByLabel(/Score/).fill('0.9');
+  await tile.locator('.marks g').nth(2).waitFor({ state: 'detached' });
+  assert.equal(await tile.locator('.marks g').count(), 2);
+  await page.getByLabel(/Score/).fill('0');
+  await tile.locator('a').click();
+  await page.getByRole('heading', { name: 'What was found' }).waitFor();
+  await page.getByRole('heading', { level: 1 }).getByText('exe.png').waitFor();
+  await page.getByText('one face').waitFor();
+  await page.locator('.labels').getByText('<img src=x onerror=alert(1)>').waitFor();
+  await page.getByText('<script>alert(1)</script>').first().waitFor();
+  await page.getByText('{"least":0.25}').waitFor();
+  await page.locator('.stage .marks path').first().waitFor();
+  assert.equal(await page.locator('.stage .marks g').count(), 3);
+  await accessible(page, 'photograph');
+  await page.getByRole('button', { name: 'faces', exact: true }).click();
+  await page.getByText('Running again').waitFor({ state: 'attached' });
+  await close();
+});
+
+test('what is known is recognised before a byte is sent', async () => {
+  const { page, close } = await visit('ines', { at: '#/upload' });
+  const posts = [];
+  page.on('request', (request) => request.url().endsWith('/predict') && posts.push(request.headers()['content-type']));
+  await chooseFaces(page);
+  await page.setInputFiles('#files', [photo('astronaut.jpg'), photo('coffee.jpg')]);
+  await page.getByText('2 photographs known already').waitFor();
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByText('Done: 2 photographs taken').waitFor();
+  assert.deepEqual(posts, ['application/json']);
+  await close();
+});
+
+test('a lost connection is said, and the upload goes on by itself', async () => {
+  const { page, context, close } = await visit('ivo', { at: '#/upload' });
+  await chooseFaces(page);
+  await page.setInputFiles('#files', [photo('china.jpg'), photo('flower.jpg')]);
+  await page.getByText('2 photographs ready').waitFor();
+  await context.setOffline(true);
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByText('nothing is lost').first().waitFor();
+  await context.setOffline(false);
+  await page.getByText('Done: 2 photographs taken').waitFor();
+  await close();
+});
+
+test('an upload whose tab was closed goes on under its own submission', async () => {
+  const { page, context, close } = await visit('ivo', { at: '#/upload' });
+  let tries = 0;
+  await context.route('**/predict', (route) => (++tries === 1 ? route.abort() : route.continue()));
+  await chooseFaces(page);
+  await page.setInputFiles('#files', [photo('grace_hopper.jpg')]);
+  await page.getByText('1 photograph ready').waitFor();
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByText('nothing is lost').first().waitFor();
+  await page.getByRole('button', { name: 'Pause' }).click();
+  await page.getByText('paused').waitFor();
+  const watch = () => page.getByRole('link', { name: 'Watch the work' }).getAttribute('href');
+  const before = await watch();
+  await page.reload();
+  await page.getByText('An upload was cut off').waitFor();
+  await page.getByRole('button', { name: 'Go on with it' }).click();
+  await page.setInputFiles('#files', [photo('grace_hopper.jpg')]);
+  await page.getByText('1 photograph ready').waitFor();
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByText('Done: 1 photograph taken').waitFor();
+  assert.equal(await watch(), before);
+  await close();
+});
+
+test('a session that ends asks for the password and loses nothing', async () => {
+  const { page, close } = await visit('ines', { at: '#/upload' });
+  await page.setInputFiles('#files', [photo('coffee.jpg')]);
+  await chooseFaces(page);
+  const token = await page.evaluate(() => sessionStorage.getItem('darkroom.token'));
+  await fetch(`${BASE}/auth/logout`, { method: 'POST', headers: { authorization: `Bearer ${token}` } });
+  // As when one comes back to the tab.
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  const dialog = page.getByRole('dialog', { name: 'Your session has ended' });
+  await dialog.waitFor();
+  await accessible(page, 'a session that ended');
+  await dialog.getByLabel('Password').fill(PASSWORD);
+  await dialog.getByRole('button', { name: 'Sign in' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.ok(await page.getByRole('checkbox', { name: /^faces/ }).isChecked());
+  await page.getByText('coffee.jpg').first().waitFor();
+  await close();
+});
+
+test('everybody sees what they may press, and nothing else', async () => {
+  const links = async (page) => (await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allInnerTexts()).filter((name) => name !== 'Cases');
+  const vera = await visit('vera', { at: '#/models' });
+  assert.deepEqual(await links(vera.page), ['Gallery', 'Work', 'Models']);
+  await vera.page.getByRole('heading', { name: 'faces' }).waitFor();
+  assert.equal(await vera.page.getByRole('button', { name: /Pause|Settings|Retire/ }).count(), 0);
+  await vera.page.goto(`${BASE}/#/upload`);
+  await vera.page.getByText('may not upload').waitFor();
+  await vera.close();
+  const ines = await visit('ines', { at: '#/models' });
+  assert.deepEqual(await links(ines.page), ['Gallery', 'Upload', 'Work', 'Models']);
+  await ines.page.getByRole('heading', { name: 'faces' }).waitFor();
+  assert.equal(await ines.page.getByRole('button', { name: 'Pause' }).count(), 0);
+  await ines.close();
+  const rosa = await visit('rosa', { at: '#/models' });
+  assert.deepEqual(await links(rosa.page), ['Gallery', 'Upload', 'Work', 'Models', 'Training', 'Keys']);
+  const card = rosa.page.getByRole('listitem', { name: 'faces' });
+  await card.getByRole('button', { name: 'Pause' }).click();
+  await card.getByText('paused', { exact: true }).waitFor();
+  await card.getByRole('button', { name: 'Go on' }).click();
+  await card.getByText('live', { exact: true }).waitFor();
+  await rosa.close();
+});
+
+test('by keyboard alone', async () => {
+  const { page, close } = await visit(null);
+  await page.keyboard.press('Tab');
+  await page.getByLabel('Name').focus();
+  await page.keyboard.type('ines');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type(PASSWORD);
+  await page.keyboard.press('Enter');
+  await page.locator('.tile').nth(2).waitFor();
+  await page.reload();
+  await page.locator('.tile').nth(2).waitFor();
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Skip to the content');
+  await page.keyboard.press('Enter');
+  for (let tab = 0; tab < 40 && !(await page.evaluate(() => 'at' in (document.activeElement?.dataset ?? {}))); tab += 1) await page.keyboard.press('Tab');
+  const at = () => page.evaluate(() => document.activeElement?.dataset.at);
+  assert.equal(await at(), '0');
+  await page.keyboard.press('ArrowRight');
+  await page.waitForFunction(() => document.activeElement?.dataset.at === '1');
+  await page.keyboard.press('x');
+  await page.getByText('1 photograph selected').waitFor();
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'What was found' }).waitFor();
+  const first = await page.evaluate(() => location.hash);
+  await page.keyboard.press('ArrowRight');
+  await page.waitForFunction((first) => location.hash !== first, first);
+  await page.keyboard.press('ArrowLeft');
+  await page.waitForFunction((first) => location.hash === first, first);
+  await close();
+});
+
+test('every page passes the checker, in the dark and on a phone too', async () => {
+  const { page, close } = await visit('root', { scheme: 'dark', size: { width: 390, height: 844 } });
+  for (const [at, heading] of [['gallery', 'Gallery'], ['upload', 'Upload'], ['work', 'Work'], ['models', 'Models and workers'], ['training', 'Training'], ['keys', 'API keys'], ['people', 'People'], ['account', 'root']]) {
+    await page.goto(`${BASE}/#/${at}`);
+    await page.getByRole('heading', { level: 1, name: heading }).waitFor();
+    await page.waitForTimeout(150);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(wide <= 0, `${at} is ${wide} px too wide`);
+    await accessible(page, `${at} in the dark`);
+  }
+  await close();
+});
+
+test('under a path of a proxy', async (t) => {
+  const target = new URL(BASE);
+  const proxy = http.createServer((request, response) => {
+    if (!request.url.startsWith('/dark/room/')) return response.writeHead(404).end();
+    const onward = http.request({ host: target.hostname, port: target.port, method: request.method, path: request.url.slice('/dark/room'.length), headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    request.pipe(onward);
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => proxy.once('listening', resolve));
+  t.after(() => { proxy.close(); proxy.closeAllConnections(); });
+  const { page, close } = await visit('ines', { base: `http://127.0.0.1:${proxy.address().port}/dark/room` });
+  await page.locator('.tile .marks path').first().waitFor();
+  await close();
+});
