@@ -79,7 +79,7 @@ test('upload, progress, boxes, photograph; what strangers wrote is text', async 
   await page.getByRole('link', { name: 'Watch the work' }).click();
   await page.locator('td[data-label=Done]', { hasText: /^3$/ }).waitFor();
   await page.getByText('ValueError').first().waitFor();
-  await page.getByRole('button', { name: /More of job/ }).first().click();
+  await page.locator('.jobs li', { hasText: 'ValueError' }).getByRole('button').click();
   await page.getByText('Traceback').first().click();
   await page.getByText('File "<model>", line 1').waitFor();
   await accessible(page, 'a submission');

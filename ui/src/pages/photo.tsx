@@ -54,17 +54,19 @@ function useSteps(md5: string): void {
   useEffect(() => {
     const at = places.value.get(md5);
     if (at !== undefined && at > hits.value.length - 5 && !whole.value) void loadMore();
+  }, [md5]);
+  useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement;
       if (event.ctrlKey || event.metaKey || event.altKey || target.closest('input, select, textarea, dialog, [contenteditable]')) return;
-      const at = places.value.get(md5);
+      const at = places.value.get(route.value.id ?? '');
       if (at === undefined) return;
       if (event.key === 'ArrowRight') openAt(at + 1);
       else if (event.key === 'ArrowLeft') openAt(at - 1);
     };
     addEventListener('keydown', pressed);
     return () => removeEventListener('keydown', pressed);
-  }, [md5]);
+  }, []);
 }
 
 /** The newest of each model comes first and is drawn; older ones are there to compare with. */

@@ -28,4 +28,8 @@ export function to(page: string, id?: string | null, query?: Record<string, stri
   return `#/${page}${id ? `/${encodeURIComponent(id)}` : ''}${tail}`;
 }
 
-export const go = (address: string) => (location.hash = address);
+/** At once: who presses a key twice means twice. */
+export function go(address: string): void {
+  location.hash = address;
+  route.value = parse(address);
+}
