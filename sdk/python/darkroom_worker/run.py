@@ -131,7 +131,8 @@ class Run:
         if event.message:
             log.warning("%s", event.message)
         if event.reason == "revoked":
-            log.error("the server no longer takes this key: nothing more can be done with it")
+            taken = "no longer takes this key" if session.worker else "does not take this key for this model"
+            log.error("the server %s: nothing more can be done with it", taken)
             return KEY_REVOKED
         if event.reason in ("refused", "broken"):
             session.leave()

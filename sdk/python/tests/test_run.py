@@ -162,6 +162,12 @@ def test_a_revoked_key_is_said_and_ends_it(server, serve, tmp_path):
     assert job.state == "running" and not asked(server, "complete") and not os.listdir(tmp_path / "tmp")  # its lease will end
 
 
+def test_a_key_that_does_not_reach_the_model_is_said_and_ends_it(server, serve):
+    worker = serve(QUICK, DARKROOM_API_KEY=server.make_key(["other"]))
+    worker.ends(3)
+    assert "does not take this key for this model" in worker.said and "403" in worker.said
+
+
 def test_a_server_that_moved_is_told_and_waited_for(server, serve):
     with Server() as elsewhere:
         server.redirect("claim", to=elsewhere.url, times=3)
