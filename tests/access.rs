@@ -72,8 +72,9 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("cancel_job", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("retry_job", [401, 201, 404, 404, 404, 201, 403, 403]),
     ("redrive_jobs", [401, 403, 403, 403, 403, 200, 403, 403]),
-    // The run is the researcher's.
+    // The run is the researcher's, and so is the key of the dataset's service.
     ("list_datasets", [401, 403, 403, 200, 200, 200, 403, 403]),
+    ("update_dataset", [401, 403, 403, 200, 403, 200, 403, 403]),
     ("start_run", [401, 403, 403, 202, 202, 202, 403, 403]),
     ("list_runs", [401, 403, 403, 200, 200, 200, 403, 403]),
     ("get_run", [401, 403, 403, 200, 404, 200, 403, 403]),
@@ -229,6 +230,7 @@ impl World {
                 &format!("/jobs/{}", if operation == "retry_job" { &self.ended_job } else { &self.live_job }),
             )
             .replace("/auth/users/{name}", "/auth/users/ines")
+            .replace("/datasets/{name}", "/datasets/digits")
             .replace("{name}", "ocr")
             .replace("{model}", "ocr")
             .replace("{code}", "not_found")
@@ -246,7 +248,7 @@ impl World {
             "update_user" => json!({"email": "ines@example.org"}),
             "create_key" => json!({"service": "predict", "models": ["a"]}),
             "list_statuses" => json!({"images": [self.md5]}),
-            "update_model" => json!({"max_attempts": 4}),
+            "update_model" | "update_dataset" => json!({"max_attempts": 4}),
             "register_worker" => {
                 json!({"service": "predict", "model": "ocr", "version": "v1", "instance": Uuid::new_v4()})
             }

@@ -101,6 +101,6 @@ pub struct UpdateModel {
     pub retry_budget_s: Option<Option<f32>>,
     #[schema(minimum = 1, maximum = 86_400)]
     pub deadline_s: Option<f32>,
-    /// True: takes no more jobs, and cancels those that are queued. A new registration brings it back.
+    /// True: takes no more jobs, and cancels those that are queued. False brings it back.
     pub retired: Option<bool>,
 }

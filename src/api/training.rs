@@ -9,20 +9,24 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::objects;
+use super::{objects, patch_field};
 use crate::domain::job::{JobError, JobState};
+use crate::domain::ruling::RetryPolicy;
 
 /// The most epochs of one report.
 pub const POINTS_AT_ONCE_MAX: usize = 1_000;
 
-/// A dataset that live services train on.
+/// A dataset that services train on.
 #[derive(Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"dataset": "digits", "description": "1,797 digits of 8 × 8 pixels", "tags": ["digits"],
+#[schema(example = json!({"dataset": "digits", "description": "1,797 digits of 8 × 8 pixels", "owner": "rosa", "tags": ["digits"],
     "params_schema": {"type": "object", "properties": {"epochs": {"type": "integer", "default": 20}}, "additionalProperties": false},
-    "version": "2f1c9e", "workers": 1, "queued": 0, "running": 1}))]
+    "version": "2f1c9e", "workers": 1, "queued": 0, "running": 1, "paused": false,
+    "retry": {"max_attempts": 5, "backoff_base_s": 5.0, "backoff_cap_s": 600.0, "retry_budget_s": null, "deadline_s": 86400.0}, "retired_at": null}))]
 pub struct DatasetOut {
     pub dataset: String,
     pub description: String,
+    /// Whose key registered it first.
+    pub owner: Option<String>,
     pub tags: Vec<String>,
     /// The JSON Schema that parameters are checked against.
     #[schema(value_type = Option<Object>)]
@@ -33,6 +37,33 @@ pub struct DatasetOut {
     pub workers: i64,
     pub queued: i64,
     pub running: i64,
+    /// A paused dataset hands out no runs.
+    pub paused: bool,
+    pub retry: RetryPolicy,
+    pub retired_at: Option<DateTime<Utc>>,
+}
+
+/// A change of a dataset; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"paused": true}))]
+pub struct UpdateDataset {
+    /// A paused dataset hands out no runs; the one that runs goes on.
+    pub paused: Option<bool>,
+    #[schema(minimum = 1, maximum = 100)]
+    pub max_attempts: Option<i16>,
+    #[schema(minimum = 0, maximum = 3600)]
+    pub backoff_base_s: Option<f32>,
+    #[schema(minimum = 0, maximum = 86_400)]
+    pub backoff_cap_s: Option<f32>,
+    /// Null removes the limit.
+    #[serde(default, deserialize_with = "patch_field")]
+    #[schema(value_type = Option<f32>, minimum = 1, maximum = 2_592_000)]
+    pub retry_budget_s: Option<Option<f32>>,
+    #[schema(minimum = 1, maximum = 86_400)]
+    pub deadline_s: Option<f32>,
+    /// True: takes no more runs, and cancels those that are queued. False brings it back.
+    pub retired: Option<bool>,
 }
 
 /// How a run is described: every member but the first four is a parameter, and reaches the service.
@@ -319,6 +350,7 @@ pub struct PromoteRequest {
 pub struct PromotedVersion {
     pub model: String,
     pub version: String,
+    /// That brought the file: where the same bytes had been promoted before, the run of then.
     pub run: Uuid,
     pub sha256: String,
     pub bytes: i64,

@@ -30,6 +30,10 @@ pub struct TrainingArgs {
 enum TrainingAct {
     /// List what live services train on
     Datasets(Listing),
+    /// Hand out no runs of a dataset for now; the one that runs goes on
+    Pause(DatasetArg),
+    /// Hand them out again
+    Resume(DatasetArg),
     /// List one's runs, newest first; an administrator's list has everybody's
     List(RunListArgs),
     /// Show a run: its state, epochs, curves and result
@@ -42,6 +46,15 @@ enum TrainingAct {
     Cancel(RunArg),
     /// Make a new run of one that has ended, from its last checkpoint
     Retry(RunRetryArgs),
+}
+
+#[derive(Debug, Args)]
+struct DatasetArg {
+    /// Its name, as `darkroom training datasets` shows it
+    #[arg(value_name = "DATASET")]
+    name: String,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +132,8 @@ impl TrainingArgs {
     pub async fn run(self) -> anyhow::Result<Exit> {
         match self.act {
             TrainingAct::Datasets(listing) => datasets(listing).await,
+            TrainingAct::Pause(args) => pause(args, true).await,
+            TrainingAct::Resume(args) => pause(args, false).await,
             TrainingAct::List(args) => list(args).await,
             TrainingAct::Show(args) => show(args).await,
             TrainingAct::Download(args) => download(args).await,
@@ -141,6 +156,7 @@ async fn datasets(listing: Listing) -> anyhow::Result<Exit> {
         let names = parameters.map(|all| all.keys().map(String::as_str).collect::<Vec<_>>().join(","));
         [
             text::clean(&set.dataset),
+            if set.paused { "paused" } else { "live" }.to_owned(),
             set.workers.to_string(),
             set.queued.to_string(),
             set.running.to_string(),
@@ -148,8 +164,15 @@ async fn datasets(listing: Listing) -> anyhow::Result<Exit> {
             text::one_line(&set.description, 60),
         ]
     };
-    let titles = ["DATASET", "WORKERS", "QUEUED", "RUNNING", "PARAMETERS", "DESCRIPTION"];
+    let titles = ["DATASET", "STATE", "WORKERS", "QUEUED", "RUNNING", "PARAMETERS", "DESCRIPTION"];
     listing.show(question, titles, row).await
+}
+
+async fn pause(args: DatasetArg, paused: bool) -> anyhow::Result<Exit> {
+    let set = runs::pause(&args.connection.api()?, &args.name, paused).await?;
+    let state = if set.paused { "paused" } else { "resumed" };
+    text::print(&format!("{}: {state}, {} queued\n", text::clean(&set.dataset), set.queued))?;
+    Ok(Exit::Success)
 }
 
 async fn list(args: RunListArgs) -> anyhow::Result<Exit> {

@@ -18,7 +18,7 @@ use super::error::{ApiError, Repeat};
 use super::http::{Api, REQUEST_TIMEOUT, answer};
 use super::progress::{Progress, Stage};
 use crate::api::jobs::{JobStateOut, Retried};
-use crate::api::training::{PromotedVersion, RunModelOut, RunOut, RunStartedOut};
+use crate::api::training::{DatasetOut, PromotedVersion, RunModelOut, RunOut, RunStartedOut};
 
 /// A download that stands still for this long is given up.
 const STALL: Duration = Duration::from_secs(90);
@@ -88,6 +88,14 @@ pub async fn look(api: &Api, id: Uuid, wait_s: u64, after: Option<i32>) -> Resul
 pub async fn promote(api: &Api, id: Uuid, model: &str, version: Option<&str>) -> Result<PromotedVersion, ApiError> {
     let body = json!({"model": model, "version": version});
     api.post(&["training", "results", &id.to_string(), "promote"], &body, Repeat::Harmless).await
+}
+
+/// Pauses a dataset, or has its runs handed out again.
+///
+/// # Errors
+/// See [`ApiError`].
+pub async fn pause(api: &Api, dataset: &str, paused: bool) -> Result<DatasetOut, ApiError> {
+    api.patch(&["training", "datasets", dataset], &json!({"paused": paused})).await
 }
 
 /// Ends a run that has not ended.

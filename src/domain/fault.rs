@@ -50,7 +50,7 @@ codes! {
     StaleLease "stale_lease" "Stale lease" "Drop the work and claim again; somebody else has this job, or it has ended.";
     NameTaken "name_taken" "Name taken" "Choose another name, or change the account with PATCH /auth/users/{name}.";
     NotEnded "not_ended" "Job not ended" "Wait until it has ended, or cancel it first.";
-    RetiredModel "retired_model" "Model retired" "Stop this worker, or have the model's owner or an administrator bring it back with PATCH /models/{name} and `retired` false.";
+    RetiredModel "retired_model" "Model retired" "Stop this worker, or have the model's owner or an administrator bring it back with `retired` false: PATCH /models/{name}, or of a dataset /training/datasets/{name}.";
     OwnCase "own_case" "An account's own case" "Make another case with POST /cases: an account's own is neither closed nor deleted, and its account stays its owner.";
     LastOwner "last_owner" "Last owner" "Make another member an owner first, with PUT /cases/{id}/members/{user}.";
     TooManyCases "too_many_cases" "Too many cases" "Leave or delete a case first.";

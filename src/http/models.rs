@@ -99,7 +99,7 @@ async fn update_model(
 ) -> Answer<Json<ModelOut>> {
     let change = read(body)?;
     let (model, _) = find(&state.ctx, &name).await?;
-    model_service::update(&state.ctx, &state.queues, &user, &model, &change).await?;
+    model_service::update(&state.ctx, &state.queues, &user, (&model).into(), &change).await?;
     Ok(Json(find(&state.ctx, &name).await?.into()))
 }
 
@@ -117,7 +117,8 @@ fn read(body: UpdateModel) -> Result<ModelChange, Fault> {
     })
 }
 
-fn within<N: PartialOrd + Display>(
+/// A number that may be left out.
+pub(super) fn within<N: PartialOrd + Display>(
     field: &str,
     number: Option<N>,
     range: RangeInclusive<N>,

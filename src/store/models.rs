@@ -222,7 +222,7 @@ pub async fn is_retired(db: &mut PgConnection, service: Service, name: &str) -> 
     Ok(retired == Some(true))
 }
 
-/// What may change of a model; what is absent stays.
+/// What may change of a model, or, but for its versions and its limit, of a dataset; what is absent stays.
 #[derive(Debug, Clone, Default)]
 pub struct ModelChange {
     pub paused: Option<bool>,
@@ -236,7 +236,7 @@ pub struct ModelChange {
     pub retired: Option<bool>,
 }
 
-/// Changes a model and writes down what changed.
+/// Changes a model or dataset, by its queue, and writes down what changed.
 pub async fn update(db: &mut PgConnection, id: i32, change: &ModelChange, by: Uuid) -> sqlx::Result<()> {
     sqlx::query(include_str!("sql/models/update.sql"))
         .bind(id)

@@ -13,10 +13,10 @@ use crate::kit::app::TestApp;
 use crate::kit::desk::Desk;
 
 async fn at_work(app: &TestApp) -> (Trainer, Arc<Desk>, crate::kit::process::Process) {
-    app.user("rosa", &[Role::Researcher]).await;
+    let rosa = app.user("rosa", &[Role::Researcher]).await;
     let schema = json!({"type": "object", "properties": {"epochs": {"type": "integer"}, "model": {"type": "string"}},
         "additionalProperties": false});
-    let trainer = Trainer::with_key(app.key("train", &["digits"]).await, "digits", schema).await;
+    let trainer = Trainer::with_key(app.key_of(&rosa, "train", &["digits"]).await, "digits", schema).await;
     let (desk, server) = Desk::of(app, "rosa");
     (trainer, Arc::new(desk), server)
 }
@@ -40,6 +40,9 @@ async fn a_run_is_followed_to_its_end_and_its_model_fetched_and_promoted() {
     let (trainer, desk, _server) = at_work(&app).await;
     assert!(desk.says(0, &["training", "list"]).contains("darkroom train"));
     assert!(desk.says(0, &["training", "datasets"]).contains("epochs,model"));
+    assert_eq!(desk.says(0, &["training", "pause", "digits"]), "digits: paused, 0 queued\n");
+    assert!(desk.says(0, &["training", "datasets"]).contains("paused"));
+    assert_eq!(desk.says(0, &["training", "resume", "digits"]), "digits: resumed, 0 queued\n");
     let page = desk.home.path().join("run.html");
     let followed = {
         let (desk, page) = (desk.clone(), page.clone());

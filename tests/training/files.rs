@@ -19,7 +19,7 @@ async fn die(app: &TestApp) {
 }
 
 /// The bytes that lie in the store of this server.
-fn stored(app: &TestApp) -> usize {
+pub fn stored(app: &TestApp) -> usize {
     let folders = std::fs::read_dir(app.ctx.blobs.root()).expect("a folder").flatten();
     folders.map(|folder| std::fs::read_dir(folder.path()).map_or(0, Iterator::count)).sum()
 }
@@ -190,8 +190,13 @@ async fn a_version_of_a_model_is_one_run() {
     };
     let (one, two, none) = (train(&rosa, Some("1")).await, train(&rosa, Some("2")).await, train(&rosa, None).await);
     let to = |version: &str| json!({"model": "digits_onnx", "version": version});
-    rosa.post(&one, to("v1")).await.ok(200);
+    let first = rosa.post(&one, to("v1")).await.ok(200);
     rosa.post(&two, to("v1")).await.problem(409, "version_taken");
+    // What a version is never changes, and these are its very bytes.
+    let alike = train(&rosa, Some("1")).await;
+    for again in [&one, &alike] {
+        assert_eq!(rosa.post(again, to("v1")).await.ok(200), first);
+    }
     rosa.post(&two, to("v2")).await.ok(200);
     rosa.post(&none, to("v3")).await.problem(404, "no_model_file");
     let live = start(&rosa, json!({})).await;

@@ -2,6 +2,7 @@
 
 mod bad; // what is refused, and leaves nothing
 mod commands; // what people do with them at a terminal
+mod datasets; // paused, retired, how often their runs are tried
 mod files; // metrics, checkpoints, models, promotion
 mod runs; // started, claimed, ended, tried again
 

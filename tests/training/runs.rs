@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use darkroom::maintenance;
+use darkroom::service::announce;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{Trainer, researcher, shown, start};
-use crate::kit::app::{TestApp, until};
+use crate::kit::app::{TestApp, Worker, until};
 
 #[tokio::test]
 async fn a_run_is_started_claimed_and_ended_with_its_parameters() {
@@ -105,6 +107,29 @@ async fn a_waiting_trainer_is_woken_by_a_run_and_by_the_end_of_another() {
     };
     let (next, ()) = tokio::join!(waiting, ending);
     assert_eq!(next[0]["params"]["seed"], 2);
+}
+
+#[tokio::test]
+async fn a_run_wakes_a_service_that_waits_at_another_replica() {
+    let app = TestApp::new().await;
+    let rosa = researcher(&app, "rosa").await;
+    let trainer = Trainer::new(&app, "digits").await;
+    // Neither keeps house: nobody looks but whom a wake-up reaches.
+    let other = app.replica().await;
+    let ctx = other.ctx.clone();
+    let mut listening = JoinSet::new();
+    listening.spawn(async move { announce::listen(&ctx).await.expect("to listen") });
+    let key = trainer.worker.key.clone().through(other.router.clone());
+    let there = Worker { key, id: trainer.worker.id.clone() };
+    let waits =
+        async || other.ctx.waiters.waiting_for("dataset/digits", 0) == 1 && app.ctx.index.listeners().await == Some(1);
+    let starting = async {
+        until("a waiting claim and a listener", waits).await;
+        start(&rosa, json!({})).await
+    };
+    let claiming = tokio::time::timeout(Duration::from_secs(20), there.claim_as(Uuid::new_v4(), 1, 40.0));
+    let (claimed, run) = tokio::join!(claiming, starting);
+    assert_eq!(claimed.expect("a wake-up")[0]["id"], json!(run));
 }
 
 #[tokio::test]

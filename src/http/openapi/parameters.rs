@@ -25,6 +25,7 @@ const RULES: &[Rule] = &[
     ("note", "/cases/", "The note's id.", || json!({})),
     ("user", "/cases/", "The account's name.", name),
     ("name", "/models/", "The model's name.", name),
+    ("name", "/training/datasets/", "The dataset's name.", name),
     ("model", "/queues/", "The model's name.", name),
     ("code", "/problems/", "The problem's `code`.", || json!({"pattern": "^[a-z0-9_]{1,64}$"})),
     ("md5", "", "The MD5 of the image's bytes, in either case.", || json!({"pattern": "^[0-9A-Fa-f]{32}$"})),

@@ -1,5 +1,6 @@
-//! Training runs.
+//! Training runs and the datasets that they train on.
 
+mod datasets;
 mod models;
 mod runs;
 mod worker;
@@ -9,5 +10,5 @@ use utoipa_axum::router::OpenApiRouter;
 use super::Shared;
 
 pub fn router() -> OpenApiRouter<Shared> {
-    runs::router().merge(worker::router()).merge(models::router())
+    datasets::router().merge(runs::router()).merge(worker::router()).merge(models::router())
 }

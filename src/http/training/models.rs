@@ -95,7 +95,8 @@ fn named(file: &RunFile) -> [(HeaderName, String); 2] {
 /// Promotes a run
 ///
 /// Makes its model a version of a model, which microservices of that model may then fetch and serve. A model that is not known becomes
-/// the caller's. The same again answers the same; a version that is another's is refused.
+/// the caller's. The same again answers the same, and so do the same bytes of another run: `run` is the one that brought them. A version
+/// of other bytes is refused.
 #[utoipa::path(post, path = "/training/results/{id}/promote", tag = "training", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path)), request_body = PromoteRequest, responses((status = 200, body = PromotedVersion)))]
 async fn promote_run(
@@ -111,10 +112,10 @@ async fn promote_run(
     Ok(Json(PromotedVersion {
         model: body.model,
         version,
-        run: id,
+        run: file.job_id,
         sha256: hex::encode(&file.sha256),
         bytes: file.bytes,
-        url: format!("/training/results/{id}/model"),
+        url: format!("/training/results/{}/model", file.job_id),
     }))
 }
 

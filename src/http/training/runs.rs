@@ -8,10 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::api::page::{Page, Paging};
+use crate::api::page::Page;
 use crate::api::training::{
-    CheckpointOut, DatasetOut, MetricOut, PromotedOut, RunDetail, RunModelOut, RunOut, RunQuery, RunStartedOut,
-    RunsQuery, TrainParameters, TrainRequest,
+    CheckpointOut, MetricOut, PromotedOut, RunDetail, RunModelOut, RunOut, RunQuery, RunStartedOut, RunsQuery,
+    TrainParameters, TrainRequest,
 };
 use crate::domain::json::check_text;
 use crate::domain::training::RUN_PARAMS_BYTES_MAX;
@@ -21,7 +21,7 @@ use crate::http::extract::{self, BodyMax, Free, Json, Path, Query};
 use crate::http::problem::Answer;
 use crate::http::{AppState, Shared};
 use crate::service::training::{self as service, RunAsk, RunShown};
-use crate::store::training::{Dataset, Promoted, RunFile, RunFilter, RunMetric, datasets};
+use crate::store::training::{Promoted, RunFile, RunFilter, RunMetric};
 
 /// The largest request for a run, in bytes: its parameters, and some.
 const TRAIN_BYTES_MAX: usize = RUN_PARAMS_BYTES_MAX + 4 * 1024;
@@ -30,24 +30,8 @@ pub fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(start_run))
         .layer(Extension(BodyMax(TRAIN_BYTES_MAX)))
-        .routes(routes!(list_datasets))
         .routes(routes!(list_runs))
         .routes(routes!(get_run))
-}
-
-/// Lists datasets
-///
-/// Those that a live service trains on, by name.
-#[utoipa::path(get, path = "/training/datasets", tag = "training", security(("user" = []), ("token" = [])), params(Paging),
-    responses((status = 200, body = Page<DatasetOut>)))]
-async fn list_datasets(
-    State(state): AppState,
-    _: ResearcherUser,
-    Query(paging): Query<Paging>,
-) -> Answer<Json<Page<DatasetOut>>> {
-    let (limit, after) = extract::paging::<String>("datasets", &paging)?;
-    let found = state.ctx.db.run(async |db| datasets(db, after.as_deref(), limit).await).await?;
-    Ok(Json(extract::page("datasets", found, limit, |dataset| dataset.name.clone())))
 }
 
 /// Starts a training run
@@ -118,21 +102,6 @@ async fn get_run(
         metrics: metrics.into_iter().map(MetricOut::from).collect(),
         older_left_out,
     }))
-}
-
-impl From<Dataset> for DatasetOut {
-    fn from(d: Dataset) -> Self {
-        Self {
-            dataset: d.name,
-            description: d.description,
-            tags: d.tags,
-            params_schema: d.params_schema,
-            version: d.version,
-            workers: d.workers,
-            queued: d.queued,
-            running: d.running,
-        }
-    }
 }
 
 impl From<RunShown> for RunOut {

@@ -40,8 +40,8 @@ async fn model_of(db: &mut sqlx::PgConnection, id: Uuid, account: Option<Uuid>) 
     found.ok_or_else(|| Fault::new(Code::NoModelFile, detail()).into())
 }
 
-/// Makes the model of a run a version of a model; again, it stays as it is. An unknown model becomes the user's. Answers the version and
-/// the file.
+/// Makes the model of a run a version of a model; again, it stays as it is, and so it does where the version is another run's of the
+/// very same bytes. An unknown model becomes the user's. Answers the version and the file that it is, with the run that brought it.
 pub async fn promote(
     ctx: &Ctx,
     queues: &Queues,
@@ -65,15 +65,15 @@ pub async fn promote(
             if target.retired {
                 return Err(Fault::new(Code::RetiredModel, format!("{:?} is retired.", model.as_str())).into());
             }
-            match training::promotion_of(tx, target.queue_id, &version).await? {
-                None => training::promote(tx, &target, &version, id, user.account.id).await?,
-                Some(run) if run == Some(id) => {}
-                Some(_) => {
-                    let detail = format!("{version:?} is another version of {:?} already.", model.as_str());
-                    return Err(Fault::new(Code::VersionTaken, detail).on("/version").into());
-                }
-            }
-            Ok((version, file))
+            let Some(run) = training::promotion_of(tx, target.queue_id, &version).await? else {
+                training::promote(tx, &target, &version, id, user.account.id).await?;
+                return Ok((version, file));
+            };
+            let there = training::model_files(tx, run.as_slice()).await?.pop();
+            there.filter(|there| there.sha256 == file.sha256).map(|there| (version.clone(), there)).ok_or_else(|| {
+                let detail = format!("{version:?} is another version of {:?} already.", model.as_str());
+                Fault::new(Code::VersionTaken, detail).on("/version").into()
+            })
         })
         .await?;
     queues.forget();

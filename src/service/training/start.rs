@@ -54,8 +54,8 @@ pub async fn start(ctx: &Ctx, user: &User, ask: RunAsk) -> Result<RunStarted> {
         let detail = format!("No live service trains on {:?}.", dataset.name);
         return Err(Fault::new(Code::NoLiveWorker, detail).on("/require_live").into());
     }
-    let params = Params::within(Value::Object(ask.params), RUN_PARAMS_BYTES_MAX)
-        .map_err(|why| Fault::new(Code::InvalidField, why).on(""))?;
+    let params =
+        Params::within(Value::Object(ask.params), RUN_PARAMS_BYTES_MAX).map_err(|why| Fault::new(Code::InvalidField, why).on(""))?;
     let made = ctx
         .db
         .write(async |tx| {
@@ -95,8 +95,13 @@ async fn find_dataset(ctx: &Ctx, name: &str) -> Result<Dataset> {
         Ok(_) => training::dataset(db, name).await,
         Err(_) => Ok(None),
     };
-    if let Some(dataset) = ctx.db.run(known).await? {
-        return Ok(dataset);
+    match ctx.db.run(known).await? {
+        Some(Dataset { retired_at: Some(_), .. }) => {
+            let fault = Fault::new(Code::UnknownDataset, format!("{name:?} is retired."));
+            return Err(fault.mend("Ask its owner or an administrator to bring it back.").on("/dataset").into());
+        }
+        Some(dataset) => return Ok(dataset),
+        None => {}
     }
     let live = ctx.db.run(async |db| training::datasets(db, None, SUGGEST_FROM).await).await?;
     let fault = Fault::new(Code::UnknownDataset, format!("No dataset is named {:?}.", shorten(name)));

@@ -1,14 +1,16 @@
 //! Training runs: what they are beside their jobs, what they measure, and their files.
 
+mod datasets;
 mod files;
 mod lease;
 mod promoted;
 mod runs;
 
+pub use datasets::{Dataset, dataset, datasets};
 pub use files::{FileKind, RunFile, checkpoints, copy_checkpoint, forget_unselected, model_files, named_blobs};
 pub use lease::{NewFile, Point, Replaced, RunLease, lock_lease, put_file, put_metrics};
 pub use promoted::{Promoted, PromotionTarget, lock_target, promote, promoted, promotion_of};
 pub use runs::{
-    Dataset, GivenRun, NewRun, RunFilter, RunMade, RunMetric, RunNews, RunRecord, begin, dataset, datasets, find,
-    given, list, made_before, metrics, news,
+    GivenRun, NewRun, RunFilter, RunMade, RunMetric, RunNews, RunRecord, begin, find, given, list, made_before,
+    metrics, news,
 };

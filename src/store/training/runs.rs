@@ -1,4 +1,4 @@
-//! Runs and the datasets that they train on.
+//! Runs: started, listed, shown, given to their workers.
 
 use std::collections::HashMap;
 
@@ -11,50 +11,6 @@ use uuid::Uuid;
 
 use super::files::{RunFile, checkpoints};
 use crate::domain::job::{JobError, JobState};
-
-/// A dataset that services train on, with what is going on around it.
-#[derive(Debug, Clone, FromRow)]
-pub struct Dataset {
-    /// Its queue.
-    pub id: i32,
-    pub name: String,
-    pub description: String,
-    pub tags: Vec<String>,
-    pub params_schema: Option<Value>,
-    #[sqlx(rename = "last_version")]
-    pub version: String,
-    /// Live services.
-    pub workers: i64,
-    pub queued: i64,
-    pub running: i64,
-}
-
-/// A known dataset, whether anybody serves it or not.
-pub async fn dataset(db: &mut PgConnection, name: &str) -> sqlx::Result<Option<Dataset>> {
-    let found: Vec<Dataset> = read_datasets(db, Some(name), "", false, 1).await?;
-    Ok(found.into_iter().next())
-}
-
-/// Datasets with a live service, by name, from after the cursor.
-pub async fn datasets(db: &mut PgConnection, after: Option<&str>, limit: i64) -> sqlx::Result<Vec<Dataset>> {
-    read_datasets(db, None, after.unwrap_or_default(), true, limit).await
-}
-
-async fn read_datasets(
-    db: &mut PgConnection,
-    name: Option<&str>,
-    after: &str,
-    live: bool,
-    limit: i64,
-) -> sqlx::Result<Vec<Dataset>> {
-    sqlx::query_as(include_str!("../sql/training/datasets.sql"))
-        .bind(name)
-        .bind(after)
-        .bind(live)
-        .bind(limit)
-        .fetch_all(db)
-        .await
-}
 
 /// A run that somebody asks for.
 #[derive(Debug)]
