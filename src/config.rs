@@ -225,6 +225,12 @@ pub struct Serve {
     /// Days that events are kept, where that is shorter than their jobs
     #[arg(long, env = "DARKROOM_KEEP_EVENTS_DAYS")]
     pub keep_events_days: Option<u32>,
+    /// Days that ended training runs are kept, with metrics and files; those that are versions of a model stay
+    #[arg(long, env = "DARKROOM_KEEP_RUNS_DAYS")]
+    pub keep_runs_days: Option<u32>,
+    /// Days that checkpoints of ended training runs are kept, where that is shorter than their runs
+    #[arg(long, env = "DARKROOM_KEEP_CHECKPOINTS_DAYS")]
+    pub keep_checkpoints_days: Option<u32>,
     /// Seconds that a token is valid
     #[arg(long, env = "DARKROOM_TOKEN_S", default_value_t = 12 * 60 * 60)]
     pub token_s: i64,
@@ -239,7 +245,6 @@ pub struct Serve {
 impl Serve {
     /// The limits, checked against each other; all problems are told at once.
     pub fn limits(&self) -> anyhow::Result<Limits> {
-        let kept = self.keep();
         let sane = [
             ((0.05..=3600.0).contains(&self.heartbeat_s), "DARKROOM_HEARTBEAT_S is from 0.05 to 3600"),
             (
@@ -269,14 +274,6 @@ impl Serve {
                 "DARKROOM_BODY_WAIT_S is from 1 to 43200: bytes that nothing names yet are collected after a day",
             ),
             (
-                kept.kinds().iter().all(|(_, days)| (1..=36_500).contains(&days.0)),
-                "DARKROOM_KEEP_*_DAYS are from 1 to 36500",
-            ),
-            (
-                self.keep_events_days.zip(self.keep_jobs_days).is_none_or(|(events, jobs)| events <= jobs),
-                "DARKROOM_KEEP_EVENTS_DAYS is over DARKROOM_KEEP_JOBS_DAYS, and events do not outlive the jobs that they tell of",
-            ),
-            (
                 self.image_bytes_max <= self.upload_bytes_max,
                 "DARKROOM_IMAGE_BYTES_MAX is over DARKROOM_UPLOAD_BYTES_MAX, so no such image could be sent",
             ),
@@ -284,7 +281,8 @@ impl Serve {
             (self.token_s >= 60, "DARKROOM_TOKEN_S is at least 60"),
             (is_namespace(&self.namespace), "DARKROOM_NAMESPACE is letters, digits, - and _"),
         ];
-        let wrong: Vec<&str> = sane.into_iter().filter(|(sane, _)| !sane).map(|(_, rule)| rule).collect();
+        let wrong: Vec<&str> =
+            sane.into_iter().chain(self.kept_sanely()).filter(|(sane, _)| !sane).map(|(_, rule)| rule).collect();
         if !wrong.is_empty() {
             bail!("{}", wrong.join("; "));
         }
@@ -293,7 +291,7 @@ impl Serve {
             lease_s: self.lease_s,
             client_wait: Duration::from_secs_f64(self.client_wait_s),
             body_wait: Duration::from_secs_f64(self.body_wait_s),
-            keep: kept,
+            keep: self.keep(),
             result_bytes_max: self.result_bytes_max,
             image_bytes_max: self.image_bytes_max,
             artifact_bytes_max: self.artifact_bytes_max,
@@ -310,6 +308,24 @@ impl Serve {
         })
     }
 
+    /// The rules for how long things are kept, and whether they hold.
+    fn kept_sanely(&self) -> [(bool, &'static str); 3] {
+        [
+            (
+                self.keep().kinds().iter().all(|(_, days)| (1..=36_500).contains(&days.0)),
+                "DARKROOM_KEEP_*_DAYS are from 1 to 36500",
+            ),
+            (
+                self.keep_events_days.zip(self.keep_jobs_days).is_none_or(|(events, jobs)| events <= jobs),
+                "DARKROOM_KEEP_EVENTS_DAYS is over DARKROOM_KEEP_JOBS_DAYS, and events do not outlive the jobs that they tell of",
+            ),
+            (
+                self.keep_checkpoints_days.zip(self.keep_runs_days).is_none_or(|(files, runs)| files <= runs),
+                "DARKROOM_KEEP_CHECKPOINTS_DAYS is over DARKROOM_KEEP_RUNS_DAYS, and files do not outlive the runs that they are of",
+            ),
+        ]
+    }
+
     fn keep(&self) -> Keep {
         Keep {
             images: self.keep_images_days,
@@ -317,6 +333,8 @@ impl Serve {
             attempts: self.keep_attempts_days,
             jobs: self.keep_jobs_days,
             events: self.keep_events_days,
+            runs: self.keep_runs_days,
+            checkpoints: self.keep_checkpoints_days,
         }
     }
 

@@ -25,7 +25,7 @@ async fn thirty_days() -> TestApp {
 }
 
 /// What would go, and then what has gone.
-async fn counts(app: &TestApp) -> (Vec<(Kind, i64)>, Vec<(Kind, i64)>) {
+pub async fn counts(app: &TestApp) -> (Vec<(Kind, i64)>, Vec<(Kind, i64)>) {
     let some = |old: Vec<maintenance::Old>| old.iter().filter(|o| o.count > 0).map(|o| (o.kind, o.count)).collect();
     let would = maintenance::count_old(&app.ctx).await.expect("counts");
     let gone = maintenance::remove_old(&app.ctx).await.expect("a tick");

@@ -62,5 +62,7 @@ const fn name(kind: Kind) -> &'static str {
         Kind::Sessions => "sessions",
         Kind::Jobs => "ended jobs",
         Kind::Events => "events",
+        Kind::Runs => "runs",
+        Kind::Checkpoints => "checkpoints",
     }
 }

@@ -1,13 +1,17 @@
 //! Retention: what is older than the policy keeps it goes, in small bites; what a live job needs never does.
 
+use uuid::Uuid;
+
 use crate::service::{Ctx, Error, Result, images};
-use crate::store::retention::{self, Days, Kind};
+use crate::store::retention::{self, Days, GoneFiles, Kind};
 use crate::store::{partitions, ticks};
 
 /// The table of ended jobs, by months.
 const ARCHIVE: &str = "job_archive";
 /// How many rows one transaction removes.
 const ROWS_MAX: i64 = 1_000;
+/// How many training runs one transaction removes: each has up to ten thousand rows of metrics.
+const RUNS_MAX: i64 = 20;
 /// How many ended jobs one transaction readies to go.
 const SETTLED_AT_ONCE: i64 = 10_000;
 /// How many transactions one tick makes for each kind; the next goes on.
@@ -41,6 +45,7 @@ pub async fn remove_old(ctx: &Ctx) -> Result<Vec<Old>> {
             Kind::Results => remove_results(ctx, keep).await?,
             Kind::Jobs => drop_partitions(ctx, ARCHIVE, keep).await? + remove_rows(ctx, kind, keep).await?,
             Kind::Events => drop_partitions(ctx, "job_event", keep).await? + remove_rows(ctx, kind, keep).await?,
+            Kind::Runs | Kind::Checkpoints => remove_of_runs(ctx, kind, keep).await?,
             Kind::Attempts | Kind::Submissions | Kind::Sessions => remove_rows(ctx, kind, keep).await?,
         };
         gone.push(Old { kind, keep, count });
@@ -97,6 +102,36 @@ async fn remove_results(ctx: &Ctx, keep: Days) -> Result<i64> {
         images.sort();
         images.dedup();
         ctx.index.drop_statuses(&images).await;
+    }
+    Ok(removed)
+}
+
+/// Rows go first, then the bytes, as of images.
+async fn remove_of_runs(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
+    let (mut removed, mut after) = (0, Uuid::nil());
+    for _ in 0..BITES_MAX {
+        let (looked_at, gone) = ctx
+            .upkeep
+            .write(async |tx| {
+                if !ticks::try_tick(tx, "retention").await? {
+                    return Ok((after, GoneFiles::default()));
+                }
+                if kind == Kind::Checkpoints {
+                    return Ok((after, retention::remove_checkpoints(tx, keep, ROWS_MAX).await?));
+                }
+                let locked = retention::lock_runs(tx, keep, after, RUNS_MAX).await?;
+                let gone = retention::remove_runs(tx, keep, &locked).await?;
+                Ok::<_, Error>((locked.last().copied().unwrap_or(after), gone))
+            })
+            .await?;
+        if gone.count == 0 && looked_at == after {
+            break;
+        }
+        after = looked_at;
+        removed += gone.count;
+        for file in &gone.bytes {
+            ctx.blobs.remove(&file.sha256, file.blob).await?;
+        }
     }
     Ok(removed)
 }

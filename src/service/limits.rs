@@ -58,6 +58,10 @@ pub struct Keep {
     pub jobs: Option<u32>,
     /// Events, where they go sooner than ended jobs; they never stay longer.
     pub events: Option<u32>,
+    /// Ended training runs with their metrics and files, but for those that are versions of models.
+    pub runs: Option<u32>,
+    /// Checkpoints of ended runs, where they go sooner than these; they never stay longer.
+    pub checkpoints: Option<u32>,
 }
 
 impl Keep {
@@ -72,6 +76,9 @@ impl Keep {
             // Before the jobs that they tell of.
             (Kind::Events, self.events.or(self.jobs)),
             (Kind::Jobs, self.jobs),
+            // Before the runs that they are of; of runs that stay, too.
+            (Kind::Checkpoints, self.checkpoints.or(self.runs)),
+            (Kind::Runs, self.runs),
         ];
         all.into_iter().filter_map(|(kind, days)| Some((kind, Days(days?)))).collect()
     }

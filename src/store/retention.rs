@@ -4,6 +4,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use super::training::{Replaced, unnamed};
 use crate::domain::image::ContentMd5;
 
 /// Something that is kept for a time.
@@ -23,6 +24,10 @@ pub enum Kind {
     Jobs,
     /// The audit.
     Events,
+    /// Ended training runs by their end, with what they measured and their files.
+    Runs,
+    /// Checkpoints of ended training runs by the end of their run.
+    Checkpoints,
 }
 
 /// How long that is.
@@ -62,6 +67,15 @@ pub async fn count(db: &mut PgConnection, kind: Kind, keep: Days) -> sqlx::Resul
         Kind::Events => {
             "SELECT count(*) FROM job_event AS e WHERE e.tableoid = 'job_event_default'::regclass AND e.at < (SELECT history_horizon($1))
              OR e.tableoid IN (SELECT p::regclass FROM old_partitions('job_event', history_horizon($1)) AS p)"
+        }
+        Kind::Runs => {
+            "SELECT count(*) FROM training_run AS r WHERE r.finished_at < (SELECT clock_timestamp()) - $1 AND NOT EXISTS (
+               SELECT FROM promotion AS p JOIN model_version AS v ON v.id = p.version_id JOIN queue AS q ON q.id = v.queue_id
+               WHERE p.job_id = r.job_id AND (q.retired_at IS NULL OR q.retired_at >= (SELECT clock_timestamp()) - $1))"
+        }
+        Kind::Checkpoints => {
+            "SELECT count(*) FROM training_file AS f JOIN training_run AS r ON r.job_id = f.job_id
+             WHERE f.kind = 'checkpoint' AND r.finished_at < (SELECT clock_timestamp()) - $1"
         }
     };
     sqlx::query_scalar(sql).bind(keep.interval()).fetch_one(db).await
@@ -162,6 +176,59 @@ pub async fn settle(db: &mut PgConnection, partition: &str, keep: Days, limit: i
         .await
 }
 
+/// What went of runs.
+#[derive(Debug, Default)]
+pub struct GoneFiles {
+    /// Runs, or checkpoints.
+    pub count: i64,
+    /// The bytes that no run names any more.
+    pub bytes: Vec<Replaced>,
+}
+
+/// Locks at most `limit` runs that may go by their age; answers their ids.
+pub async fn lock_runs(db: &mut PgConnection, keep: Days, after: Uuid, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "SELECT job_id FROM training_run WHERE job_id > $2 AND finished_at < (SELECT clock_timestamp()) - $1
+         ORDER BY job_id LIMIT $3 FOR UPDATE SKIP LOCKED",
+    )
+    .bind(keep.interval())
+    .bind(after)
+    .bind(limit)
+    .fetch_all(db)
+    .await
+}
+
+/// Removes those of the locked runs that are no version of a model: one that is stays until its model has been retired for as long.
+pub async fn remove_runs(db: &mut PgConnection, keep: Days, locked: &[Uuid]) -> sqlx::Result<GoneFiles> {
+    let rows: Vec<(Uuid, Option<Vec<u8>>, Option<Uuid>)> =
+        sqlx::query_as(include_str!("sql/retention/remove_runs.sql"))
+            .bind(keep.interval())
+            .bind(locked)
+            .fetch_all(&mut *db)
+            .await?;
+    let mut runs: Vec<Uuid> = rows.iter().map(|(run, ..)| *run).collect();
+    runs.sort_unstable();
+    runs.dedup();
+    let files = rows.into_iter().filter_map(|(_, sha256, blob)| Some(Replaced { sha256: sha256?, blob: blob? }));
+    Ok(GoneFiles { count: runs.len() as i64, bytes: unnamed(db, files.collect()).await? })
+}
+
+/// Removes at most `limit` checkpoints of ended runs.
+pub async fn remove_checkpoints(db: &mut PgConnection, keep: Days, limit: i64) -> sqlx::Result<GoneFiles> {
+    let files: Vec<Replaced> = sqlx::query_as(
+        "DELETE FROM training_file WHERE ctid IN (
+           SELECT f.ctid FROM training_file AS f JOIN training_run AS r ON r.job_id = f.job_id
+           WHERE f.kind = 'checkpoint' AND r.finished_at < (SELECT clock_timestamp()) - $1
+           LIMIT $2 FOR UPDATE OF f SKIP LOCKED)
+         RETURNING sha256, blob",
+    )
+    .bind(keep.interval())
+    .bind(limit)
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(GoneFiles { count: files.len() as i64, bytes: unnamed(db, files).await? })
+}
+
 /// Removes at most `limit` rows of a kind that nothing else hangs on, or takes the texts from tries; answers how many.
 pub async fn remove(db: &mut PgConnection, kind: Kind, keep: Days, limit: i64) -> sqlx::Result<u64> {
     let sql = match kind {
@@ -179,7 +246,7 @@ pub async fn remove(db: &mut PgConnection, kind: Kind, keep: Days, limit: i64) -
             let removed = removed.bind(keep.interval()).bind(limit).fetch_one(db).await?;
             return Ok(removed.unsigned_abs());
         }
-        Kind::Images | Kind::Results | Kind::Submissions => return Ok(0),
+        Kind::Images | Kind::Results | Kind::Submissions | Kind::Runs | Kind::Checkpoints => return Ok(0),
     };
     Ok(sqlx::query(sql).bind(keep.interval()).bind(limit).execute(db).await?.rows_affected())
 }

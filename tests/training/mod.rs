@@ -4,6 +4,7 @@ mod bad; // what is refused, and leaves nothing
 mod commands; // what people do with them at a terminal
 mod datasets; // paused, retired, how often their runs are tried
 mod files; // metrics, checkpoints, models, promotion
+mod kept; // how long ended ones are, with their files
 mod runs; // started, claimed, ended, tried again
 
 use axum::body::Body;

@@ -55,18 +55,34 @@ pub async fn model_files(db: &mut PgConnection, runs: &[Uuid]) -> sqlx::Result<V
     .await
 }
 
-/// Gives a new run the newest checkpoint of another, with the same bytes: it goes on from there.
+/// Gives a new run the newest checkpoint of another, with the same bytes: it goes on from there. Locked, so that retention does not take
+/// away the bytes meanwhile.
 pub async fn copy_checkpoint(db: &mut PgConnection, from: Uuid, to: Uuid) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO training_file (job_id, kind, lease_no, attempt, epoch, bytes, sha256, blob)
          SELECT $2, kind, 0, attempt, epoch, bytes, sha256, blob FROM training_file
-         WHERE job_id = $1 AND kind = 'checkpoint' ORDER BY lease_no DESC LIMIT 1",
+         WHERE job_id = $1 AND kind = 'checkpoint' ORDER BY lease_no DESC LIMIT 1 FOR SHARE",
     )
     .bind(from)
     .bind(to)
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Bytes that a run named.
+#[derive(Debug, FromRow)]
+pub struct Replaced {
+    pub sha256: Vec<u8>,
+    pub blob: Uuid,
+}
+
+/// Those of these bytes that no run names any more. A copy of a checkpoint names those of another run.
+pub async fn unnamed(db: &mut PgConnection, mut files: Vec<Replaced>) -> sqlx::Result<Vec<Replaced>> {
+    let blobs: Vec<Uuid> = files.iter().map(|file| file.blob).collect();
+    let named = named_blobs(db, &blobs).await?;
+    files.retain(|file| !named.contains(&file.blob));
+    Ok(files)
 }
 
 /// Those of these blobs that a file of a run names.

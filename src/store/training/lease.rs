@@ -1,9 +1,9 @@
 //! What the worker of a run writes, under the fence of its lease.
 
-use sqlx::{FromRow, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::files::{FileKind, named_blobs};
+use super::files::{FileKind, Replaced, unnamed};
 use crate::store::work::Holder;
 
 /// A lease of a run, named by who claims to hold it.
@@ -69,13 +69,6 @@ pub struct NewFile<'a> {
     pub blob: Uuid,
 }
 
-/// Bytes that a run named.
-#[derive(Debug, FromRow)]
-pub struct Replaced {
-    pub sha256: Vec<u8>,
-    pub blob: Uuid,
-}
-
 /// Keeps a file of a run in place of those of its kind that this lease or an earlier one brought, and answers those of their bytes that
 /// no run names any more. After [`lock_lease`].
 pub async fn put_file(
@@ -84,7 +77,7 @@ pub async fn put_file(
     attempt: i16,
     file: &NewFile<'_>,
 ) -> sqlx::Result<Vec<Replaced>> {
-    let mut replaced: Vec<Replaced> = sqlx::query_as(
+    let replaced: Vec<Replaced> = sqlx::query_as(
         "DELETE FROM training_file WHERE job_id = $1 AND kind = $2 AND lease_no <= $3 RETURNING sha256, blob",
     )
     .bind(lease.run)
@@ -108,11 +101,7 @@ pub async fn put_file(
     .execute(&mut *db)
     .await?;
     touch(db, lease.run).await?;
-    // What was copied from another run is still that one's.
-    let blobs: Vec<Uuid> = replaced.iter().map(|file| file.blob).collect();
-    let named = named_blobs(db, &blobs).await?;
-    replaced.retain(|file| !named.contains(&file.blob));
-    Ok(replaced)
+    unnamed(db, replaced).await
 }
 
 /// Says that there is something new to see of a run.

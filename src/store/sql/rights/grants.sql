@@ -21,10 +21,10 @@ WITH application (rights, object) AS (VALUES
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE outcome'),
   ('SELECT, INSERT, DELETE', 'TABLE item'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE attempt'),
-  ('SELECT, INSERT, UPDATE', 'TABLE training_run'),
-  ('SELECT, INSERT, UPDATE', 'TABLE training_metric'),
+  ('SELECT, INSERT, UPDATE, DELETE', 'TABLE training_run'),
+  ('SELECT, INSERT, UPDATE, DELETE', 'TABLE training_metric'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE training_file'),
-  ('SELECT, INSERT', 'TABLE promotion'),
+  ('SELECT, INSERT, DELETE', 'TABLE promotion'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE submission'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE request'),
   -- What has been is only added to. Months of it go by drop_partition, and rows without a month as soon as they may.
