@@ -1,5 +1,8 @@
 //! What a model says of an image: taken, or refused for good; found in SQL without looking into documents.
 
+use std::time::{Duration, Instant};
+
+use darkroom::domain::judged_schema::JudgedSchema;
 use darkroom::maintenance;
 use serde_json::{Value, json};
 use sqlx::Connection;
@@ -266,4 +269,36 @@ async fn a_version_may_ask_more_of_its_results() {
         }
     }
     assert_eq!(app.count("SELECT count(*) FROM job_archive WHERE reason = 'rejected'").await, 2);
+}
+
+#[tokio::test]
+async fn a_large_result_is_judged_beside_everything_else() {
+    let app = TestApp::new().await;
+    let (ines, key) = (app.investigator("ines").await, app.key("predict", &["*"]).await);
+    let parts: Vec<Value> = (0..400).map(|n| json!({ "minimum": -n })).collect();
+    let schema = json!({"properties": {"fields": {"properties": {"values": {"items": {"allOf": parts}}}}}});
+    let about = json!({"service": "predict", "model": "count", "version": "v1", "instance": Uuid::new_v4(), "result_schema": schema});
+    let id = key.post("/workers/register", about).await.ok(201)["worker"].as_str().expect("a worker").to_owned();
+    let worker = Worker { key, id };
+    ines.submit(&[("1.png", photo(1))], &["count"]).await;
+    let jobs = worker.claim(1).await;
+    let results = [json!({"fields": {"values": vec![1; 20_000]}})];
+    let ready = JudgedSchema::for_results(schema).expect("a schema");
+    let begun = Instant::now();
+    ready.check_result(&results[0].to_string()).expect("a good result");
+    let takes = begun.elapsed();
+    // Meanwhile this one thread, which serves all else, goes on.
+    let mut longest = Duration::ZERO;
+    let ticking = async {
+        loop {
+            let slept = Instant::now();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            longest = longest.max(slept.elapsed());
+        }
+    };
+    tokio::select! {
+        answers = complete(&worker, &jobs, &results) => assert_eq!(answers[0]["status"], 200, "{answers:?}"),
+        () = ticking => unreachable!("it ticks without end"),
+    }
+    assert!(longest < takes / 2, "to judge it takes {takes:?}, and nothing was done for {longest:?}");
 }

@@ -1,7 +1,7 @@
 //! JSON Schemas of params and results, as far as they are checked: that what has a meaning in draft 2020-12 has the form that it must have.
 //!
 //! A schema is an object or a boolean; the outermost is an object and asks for one. Keywords that are not listed here are taken
-//! for remarks, as JSON Schema has it. Params of runs are checked by [`super::fits`].
+//! for remarks, as JSON Schema has it. What values are judged by is in [`super::judged_schema`].
 
 use serde_json::{Map, Value};
 

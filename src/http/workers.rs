@@ -19,9 +19,9 @@ use crate::api::work::BATCH_MAX;
 use crate::api::workers::{BeatOut, BeatRequest, HeldJob, Register, Registered, WorkerOut, WorkersQuery};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::json;
+use crate::domain::judged_schema::JudgedSchema;
 use crate::domain::key::Service;
 use crate::domain::name::Name;
-use crate::domain::result_schema::ResultSchema;
 use crate::domain::schema::check_schema;
 use crate::domain::text::{check_line, check_lines, is_control};
 use crate::service::keys;
@@ -119,7 +119,7 @@ fn read(body: Register) -> Result<Registration, Fault> {
         tags: body.tags,
         labels: body.labels,
         batch_max: extract::within("body", "batch_max", body.batch_max.unwrap_or(1), 1..=BATCH_MAX as i32)?,
-        params_schema: body.params_schema.map(|schema| read_schema("/params_schema", &schema)).transpose()?,
+        params_schema: body.params_schema.map(|schema| read_params_schema(body.service, &schema)).transpose()?,
         result_schema: body.result_schema.map(|schema| read_result_schema(&schema)).transpose()?,
         host: body.host,
         sdk: body.sdk,
@@ -155,7 +155,17 @@ fn read_schema(pointer: &str, schema: &RawValue) -> Result<Value, Fault> {
 fn read_result_schema(schema: &RawValue) -> Result<Value, Fault> {
     let pointer = "/result_schema";
     let schema = read_schema(pointer, schema)?;
-    ResultSchema::new(schema.clone()).map_err(|fault| fault.under(pointer).within("body"))?;
+    JudgedSchema::for_results(schema.clone()).map_err(|fault| fault.under(pointer).within("body"))?;
+    Ok(schema)
+}
+
+/// One that the parameters of runs can be judged by; those of predictions are judged by their worker.
+fn read_params_schema(service: Service, schema: &RawValue) -> Result<Value, Fault> {
+    let pointer = "/params_schema";
+    let schema = read_schema(pointer, schema)?;
+    if service == Service::Train {
+        JudgedSchema::for_params(schema.clone()).map_err(|fault| fault.under(pointer).within("body"))?;
+    }
     Ok(schema)
 }
 

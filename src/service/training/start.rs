@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::fault::{Code, Fault};
-use crate::domain::fits::check_fits;
 use crate::domain::job::JobState;
+use crate::domain::judged_schema::JudgedSchema;
 use crate::domain::name::{Name, nearest, shorten};
 use crate::domain::params::Params;
 use crate::domain::training::{RUN_PARAMS_BYTES_MAX, check_parameters};
@@ -47,15 +47,16 @@ pub struct RunStarted {
 pub async fn start(ctx: &Ctx, user: &User, ask: RunAsk) -> Result<RunStarted> {
     check_parameters(&ask.params)?;
     let dataset = find_dataset(ctx, &ask.dataset).await?;
-    if let Some(schema) = &dataset.params_schema {
-        check_fits(&ask.params, schema)?;
+    let mut params = Value::Object(ask.params);
+    if let Some(schema) = dataset.params_schema {
+        params = check_schema(schema, params).await?;
     }
     if ask.require_live && dataset.workers == 0 {
         let detail = format!("No live service trains on {:?}.", dataset.name);
         return Err(Fault::new(Code::NoLiveWorker, detail).on("/require_live").into());
     }
     let params =
-        Params::within(Value::Object(ask.params), RUN_PARAMS_BYTES_MAX).map_err(|why| Fault::new(Code::InvalidField, why).on(""))?;
+        Params::within(params, RUN_PARAMS_BYTES_MAX).map_err(|why| Fault::new(Code::InvalidField, why).on(""))?;
     let made = ctx
         .db
         .write(async |tx| {
@@ -88,6 +89,18 @@ pub async fn start(ctx: &Ctx, user: &User, ask: RunAsk) -> Result<RunStarted> {
         }
     };
     Ok(RunStarted { id, state, params: params.body, workers: dataset.workers })
+}
+
+/// Refuses parameters that the schema does not let pass, and answers them. Apart from the runtime's threads: to make the schema ready takes
+/// its time.
+async fn check_schema(schema: Value, params: Value) -> Result<Value> {
+    let judge = move || -> Result<Value> {
+        // It was good when it was registered.
+        let schema = JudgedSchema::for_params(schema).map_err(|fault| Error::Internal(fault.into()))?;
+        schema.check_params(&params)?;
+        Ok(params)
+    };
+    tokio::task::spawn_blocking(judge).await.map_err(|error| Error::Internal(error.into()))?
 }
 
 async fn find_dataset(ctx: &Ctx, name: &str) -> Result<Dataset> {

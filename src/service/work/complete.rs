@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::finish::{Finish, Item, check};
+use super::finish::{Checks, Finish, Item};
 use super::schemas::Schemas;
 use super::verdict::{Accepted, Done, Ended, answer, judge, stale};
 use crate::domain::job::{JobState, Outcome};
@@ -48,6 +48,7 @@ pub struct Completions {
     workers: Arc<Workers>,
     line: Arc<Batcher<Completion, Vec<Option<Accepted>>>>,
     schemas: Schemas,
+    checks: Checks,
 }
 
 impl Completions {
@@ -57,7 +58,8 @@ impl Completions {
     pub fn new(ctx: &Arc<Ctx>, workers: &Arc<Workers>) -> Self {
         let own = Arc::clone(ctx);
         let line = Batcher::new(LINE, move |calls| complete_together(Arc::clone(&own), calls), |_, _| {});
-        Self { ctx: Arc::clone(ctx), workers: Arc::clone(workers), line, schemas: Schemas::new() }
+        let workers = Arc::clone(workers);
+        Self { ctx: Arc::clone(ctx), workers, line, schemas: Schemas::new(), checks: Checks::new() }
     }
 
     /// Ends or requeues what the session holds; answers every item in order. Of several for one job the first counts. A result that
@@ -69,10 +71,10 @@ impl Completions {
             (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()), Vec::new());
         let mut first = HashSet::new();
         let mut done = Vec::with_capacity(items.len());
-        for (place, item) in items.into_iter().enumerate() {
-            let (id, lease_no) = (item.id, item.lease_no);
+        let checked = self.checks.all(&self.ctx, key.service, items, upright, schema).await?;
+        for (place, (id, lease_no, checked)) in checked.into_iter().enumerate() {
             let pointer = format!("/items/{place}");
-            match check(&self.ctx, key.service, item, upright.get(&id).copied(), schema.as_deref()) {
+            match checked {
                 Err(fault) => done.push(Done { id, outcome: Err(fault.under(&pointer)) }),
                 Ok(finish) => {
                     refused.extend(finish.refused.clone().map(|fault| (place, fault.under(&pointer))));

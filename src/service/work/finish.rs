@@ -1,18 +1,23 @@
 //! What a worker says of its jobs, checked item by item before anything is asked of the database.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
 use rand::Rng;
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::domain::fault::{Code, Fault};
 use crate::domain::job::Outcome;
 use crate::domain::json::check_text;
+use crate::domain::judged_schema::JudgedSchema;
 use crate::domain::key::Service;
 use crate::domain::result::{self, Upright};
-use crate::domain::result_schema::ResultSchema;
 use crate::domain::ruling::Failure;
-use crate::service::Ctx;
 use crate::service::workers::lease_no as lease;
+use crate::service::{Ctx, Error, Result};
 
 /// The most of an error's type kept, in characters.
 const ERROR_TYPE_CHARS: usize = 200;
@@ -27,6 +32,16 @@ const TRACEBACK_CHARS: usize = 8_000;
 const RETRY_AFTER_MAX_S: f64 = 7.0 * 24.0 * 3600.0;
 /// What the error of a result that does not hold is called, among those of models.
 const INVALID_RESULT: &str = "InvalidResult";
+/// How much is judged on the runtime's threads, as bytes of results × parts of their schema: it takes some ten milliseconds at most.
+const JUDGED_HERE_MAX: usize = 2_000_000;
+/// How many requests are judged apart from them at once.
+const JUDGED_APART: usize = 2;
+/// How long one waits for its turn.
+const JUDGE_WAIT: Duration = Duration::from_secs(20);
+
+/// What an item says, with its job and lease.
+pub(super) type Checked = (Uuid, i64, std::result::Result<Finish, Fault>);
+
 /// One item as the worker sent it.
 #[derive(Debug, Clone)]
 pub struct Item {
@@ -59,13 +74,58 @@ pub(super) struct Finish {
     pub(super) failure: Failure,
 }
 
+/// Checks of what workers say.
+pub(super) struct Checks {
+    /// Turns for what takes long to judge.
+    apart: Arc<Semaphore>,
+}
+
+impl Checks {
+    pub(super) fn new() -> Self {
+        Self { apart: Arc::new(Semaphore::new(JUDGED_APART)) }
+    }
+
+    /// What each item says, in order. Where it takes long to judge the results, a thread of its own does, and few requests at once.
+    pub(super) async fn all(
+        &self,
+        ctx: &Arc<Ctx>,
+        service: Service,
+        items: Vec<Item>,
+        upright: HashMap<Uuid, Upright>,
+        schema: Option<Arc<JudgedSchema>>,
+    ) -> Result<Vec<Checked>> {
+        let bytes: usize = items.iter().filter_map(|item| Some(item.result.as_ref()?.get().len())).sum();
+        let work = bytes.saturating_mul(schema.as_ref().map_or(0, |schema| schema.parts()));
+        let ctx = Arc::clone(ctx);
+        let check_each = move || {
+            let one = |item: Item| {
+                let (id, lease_no) = (item.id, item.lease_no);
+                (id, lease_no, check(&ctx, service, item, upright.get(&id).copied(), schema.as_deref()))
+            };
+            items.into_iter().map(one).collect::<Vec<Checked>>()
+        };
+        if work <= JUDGED_HERE_MAX {
+            return Ok(check_each());
+        }
+        let busy = || Fault::new(Code::TooManyRequests, "Too many large results are being judged.").retry_after(3);
+        let turn = tokio::time::timeout(JUDGE_WAIT, Arc::clone(&self.apart).acquire_owned()).await;
+        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        let judge = move || {
+            // Over when the work is, whoever hangs up.
+            let _turn = turn;
+            check_each()
+        };
+        tokio::task::spawn_blocking(judge).await.map_err(|error| Error::Internal(error.into()))
+    }
+}
+
 /// What an item says, if it may be said; a fault tells its place within the item.
-pub(super) fn check(
+fn check(
     ctx: &Ctx,
     service: Service,
     mut item: Item,
     upright: Option<Upright>,
-    schema: Option<&ResultSchema>,
+    schema: Option<&JudgedSchema>,
 ) -> std::result::Result<Finish, Fault> {
     let misplaced = |why: &str| Err(Fault::new(Code::InvalidResult, why).on("/result"));
     if service == Service::Train && item.outcome == Outcome::Succeeded {
@@ -106,7 +166,7 @@ pub(super) fn check(
     let read = item.result.map(|posted| match service {
         Service::Predict => {
             let document = result::normalise(&posted, bytes_max, upright)?;
-            schema.map_or(Ok(()), |schema| schema.check(&document)).map(|()| document)
+            schema.map_or(Ok(()), |schema| schema.check_result(&document)).map(|()| document)
         }
         Service::Train => result::as_posted(&posted, bytes_max),
     });

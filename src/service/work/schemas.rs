@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 
-use crate::domain::result_schema::ResultSchema;
+use crate::domain::judged_schema::JudgedSchema;
 use crate::service::{Ctx, Error, Result};
 use crate::store::models;
 use crate::store::work::Holder;
@@ -16,8 +16,8 @@ const SCHEMAS_MAX: usize = 1_000;
 
 /// The schemas of results, each made ready once.
 pub(super) struct Schemas {
-    of_sessions: Cache<Holder, Option<Arc<ResultSchema>>>,
-    ready: Cache<String, Arc<ResultSchema>>,
+    of_sessions: Cache<Holder, Option<Arc<JudgedSchema>>>,
+    ready: Cache<String, Arc<JudgedSchema>>,
 }
 
 impl Schemas {
@@ -26,7 +26,7 @@ impl Schemas {
     }
 
     /// What the results of a session must hold to, if its version has a schema: read once for each session.
-    pub(super) async fn of(&self, ctx: &Ctx, holder: &Holder) -> Result<Option<Arc<ResultSchema>>> {
+    pub(super) async fn of(&self, ctx: &Ctx, holder: &Holder) -> Result<Option<Arc<JudgedSchema>>> {
         if let Some(known) = self.of_sessions.get(holder) {
             return Ok(known);
         }
@@ -36,13 +36,13 @@ impl Schemas {
         Ok(schema)
     }
 
-    fn ready(&self, text: String) -> Result<Arc<ResultSchema>> {
+    fn ready(&self, text: String) -> Result<Arc<JudgedSchema>> {
         if let Some(ready) = self.ready.get(&text) {
             return Ok(ready);
         }
         let schema = serde_json::from_str(&text).map_err(|why| Error::Internal(why.into()))?;
         // It was good when it was registered.
-        let schema = ResultSchema::new(schema).map_err(|fault| Error::Internal(fault.into()))?;
+        let schema = JudgedSchema::for_results(schema).map_err(|fault| Error::Internal(fault.into()))?;
         let schema = Arc::new(schema);
         self.ready.insert(text, Arc::clone(&schema));
         Ok(schema)
