@@ -3,6 +3,7 @@
 mod bad; // what is refused, and leaves nothing
 mod commands; // what people do with them at a terminal
 mod datasets; // paused, retired, how often their runs are tried
+mod fence; // who writes what, under which lease
 mod files; // metrics, checkpoints, models, promotion
 mod kept; // how long ended ones are, with their files
 mod runs; // started, claimed, ended, tried again
