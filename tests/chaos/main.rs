@@ -2,7 +2,8 @@
 //! and workers compared with the database in plain SQL.
 //!
 //! `make chaos` runs it. Settings are environment variables: `DURATION` in seconds, `LEASE_S`, `SEED` to repeat the
-//! order of faults, `KEEP=1` to keep the scratch folder. The same binary is also each worker and each producer.
+//! order of faults, `KEEP=1` to keep the scratch folder. The same binary is also each worker, trainer
+//! and producer.
 
 mod cast;
 mod faults;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match role.as_str() {
                 "worker" => cast::worker::main().await.map(|()| true),
+                "trainer" => cast::trainer::main().await.map(|()| true),
                 "producer" => cast::producer::main().await.map(|()| true),
                 "" => run::main().await,
                 // Test runners ask every target for its list of tests.

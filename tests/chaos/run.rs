@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::cast::prober;
+use crate::cast::{prober, researcher};
 use crate::faults::{self, Tally};
 use crate::judge::{recovery, report, verdict, watch};
 use crate::site::{STOPPED, Settings, Site};
@@ -56,6 +56,8 @@ async fn run(site: &Arc<Site>) -> anyhow::Result<bool> {
     for at in 0..site.replicas.len() {
         probers.spawn(prober::run(Arc::clone(site), at));
     }
+    let mut researching = JoinSet::new();
+    researching.spawn(researcher::run(Arc::clone(site)));
     let injured = faults::run(Arc::clone(site), start + site.settings.duration, Arc::clone(&tally));
     tokio::select! {
         () = async { injured.await; recover(site).await } => {}
@@ -66,10 +68,12 @@ async fn run(site: &Arc<Site>) -> anyhow::Result<bool> {
     for producer in &site.producers {
         producer.part.end().await;
     }
-    if let Some(watched) = watcher.try_join_next() {
-        watched?.context("the watcher ended by itself")?;
+    for (mut one, who) in [(watcher, "watcher"), (researching, "researcher")] {
+        if let Some(ended) = one.try_join_next() {
+            ended?.with_context(|| format!("the {who} ended by itself"))?;
+        }
+        one.shutdown().await;
     }
-    watcher.shutdown().await;
     let quiet = now_s();
     probers.shutdown().await;
     clear_away(site).await;

@@ -20,6 +20,7 @@ use crate::kit::scratch;
 use crate::{clock, now_s, setting, start};
 
 pub const MODELS: [&str; 3] = ["faces", "ocr", "stats"];
+pub const DATASETS: [&str; 2] = ["digits", "scans"];
 pub const REPLICAS: usize = 3;
 /// The part that a hit names when it takes the whole service away.
 pub const SERVICE: &str = "service";
@@ -113,7 +114,7 @@ pub struct Replica {
     pub busy: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// A worker or a producer.
+/// A worker, a trainer or a producer.
 pub struct Hand {
     pub part: Arc<Part>,
     pub busy: Arc<tokio::sync::Mutex<()>>,
@@ -142,9 +143,12 @@ pub struct Site {
     pub cache: Arc<tokio::sync::Mutex<Cache>>,
     pub replicas: Vec<Replica>,
     pub workers: Vec<Hand>,
+    pub trainers: Vec<Hand>,
     pub producers: Vec<Hand>,
     /// An investigator's view of every replica, and the password.
     pub api: Api,
+    /// Who starts training runs, at every replica.
+    pub researcher: Api,
     pub password: String,
     /// The key of every microservice.
     pub key: String,
@@ -232,9 +236,8 @@ impl Site {
 
     /// Ends every process.
     pub async fn end(self) -> anyhow::Result<()> {
-        for part in
-            self.producers.iter().chain(&self.workers).map(|h| &h.part).chain(self.replicas.iter().map(|r| &r.part))
-        {
+        let hands = self.producers.iter().chain(&self.workers).chain(&self.trainers);
+        for part in hands.map(|h| &h.part).chain(self.replicas.iter().map(|r| &r.part)) {
             part.end().await;
         }
         // Servers are waited for.

@@ -19,12 +19,14 @@ use crate::kit::faults;
 use crate::kit::proxy::Proxy;
 use crate::kit::settings::settings;
 use crate::kit::wait::holds_within;
-use crate::site::{Doors, Hand, MODELS, REPLICAS, Replica, Scratch, Settings, Site};
+use crate::site::{DATASETS, Doors, Hand, MODELS, REPLICAS, Replica, Scratch, Settings, Site};
 
 const DARKROOM: &str = env!("CARGO_BIN_EXE_darkroom");
 /// What the one key reaches: the workers' models, the probers' and those of the rack that dies.
 const KEY_MODELS: [&str; 5] = [MODELS[0], MODELS[1], MODELS[2], "probe-*", "rack-*"];
 const WORKERS_PER_MODEL: usize = 2;
+/// At least two: one run of a dataset at a time is a rule only for those who would take another.
+const TRAINERS_PER_DATASET: usize = 2;
 const PRODUCERS: usize = 2;
 /// Accepted jobs per second that the producers try for, together; what they miss in an outage they make up for.
 const RATE: f64 = 170.0;
@@ -39,7 +41,7 @@ pub async fn start(asked: Settings) -> anyhow::Result<Site> {
     let database = Database::start(scratch.join("postgres"), &shim).await?;
     let cache = Cache::start(scratch.join("redis")).await?;
     let url = database.url()?;
-    let (admin, pia) = install(&url)?;
+    let Passwords { root: admin, pia, rosa } = install(&url)?;
     let plan = Plan { settings: &asked, scratch: &scratch, shim: &shim };
     let mut replicas = Vec::new();
     for (n, port) in free_ports(REPLICAS)?.into_iter().enumerate() {
@@ -54,16 +56,18 @@ pub async fn start(asked: Settings) -> anyhow::Result<Site> {
     let nobody = Api::new(bases.clone(), String::new());
     let root = nobody.with_token(log_in(&bases[0], "root", &admin).await?);
     let api = nobody.with_token(log_in(&bases[0], "pia", &pia).await?);
-    let (status, key) = root.post("/auth/key", json!({ "service": "predict", "models": KEY_MODELS }), START_WAIT).await;
-    anyhow::ensure!(status == 201, "no key: {key}");
+    let researcher = nobody.with_token(log_in(&bases[0], "rosa", &rosa).await?);
+    let key = make_key(&root, json!({ "service": "predict", "models": KEY_MODELS })).await?;
+    let train_key = make_key(&root, json!({ "service": "train", "models": DATASETS })).await?;
     // Workers and producers come by the doors.
     let bases: Vec<String> = replicas.iter().map(|r| format!("http://127.0.0.1:{}", r.doors.http.port)).collect();
-    let key = key["key"].as_str().context("no key")?;
-    let workers =
-        (0..MODELS.len() * WORKERS_PER_MODEL).map(|n| plan.hand("worker", n, key, &bases)).collect::<Result<_, _>>()?;
+    let worker = |n: usize| plan.hand("worker", n, MODELS[n % MODELS.len()], &key, &bases);
+    let workers = (0..MODELS.len() * WORKERS_PER_MODEL).map(worker).collect::<Result<_, _>>()?;
+    let trainer = |n: usize| plan.hand("trainer", n, DATASETS[n % DATASETS.len()], &train_key, &bases);
+    let trainers = (0..DATASETS.len() * TRAINERS_PER_DATASET).map(trainer).collect::<Result<_, _>>()?;
     plan.wait_for_models(&root).await?;
     let token = log_in(&bases[0], "pia", &pia).await?;
-    let producers = (0..PRODUCERS).map(|n| plan.hand("producer", n, &token, &bases)).collect::<Result<_, _>>()?;
+    let producers = (0..PRODUCERS).map(|n| plan.hand("producer", n, "", &token, &bases)).collect::<Result<_, _>>()?;
     let collector = App::new(&settings(&url, &cache.url(), scratch.join("data"))).await?;
     let ledger = Ledger::open(&scratch.join("ledgers"), "orchestrator")?;
     Ok(Site {
@@ -72,10 +76,12 @@ pub async fn start(asked: Settings) -> anyhow::Result<Site> {
         cache: Arc::new(tokio::sync::Mutex::new(cache)),
         replicas,
         workers,
+        trainers,
         producers,
         api,
+        researcher,
         password: pia,
-        key: key.to_owned(),
+        key,
         collector,
         ledger: tokio::sync::Mutex::new(ledger),
         hits: Mutex::default(),
@@ -91,8 +97,15 @@ pub async fn start(asked: Settings) -> anyhow::Result<Site> {
     })
 }
 
-/// Migrates the database and makes an administrator and an investigator; answers their passwords.
-fn install(url: &str) -> anyhow::Result<(String, String)> {
+/// Of the administrator, the investigator and the researcher.
+struct Passwords {
+    root: String,
+    pia: String,
+    rosa: String,
+}
+
+/// Migrates the database and makes the accounts.
+fn install(url: &str) -> anyhow::Result<Passwords> {
     let administer = |args: &[&str]| -> anyhow::Result<String> {
         let done = std::process::Command::new(DARKROOM).args(args).env("DATABASE_URL", url).output()?;
         anyhow::ensure!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
@@ -103,7 +116,17 @@ fn install(url: &str) -> anyhow::Result<(String, String)> {
         let said = administer(&["user", "create", name, "--roles", role])?;
         said.lines().nth(1).map(str::to_owned).context("no password")
     };
-    Ok((account("root", "admin")?, account("pia", "investigator")?))
+    Ok(Passwords {
+        root: account("root", "admin")?,
+        pia: account("pia", "investigator")?,
+        rosa: account("rosa", "researcher")?,
+    })
+}
+
+async fn make_key(root: &Api, body: serde_json::Value) -> anyhow::Result<String> {
+    let (status, key) = root.post("/auth/key", body, START_WAIT).await;
+    anyhow::ensure!(status == 201, "no key: {key}");
+    key["key"].as_str().map(str::to_owned).context("no key")
 }
 
 /// What the processes are started with.
@@ -143,7 +166,7 @@ impl Plan<'_> {
         Ok(Replica { part, base: format!("http://127.0.0.1:{port}"), doors, control, busy: Arc::default() })
     }
 
-    fn hand(&self, role: &str, n: usize, token: &str, bases: &[String]) -> anyhow::Result<Hand> {
+    fn hand(&self, role: &str, n: usize, serves: &str, token: &str, bases: &[String]) -> anyhow::Result<Hand> {
         let mut bases = bases.to_vec();
         bases.rotate_left(n % REPLICAS);
         let name = format!("{role}-{n}");
@@ -151,7 +174,7 @@ impl Plan<'_> {
             ("CHAOS_NAME", name.clone()),
             ("CHAOS_BASES", bases.join(",")),
             ("CHAOS_TOKEN", token.to_owned()),
-            ("CHAOS_MODEL", MODELS[n % MODELS.len()].to_owned()),
+            ("CHAOS_MODEL", serves.to_owned()),
             ("CHAOS_MODELS", MODELS.join(",")),
             ("CHAOS_LEDGERS", self.scratch.join("ledgers").to_string_lossy().into_owned()),
             ("CHAOS_LEASE_S", self.settings.lease_s.to_string()),
@@ -162,13 +185,13 @@ impl Plan<'_> {
         Ok(Hand { part: Part::start(&name, &program, &[role], env, &self.scratch.join("logs")), busy: Arc::default() })
     }
 
-    /// Waits until every model is known, and makes their back-off short: nothing here is in need of rest.
+    /// Waits until every model and dataset is known, and makes their back-off short: nothing here is in need of rest.
     async fn wait_for_models(&self, root: &Api) -> anyhow::Result<()> {
-        for model in MODELS {
+        let models = MODELS.iter().map(|model| format!("/models/{model}"));
+        for path in models.chain(DATASETS.iter().map(|dataset| format!("/training/datasets/{dataset}"))) {
             let body = Body::Json(json!({ "backoff_base_s": 0.2, "backoff_cap_s": 2.0 }));
-            let path = format!("/models/{model}");
             let set = async || root.until_answered(Method::PATCH, &path, &body, START_WAIT).await.0 == 200;
-            anyhow::ensure!(holds_within(START_WAIT, set).await, "no worker registered {model}");
+            anyhow::ensure!(holds_within(START_WAIT, set).await, "nobody registered {path}");
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::kit::form::{self, Form};
 
@@ -34,6 +36,8 @@ pub enum Body {
     Nothing,
     Json(Value),
     Form(Form),
+    /// A file.
+    Bytes(Vec<u8>),
 }
 
 impl Body {
@@ -42,6 +46,7 @@ impl Body {
             Self::Nothing => request,
             Self::Json(value) => request.json(value),
             Self::Form(form) => request.header("content-type", form::CONTENT_TYPE).body(form.clone().finish()),
+            Self::Bytes(bytes) => request.body(bytes.clone()),
         }
     }
 }
@@ -102,12 +107,24 @@ impl Api {
         body: &Body,
         wait: Duration,
     ) -> ((u16, Value), &str, Duration) {
+        let ((status, bytes), by, took) = self.until_bytes(method, path, body, wait).await;
+        ((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)), by, took)
+    }
+
+    /// The same, with the body as it came.
+    pub async fn until_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Body,
+        wait: Duration,
+    ) -> ((u16, Vec<u8>), &str, Duration) {
         if rand::random_bool(WANDERS) {
             self.at.fetch_add(1, Ordering::Relaxed);
         }
         loop {
             let (at, asked) = (self.at.load(Ordering::Relaxed), Instant::now());
-            match self.ask(at, method.clone(), path, body, wait).await {
+            match self.bytes(at, method.clone(), path, body, wait).await {
                 Ok((status, _)) if matches!(status, 429 | 500 | 502 | 503 | 507) => {
                     if status == 500 {
                         eprintln!("500 from {path}");
@@ -120,6 +137,22 @@ impl Api {
             self.at.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(RETRY_AFTER.mul_f64(0.5 + rand::random::<f64>())).await;
         }
+    }
+
+    /// Sends half of a body to the address that answered last, and hangs up.
+    pub async fn cut_off(&self, method: Method, path: &str, body: &[u8]) -> anyhow::Result<()> {
+        let base = &self.bases[self.at.load(Ordering::Relaxed) % self.bases.len()];
+        let host = base.strip_prefix("http://").context("no address")?;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+            self.token,
+            body.len()
+        );
+        let mut stream = TcpStream::connect(host).await?;
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&body[..body.len() / 2]).await?;
+        stream.shutdown().await?;
+        Ok(())
     }
 
     /// How many requests were sent again since this was last asked.

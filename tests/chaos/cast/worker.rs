@@ -2,8 +2,7 @@
 
 mod misbehave;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -15,8 +14,9 @@ use uuid::Uuid;
 
 use super::api::{Api, Body};
 use super::part::Role;
+use super::session::{Gone, Session, beat, lock, orders, settle};
 use crate::judge::ledger::{Fact, Ledger};
-use crate::{clock, now_s, setting};
+use crate::setting;
 
 /// How long it waits for an answer that does not itself wait.
 const WAIT: Duration = Duration::from_secs(6);
@@ -35,18 +35,6 @@ struct Worker {
     now: Arc<Mutex<Session>>,
 }
 
-/// What the beats know.
-#[derive(Default)]
-struct Session {
-    id: Uuid,
-    held: HashMap<String, i64>,
-    stopped: Vec<String>,
-    over: bool,
-}
-
-/// The session is over.
-struct Gone;
-
 pub async fn main() -> anyhow::Result<()> {
     let role = Role::of_this_process()?;
     let lease_s = setting("CHAOS_LEASE_S", 2.0)?;
@@ -61,61 +49,6 @@ pub async fn main() -> anyhow::Result<()> {
     loop {
         worker.register().await?;
         worker.work(&mut orders).await?;
-    }
-}
-
-/// Lines from the standard input; its end is the end of the process.
-fn orders() -> mpsc::UnboundedReceiver<String> {
-    let (sender, orders) = mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        let heard = std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line));
-        std::process::exit(i32::from(heard.is_err()))
-    });
-    orders
-}
-
-fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
-    session.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Beats four times a lease, at another address when one does not answer in time.
-async fn beat(api: Api, now: Arc<Mutex<Session>>, lease_s: f64) {
-    let period = Duration::from_secs_f64(lease_s / 4.0);
-    let mut at = 0;
-    loop {
-        tokio::time::sleep(period).await;
-        let (id, body) = {
-            let session = lock(&now);
-            if session.id.is_nil() {
-                continue;
-            }
-            let held: Vec<Value> = session.held.iter().map(|(id, no)| json!({"id": id, "lease_no": no})).collect();
-            (session.id, Body::Json(json!({ "jobs": held })))
-        };
-        let path = format!("/workers/{id}/heartbeat");
-        for _ in 0..3 {
-            match api.ask(at, Method::POST, &path, &body, period).await {
-                Ok((200, answer)) => {
-                    let stop = answer["stop"].as_array().into_iter().flatten();
-                    let mut session = lock(&now);
-                    // An answer may come after the session that it is about.
-                    if session.id == id {
-                        session.stopped.extend(stop.filter_map(|id| id.as_str().map(str::to_owned)));
-                    }
-                    break;
-                }
-                Ok((410, _)) => {
-                    eprintln!("{} {id} was given up", clock(now_s()));
-                    let mut session = lock(&now);
-                    session.over |= session.id == id;
-                    break;
-                }
-                failed => {
-                    eprintln!("{} beat {}: {failed:?}", clock(now_s()), at % 3);
-                    at += 1;
-                }
-            }
-        }
     }
 }
 
@@ -254,7 +187,7 @@ impl Worker {
     async fn complete(&mut self, session: Uuid, body: &Value) -> anyhow::Result<Vec<Lease>> {
         let (status, answer) = self.api.post("/jobs/complete", body.clone(), WAIT).await;
         anyhow::ensure!(status == 200, "complete answered {status}: {answer}");
-        self.settle(session, &body["items"], &answer);
+        settle(&mut self.ledger, &self.now, session, &body["items"], &answer);
         let claimed = self.take_up(session, &answer["claimed"]);
         self.ledger.commit()?;
         Ok(claimed)
@@ -265,33 +198,7 @@ impl Worker {
         let body = json!({ "worker": session, "items": items });
         let (status, answer) = self.api.post("/jobs/release", body, WAIT).await;
         anyhow::ensure!(status == 200, "release answered {status}: {answer}");
-        self.settle(session, &items, &answer);
+        settle(&mut self.ledger, &self.now, session, &items, &answer);
         self.ledger.commit()
-    }
-
-    /// Notes what became of every item.
-    fn settle(&mut self, session: Uuid, items: &Value, answer: &Value) {
-        let answers = answer["items"].as_array().into_iter().flatten();
-        for (item, said) in items.as_array().into_iter().flatten().zip(answers) {
-            let (job, lease_no) = (item["id"].as_str(), item["lease_no"].as_i64());
-            if let (Some(job), Some(lease_no)) = (job, lease_no) {
-                let mut now = lock(&self.now);
-                if now.held.get(job) == Some(&lease_no) {
-                    now.held.remove(job);
-                }
-            }
-            self.ledger.note(&Fact {
-                what: "item",
-                job,
-                lease_no,
-                session: Some(session),
-                outcome: item["outcome"].as_str().or(Some("released")),
-                status: said["status"].as_i64(),
-                state: said["state"].as_str(),
-                repeat: said["repeat"].as_bool(),
-                nonce: item["result"]["fields"]["nonce"].as_str(),
-                number: None,
-            });
-        }
     }
 }

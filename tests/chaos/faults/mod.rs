@@ -45,7 +45,7 @@ enum Reach {
 }
 
 /// Declares [`Kind`], with a name for people and what each has for itself while it lasts: D PostgreSQL, C Redis, R a
-/// replica, A all of them, W a worker, M a producer. Those that end with `away` take the service from everybody, those
+/// replica, A all of them, W a worker, M a producer, T a trainer. Those that end with `away` take the service from everybody, those
 /// with `here` from the users of their replicas.
 macro_rules! kinds {
     ($($kind:ident $name:literal $needs:literal $($reach:ident)?;)+) => {
@@ -98,6 +98,10 @@ kinds! {
     DatabaseFull "PostgreSQL's disk full, and freed" "D" away;
     SlowDatabase "slow storage of PostgreSQL" "D" away;
     Rolling "a rolling restart of all replicas" "A" here;
+    KillTrainer "SIGKILL of a trainer" "T";
+    FrozenTrainer "a trainer frozen past its lease and continued" "TD";
+    CutModel "the upload of a model cut off" "T";
+    HalfCheckpoint "a checkpoint half written" "T";
 }
 
 /// What a fault has for itself while it lasts.
@@ -108,6 +112,7 @@ pub struct Hold {
     pub replicas: Vec<(usize, OwnedMutexGuard<()>)>,
     pub worker: Option<(usize, OwnedMutexGuard<()>)>,
     pub producer: Option<(usize, OwnedMutexGuard<()>)>,
+    pub trainer: Option<(usize, OwnedMutexGuard<()>)>,
 }
 
 impl Hold {
@@ -126,6 +131,10 @@ impl Hold {
                 'M' => {
                     let at = dice.random_range(0..site.producers.len());
                     hold.producer = Some((at, free(&site.producers[at].busy)?));
+                }
+                'T' => {
+                    let at = dice.random_range(0..site.trainers.len());
+                    hold.trainer = Some((at, free(&site.trainers[at].busy)?));
                 }
                 replicas => {
                     let at = dice.random_range(0..site.replicas.len());
@@ -151,8 +160,14 @@ impl Hold {
         self.replicas.first().map(|(at, _)| *at).context("no replica is held")
     }
 
-    fn worker(&self) -> anyhow::Result<usize> {
-        self.worker.as_ref().map(|(at, _)| *at).context("no worker is held")
+    fn worker<'s>(&self, site: &'s Site) -> anyhow::Result<&'s Part> {
+        let (at, _) = self.worker.as_ref().context("no worker is held")?;
+        Ok(&site.workers[*at].part)
+    }
+
+    fn trainer<'s>(&self, site: &'s Site) -> anyhow::Result<&'s Part> {
+        let (at, _) = self.trainer.as_ref().context("no trainer is held")?;
+        Ok(&site.trainers[*at].part)
     }
 
     fn producer<'s>(&self, site: &'s Site) -> anyhow::Result<&'s Part> {
@@ -165,7 +180,8 @@ impl Hold {
         let replicas = self.replicas.iter().map(|(at, _)| format!("replica-{at}"));
         let worker = self.worker.iter().map(|(at, _)| format!("worker-{at}"));
         let producer = self.producer.iter().map(|(at, _)| format!("producer-{at}"));
-        replicas.chain(worker).chain(producer).collect::<Vec<_>>().join(" ")
+        let trainer = self.trainer.iter().map(|(at, _)| format!("trainer-{at}"));
+        replicas.chain(worker).chain(producer).chain(trainer).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -253,7 +269,7 @@ async fn carry_out(site: &Site, kind: Kind, mut hold: Hold, mut dice: StdRng) ->
     let mut seconds = |from: f64, to: f64| Duration::from_secs_f64(dice.random_range(from..to));
     match kind {
         Kind::KillReplica => server::kill(site, hold.replica()?).await?,
-        Kind::KillWorker => worker::kill(site, hold.worker()?, name).await,
+        Kind::KillWorker => worker::kill(site, hold.worker(site)?, name).await,
         Kind::KillProducer => hold.producer(site)?.kill().await,
         Kind::KillPostgres => postgres::fall(hold.database()?, "KILL", seconds(0.0, 0.5)).await?,
         Kind::Immediate => postgres::fall(hold.database()?, "QUIT", seconds(0.0, 0.5)).await?,
@@ -262,14 +278,20 @@ async fn carry_out(site: &Site, kind: Kind, mut hold: Hold, mut dice: StdRng) ->
         // Short enough to go unnoticed: its session must live.
         Kind::StopWorker => {
             let from = now_s();
-            stop(&site.workers[hold.worker()?].part, seconds(0.1 * lease, 0.35 * lease)).await;
+            stop(hold.worker(site)?, seconds(0.1 * lease, 0.35 * lease)).await;
             site.hit(name, STOPPED, from, now_s());
         }
         Kind::StopProducer => stop(hold.producer(site)?, seconds(0.5, 3.0)).await,
         Kind::StopPostgres => postgres::stand_still(hold.database()?, seconds(0.3, 2.0)).await?,
         Kind::StopRedis => redis::stand_still(site, name, hold.cache()?, seconds(1.0, 3.0)).await?,
         Kind::Flush => redis::flush(hold.cache()?).await?,
-        Kind::PastLease => return worker::past_lease(site, hold.worker()?, name).await,
+        Kind::PastLease => {
+            return worker::past_lease(site, hold.worker(site)?, ("dawdle", "dawdles "), name).await;
+        }
+        Kind::KillTrainer => worker::kill(site, hold.trainer(site)?, name).await,
+        Kind::FrozenTrainer => return worker::past_lease(site, hold.trainer(site)?, ("linger", "lingers"), name).await,
+        Kind::CutModel => return worker::cut_off(hold.trainer(site)?, "cut").await,
+        Kind::HalfCheckpoint => return worker::cut_off(hold.trainer(site)?, "halve").await,
         Kind::KilledConnections => return network::cut_all(site, hold.cache()?).await,
         Kind::HalfOpen => network::half_open(site, hold.replica()?, &mut dice).await?,
         Kind::LostPool => {
@@ -288,9 +310,9 @@ async fn carry_out(site: &Site, kind: Kind, mut hold: Hold, mut dice: StdRng) ->
         Kind::SlowStorage => return storage::slow_down(site, hold.replica()?, &mut dice).await,
         Kind::DatabaseFull => return postgres::fill_disk(site, hold.database()?, seconds(2.0, 5.0)).await,
         Kind::SlowDatabase => return postgres::slow_disk(site, hold.database()?, seconds(1.0, 3.0)).await,
-        Kind::Death => return worker::kill_with_many(site, hold.worker()?, name).await,
+        Kind::Death => return worker::kill_with_many(site, hold.worker(site)?, name).await,
         Kind::Outage => server::outage(site, &mut hold, dice.random_bool(0.5)).await?,
-        Kind::Replay => return worker::replay(site, hold.worker()?).await,
+        Kind::Replay => return worker::replay(hold.worker(site)?).await,
         Kind::BeforeMirror => return network::kill_before_mirror(site, hold.replica()?, &mut dice).await,
         Kind::Collector => return storage::collect_beside_uploads(site, &mut dice).await,
         Kind::Clock => return server::fast_clock(site, hold.replica()?, seconds(3.0, 6.0)).await,

@@ -1,4 +1,4 @@
-//! Workers die or stop with jobs in hand, and misbehave when told to.
+//! Workers and trainers die or stop with jobs in hand, and misbehave when told to.
 
 use std::time::{Duration, Instant};
 
@@ -7,26 +7,29 @@ use crate::cast::part::Part;
 use crate::now_s;
 use crate::site::Site;
 
-pub async fn kill(site: &Site, at: usize, kind: &'static str) {
-    let part = &site.workers[at].part;
+pub async fn kill(site: &Site, part: &Part, kind: &'static str) {
     // Its session may be given up much later, when an outage lengthens every lease.
     site.hit(kind, &part.name, now_s(), f64::INFINITY);
     part.kill().await;
 }
 
 /// Kills it once it has taken at least a hundred leases.
-pub async fn kill_with_many(site: &Site, at: usize, kind: &'static str) -> anyhow::Result<bool> {
-    let part = &site.workers[at].part;
+pub async fn kill_with_many(site: &Site, part: &Part, kind: &'static str) -> anyhow::Result<bool> {
     let hoards = told(part, "hoard", "hoards ").await;
     let held = held_by(site, &part.name).await?.unwrap_or(0);
-    kill(site, at, kind).await;
+    kill(site, part, kind).await;
     hoards.map(|_| held >= 100)
 }
 
-/// Stops one that holds jobs until its session is given up; then it goes on and completes them.
-pub async fn past_lease(site: &Site, at: usize, kind: &'static str) -> anyhow::Result<bool> {
-    let part = &site.workers[at].part;
-    told(part, "dawdle", "dawdles ").await?;
+/// Orders one that holds jobs to do nothing for a moment, and stops it until its session is given up; then it goes on, and writes and
+/// completes what it held.
+pub async fn past_lease(
+    site: &Site,
+    part: &Part,
+    (order, says): (&'static str, &str),
+    kind: &'static str,
+) -> anyhow::Result<bool> {
+    told(part, order, says).await?;
     let (from, start) = (now_s(), Instant::now());
     part.signal("STOP").await;
     let held = held_by(site, &part.name).await;
@@ -41,8 +44,13 @@ pub async fn past_lease(site: &Site, at: usize, kind: &'static str) -> anyhow::R
 }
 
 /// Has it send a claim again while it releases what the first answer gave.
-pub async fn replay(site: &Site, at: usize) -> anyhow::Result<bool> {
-    Ok(told(&site.workers[at].part, "replay", "replayed ").await? != "0")
+pub async fn replay(part: &Part) -> anyhow::Result<bool> {
+    Ok(told(part, "replay", "replayed ").await? != "0")
+}
+
+/// Has it hang up in the middle of a file of its run.
+pub async fn cut_off(part: &Part, order: &'static str) -> anyhow::Result<bool> {
+    told(part, order, "hung up at ").await.map(|_| true)
 }
 
 /// Orders something, and answers what it says of it.

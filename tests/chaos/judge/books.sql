@@ -3,12 +3,24 @@
 
 CREATE TEMP TABLE happened AS SELECT id, at, code, job_id, lease_no, model FROM audit_events WHERE job_id IS NOT NULL;
 CREATE INDEX ON happened (job_id);
-CREATE TEMP TABLE jobs AS SELECT id, md5, model, state, lease_no, worker, finished_at FROM audit_jobs;
+CREATE TEMP TABLE jobs AS SELECT id, md5, model, state, lease_no, worker, finished_at, retry_of FROM audit_jobs;
 CREATE INDEX ON jobs (id);
 -- The results that are kept.
-CREATE TEMP TABLE kept AS SELECT job_id, (document -> 'fields' ->> 'nonce')::uuid AS nonce FROM outcome WHERE version_id > 0;
+CREATE TEMP TABLE kept AS SELECT job_id, (document -> 'fields' ->> 'nonce')::uuid AS nonce FROM outcome WHERE version_id > 0
+UNION ALL SELECT job_id, (result -> 'fields' ->> 'nonce')::uuid FROM training_run WHERE state = 'succeeded';
 CREATE INDEX ON kept (job_id);
 ANALYZE happened; ANALYZE jobs; ANALYZE kept;
+-- The checkpoints from which a lease of a run may go on: those sent for it, or for a run that it tries again (further back, the
+-- greater the distance), and which of them were taken.
+CREATE TEMP TABLE checkpoints AS
+WITH RECURSIVE lines AS (
+  SELECT id AS run, id AS of, 0 AS distance, retry_of FROM jobs WHERE md5 IS NULL
+  UNION ALL
+  SELECT l.run, j.id, l.distance + 1, j.retry_of FROM lines AS l JOIN jobs AS j ON j.id = l.retry_of
+)
+SELECT l.run, l.distance, s.lease_no, s.number AS epoch, s.nonce,
+       EXISTS (SELECT FROM ledger AS f WHERE f.what = 'file' AND f.nonce = s.nonce AND f.status = 200) AS taken
+FROM lines AS l JOIN ledger AS s ON s.job = l.of AND s.what = 'sending' AND s.outcome = 'checkpoint';
 
 -- Jobs that might be claimed for over two seconds: from when their producer or the worker that gave them back had been
 -- told so, until they were claimed or cancelled. Those that come back after a failure or a death rest first.

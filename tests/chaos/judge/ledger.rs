@@ -20,19 +20,21 @@ pub struct Ledger {
 /// One fact; what does not apply is left out.
 #[derive(Default)]
 pub struct Fact<'a> {
-    /// `accepted`, `claimed`, `waited`, `item`, `latency`, `retried` or `changed`.
+    /// `accepted`, `claimed`, `waited`, `item`, `latency`, `retried` or `changed`; of a run also `metrics`, `sending` (a file), `file`
+    /// (its answer), `half` and `resumed`.
     pub what: &'a str,
     pub job: Option<&'a str>,
     pub lease_no: Option<i64>,
     pub session: Option<Uuid>,
-    /// What the process had asked for: of an item its outcome, of a wait the model.
+    /// What the process had asked for: of an item its outcome, of a wait the model, of a file its kind; of metrics the attempt.
     pub outcome: Option<&'a str>,
     pub status: Option<i64>,
-    /// What it was told; of a wait, by which address.
+    /// What it was told; of a wait, by which address; of a file its SHA-256, of metrics the epoch, of what was resumed `well` or `broken`.
     pub state: Option<&'a str>,
+    /// Of an item, whether it was answered as one that had been accepted; of metrics and files, whether it was sent more than once.
     pub repeat: Option<bool>,
     pub nonce: Option<&'a str>,
-    /// Milliseconds of a latency, seconds of a wait, or a count.
+    /// Milliseconds of a latency, seconds of a wait, the epoch of a file, by which metrics are known, or a count.
     pub number: Option<f64>,
 }
 

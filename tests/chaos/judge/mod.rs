@@ -3,5 +3,6 @@
 pub mod ledger;
 pub mod recovery;
 pub mod report;
+pub mod training;
 pub mod verdict;
 pub mod watch;

@@ -56,6 +56,7 @@ pub fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration)
     let (watched, lagged) = (site.watched.load(Ordering::Relaxed), site.lagged.load(Ordering::Relaxed));
     println!("looks while it ran: {watched}; behind an earlier one, within the mirror's lag: {lagged}");
     println!("mirror differences: {}", verdict.count("mirror"));
+    well &= report_runs(verdict);
     // A wait or a stale write that nobody tried proves nothing.
     well &= n(4) != "0" && (!whole || verdict.judged_s > 0.0);
     let (lost, doubled, stale) = (verdict.count("lost"), verdict.count("doubled"), verdict.count("stale"));
@@ -66,4 +67,22 @@ pub fn report(site: &Site, tally: &Tally, verdict: &Verdict, produced: Duration)
     // In a short run with a short lease a busy machine alone may silence a worker, or a server, for long enough: only told there.
     let told_only = |name: &str| !whole && ["mistaken", "waited"].contains(&name);
     well && verdict.offenders.iter().all(|(name, count)| *count == 0 || told_only(name))
+}
+
+/// Prints what was found of training runs; answers whether there was enough of everything to judge by.
+fn report_runs(verdict: &Verdict) -> bool {
+    let n = |at: usize| verdict.runs.get(at).map_or("?", String::as_str);
+    println!("training runs: accepted {}, ended {}; reports kept {}, models {}", n(0), n(1), n(4), n(5));
+    println!("  further leases {}, from a checkpoint {}; stale writes refused {}", n(2), n(3), n(6));
+    for (what, name) in [
+        ("runs of one dataset at once", "beside"),
+        ("metrics lost, or of a stale lease", "metrics"),
+        ("models that are not as uploaded", "models"),
+        ("leases that did not go on from the last checkpoint", "resumed"),
+        ("halves and refused files that are kept", "halves"),
+        ("files that are damaged, or served otherwise", "damaged"),
+    ] {
+        println!("  {what}: {}", verdict.count(name));
+    }
+    [3, 5, 6].iter().all(|at| n(*at) != "0")
 }

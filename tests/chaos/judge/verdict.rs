@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::ledger::COLUMNS;
 use super::recovery::{self, Recovery};
+use super::training;
 use crate::cast::api::Body;
 use crate::site::{REPLICAS, Site};
 
@@ -34,6 +35,8 @@ pub struct Verdict {
     pub judged_s: f64,
     /// Re-deliveries, requests sent again, and the claim latencies: as text.
     pub numbers: Vec<String>,
+    /// The numbers of runs, as text.
+    pub runs: Vec<String>,
     pub offenders: BTreeMap<&'static str, usize>,
     pub recovery: Recovery,
 }
@@ -50,7 +53,7 @@ pub async fn judge(site: &Site, quiet: f64) -> anyhow::Result<Verdict> {
     load(&mut db, site).await?;
     let mut verdict = Verdict::default();
     for name in ["lost", "doubled", "stale", "refused", "changed", "miscounted", "mistaken", "waited"] {
-        let found = ask(&mut db, name).await?;
+        let found = ask(&mut db, QUERIES, name).await?;
         tell(&mut verdict, name, &found);
     }
     verdict.recovery = {
@@ -62,19 +65,20 @@ pub async fn judge(site: &Site, quiet: f64) -> anyhow::Result<Verdict> {
     tell(&mut verdict, "unserved", &unserved);
     let late = site.late.lock().unwrap_or_else(PoisonError::into_inner).clone();
     tell(&mut verdict, "late", &late);
-    let unreadable = unreadable(site, &ask(&mut db, "images").await?);
+    let unreadable = unreadable(site, &ask(&mut db, QUERIES, "images").await?);
     tell(&mut verdict, "unreadable", &unreadable);
     let mut differences = site.contradictions.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    differences.extend(differences_of_mirror(site, &ask(&mut db, "truth").await?).await?);
+    differences.extend(differences_of_mirror(site, &ask(&mut db, QUERIES, "truth").await?).await?);
     tell(&mut verdict, "mirror", &differences);
-    verdict.judged_s = ask(&mut db, "judged").await?.remove(0).parse()?;
-    verdict.numbers = ask(&mut db, "numbers").await?.remove(0).split(' ').map(str::to_owned).collect();
+    training::judge(&mut db, site, &mut verdict).await?;
+    verdict.judged_s = ask(&mut db, QUERIES, "judged").await?.remove(0).parse()?;
+    verdict.numbers = ask(&mut db, QUERIES, "numbers").await?.remove(0).split(' ').map(str::to_owned).collect();
     verdict.accepted = verdict.numbers[0].parse()?;
     verdict.finished = verdict.numbers[1].parse()?;
     Ok(verdict)
 }
 
-fn tell(verdict: &mut Verdict, name: &'static str, found: &[String]) {
+pub fn tell(verdict: &mut Verdict, name: &'static str, found: &[String]) {
     for offender in found.iter().take(SHOWN_MAX) {
         println!("{name}: {offender}");
     }
@@ -112,9 +116,9 @@ async fn load(db: &mut PgConnection, site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rows of one of the queries.
-async fn ask(db: &mut PgConnection, name: &str) -> anyhow::Result<Vec<String>> {
-    let text = QUERIES.split("-- name: ").find_map(|part| part.strip_prefix(name)?.strip_prefix('\n'));
+/// The rows of one of some queries.
+pub async fn ask(db: &mut PgConnection, queries: &'static str, name: &str) -> anyhow::Result<Vec<String>> {
+    let text = queries.split("-- name: ").find_map(|part| part.strip_prefix(name)?.strip_prefix('\n'));
     let text = text.with_context(|| format!("no query {name}"))?;
     sqlx::query_scalar(AssertSqlSafe(text)).fetch_all(db).await.with_context(|| format!("the query {name}"))
 }

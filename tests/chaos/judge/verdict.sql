@@ -49,9 +49,9 @@ FULL JOIN (SELECT session_id, claim_id, count(*) AS jobs FROM job WHERE state = 
 WHERE coalesce(c.open, -1) <> coalesce(j.jobs, 0)
 
 -- name: mistaken
--- A session of a worker that was given up although nothing was done to it.
+-- A session of a worker or trainer that was given up although nothing was done to it.
 SELECT s.host || ' ' || s.id || ' given up at ' || to_char(s.ended_at, 'HH24:MI:SS.MS') FROM worker_session AS s
-WHERE s.end_reason = 'lost' AND s.host LIKE 'worker-%' AND NOT EXISTS (
+WHERE s.end_reason = 'lost' AND (s.host LIKE 'worker-%' OR s.host LIKE 'trainer-%') AND NOT EXISTS (
   SELECT FROM hit AS h WHERE h.part = s.host AND extract(epoch FROM s.registered_at) < h.from_at + 0.05
     AND extract(epoch FROM s.ended_at) BETWEEN h.from_at AND h.to_at)
 
@@ -91,7 +91,7 @@ SELECT encode(md5, 'hex') || ' ' || encode(sha256, 'hex') || '/' || blob FROM im
 -- The newest ended job of every image and model, and the newest success with its nonce.
 SELECT concat_ws(' ', n.md5, n.model, n.id, n.state, coalesce(s.id::text, '-'),
                  coalesce((SELECT k.nonce::text FROM kept AS k WHERE k.job_id = s.id), '-'))
-FROM (SELECT DISTINCT ON (md5, model) md5, model, id, state FROM jobs WHERE finished_at IS NOT NULL ORDER BY md5, model, id DESC) AS n
+FROM (SELECT DISTINCT ON (md5, model) md5, model, id, state FROM jobs WHERE finished_at IS NOT NULL AND md5 IS NOT NULL ORDER BY md5, model, id DESC) AS n
 LEFT JOIN (SELECT DISTINCT ON (md5, model) md5, model, id FROM jobs WHERE state = 'succeeded' ORDER BY md5, model, id DESC) AS s
   ON s.md5 = n.md5 AND s.model = n.model
 ORDER BY n.md5, n.model

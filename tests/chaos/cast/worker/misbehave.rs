@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Gone, Lease, WAIT, Worker, lock};
+use super::{Lease, WAIT, Worker};
+use crate::cast::session::{Gone, lock, settle};
 
 /// How many leases it takes before a death that was ordered.
 const HOARD: usize = 100;
@@ -56,7 +57,7 @@ impl Worker {
             return Ok(Err(Gone));
         }
         anyhow::ensure!(again.0 == 200 && released.0 == 200, "{again:?} {released:?}");
-        self.settle(session, &items, &released.1);
+        settle(&mut self.ledger, &self.now, session, &items, &released.1);
         jobs.extend(self.take_up(session, &again.1));
         self.ledger.commit()?;
         println!("replayed {}", first.len());
