@@ -6,7 +6,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use super::ops::{self, Op, Step};
-use super::state::{How, Model, SLOTS, State, USERS, WORKERS, model_of};
+use super::state::{ALL_SLOTS, How, Model, SLOTS, State, USERS, WORKERS, is_run, model_of};
 use super::table::Hits;
 use super::together::{self, Turn};
 
@@ -32,6 +32,8 @@ enum Plan {
     Pause(State),
     /// As many jobs of the slot's model run as may, while it is in this state.
     Fill(State),
+    /// Any run in this state.
+    Run(State),
 }
 
 /// The plan that leads to a pair.
@@ -46,6 +48,7 @@ fn plan_for(row: &str, state: State) -> Plan {
         "repeat of a release" => Plan::After(How::Released, state),
         "success, ended lease" | "release, ended lease" => Plan::After(How::Taken, state),
         row if row.starts_with("claim, a suspect waits") => Plan::Crowd(state),
+        row if row.starts_with("run, ") => Plan::Run(state),
         _ => Plan::Seek(state),
     }
 }
@@ -71,7 +74,7 @@ impl Chooser {
             self.plan(hits);
         }
         self.left -= 1;
-        let pairs = Op::ALL.iter().flat_map(|op| (0..SLOTS).map(move |slot| (*op, slot)));
+        let pairs = Op::ALL.iter().flat_map(|op| (0..ALL_SLOTS).map(move |slot| (*op, slot)));
         let all: Vec<Step> = pairs.map(|(op, slot)| self.random(op, slot)).collect();
         let count = |step: &Step| hits.of(ops::aim(m, *step)?.row, m.state(step.slot));
         let possible: Vec<(u32, Step)> = all.iter().filter_map(|step| Some((count(step)?, *step))).collect();
@@ -106,8 +109,10 @@ impl Chooser {
         self.left = PLAN;
         let lacking = hits.lacking();
         // What takes many steps is sought first; the rest comes by the way.
-        let hard: Vec<_> =
-            lacking.iter().filter(|(row, state)| !matches!(plan_for(row, *state), Plan::Seek(_))).collect();
+        let hard: Vec<_> = lacking
+            .iter()
+            .filter(|(row, state)| !matches!(plan_for(row, *state), Plan::Seek(_) | Plan::Run(_)))
+            .collect();
         let hard = hard.choose(&mut self.rng).copied().filter(|_| self.rng.random_bool(0.6));
         let any = || lacking.choose(&mut self.rng).copied();
         let (row, state) = hard.copied().or_else(any).unwrap_or(("claim, a suspect waits", State::Queued));
@@ -123,6 +128,13 @@ impl Chooser {
                 let there = (0..SLOTS).any(|slot| m.state(slot) == goal);
                 let lead = if there { None } else { self.toward(m, goal, &(0..SLOTS).collect::<Vec<_>>()) };
                 lead.or_else(|| self.rarest(possible.iter().filter(|(_, step)| m.state(step.slot) == goal)))
+            }
+            Plan::Run(goal) => {
+                let runs: Vec<usize> = (SLOTS..ALL_SLOTS).collect();
+                let there = runs.iter().any(|slot| m.state(*slot) == goal);
+                let lead = if there { None } else { self.toward(m, goal, &runs) };
+                let fit = |step: &Step| is_run(step.slot) && m.state(step.slot) == goal;
+                lead.or_else(|| self.rarest(possible.iter().filter(|(_, step)| fit(step))))
             }
             Plan::After(how, goal) => {
                 let back = m.newest(slot).is_some_and(|job| m.jobs[job].past.iter().any(|past| past.how == how));
@@ -182,6 +194,7 @@ impl Chooser {
             let slots: Vec<usize> = among.iter().copied().filter(|slot| from.contains(&m.state(*slot))).collect();
             let Some(slot) = slots.choose(&mut self.rng).copied() else { continue };
             return Some(match op {
+                Op::Rerun | Op::SubmitLater if is_run(slot) => self.random(Op::Start, slot),
                 Op::Claim => self.claim(m, slot, true),
                 Op::Rerun if among.len() == 1 => self.alone(Op::Rerun, slot),
                 op => self.random(*op, slot),
@@ -204,6 +217,10 @@ impl Chooser {
         let busy = ops::slots(Some(model)).find(|slot| m.state(*slot) == State::Running);
         if m.paused[model] {
             self.random(Op::Resume, slot)
+        } else if m.room(model) == Some(0) && is_run(slot) {
+            // One at a time: another has to go first.
+            let runs = ops::slots(Some(model)).find(|slot| m.state(*slot).running());
+            self.random(Op::Release, runs.unwrap_or(slot))
         } else if m.room(model) == Some(0) {
             self.random(Op::Unlimit, slot)
         } else if let Some(at) = fit.choose(&mut self.rng) {

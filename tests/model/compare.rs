@@ -89,6 +89,7 @@ impl World<'_> {
                 }
             }
         }
+        self.compare_runs().await?;
         let sessions: Vec<(Uuid, Option<String>)> =
             sqlx::query_as("SELECT id, end_reason FROM worker_session ORDER BY id")
                 .fetch_all(self.app.ctx.db.pool())

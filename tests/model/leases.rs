@@ -23,11 +23,6 @@ pub fn leases(m: &Model, op: Op, slot: usize) -> Vec<Lease> {
         past.map(|p| (row, p.session, p.lease_no)).collect::<Vec<_>>()
     };
     let last = last_holder(m, at);
-    let others = |row| {
-        let mut lease = by_any(row, job.lease_no);
-        lease.retain(|(_, s, no)| Some(*s) != last && *no > 0);
-        lease
-    };
     match op {
         Op::Repeat => {
             let won = job.winner.map(|(session, lease_no)| ("repeat of the end", session, lease_no));
@@ -38,16 +33,23 @@ pub fn leases(m: &Model, op: Op, slot: usize) -> Vec<Lease> {
         Op::LateSuccess => past("success, ended lease", |_| true),
         Op::LateRelease => past("release, ended lease", |how| how != How::Released),
         Op::Invent => by_any("success, invented lease", job.lease_no + 1),
-        Op::OtherSession => others("success by another session"),
+        Op::OtherSession => others(m, at, "success by another session"),
         Op::OtherKey => last.iter().map(|&s| ("success with another's key", s, job.lease_no)).collect(),
         Op::Beat if !job.state.running() => by_any("beat listing it", job.lease_no),
-        Op::BeatOther if job.state.running() => others("beat by another session"),
+        Op::BeatOther if job.state.running() => others(m, at, "beat by another session"),
         _ => present(m, op, at, &live),
     }
 }
 
+/// The present lease of a job, in the mouth of a session of its model that never had it.
+pub fn others(m: &Model, at: usize, row: &'static str) -> Vec<Lease> {
+    let (job, last) = (&m.jobs[at], last_holder(m, at));
+    let live = live_sessions(m, model_of(job.slot)).into_iter();
+    live.filter(|s| Some(*s) != last && job.lease_no > 0).map(|s| (row, s, job.lease_no)).collect()
+}
+
 /// Who has, or last had, the present lease number of a job.
-fn last_holder(m: &Model, at: usize) -> Option<usize> {
+pub fn last_holder(m: &Model, at: usize) -> Option<usize> {
     let job = &m.jobs[at];
     let past = job.past.iter().rfind(|p| p.lease_no == job.lease_no).map(|p| p.session);
     job.session.or(job.winner.map(|w| w.0)).or(past)

@@ -17,6 +17,7 @@ mod state;
 mod table;
 mod time;
 mod together;
+mod training;
 mod workers;
 mod world;
 

@@ -5,7 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::leases::leases;
-use super::state::{End, Job, MAX_ATTEMPTS, MODELS, Model, SLOTS, State, USERS, WORKERS, image_of, model_of};
+use super::state::{
+    ALL_SLOTS, End, Job, MAX_ATTEMPTS, MODELS, Model, State, USERS, WORKERS, image_of, is_run, model_of,
+};
+use super::training;
 
 macro_rules! operations {
     ($($name:ident),* $(,)?) => {
@@ -23,7 +26,34 @@ operations! {
     TryAgainLate, Release, Repeat, LateSuccess, LateRelease, Invent, OtherSession, OtherKey, Beat, BeatEarlier, BeatOther,
     BeatWithout, BeatWithoutLater, BeatGone, BeatForeign, Leave, LeaveOther, Silence, Rescue, Die, DieOverdue, Deadline, Outage, Expire,
     ComeDue, Flush, Sweep, Pause, Resume, Limit, Unlimit, Redrive, Forget,
-    Register,
+    Register, Start, StartAgain, Measure, Save, Deliver, Fetch, WriteLate, WriteOther, WriteForeign, Download, DownloadForeign,
+}
+
+impl Op {
+    /// Whether only a run can be the target.
+    pub fn is_of_runs(self) -> bool {
+        self as usize >= Self::Start as usize
+    }
+
+    /// Whether a run cannot: it is not about an image, a user starts it, its limit is fixed, and it needs no result.
+    fn is_of_images(self) -> bool {
+        matches!(
+            self,
+            Self::Submit
+                | Self::SubmitKnown
+                | Self::Rerun
+                | Self::SubmitLater
+                | Self::Resend
+                | Self::Intrude
+                | Self::RetryEarlier
+                | Self::Look
+                | Self::SucceedEmpty
+                | Self::Limit
+                | Self::Unlimit
+                | Self::Redrive
+                | Self::Forget
+        )
+    }
 }
 
 /// An operation on a slot; `pick` chooses among whatever else there is to choose.
@@ -77,6 +107,12 @@ pub fn aim(m: &Model, step: Step) -> Option<Aim> {
     let model = model_of(slot);
     let live = live_sessions(m, model);
     let base = Aim { row: "", model, job, user: pick % USERS, session: 0, lease_no: 0 };
+    if is_run(slot) && op.is_of_images() || !is_run(slot) && op.is_of_runs() {
+        return None;
+    }
+    if op.is_of_runs() {
+        return training::aim(m, step, base);
+    }
     let session = one_of(&live, pick);
     let any = |row| session.map(|session| Aim { row, session, ..base });
     match op {
@@ -108,19 +144,7 @@ pub fn aim(m: &Model, step: Step) -> Option<Aim> {
         }
         Op::ClaimForeign => any("claim with another's key"),
         Op::BeatForeign => any("beat with another's key"),
-        Op::ClaimGone | Op::BeatGone => {
-            let gone: Vec<usize> = (0..m.sessions.len())
-                .filter(|&s| m.sessions[s].model == model && m.sessions[s].end.is_some())
-                .collect();
-            let session = one_of(&gone, pick)?;
-            let row = match (op, m.sessions[session].end?) {
-                (Op::ClaimGone, End::Lost) => "claim, session given up",
-                (Op::ClaimGone, End::Left) => "claim, session left",
-                (_, End::Lost) => "beat, session given up",
-                (_, End::Left) => "beat, session left",
-            };
-            Some(Aim { row, session, ..base })
-        }
+        Op::ClaimGone | Op::BeatGone => aim_gone(m, step, base),
         Op::Silence => any("silence"),
         Op::Register => any("register again").or(Some(Aim { row: "register again", ..base })),
         Op::Rescue | Op::Outage => Some(Aim { row: rescue_row(m, slot, op == Op::Outage), ..base }),
@@ -158,6 +182,20 @@ fn row_of_all(op: Op) -> &'static str {
 
 pub fn live_sessions(m: &Model, model: usize) -> Vec<usize> {
     (0..WORKERS).map(|worker| m.session_of(model, worker)).filter(|&s| m.sessions[s].end.is_none()).collect()
+}
+
+/// A session that is over.
+fn aim_gone(m: &Model, step: Step, base: Aim) -> Option<Aim> {
+    let gone: Vec<usize> =
+        (0..m.sessions.len()).filter(|&s| m.sessions[s].model == base.model && m.sessions[s].end.is_some()).collect();
+    let session = one_of(&gone, step.pick)?;
+    let row = match (step.op, m.sessions[session].end?) {
+        (Op::ClaimGone, End::Lost) => "claim, session given up",
+        (Op::ClaimGone, End::Left) => "claim, session left",
+        (_, End::Lost) => "beat, session given up",
+        (_, End::Left) => "beat, session left",
+    };
+    Some(Aim { row, session, ..base })
 }
 
 fn aim_at_request(m: &Model, step: Step, base: Aim) -> Option<Aim> {
@@ -204,7 +242,7 @@ fn aim_look(m: &Model, step: Step, base: Aim) -> Option<Aim> {
 pub fn shows(m: &Model, slot: usize, user: usize) -> bool {
     let job = m.newest(slot);
     let newest = m.jobs.iter().rposition(|j| j.slot / 2 == slot / 2 && !j.forgotten);
-    m.titles[user][image_of(slot)] == job.is_some() && (job.is_none() || newest == job)
+    !is_run(slot) && m.titles[user][image_of(slot)] == job.is_some() && (job.is_none() || newest == job)
 }
 
 /// The row of a claim by a live session, for every job of its model.
@@ -259,8 +297,8 @@ pub fn rescue_row(m: &Model, slot: usize, away: bool) -> &'static str {
     }
 }
 
-/// Every slot of a model, or of all.
+/// Every slot of a model, of the dataset, or of all.
 pub fn slots(model: Option<usize>) -> impl Iterator<Item = usize> {
-    debug_assert!(model.is_none_or(|m| m < MODELS.len()));
-    (0..SLOTS).filter(move |&slot| model.is_none_or(|m| m == model_of(slot)))
+    debug_assert!(model.is_none_or(|m| m <= MODELS.len()));
+    (0..ALL_SLOTS).filter(move |&slot| model.is_none_or(|m| m == model_of(slot)))
 }

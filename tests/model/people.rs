@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::ops::{self, Aim, Op, Step};
-use super::state::{IMAGES, MODELS, State, Submission, USERS, image_of, model_of, variant_of};
+use super::state::{IMAGES, MODELS, State, Submission, USERS, image_of, is_run, model_of, variant_of};
 use super::world::{Check, World, class, same, text};
 use crate::kit::client::Answer;
 use crate::kit::form::Form;
@@ -93,7 +93,7 @@ impl World<'_> {
 
     /// The slots of one request.
     fn along(&self, step: Step, aim: Aim) -> Vec<usize> {
-        let titled = |slot: usize| self.m.titles[aim.user][image_of(slot)];
+        let titled = |slot: usize| !is_run(slot) && self.m.titles[aim.user][image_of(slot)];
         if step.pick / USERS % 2 == 1 || !titled(step.slot) {
             return vec![step.slot];
         }

@@ -58,6 +58,7 @@ impl Model {
             redriven: false,
             forgotten: false,
             past: Vec::new(),
+            work: retry_of.map(|of| self.jobs[of].work.handed_on()).unwrap_or_default(),
             winner: None,
         });
         ("created", self.jobs.len() - 1)

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::training::Work;
+
 /// The models: `fast` has no back-off, `slow` one that never passes within a case.
 pub const MODELS: [&str; 2] = ["fast", "slow"];
 pub const IMAGES: usize = 3;
@@ -12,6 +14,10 @@ pub const USERS: usize = 2;
 pub const WORKERS: usize = 3;
 /// A slot is a key of the single flight: image × model × one of two params.
 pub const SLOTS: usize = IMAGES * MODELS.len() * 2;
+/// Runs train on this, which counts as one more model; its limit is fixed. Each has a slot of its own, after the others.
+pub const DATASET: &str = "digits";
+pub const RUNS: usize = 3;
+pub const ALL_SLOTS: usize = SLOTS + RUNS;
 pub const MAX_ATTEMPTS: i16 = 2;
 pub const DEATHS_MAX: i16 = 3;
 
@@ -130,6 +136,8 @@ pub struct Job {
     /// It has ended, and what it came to is kept no longer.
     pub forgotten: bool,
     pub past: Vec<Past>,
+    /// Of a run.
+    pub work: Work,
     /// The lease whose completion ended it.
     pub winner: Option<(usize, i64)>,
 }
@@ -162,18 +170,39 @@ pub struct Submission {
     pub job: usize,
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct Model {
     pub jobs: Vec<Job>,
     pub sessions: Vec<Session>,
     pub submissions: Vec<Submission>,
-    pub paused: [bool; 2],
+    /// The same of runs.
+    pub starts: Vec<Submission>,
+    pub paused: [bool; 3],
     /// How many jobs of each model may run at once.
-    pub limits: [Option<usize>; 2],
+    pub limits: [Option<usize>; 3],
     /// Which users have a title to which images.
     pub titles: [[bool; IMAGES]; USERS],
     /// Some job was put off by a jittered back-off.
     pub jittered: bool,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            jobs: Vec::new(),
+            sessions: Vec::new(),
+            submissions: Vec::new(),
+            starts: Vec::new(),
+            paused: [false; 3],
+            limits: [None, None, Some(1)],
+            titles: Default::default(),
+            jittered: false,
+        }
+    }
+}
+
+pub fn is_run(slot: usize) -> bool {
+    slot >= SLOTS
 }
 
 pub fn image_of(slot: usize) -> usize {
@@ -181,7 +210,7 @@ pub fn image_of(slot: usize) -> usize {
 }
 
 pub fn model_of(slot: usize) -> usize {
-    slot / 2 % 2
+    if is_run(slot) { MODELS.len() } else { slot / 2 % 2 }
 }
 
 pub fn variant_of(slot: usize) -> usize {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::Request;
+use darkroom::domain::account::Role;
 use darkroom::maintenance;
 use darkroom::service::Ctx;
 use parking_lot::Mutex;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::compare::told;
 use super::ops::{self, Aim, Op, Step};
-use super::state::{End, MAX_ATTEMPTS, MODELS, Model, Session, State, WORKERS};
+use super::state::{DATASET, End, MAX_ATTEMPTS, MODELS, Model, Session, State, WORKERS};
 use super::table::Hits;
 use super::together::Wire;
 use crate::kit::app::TestApp;
@@ -40,6 +41,16 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or("nothing").to_owned()
 }
 
+/// Where a model's or the dataset's policy is changed.
+fn path_of(model: usize) -> String {
+    MODELS.get(model).map_or_else(|| format!("/training/datasets/{DATASET}"), |name| format!("/models/{name}"))
+}
+
+/// The place of a key among all, by whose it is.
+fn key_of(model: usize, last: bool) -> usize {
+    2 * (model / MODELS.len()) + usize::from(last)
+}
+
 /// A router that hands each request to one of the replicas, in turn.
 fn either(turn: &Arc<AtomicUsize>, replicas: [&TestApp; 2]) -> Router {
     let (turn, routers) = (Arc::clone(turn), replicas.map(|app| app.router.clone()));
@@ -59,7 +70,7 @@ pub struct World<'h> {
     pub steps: u64,
     pub users: Vec<Client>,
     pub admin: Client,
-    /// Workers 0 and 1 of a model use the first, worker 2 the second.
+    /// Workers 0 and 1 of a model use the first, worker 2 the second; those of the dataset the third and fourth.
     pub keys: Vec<Client>,
     redis: redis::aio::MultiplexedConnection,
     pub m: Model,
@@ -81,13 +92,17 @@ impl<'h> World<'h> {
         let admin = in_turn(app.admin().await);
         let mut users = Vec::new();
         for name in ["ines", "jo"] {
-            users.push(in_turn(app.investigator(name).await));
+            users.push(in_turn(app.user(name, &[Role::Investigator, Role::Researcher]).await));
         }
-        let key = async || in_turn(app.key_of(&admin, "predict", &MODELS).await);
-        let keys = vec![key().await, key().await];
+        let mut keys = Vec::new();
+        for (service, names) in [("predict", &MODELS[..]), ("train", &[DATASET][..])] {
+            for _ in 0..2 {
+                keys.push(in_turn(app.key_of(&admin, service, names).await));
+            }
+        }
         let client = redis::Client::open(app.settings.redis_url.0.clone()).map_err(|e| e.to_string())?;
         let redis = client.get_multiplexed_async_connection().await.map_err(|e| e.to_string())?;
-        let instances = (0..MODELS.len() * WORKERS).map(|_| Uuid::new_v4()).collect();
+        let instances = (0..(MODELS.len() + 1) * WORKERS).map(|_| Uuid::new_v4()).collect();
         let mut world = Self {
             app,
             other,
@@ -102,14 +117,14 @@ impl<'h> World<'h> {
             instances,
             hits,
         };
-        for model in 0..MODELS.len() {
+        for model in 0..=MODELS.len() {
             for worker in 0..WORKERS {
                 world.register(model, worker).await?;
             }
         }
-        for (model, base, cap) in [(MODELS[0], 0, 0), (MODELS[1], 3600, 86_400)] {
+        for (model, base, cap) in [(0, 0, 0), (1, 3600, 86_400), (MODELS.len(), 0, 0)] {
             let policy = json!({ "max_attempts": MAX_ATTEMPTS, "backoff_base_s": base, "backoff_cap_s": cap });
-            same("policy", world.admin.patch(&format!("/models/{model}"), policy).await.status.as_u16(), 200)?;
+            same("policy", world.admin.patch(&path_of(model), policy).await.status.as_u16(), 200)?;
         }
         // The first tick spares everybody.
         maintenance::rescue(world.ctx()).await.map_err(|e| e.to_string())?;
@@ -123,11 +138,13 @@ impl<'h> World<'h> {
     }
 
     pub fn key(&self, session: usize) -> &Client {
-        &self.keys[usize::from(self.m.sessions[session].worker == WORKERS - 1)]
+        let Session { worker, model, .. } = self.m.sessions[session];
+        &self.keys[key_of(model, worker == WORKERS - 1)]
     }
 
     pub fn other_key(&self, session: usize) -> &Client {
-        &self.keys[usize::from(self.m.sessions[session].worker != WORKERS - 1)]
+        let Session { worker, model, .. } = self.m.sessions[session];
+        &self.keys[key_of(model, worker != WORKERS - 1)]
     }
 
     /// The id of a job, or one that no job has.
@@ -151,9 +168,14 @@ impl<'h> World<'h> {
 
     /// Registers a worker's instance: its live session stands, one past its time or over is followed by a new one.
     async fn register(&mut self, model: usize, worker: usize) -> Check {
-        let body = json!({ "service": "predict", "model": MODELS[model], "version": "v1",
-                           "instance": self.instances[model * WORKERS + worker], "batch_max": 8 });
-        let key = &self.keys[usize::from(worker == WORKERS - 1)];
+        let instance = self.instances[model * WORKERS + worker];
+        let body = match MODELS.get(model) {
+            Some(name) => {
+                json!({ "service": "predict", "model": name, "version": "v1", "instance": instance, "batch_max": 8 })
+            }
+            None => json!({ "service": "train", "dataset": DATASET, "version": "v1", "instance": instance }),
+        };
+        let key = &self.keys[key_of(model, worker == WORKERS - 1)];
         let answer = key.post("/workers/register", body).await;
         let id = answer.json()["worker"].as_str().and_then(|id| Uuid::parse_str(id).ok());
         let id = id.ok_or_else(|| format!("registration: {}", String::from_utf8_lossy(&answer.bytes)))?;
@@ -185,6 +207,10 @@ impl<'h> World<'h> {
             Op::Retry | Op::RetryEarlier | Op::RetryStranger => self.retry(step, aim).await?,
             Op::Redrive => self.redrive(step, aim).await?,
             Op::Look => self.look(aim).await?,
+            Op::Start | Op::StartAgain => self.start(step, aim).await?,
+            Op::Measure | Op::Save | Op::Deliver | Op::Fetch => self.write(step, aim).await?,
+            Op::WriteLate | Op::WriteOther | Op::WriteForeign => self.write_stale(step, aim).await?,
+            Op::Download | Op::DownloadForeign => self.download(step, aim).await?,
             Op::Claim | Op::ClaimGone | Op::ClaimForeign | Op::Replay => self.claim(step, aim).await?,
             Op::Beat | Op::BeatEarlier | Op::BeatOther | Op::BeatGone | Op::BeatForeign => self.beat(step, aim).await?,
             Op::Succeed
@@ -228,15 +254,13 @@ impl<'h> World<'h> {
             Op::Sweep => self.sweep().await?,
             Op::Pause | Op::Resume => {
                 let paused = step.op == Op::Pause;
-                let answer =
-                    self.admin.patch(&format!("/models/{}", MODELS[aim.model]), json!({ "paused": paused })).await;
+                let answer = self.admin.patch(&path_of(aim.model), json!({ "paused": paused })).await;
                 same("pause", answer.status.as_u16(), 200)?;
                 self.m.paused[aim.model] = paused;
             }
             Op::Limit | Op::Unlimit => {
                 let limit = (step.op == Op::Limit).then_some(1 + step.pick % 2);
-                let path = format!("/models/{}", MODELS[aim.model]);
-                let answer = self.admin.patch(&path, json!({ "max_running": limit })).await;
+                let answer = self.admin.patch(&path_of(aim.model), json!({ "max_running": limit })).await;
                 same("a limit", answer.status.as_u16(), 200)?;
                 self.m.limits[aim.model] = limit;
             }
