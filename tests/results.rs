@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::kit::app::{TestApp, Worker};
 use crate::kit::client::Client;
 use crate::kit::form::Form;
-use crate::kit::images::{md5_of, photo, turned};
+use crate::kit::images::{md5_of, photo};
 
 /// A worker that has claimed so many jobs of `ines`, each of a photograph of its own.
 async fn claimed(app: &TestApp, count: u64) -> (Client, Worker, Vec<Value>) {
@@ -301,4 +301,13 @@ async fn a_large_result_is_judged_beside_everything_else() {
         () = ticking => unreachable!("it ticks without end"),
     }
     assert!(longest < takes / 2, "to judge it takes {takes:?}, and nothing was done for {longest:?}");
+}
+
+/// A JPEG of these dimensions as it is stored, which EXIF asks to be turned: 6 is a photograph taken upright.
+fn turned(width: u16, height: u16, orientation: u8) -> Vec<u8> {
+    let mut file = b"\xFF\xD8\xFF\xE1\0\x22Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    file.extend([orientation, 0, 0, 0, 0, 0, 0, 0xFF, 0xC0, 0, 11, 8]);
+    file.extend([height.to_be_bytes(), width.to_be_bytes()].concat());
+    file.extend([1, 1, 0x11, 0, 0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 1, 2, 0xFF, 0xD9]);
+    file
 }
