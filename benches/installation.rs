@@ -107,6 +107,8 @@ impl Installation {
             ("DARKROOM_NAMESPACE", &self.name),
             ("DARKROOM_DATA", &path(format!("data-{}", self.name))),
             ("DARKROOM_TOKEN_KEY_FILE", &path("token-key".to_owned())),
+            // Its images are rows without bytes.
+            ("DARKROOM_DECODERS", "0"),
             // All workers are one account's, which has a quarter: ten thousand wait.
             ("DARKROOM_CLAIMS_WAITING_MAX", "40000"),
             ("DARKROOM_CONNECTIONS_MAX", "48000"),

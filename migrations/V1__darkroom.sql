@@ -218,7 +218,42 @@ CREATE TABLE image (
   warnings    text[]      NOT NULL DEFAULT '{}',
   -- The upload that won: its bytes lie at {sha256}/{blob} and that path is never used again.
   blob        uuid        NOT NULL CONSTRAINT image_blob_key UNIQUE,
-  created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+  created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- From when on what can be known of it without a model is to be worked out, the newest first: whoever begins it puts this off, and so
+  -- holds it for as long. Null when nothing is to be done.
+  derive_at   timestamptz DEFAULT clock_timestamp(),
+  -- How often that was begun.
+  derive_tries smallint   NOT NULL DEFAULT 0
+);
+CREATE INDEX image_underived ON image (derive_at) WHERE derive_at IS NOT NULL;
+
+-- What is known of an image without any model. A row is written whole, and anew when it is worked out again.
+CREATE TABLE derived (
+  image_id      bigint      CONSTRAINT derived_pkey PRIMARY KEY CONSTRAINT derived_image_fkey REFERENCES image ON DELETE CASCADE,
+  state         text        NOT NULL CONSTRAINT derived_state_known CHECK (state IN ('done', 'failed')),
+  -- Why it has no picture.
+  error         text        CONSTRAINT derived_error_size CHECK (length(error) BETWEEN 1 AND 300),
+  -- What its EXIF says, by the camera's own clock, which knows no zone.
+  taken_at      timestamp,
+  camera        text        CONSTRAINT derived_camera_size CHECK (length(camera) BETWEEN 1 AND 100),
+  lens          text        CONSTRAINT derived_lens_size CHECK (length(lens) BETWEEN 1 AND 100),
+  -- Where it was taken, in degrees; kept only where the operator wants it.
+  latitude      double precision CONSTRAINT derived_latitude_range CHECK (latitude BETWEEN -90 AND 90),
+  longitude     double precision CONSTRAINT derived_longitude_range CHECK (longitude BETWEEN -180 AND 180),
+  -- 64 bits, of which few differ between pictures that look alike.
+  phash         bigint,
+  -- A ThumbHash.
+  placeholder   bytea       CONSTRAINT derived_placeholder_size CHECK (octet_length(placeholder) <= 64),
+  -- Its thumbnails lie one after the other at {sha256}/{blob}, as the bytes of images do; where each of them ends there.
+  thumbs_sha256 bytea       CONSTRAINT derived_thumbs_sha256_size CHECK (octet_length(thumbs_sha256) = 32),
+  thumbs_blob   uuid        CONSTRAINT derived_thumbs_blob_key UNIQUE,
+  thumbs_ends   integer[],
+  at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT derived_failed_why CHECK ((state = 'failed') = (error IS NOT NULL)),
+  CONSTRAINT derived_place_whole CHECK ((latitude IS NULL) = (longitude IS NULL)),
+  CONSTRAINT derived_done_whole CHECK ((state = 'done') = (phash IS NOT NULL) AND (state = 'done') = (placeholder IS NOT NULL)
+    AND (state = 'done') = (thumbs_sha256 IS NOT NULL) AND (state = 'done') = (thumbs_blob IS NOT NULL)
+    AND (state = 'done') = (thumbs_ends IS NOT NULL))
 );
 
 -- A case's title to an image; who is a member of no case with one, for that user the image does not exist. A row for every name,
@@ -724,6 +759,13 @@ CREATE VIEW audit_fields AS
   JOIN model_version AS v ON v.id = t.version_id
   WHERE t.kind = 'field';
 COMMENT ON VIEW audit_fields IS 'What the kept results say in their fields, a field a row: a number, or a text.';
+
+CREATE VIEW audit_derived AS
+  SELECT encode(i.md5, 'hex') AS md5, d.state, d.error, d.taken_at, d.camera, d.lens, d.latitude, d.longitude,
+         lpad(to_hex(d.phash), 16, '0') AS phash, d.at AS made_at
+  FROM derived AS d
+  JOIN image AS i ON i.id = d.image_id;
+COMMENT ON VIEW audit_derived IS 'What is known of every image without any model: what its EXIF says, its perceptual hash, and why it could not be decoded.';
 
 -- Housekeeping -------------------------------------------------------------------------------------
 

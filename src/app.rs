@@ -101,6 +101,7 @@ impl App {
             items: Items::default(),
             replica,
             limits,
+            decoding: config.decoding(),
             catalog,
             tallies,
             clock,

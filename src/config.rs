@@ -17,6 +17,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::derive::{Decoding, Program};
 use crate::index::{Index, Seal};
 use crate::inspect::Bounds;
 use crate::service::{Keep, Limits};
@@ -210,6 +211,18 @@ pub struct Serve {
     /// The most pixels that an image may declare
     #[arg(long, env = "DARKROOM_PIXELS_MAX", default_value_t = 250_000_000)]
     pub pixels_max: u64,
+    /// The most decoders at once, which make thumbnails and read EXIF of new images in the background; none with 0
+    #[arg(long, env = "DARKROOM_DECODERS", default_value_t = 1)]
+    pub decoders: usize,
+    /// The most memory of a decoder, in bytes; a photograph that needs more has no thumbnail
+    #[arg(long, env = "DARKROOM_DECODER_BYTES_MAX", default_value_t = 512 * 1024 * 1024)]
+    pub decoder_bytes_max: u64,
+    /// Keep where photographs were taken, if their EXIF says so
+    #[arg(long, env = "DARKROOM_GPS")]
+    pub gps: bool,
+    /// What is run as a decoder: this program, but for tests.
+    #[arg(skip)]
+    pub decoder: Program,
     /// Days that an image is kept after its newest upload; for ever when not set
     #[arg(long, env = "DARKROOM_KEEP_IMAGES_DAYS")]
     pub keep_images_days: Option<u32>,
@@ -277,6 +290,7 @@ impl Serve {
                 self.image_bytes_max <= self.upload_bytes_max,
                 "DARKROOM_IMAGE_BYTES_MAX is over DARKROOM_UPLOAD_BYTES_MAX, so no such image could be sent",
             ),
+            (self.decoding().is_sane(), Decoding::SANE),
             (self.db_connections >= 2, "DARKROOM_DB_CONNECTIONS is at least 2"),
             (self.token_s >= 60, "DARKROOM_TOKEN_S is at least 60"),
             (is_namespace(&self.namespace), "DARKROOM_NAMESPACE is letters, digits, - and _"),
@@ -324,6 +338,16 @@ impl Serve {
                 "DARKROOM_KEEP_CHECKPOINTS_DAYS is over DARKROOM_KEEP_RUNS_DAYS, and files do not outlive the runs that they are of",
             ),
         ]
+    }
+
+    /// How decoders are run.
+    pub fn decoding(&self) -> Decoding {
+        Decoding {
+            decoders: self.decoders,
+            bytes_max: self.decoder_bytes_max,
+            gps: self.gps,
+            program: self.decoder.clone(),
+        }
     }
 
     fn keep(&self) -> Keep {

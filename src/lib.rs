@@ -16,6 +16,7 @@
 //! store/                the nouns: all the SQL; beside them db, place, migrate, settings, ticks, partitions
 //! index/                Redis, never the truth
 //! blob/                 image bytes
+//! derive/               what pixels and EXIF say, worked out in a process of its own: our side, and the other
 //! inspect/              what the bytes say they are: a file for each format
 //! domain/               value types and pure rules
 //! ```
@@ -36,6 +37,7 @@ pub mod blob;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod derive;
 pub mod dev;
 pub mod domain;
 pub mod http;

@@ -41,6 +41,10 @@ pub fn describe() {
     describe_gauge!("darkroom_redis_up", "Whether Redis answers this replica.");
     describe_gauge!("darkroom_db_pool_connections", "Connections of this replica's PostgreSQL pool, by state.");
     describe_counter!("darkroom_uploads_total", "Images taken.");
+    describe_counter!(
+        "darkroom_images_derived_total",
+        "Images of which was worked out what can be known without a model, by outcome: done, failed, or died for a try that killed its decoder."
+    );
     describe_counter!("darkroom_upload_bytes_total", "Bytes of the images taken.");
     describe_counter!(
         "darkroom_artifact_bytes_total",
@@ -125,6 +129,11 @@ pub fn claimable_wait(model: &str, seconds: f64) {
 pub fn uploaded(images: usize, bytes: u64) {
     counter!("darkroom_uploads_total").increment(images as u64);
     counter!("darkroom_upload_bytes_total").increment(bytes);
+}
+
+/// Counts an image that was worked out, or a try at one.
+pub fn derived(outcome: &'static str) {
+    counter!("darkroom_images_derived_total", "outcome" => outcome).increment(1);
 }
 
 /// Counts the bytes of a checkpoint or model taken.

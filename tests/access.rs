@@ -10,6 +10,7 @@ use crate::kit::app::{PASSWORD, TestApp, Worker};
 use crate::kit::client::{Answer, Client};
 use crate::kit::form::{self, Form};
 use crate::kit::images::{md5_of, photo};
+use crate::kit::pictures::picture;
 use crate::training::{Trainer, start};
 
 /// The columns of [`TABLE`]: nobody; the investigator who owns the image, job and submission; another
@@ -39,6 +40,7 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("cancel_submission", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("list_images", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("get_image", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("get_image_thumbnail", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("get_image_content", [401, 200, 404, 404, 404, 200, 200, 404]),
     // The case is the investigator's; the note on it, and the filter, too. The administrator is a member of nothing.
     ("create_case", [401, 201, 201, 201, 201, 201, 403, 403]),
@@ -128,12 +130,13 @@ async fn world() -> World {
     let spare = researcher.post("/auth/key", json!({"service": "predict", "models": ["x"]})).await.ok(201);
     let worker = Worker::register(predict.clone(), "ocr", "v1").await;
     app.sweep().await;
-    let first = owner.submit(&[("a.png", photo(1))], &["ocr"]).await;
+    let first = owner.submit(&[("a.png", picture(1))], &["ocr"]).await;
+    app.derive().await;
     let job = worker.claim(1).await.remove(0);
     worker
         .complete(&job, json!({"outcome": "rejected", "error": {"type": "ValueError", "traceback": "secret path"}}))
         .await;
-    let second = owner.post("/predict", json!({"images": [md5_of(&photo(1))], "models": ["ocr"]})).await.ok(202);
+    let second = owner.post("/predict", json!({"images": [md5_of(&picture(1))], "models": ["ocr"]})).await.ok(202);
     let trainer = Trainer::with_key(train.clone(), "digits", Value::Null).await;
     let (ended_run, run) = runs(&trainer, &researcher).await;
     let (case, deleted_case) = cases(&owner).await;
@@ -144,7 +147,7 @@ async fn world() -> World {
         run,
         ended_run,
         trainer: trainer.worker,
-        md5: md5_of(&photo(1)),
+        md5: md5_of(&picture(1)),
         submission: second["submission"].as_str().expect("an id").to_owned(),
         live_job: second["images"][0]["jobs"][0]["id"].as_str().expect("an id").to_owned(),
         ended_job: first["images"][0]["jobs"][0]["id"].as_str().expect("an id").to_owned(),

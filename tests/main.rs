@@ -10,6 +10,7 @@ mod kit {
     pub mod faults;
     pub mod form;
     pub mod images;
+    pub mod pictures;
     pub mod process;
     pub mod proxy;
     pub mod scratch;
@@ -32,6 +33,7 @@ mod compose; // what containers may do, and whom they reach
 mod conformance; // made-up requests, as everybody, against the document
 mod credentials; // log-in, log-out, and when a token or key stops to open doors
 mod deaths; // workers die, and what they held lives on
+mod derived; // what is known of an image without any model
 mod documents; // OpenAPI, Postman and the pages agree with the code
 mod held_up; // by what others hold or spoiled, nobody is
 mod history; // how long what is over is kept

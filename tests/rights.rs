@@ -223,6 +223,7 @@ async fn an_auditor_reads_the_views_and_nothing_else() {
         views,
         [
             "audit_cases",
+            "audit_derived",
             "audit_events",
             "audit_fields",
             "audit_items",

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod cases;
+pub mod derived;
 pub mod health;
 pub mod images;
 pub mod jobs;

@@ -49,6 +49,11 @@ impl BlobError {
             matches!(io, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
         })
     }
+
+    /// Whether there are no such bytes.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Store(object_store::Error::NotFound { .. }))
+    }
 }
 
 /// The store of image bytes.

@@ -3,9 +3,11 @@
 //! Every subcommand is a clap `Args` struct with `run(self) -> anyhow::Result<Exit>`; [`exit::conclude`] turns that
 //! into an exit code. Results go to stdout, everything else to stderr.
 
+mod backfill;
 mod cancel;
 mod cases;
 mod demo;
+mod derive;
 mod dev;
 mod doctor;
 mod exit;
@@ -95,6 +97,8 @@ enum Command {
     Doctor(Serve),
     /// Count what is older than the DARKROOM_KEEP_* settings keep it, or remove it
     Retention(retention::RetentionArgs),
+    /// Work out anew what can be known of stored images
+    Backfill(backfill::BackfillArgs),
     /// Open psql on the database
     Psql(psql::PsqlArgs),
     /// Write the secrets of a new installation (what is there already stays)
@@ -103,6 +107,9 @@ enum Command {
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the OpenAPI document
     Openapi,
+    /// Decode the photographs that a server brings
+    #[command(hide = true)]
+    Derive(derive::DeriveArgs),
 }
 
 /// Runs the command line.
@@ -111,6 +118,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    if let Command::Derive(args) = &cli.command {
+        // Without a runtime, whose threads it would not be let have.
+        return conclude(args.run()).into();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return conclude(Err(error.into())).into(),
@@ -128,7 +139,11 @@ fn command() -> clap::Command {
             .mut_args(|arg| if arg.get_env().is_some() { arg.hide(true) } else { arg })
             .after_help("It reads the settings of the server: `darkroom serve --help` lists them.")
     };
-    Cli::command().mut_subcommand("doctor", quiet).mut_subcommand("retention", quiet)
+    let all_quiet = |command: clap::Command| command.mut_subcommand("derived", quiet);
+    Cli::command()
+        .mut_subcommand("doctor", quiet)
+        .mut_subcommand("retention", quiet)
+        .mut_subcommand("backfill", all_quiet)
 }
 
 async fn run(command: Command) -> anyhow::Result<Exit> {
@@ -154,7 +169,9 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::User(args) => args.run().await,
         Command::Doctor(config) => doctor::run(&config).await,
         Command::Retention(args) => args.run().await,
+        Command::Backfill(args) => args.run().await,
         Command::Psql(args) => args.run(),
+        Command::Derive(args) => args.run(),
         Command::Setup(args) => args.run(),
         Command::Healthcheck(args) => args.run().await,
         Command::Openapi => {

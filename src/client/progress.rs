@@ -63,6 +63,12 @@ impl Progress {
         Stage::begin(self, jobs_line, jobs, template)
     }
 
+    /// A stage that counts images.
+    pub fn images(self, images: u64) -> Stage {
+        let template = "{spinner} working   [{bar:30}] {pos}/{len} images {elapsed} ETA {eta}";
+        Stage::begin(self, images_line, images, template)
+    }
+
     /// A remark between stages.
     pub(super) fn say(self, line: &str) {
         if self != Self::Hidden {
@@ -73,7 +79,7 @@ impl Progress {
 
 /// One stretch of work with a known amount; clones share the count, the last one clears the bar.
 #[derive(Clone)]
-pub(super) struct Stage {
+pub struct Stage {
     progress: Progress,
     /// What a plain line says of what is done, of how much, in which time.
     line: fn(u64, u64, Duration, &str) -> String,
@@ -102,7 +108,7 @@ impl Stage {
     }
 
     /// Sets what is done of how much, and a remark beside it.
-    pub(super) fn set(&self, done: usize, total: usize, remark: String) {
+    pub fn set(&self, done: usize, total: usize, remark: String) {
         self.bar.set_length(total as u64);
         self.bar.set_message(remark);
         self.bar.set_position(done as u64);
@@ -127,6 +133,11 @@ fn percent(done: u64, total: u64) -> u64 {
 fn jobs_line(done: u64, total: u64, elapsed: Duration, remark: &str) -> String {
     let percent = percent(done, total);
     format!("working: {done} of {total} jobs ended ({percent} %), {:.0} s; {remark}", elapsed.as_secs_f64())
+}
+
+fn images_line(done: u64, total: u64, elapsed: Duration, _: &str) -> String {
+    let percent = percent(done, total);
+    format!("working: {done} of {total} images ({percent} %), {:.0} s", elapsed.as_secs_f64())
 }
 
 fn run_line(done: u64, _: u64, elapsed: Duration, remark: &str) -> String {

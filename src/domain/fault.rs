@@ -40,6 +40,7 @@ codes! {
     OutOfScope "out_of_scope" "Model out of scope" "Use a key whose globs match the model. A researcher's key reaches only unknown models and the researcher's own; an administrator's key reaches any.";
     NotFound "not_found" "Not found" "Check the name or id. What is somebody else's is answered as if it were not there: log in as its owner or as an administrator.";
     NoCheckpoint "no_checkpoint" "No checkpoint" "Begin from the start, and save a checkpoint with PUT.";
+    NoThumbnail "no_thumbnail" "No thumbnail" "Show the placeholder, or the photograph itself with GET /images/{md5}/content. A new image's thumbnail comes within seconds; GET /images/{md5} tells in `derived`.";
     NoModelFile "no_model_file" "No model file" "Start a run whose service uploads a model before it completes.";
     MethodNotAllowed "method_not_allowed" "Method not allowed" "Use a method that GET /docs lists for this path.";
     SubmissionConflict "submission_conflict" "Submission of another user or case" "Choose a new UUID: this one is in another user's hands, or its photographs go to another case.";

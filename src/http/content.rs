@@ -20,6 +20,8 @@ pub(super) struct Content<'c> {
     pub(super) sha256: &'c [u8],
     pub(super) blob: Uuid,
     pub(super) bytes: i64,
+    /// Where they begin in the blob, if they are not all of it.
+    pub(super) begin: Option<u64>,
 }
 
 /// What of the bytes a request is to be sent.
@@ -37,7 +39,11 @@ impl Content<'_> {
     }
 
     fn etag(&self) -> String {
-        format!("\"{}\"", hex::encode(self.sha256))
+        let sha256 = hex::encode(self.sha256);
+        match self.begin {
+            None => format!("\"{sha256}\""),
+            Some(begin) => format!("\"{sha256}-{begin}\""),
+        }
     }
 
     /// The headers of the bytes, sent or not.
@@ -51,6 +57,13 @@ impl Content<'_> {
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
             (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned()),
         ]
+    }
+
+    /// Where a part of the bytes, or all of them, lies in the blob; nothing where that is all of it.
+    fn within_blob(&self, part: Option<Range<u64>>) -> Option<Range<u64>> {
+        let Some(begin) = self.begin else { return part };
+        let part = part.unwrap_or(0..self.length());
+        Some(begin + part.start..begin + part.end)
     }
 
     /// What a request with these headers is to be sent, or the answer that refuses it.
@@ -85,7 +98,7 @@ impl Content<'_> {
         };
         let length = part.as_ref().map_or(bytes, |range| range.end - range.start);
         let shown = part.as_ref().map(|range| format!("bytes {}-{}/{bytes}", range.start, range.end - 1));
-        let stream = blobs.read(self.sha256, self.blob, part).await.map_err(Error::from)?;
+        let stream = blobs.read(self.sha256, self.blob, self.within_blob(part)).await.map_err(Error::from)?;
         let mut response = (status, self.about(), Body::from_stream(stream)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

@@ -13,11 +13,13 @@ use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::cases::CasePaging;
+use crate::api::derived::DerivedOut;
 use crate::api::images::{ImageOut, ImageRecordOut};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::domain::image::ContentMd5;
 use crate::service::{Ctx, Error, cases};
+use crate::store::derived;
 use crate::store::images::{self, ImageRecord};
 
 /// The most results shown with an image's record.
@@ -47,7 +49,7 @@ async fn list_images(
 
 /// Shows an image's record
 ///
-/// With the result of every model and version; `params` is null where only others asked with them. For members of a case that holds the image, and administrators.
+/// With what is known of it without any model, and the result of every model and version; `params` is null where only others asked with them. For members of a case that holds the image, and administrators.
 #[utoipa::path(get, path = "/images/{md5}", tag = "images", security(("user" = []), ("token" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6")), responses((status = 200, body = ImageRecordOut)))]
 async fn get_image(
@@ -58,16 +60,18 @@ async fn get_image(
 ) -> Answer<Json<ImageRecordOut>> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let (ctx, scope) = (&state.ctx, user.scope());
-    let (image, (results, more)) = ctx
+    let (image, derived, (results, more)) = ctx
         .db
         .run(async |db| {
             let image =
                 images::find(db, md5, scope.as_deref()).await?.ok_or_else(|| Error::from(Fault::not_found("image")))?;
+            let derived = derived::find(db, image.known.id).await?;
             let results = images::results(db, image.known.id, scope.as_deref(), RESULTS_MAX).await?;
-            Ok::<_, Error>((image, results))
+            Ok::<_, Error>((image, derived, results))
         })
         .await?;
-    Ok(Json(ImageRecordOut { image: image.into(), results, older_left_out: more }))
+    let derived = derived.map(DerivedOut::from);
+    Ok(Json(ImageRecordOut { image: image.into(), derived, results, older_left_out: more }))
 }
 
 /// Sends an image's bytes
@@ -88,8 +92,14 @@ async fn get_image_content(
 ) -> Answer<Response> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let ImageRecord { known: image, blob, .. } = image_for(&state.ctx, &caller, md5).await?;
-    let content =
-        Content { what: "image", media_type: &image.media_type, sha256: &image.sha256, blob, bytes: image.bytes };
+    let content = Content {
+        what: "image",
+        media_type: &image.media_type,
+        sha256: &image.sha256,
+        blob,
+        bytes: image.bytes,
+        begin: None,
+    };
     let portion = match content.portion(&headers) {
         Ok(portion) => portion,
         Err(refusal) => return Ok(refusal),

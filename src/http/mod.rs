@@ -6,6 +6,7 @@ pub mod auth;
 mod budget;
 pub mod cases;
 mod content;
+pub mod derived;
 pub mod extract;
 pub mod health;
 pub mod images;

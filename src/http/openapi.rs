@@ -57,6 +57,7 @@ pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
         .merge(super::submissions::router())
         .merge(super::images::router())
         .merge(super::cases::router())
+        .merge(super::derived::router())
         .merge(super::models::router())
         .merge(super::jobs::router())
         .merge(super::work::router())

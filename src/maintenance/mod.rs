@@ -5,6 +5,7 @@
 
 mod cases;
 mod collect;
+mod derive;
 mod due;
 mod items;
 mod pace;
@@ -26,6 +27,7 @@ use crate::service::Ctx;
 
 pub use cases::remove_deleted;
 pub use collect::collect_blobs;
+pub use derive::{TRIES_MAX, derive_next};
 pub use due::due_pass;
 pub use partitions::make_partitions;
 pub use redis::{compare_epochs, count_forged, reconnect};
@@ -61,6 +63,9 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
     every(&mut loops, ctx, REMOVE_CASES_EVERY, "cases", |ctx| async move { remove_deleted(&ctx).await });
     loops.spawn(items::run(Arc::clone(ctx)));
     loops.spawn(sweep::run(Arc::clone(ctx)));
+    for _ in 0..ctx.decoding.decoders {
+        loops.spawn(derive::run(Arc::clone(ctx)));
+    }
     loops.spawn(postgres::run(Arc::clone(ctx)));
     loops.spawn(redis::run(Arc::clone(ctx)));
     loops.spawn(redis::listen(Arc::clone(ctx)));

@@ -15,6 +15,7 @@ use super::tallies::Tallies;
 use super::versions::Versions;
 use super::waiters::Waiters;
 use crate::blob::Blobs;
+use crate::derive::Decoding;
 use crate::index::Index;
 use crate::store::Db;
 
@@ -38,6 +39,8 @@ pub struct Ctx {
     /// This process among the replicas.
     pub replica: Uuid,
     pub limits: Limits,
+    /// How decoders are run.
+    pub decoding: Decoding,
     pub catalog: Catalog,
     pub tallies: Tallies,
     pub clock: DbClock,

@@ -9,6 +9,9 @@ pub async fn forget(ctx: &Ctx, gone: impl Iterator<Item = &GoneImage> + Clone) -
     ctx.index.drop_statuses(&md5s).await;
     for image in gone {
         ctx.blobs.remove(&image.sha256, image.blob).await?;
+        if let (Some(sha256), Some(blob)) = (&image.thumbs_sha256, image.thumbs_blob) {
+            ctx.blobs.remove(sha256, blob).await?;
+        }
     }
     Ok(())
 }

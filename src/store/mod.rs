@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod acts;
 pub mod cases;
 pub mod db;
+pub mod derived;
 pub mod epoch;
 pub mod images;
 pub mod items;

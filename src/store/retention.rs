@@ -88,6 +88,9 @@ pub struct GoneImage {
     pub md5: ContentMd5,
     pub sha256: Vec<u8>,
     pub blob: Uuid,
+    /// Where its thumbnails lie, if it has some.
+    pub thumbs_sha256: Option<Vec<u8>>,
+    pub thumbs_blob: Option<Uuid>,
 }
 
 /// Locks at most `limit` images after an id that may go; answers their ids.

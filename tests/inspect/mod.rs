@@ -1,6 +1,6 @@
 //! Every format: whole, cut, with bytes after it, too large, empty of size; and damage of any kind.
 
-mod build;
+pub mod build;
 mod formats;
 
 use std::io::{self, Cursor, Read, Seek};

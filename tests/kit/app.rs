@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::client::Client;
-use super::process::Process;
+use super::process::{DARKROOM, Process};
 use super::servers;
 use super::settings::settings;
 use super::wait::holds_within;
@@ -29,6 +29,9 @@ fn own_settings(database_url: &str, redis_url: &str, data: &Path) -> Serve {
     serve.namespace = format!("t{}", Uuid::new_v4().simple());
     // A busy machine must not look like a dead Redis.
     serve.redis_wait_ms = 10_000;
+    serve.decoder.path = DARKROOM.into();
+    // A test that is about them has some.
+    serve.decoders = 0;
     serve
 }
 
@@ -108,6 +111,7 @@ impl TestApp {
             ("DARKROOM_NAMESPACE", &self.settings.namespace),
             ("DARKROOM_DATA", self.settings.data.to_str().expect("a path in UTF-8")),
             ("DARKROOM_REDIS_WAIT_MS", "10000"),
+            ("DARKROOM_DECODERS", "0"),
         ];
         Process::start_at(listen, &[own.as_slice(), environment].concat(), log).expect("a server")
     }
@@ -143,6 +147,15 @@ impl TestApp {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), all).await.expect("items are written down");
+    }
+
+    /// Works out what can be known of every image that waits; answers how many did.
+    pub async fn derive(&self) -> usize {
+        let (mut decoder, mut images) = (None, 0);
+        while maintenance::derive_next(&self.ctx, &mut decoder).await.expect("an image") {
+            images += 1;
+        }
+        images
     }
 
     /// Makes one whole pass of the sweep.

@@ -48,6 +48,7 @@ const BESIDES: &[(&str, &[u16])] = &[
     ("create_user", &[409]),
     ("delete_case", &[409]),
     ("get_image_content", &[416]),
+    ("get_image_thumbnail", &[416]),
     ("get_checkpoint", &[409, 416]),
     ("get_run_model", &[409, 416]),
     ("log_in", &[401]),

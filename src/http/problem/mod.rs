@@ -120,7 +120,7 @@ pub(super) const fn status(code: Code) -> u16 {
         | Code::DisabledCredential
         | Code::WrongPassword => 401,
         Code::MissingRole | Code::WrongService | Code::OutOfScope => 403,
-        Code::NotFound | Code::NoCheckpoint | Code::NoModelFile => 404,
+        Code::NotFound | Code::NoCheckpoint | Code::NoModelFile | Code::NoThumbnail => 404,
         Code::MethodNotAllowed => 405,
         Code::SubmissionConflict
         | Code::CaseClosed

@@ -66,6 +66,7 @@ async fn get_run_model(
         sha256: &file.sha256,
         blob: file.blob,
         bytes: file.bytes,
+        begin: None,
     };
     let portion = match content.portion(&headers) {
         Ok(portion) => portion,

@@ -99,6 +99,7 @@ async fn get_checkpoint(
         sha256: &file.sha256,
         blob: file.blob,
         bytes: file.bytes,
+        begin: None,
     };
     match content.portion(&headers) {
         Ok(portion) => content.send(&state.ctx.blobs, portion).await,

@@ -9,4 +9,5 @@ WITH gone AS (
 ), told AS (
   INSERT INTO job_event (code, account_id, subject_id) SELECT 'image_removed', $2, id::text FROM gone
 )
-SELECT md5, sha256, blob, bytes FROM gone
+-- What is known of them goes with them, and is still seen here.
+SELECT g.md5, g.sha256, g.blob, d.thumbs_sha256, d.thumbs_blob, g.bytes FROM gone AS g LEFT JOIN derived AS d ON d.image_id = g.id

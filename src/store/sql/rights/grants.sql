@@ -14,6 +14,7 @@ WITH application (rights, object) AS (VALUES
   ('SELECT, INSERT', 'TABLE seen_label'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE worker_session'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE image'),
+  ('SELECT, INSERT, UPDATE', 'TABLE derived'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE upload'),
   ('SELECT, INSERT', 'TABLE params'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE job'),
@@ -47,7 +48,8 @@ WITH application (rights, object) AS (VALUES
   ('SELECT', 'TABLE audit_runs'),
   ('SELECT', 'TABLE audit_keys'),
   ('SELECT', 'TABLE audit_items'),
-  ('SELECT', 'TABLE audit_fields')
+  ('SELECT', 'TABLE audit_fields'),
+  ('SELECT', 'TABLE audit_derived')
 ), given AS (
   SELECT format('GRANT %s ON %s TO %I', rights, object, $1::text) AS statement FROM application WHERE $1 IS NOT NULL
   UNION ALL
