@@ -12,7 +12,7 @@ use crate::blob::{BlobError, Staging};
 use crate::derive::{Decoder, NoReply, Photograph, Reply};
 use crate::metrics;
 use crate::service::{Ctx, Error, Result};
-use crate::store::derived::{self, HeldImage, ThumbsAt, WorkedOut};
+use crate::store::derived::{self, ImageInHand, ThumbsAt, WorkedOut};
 
 /// How long an image is held, in seconds: more than bringing it, working it out and keeping what came of it may take together.
 const HOLD_S: f64 = 180.0;
@@ -75,7 +75,7 @@ pub async fn derive_next(ctx: &Ctx, decoder: &mut Option<Decoder>) -> Result<boo
 /// Brings the photograph to the decoder, and waits for what it says.
 async fn ask(
     ctx: &Ctx,
-    held: &HeldImage,
+    held: &ImageInHand,
     decoder: &mut Option<Decoder>,
 ) -> std::result::Result<(Reply, Bytes), NoReply<BlobError>> {
     if !decoder.as_ref().is_some_and(Decoder::is_fresh) {
@@ -93,7 +93,7 @@ async fn ask(
 }
 
 /// Keeps the thumbnails, then writes down where they are with all else.
-async fn keep(ctx: &Ctx, held: &HeldImage, answered: Reply, thumbnails: Bytes) -> Result<()> {
+async fn keep(ctx: &Ctx, held: &ImageInHand, answered: Reply, thumbnails: Bytes) -> Result<()> {
     let Reply { says, seen } = answered;
     let seen = match seen {
         Ok(seen) => Ok((seen, keep_thumbs(ctx, thumbnails).await?)),
@@ -123,7 +123,7 @@ async fn keep_thumbs(ctx: &Ctx, thumbnails: Bytes) -> Result<ThumbsAt> {
 }
 
 /// A try ended without an answer. The next may do better, unless it was the last.
-async fn lost(ctx: &Ctx, held: &HeldImage, how: String) -> Result<bool> {
+async fn lost(ctx: &Ctx, held: &ImageInHand, how: String) -> Result<bool> {
     tracing::warn!(image = held.image_id, tries = held.tries, how, "an image was not worked out");
     metrics::derived("died");
     if held.tries < TRIES_MAX {
@@ -134,12 +134,12 @@ async fn lost(ctx: &Ctx, held: &HeldImage, how: String) -> Result<bool> {
     Ok(true)
 }
 
-async fn fail(ctx: &Ctx, held: &HeldImage, why: String) -> Result<()> {
+async fn fail(ctx: &Ctx, held: &ImageInHand, why: String) -> Result<()> {
     keep(ctx, held, Reply { says: Default::default(), seen: Err(why) }, Bytes::new()).await
 }
 
 /// Something of ours failed, and the photograph has nothing to do with it.
-async fn give_back(ctx: &Ctx, held: &HeldImage, error: Error) -> Result<bool> {
+async fn give_back(ctx: &Ctx, held: &ImageInHand, error: Error) -> Result<bool> {
     ctx.upkeep.run(async |db| derived::give_back(db, held, STORAGE_PAUSE_S, false).await).await?;
     Err(error)
 }

@@ -54,7 +54,7 @@ pub async fn find(db: &mut PgConnection, image_id: i64) -> sqlx::Result<Option<D
 
 /// An image that is held for working it out.
 #[derive(Debug, Clone, FromRow)]
-pub struct HeldImage {
+pub struct ImageInHand {
     pub image_id: i64,
     pub sha256: Vec<u8>,
     pub blob: Uuid,
@@ -69,12 +69,12 @@ pub struct HeldImage {
 }
 
 /// Takes the newest image that nobody works out, and holds it for so many seconds.
-pub async fn claim(db: &mut PgConnection, hold_s: f64) -> sqlx::Result<Option<HeldImage>> {
+pub async fn claim(db: &mut PgConnection, hold_s: f64) -> sqlx::Result<Option<ImageInHand>> {
     sqlx::query_as(include_str!("sql/derived/claim.sql")).bind(hold_s).fetch_optional(db).await
 }
 
 /// Lets go of a held image: it is in line again after so many seconds. A try that was not its own fault does not count.
-pub async fn give_back(db: &mut PgConnection, held: &HeldImage, wait_s: f64, counts: bool) -> sqlx::Result<()> {
+pub async fn give_back(db: &mut PgConnection, held: &ImageInHand, wait_s: f64, counts: bool) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE image SET derive_at = clock_timestamp() + $3 * interval '1 s', derive_tries = derive_tries - $4
          WHERE id = $1 AND derive_at = $2",
@@ -99,7 +99,7 @@ pub struct WorkedOut {
 /// some before.
 pub async fn finish(
     db: &mut PgConnection,
-    held: &HeldImage,
+    held: &ImageInHand,
     out: &WorkedOut,
 ) -> sqlx::Result<Option<Option<ThumbsAt>>> {
     #[derive(FromRow)]

@@ -1,6 +1,6 @@
 //! A decoder that dies, hangs or lies harms nobody but the photograph that it had in hand.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -122,7 +122,8 @@ async fn a_decoder_has_nothing_of_ours_and_may_do_little() {
     stdin.write_all(&[line.as_bytes(), &bytes].concat()).expect("to be read");
     let mut answer = String::new();
     let stdout = child.stdout.take().expect("a pipe");
-    BufReader::new(stdout).read_line(&mut answer).expect("an answer");
+    let mut stdout = BufReader::new(stdout);
+    stdout.read_line(&mut answer).expect("an answer");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).expect("Linux");
     for (what, most) in [
         ("address space", "536870912"),
@@ -136,5 +137,6 @@ async fn a_decoder_has_nothing_of_ours_and_may_do_little() {
         assert_eq!(said, [most, most], "{line}");
     }
     drop(stdin);
+    stdout.read_to_end(&mut Vec::new()).expect("the thumbnails");
     assert!(child.wait().expect("its end").success(), "it ends when nobody asks any more");
 }
