@@ -196,13 +196,13 @@ class Run:
             event = self._load_once()
             if event.kind == "unfit" and self.ending.is_set():  # it was ended while it loaded
                 return
-            self.events.put(event)
             if self.watch is not None:
+                self.events.put(event)
                 self.watch.changed(self.ending)
             elif event.kind == "ready" or event.reason == UNKNOWN_ANSWERS:  # the same code will give the same answers
-                return
+                return self.events.put(event)
             else:
-                log.info("trying again in %g s", pause_s)
+                self.events.put(event._replace(message="%s\nTrying again in %g s." % (event.message, pause_s)))
                 self.ending.wait(pause_s)
                 pause_s = min(2 * pause_s, REVIVE_S[1])
 
