@@ -432,10 +432,13 @@ CREATE TABLE outcome (
   document    jsonb       CONSTRAINT outcome_document CHECK ((state = 'succeeded') = (document IS NOT NULL)),
   CONSTRAINT outcome_pkey PRIMARY KEY (image_id, queue_id, params_id, version_id)
 ) WITH (fillfactor = 90);
--- For retention. Outcomes are written in order of time but for reruns, so a block range serves at next to no cost.
-CREATE INDEX outcome_age ON outcome USING brin (finished_at);
 -- What comes last comes at its end, and what one transaction wrote shares an entry.
 CREATE INDEX outcome_written ON outcome (written);
+-- For retention, and for searches for what a model with few results said. Outcomes are written in order of time but for reruns, so a
+-- block range serves at next to no cost.
+CREATE INDEX outcome_age ON outcome USING brin (finished_at, queue_id int4_minmax_multi_ops) WITH (pages_per_range = 32, autosummarize = on);
+-- Of the few that did not succeed.
+CREATE INDEX outcome_unsuccessful ON outcome (queue_id, image_id) WHERE version_id = 0;
 
 -- What the results in `outcome` say, an item or a field a row: only what is searched, and of a long result only a part. No job pays for
 -- them: they are written a moment after the outcome whose key they begin with, in place of what it said before, and go with it.
@@ -456,7 +459,8 @@ CREATE TABLE item (
   text       text
 );
 CREATE INDEX item_image ON item (image_id);
-CREATE INDEX item_label ON item (label, value) WHERE kind <> 'field';
+-- Labels by score, and fields by number.
+CREATE INDEX item_label ON item (label, value);
 
 -- Tries that ended without success. A success is in the archive.
 CREATE TABLE attempt (
@@ -766,6 +770,35 @@ CREATE VIEW audit_derived AS
   FROM derived AS d
   JOIN image AS i ON i.id = d.image_id;
 COMMENT ON VIEW audit_derived IS 'What is known of every image without any model: what its EXIF says, its perceptual hash, and why it could not be decoded.';
+
+-- Search -------------------------------------------------------------------------------------------
+
+-- An administrator sees all titles, newest first, as a member does those of a case.
+CREATE INDEX upload_at ON upload (at DESC, image_id DESC);
+-- What is known of images without a model is written in the background: these delay nobody.
+CREATE INDEX derived_taken ON derived (taken_at) WHERE taken_at IS NOT NULL;
+CREATE INDEX derived_camera ON derived (lower(camera)) WHERE camera IS NOT NULL;
+-- Two hashes that differ in few bits agree in one of their four parts, but for fewer.
+CREATE INDEX derived_phash_0 ON derived (((phash & 65535)::integer));
+CREATE INDEX derived_phash_1 ON derived (((phash >> 16 & 65535)::integer));
+CREATE INDEX derived_phash_2 ON derived (((phash >> 32 & 65535)::integer));
+CREATE INDEX derived_phash_3 ON derived (((phash >> 48 & 65535)::integer));
+
+-- Indexes texts that were read, and file names, by threes of characters; answers why it cannot. Without them a search for a rare name walks
+-- along the titles until it is found. New rows are collected and sorted in together, a few at a time.
+CREATE FUNCTION index_texts() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  IF to_regclass('item_text') IS NULL THEN
+    CREATE EXTENSION IF NOT EXISTS pg_trgm;
+    CREATE INDEX upload_name ON upload USING gin (lower(name) gin_trgm_ops) WITH (gin_pending_list_limit = 512);
+    CREATE INDEX item_text ON item USING gin (lower(text) gin_trgm_ops) WITH (gin_pending_list_limit = 512) WHERE kind = 'text';
+  END IF;
+  RETURN NULL;
+EXCEPTION WHEN insufficient_privilege OR feature_not_supported OR undefined_file OR undefined_object THEN
+  RETURN SQLERRM;
+END
+$$;
+SELECT index_texts();
 
 -- Housekeeping -------------------------------------------------------------------------------------
 

@@ -166,7 +166,7 @@ pub struct Serve {
     /// Addresses and networks of proxies, comma-separated, as `10.0.0.7,172.16.0.0/12`: theirs is what X-Forwarded-For is believed from
     #[arg(long, env = "DARKROOM_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
-    /// The most connections to PostgreSQL, besides 25 of its own
+    /// The most connections to PostgreSQL, besides 29 of its own
     #[arg(long, env = "DARKROOM_DB_CONNECTIONS", default_value_t = 10)]
     pub db_connections: u32,
     /// Seconds between a worker's beats

@@ -30,6 +30,11 @@ async fn what_is_there_is_listed_and_taken_back() {
     assert!(table.starts_with("SUBMISSION") && table.contains(&id) && table.contains("queued"), "{table}");
     let listed = desk.json(0, &["submissions", "--limit", "1", "--json"]);
     assert_eq!((&listed["items"][0]["id"], &listed["items"][1]), (&id.as_str().into(), &Value::Null));
+    let found = desk.says(0, &["search", "-label:x name:a.png", "--limit", "5"]);
+    assert!(found.starts_with("NAME") && found.contains("a.png") && found.contains("40x30"), "{found}");
+    assert_eq!(desk.json(0, &["search", "type:png", "--json"])["items"][0]["by"], "ada");
+    assert!(desk.says(0, &["search", "label:nobody"]).contains("No image fits"));
+    assert!(desk.complains(2, &["search", "lable:x"]).contains("at character 1"));
     let jobs = worker.claim(1).await;
     let workers = desk.says(0, &["workers", "--model", "ocr"]);
     assert!(workers.contains(&worker.id) && workers.contains("alive") && workers.contains("  1  "), "{workers}");

@@ -52,6 +52,7 @@ mod report; // the page of a submission
 mod results; // what models say, and how it is found
 mod rights; // who can write Redis or SQL gains nothing by it
 mod sdk; // the workers' package: its own suite, and what is handed out of it
+mod search; // images by what is known of them
 mod statements; // the SQL: understood, and by key where it counts
 mod storage; // the disk is full, read-only or slow; fsync before the answer
 mod storms; // everybody at once on the same few images

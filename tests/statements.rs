@@ -121,6 +121,51 @@ async fn the_hot_statements_find_every_row_by_key_whatever_the_statistics_say() 
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Whose rows searches find by an index.
+const SEARCHED: [&str; 7] = ["upload", "item", "outcome", "image", "derived", "tag", "job"];
+/// Searches that read an index from its beginning, as far as they may.
+const FROM_THE_START: [&str; 3] = ["search/camera", "search/live", "search/unsuccessful"];
+/// Those that stop when they have enough: who makes a map of an index first does not.
+const STOPPING: [&str; 6] =
+    ["search/live", "search/said", "search/taken", "search/unsuccessful", "search/walk", "search/walk_all"];
+/// Those by indexes of which there are only maps: where there is next to nothing, none is made.
+const BY_MAP: [&str; 3] = ["search/named", "search/of_model", "search/read"];
+
+/// Twenty thousand titles, and what is known of their images without a model.
+const TITLES: &str = "
+  INSERT INTO casefile (name) VALUES ('much');
+  INSERT INTO image (md5, sha256, bytes, media_type, width, height, frames, blob)
+    SELECT decode(md5(n::text), 'hex'), sha256(n::text::bytea), 1, 'image/png', 1, 1, 1, gen_random_uuid() FROM generate_series(1, 20000) AS n;
+  INSERT INTO upload (case_id, image_id, submission_id, account_id, name)
+    SELECT c.id, i.id, gen_random_uuid(), a.id, i.id || '.png' FROM image AS i, casefile AS c, account AS a WHERE c.name = 'much';
+  INSERT INTO derived (image_id, state, error, taken_at, camera)
+    SELECT id, 'failed', 'x', timestamp '2020-01-01' + interval '1 h' * id, 'Camera ' || id % 50 FROM image;
+  ANALYZE";
+
+#[tokio::test]
+async fn searches_find_every_row_by_an_index_whatever_the_statistics_say() {
+    let app = TestApp::new().await;
+    let mut wrong = Vec::new();
+    for (size, fill) in [("new", &[][..]), ("empty", &["VACUUM (ANALYZE)"]), ("full", &[MUCH, TITLES])] {
+        for sql in fill {
+            app.alter(sql).await;
+        }
+        let mut db = app.ctx.search.pool().acquire().await.expect("a connection of searches");
+        let statements = statements().into_iter().filter(|(name, _)| name.starts_with("search/"));
+        for (name, text) in statements.filter(|(name, _)| size == "full" || !BY_MAP.contains(&name.as_str())) {
+            let plan = plan_of(&mut db, &text).await;
+            let is_one = |of: &[&str]| of.contains(&name.as_str());
+            let (from_start, stops) = (is_one(&FROM_THE_START), is_one(&STOPPING));
+            let mut tell = |what| wrong.push(format!("{name}, {size}: {what}"));
+            judge_by(&plan, &SEARCHED, &mut tell, &|kind, plan| match kind {
+                "Index Scan" | "Index Only Scan" => from_start || plan["Index Cond"].is_string(),
+                _ => !stops && kind == "Bitmap Heap Scan",
+            });
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// The plan that a statement is carried out by, whatever it is given: that of the pool is made once.
 async fn plan_of(db: &mut PgConnection, text: &str) -> Value {
     let run = async |db: &mut PgConnection, sql: String| db.execute(AssertSqlSafe(sql)).await.map(drop);
@@ -140,17 +185,28 @@ async fn plan_of(db: &mut PgConnection, text: &str) -> Value {
 
 /// Tells of every way to the rows of [`KEYED`] that is not a search by key in an index.
 fn judge(plan: &Value, tell: &mut impl FnMut(String)) {
+    judge_by(plan, &KEYED, tell, &|kind, plan| {
+        matches!(kind, "Index Scan" | "Index Only Scan") && plan["Index Cond"].is_string()
+            || ["Tid Scan", "ModifyTable"].contains(&kind)
+    });
+}
+
+/// Tells of every way to the rows of these tables, and their partitions, that is not such a one.
+fn judge_by(plan: &Value, tables: &[&str], tell: &mut impl FnMut(String), good: &impl Fn(&str, &Value) -> bool) {
     let relation = plan["Relation Name"].as_str().unwrap_or_default();
-    let keyed = KEYED
+    let judged = tables
         .iter()
         .any(|name| relation == *name || relation.strip_prefix(name).is_some_and(|part| part.starts_with('_')));
     let kind = plan["Node Type"].as_str().unwrap_or_default();
-    let by_key =
-        matches!(kind, "Index Scan" | "Index Only Scan") && plan["Index Cond"].is_string() || kind == "Tid Scan";
-    if keyed && kind != "ModifyTable" && !by_key {
+    if judged && !good(kind, plan) {
         tell(format!("{kind} of {relation} by {}", plan["Index Name"]));
     }
     for below in plan.as_array().into_iter().flatten().chain(plan["Plans"].as_array().into_iter().flatten()) {
-        judge(&below["Plan"].as_object().map_or(below.clone(), |plan| Value::Object(plan.clone())), tell);
+        judge_by(
+            &below["Plan"].as_object().map_or(below.clone(), |plan| Value::Object(plan.clone())),
+            tables,
+            tell,
+            good,
+        );
     }
 }

@@ -15,6 +15,7 @@ pub mod page;
 pub mod problem;
 pub mod queues;
 pub mod result;
+pub mod search;
 pub mod status;
 pub mod submissions;
 pub mod submit;

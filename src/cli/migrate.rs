@@ -14,6 +14,12 @@ pub async fn run(databases: &Databases) -> anyhow::Result<Exit> {
         [] => eprintln!("the schema is up to date"),
         applied => eprintln!("applied {}", applied.join(", ")),
     }
+    if let Some(why) = migrate::index_texts(&owner).await? {
+        eprintln!(
+            "file names and texts are searched without an index ({why}): install pg_trgm, of PostgreSQL's own contrib modules, have a \
+             superuser run CREATE EXTENSION pg_trgm in this database, and run `darkroom migrate` again"
+        );
+    }
     let left = migrate::settle_rights(&owner, &logins).await?;
     if left.is_empty() {
         return Ok(Exit::Success);

@@ -24,6 +24,7 @@ mod psql;
 mod queues;
 mod retention;
 mod run;
+mod search;
 mod session;
 mod setup;
 mod status;
@@ -67,6 +68,8 @@ enum Command {
     Submit(submit::SubmitArgs),
     /// Ask what happened to images, by MD5 or file
     Status(status::StatusArgs),
+    /// Search images by what is known of them
+    Search(search::SearchArgs),
     /// List one's submissions and how far they are
     Submissions(submissions::SubmissionsArgs),
     /// List one's cases: where photographs go, and who sees them
@@ -154,6 +157,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Logout(args) => args.run().await,
         Command::Submit(args) => args.run().await,
         Command::Status(args) => args.run().await,
+        Command::Search(args) => args.run().await,
         Command::Submissions(args) => args.run().await,
         Command::Cases(args) => args.run().await,
         Command::Case(args) => args.run().await,

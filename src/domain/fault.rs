@@ -67,6 +67,7 @@ codes! {
     UnknownModel "unknown_model" "Unknown model" "Choose a model that GET /models lists, or start a microservice that registers this one; a retired model takes no jobs until its owner or an administrator restores it.";
     UnknownDataset "unknown_dataset" "Unknown dataset" "Choose a dataset that GET /training/datasets lists, or start a training service that registers this one.";
     InvalidField "invalid_field" "Invalid field" "Correct the field that `errors` points to; GET /docs describes what each may hold.";
+    InvalidFilter "invalid_filter" "Invalid filter" "Correct the filter at that character. What is to be looked for as it stands goes into quotation marks; docs/search.md has the grammar.";
     UnknownField "unknown_field" "Unknown field" "Check its spelling, or leave it out; GET /docs lists the fields of each operation.";
     DuplicateKey "duplicate_key" "Duplicate key" "Give each key and field once.";
     NulCharacter "nul_character" "NUL character" "Remove U+0000 from the text: no store here can keep it.";

@@ -7,6 +7,7 @@ pub mod address;
 pub mod case;
 pub mod derived;
 pub mod fault;
+pub mod filter;
 pub mod history;
 pub mod image;
 pub mod job;

@@ -19,6 +19,7 @@ mod page;
 pub mod problem;
 pub mod queues;
 pub mod sdk;
+pub mod search;
 pub mod serve;
 pub mod state;
 pub mod status;

@@ -39,6 +39,7 @@ use crate::api::result::ResultItem;
         (name = "submissions", description = "One or more posts under one id."),
         (name = "images", description = "What is stored, and its bytes."),
         (name = "cases", description = "Photographs for those who may see them: members, tags, notes, saved filters."),
+        (name = "search", description = "Images by what is known of them."),
         (name = "models", description = "What models there are, and their queues."),
         (name = "jobs", description = "One image × one model: its tries and its history."),
         (name = "training", description = "Start training runs, watch them learn, and take their models."),
@@ -58,6 +59,7 @@ pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
         .merge(super::images::router())
         .merge(super::cases::router())
         .merge(super::derived::router())
+        .merge(super::search::router())
         .merge(super::models::router())
         .merge(super::jobs::router())
         .merge(super::work::router())

@@ -27,6 +27,8 @@ pub struct Ctx {
     pub hot: Db,
     /// For what of the work goes alone.
     pub work: Db,
+    /// For searches.
+    pub search: Db,
     /// For the maintenance.
     pub upkeep: Db,
     pub readiness: Readiness,

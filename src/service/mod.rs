@@ -20,6 +20,7 @@ pub mod mirror;
 pub mod models;
 pub mod queues;
 pub mod readiness;
+pub mod search;
 pub mod status;
 pub mod submissions;
 pub mod submit;

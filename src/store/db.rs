@@ -17,6 +17,8 @@ pub const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
 pub const CALL_WAIT: Duration = Duration::from_secs(4);
 /// How long PostgreSQL works on one statement before it gives up by itself.
 const STATEMENT_TIMEOUT: &str = "10s";
+/// The same for one of a search, which then answers what it has: within [`CALL_WAIT`], with the others before it.
+const SEARCH_TIMEOUT: &str = "1500ms";
 /// How long a statement waits for a lock.
 const LOCK_TIMEOUT: &str = "3s";
 /// A safety net under transactions whose client vanished.
@@ -30,6 +32,8 @@ pub const UPKEEP_CONNECTIONS: u32 = 3;
 /// The connections of what microservices ask that goes alone. Each is busy for milliseconds: one is asked whether it serves, and a claim
 /// under a limit, which waits its turn, leaves two to the others.
 pub const WORK_CONNECTIONS: u32 = 4;
+/// The connections of searches, which may each keep PostgreSQL busy for a second: as many at once, and other pages wait for none.
+pub const SEARCH_CONNECTIONS: u32 = 4;
 
 /// A pool of connections, which connects when first used.
 #[derive(Clone, Debug)]
@@ -41,24 +45,31 @@ pub struct Db {
 impl Db {
     /// For people, over at most so many connections: what they ask may take long.
     pub fn common(options: PgConnectOptions, connections: u32) -> Self {
-        Self::new(options, "darkroom", connections, Duration::ZERO)
+        Self::new(session_settings(options), "darkroom", connections, Duration::ZERO)
     }
 
     /// For the group commits: nothing else can use up their connections. To ask whether one lives is one more journey for
     /// every batch, and is done only where there is doubt.
     pub fn hot(options: PgConnectOptions, connections: u32) -> Self {
-        Self::new(options.options(HOT_PLANS), "darkroom-hot", connections, TRUSTED_FOR)
+        Self::new(session_settings(options).options(HOT_PLANS), "darkroom-hot", connections, TRUSTED_FOR)
     }
 
     /// For what microservices ask that goes alone, and for what all of it needs to be told of images, params and models: no page
     /// that somebody reads can use up its connections.
     pub fn work(options: PgConnectOptions) -> Self {
-        Self::new(options, "darkroom-work", WORK_CONNECTIONS, Duration::ZERO)
+        Self::new(session_settings(options), "darkroom-work", WORK_CONNECTIONS, Duration::ZERO)
+    }
+
+    /// For searches: planned like the group commits, whatever the statistics say; but some of their indexes only make maps.
+    pub fn search(options: PgConnectOptions) -> Self {
+        let own = [("enable_bitmapscan", "on"), ("statement_timeout", SEARCH_TIMEOUT)];
+        let options = session_settings(options).options(HOT_PLANS).options(own);
+        Self::new(options, "darkroom-search", SEARCH_CONNECTIONS, Duration::ZERO)
     }
 
     /// For the maintenance: what keeps leases right must not wait behind requests.
     pub fn upkeep(options: PgConnectOptions) -> Self {
-        Self::new(options, "darkroom-upkeep", UPKEEP_CONNECTIONS, Duration::ZERO)
+        Self::new(session_settings(options), "darkroom-upkeep", UPKEEP_CONNECTIONS, Duration::ZERO)
     }
 
     /// `name` is what PostgreSQL shows of its connections.
@@ -86,7 +97,7 @@ impl Db {
                     })
                 }
             });
-        Self { pool: pool.connect_lazy_with(session_settings(options).application_name(name)), doubt }
+        Self { pool: pool.connect_lazy_with(options.application_name(name)), doubt }
     }
 
     /// Looks things up for as long as it takes: for a command that a person waits for.
@@ -271,6 +282,11 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
         }),
         _ => false,
     }
+}
+
+/// Whether a statement was given up because it took too long.
+pub fn is_timed_out(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "57014")
 }
 
 /// Constraints that a statement breaks when another transaction was faster: its job was made, or its claim served.

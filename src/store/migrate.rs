@@ -48,6 +48,14 @@ pub async fn migrate(options: &PgConnectOptions) -> anyhow::Result<Vec<String>> 
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
+/// Makes the indexes of names and texts that a migration could not; answers why it cannot either.
+pub async fn index_texts(options: &PgConnectOptions) -> anyhow::Result<Option<String>> {
+    let mut connection = alone(options).await?;
+    let why = sqlx::query_scalar("SELECT index_texts()").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(why)
+}
+
 async fn apply(connection: &mut PgConnection) -> anyhow::Result<Report> {
     refuse_altered(connection).await?;
     Ok(embedded::migrations::runner().run_async(&mut Adapter(connection)).await?)

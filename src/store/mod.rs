@@ -22,6 +22,7 @@ pub mod place;
 pub mod queues;
 pub mod retention;
 pub mod rights;
+pub mod search;
 pub mod settings;
 pub mod status;
 pub mod submissions;
@@ -33,4 +34,4 @@ pub mod versions;
 pub mod work;
 pub mod workers;
 
-pub use db::{Db, broken_constraint, connect, is_bad_value, is_crossed, is_unavailable};
+pub use db::{Db, broken_constraint, connect, is_bad_value, is_crossed, is_timed_out, is_unavailable};

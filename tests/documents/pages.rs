@@ -19,6 +19,7 @@ const PAGES: [&str; 11] = [
     "docs/operations.md",
     "docs/page.md",
     "docs/protocol.md",
+    "docs/search.md",
     "docs/settings.md",
     "docs/threats.md",
     "docs/training.md",

@@ -73,13 +73,13 @@ impl Meter {
         .expect("the counts")
     }
 
-    /// How long a statement takes that finds one row by its key, in milliseconds: the best of many.
-    pub async fn bare_look_up(&self) -> f64 {
+    /// How long a statement takes by itself, of which $1 is a number, in milliseconds: the best of many.
+    pub async fn bare(&self, sql: &'static str) -> f64 {
         let mut db = PgConnectOptions::from_str(&self.url()).expect("a URL").connect().await.expect("a connection");
         let mut best = f64::MAX;
         for n in 1..100_i64 {
             let began = Instant::now();
-            sqlx::query("SELECT md5 FROM image WHERE id = $1").bind(n).execute(&mut db).await.expect("a row");
+            sqlx::query(sql).bind(n).fetch_all(&mut db).await.expect("rows");
             best = best.min(began.elapsed().as_secs_f64() * 1000.0);
         }
         best

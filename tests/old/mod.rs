@@ -4,6 +4,7 @@
 mod meter;
 mod past;
 mod routes;
+mod search;
 
 use std::time::Instant;
 
@@ -37,17 +38,30 @@ async fn what_a_page_costs_does_not_grow_with_history() {
     }
     app.worker("ocr").await;
     app.alter(include_str!("fill.sql")).await;
+    app.alter(include_str!("found.sql")).await;
     grow(&meter, 0, SMALL).await;
-    let before = measure(&app, &meter, SMALL).await;
+    let before = measured(&app, &meter, SMALL).await;
     grow(&meter, SMALL, large).await;
-    let after = measure(&app, &meter, large).await;
-    print(&before, &after, meter.bare_look_up().await);
+    let after = measured(&app, &meter, large).await;
+    print(&before, &after);
+    let key = meter.bare("SELECT md5 FROM image WHERE id = $1").await;
+    let titles = "SELECT u.name, u.at, i.* FROM upload AS u JOIN image AS i ON i.id = u.image_id ORDER BY u.at DESC OFFSET $1 LIMIT 100";
+    let titles = meter.bare(titles).await;
+    println!(
+        "a bare look-up by key: 3 blocks, {key:.2} ms; the newest hundred titles with their images: {titles:.2} ms"
+    );
     let wrong: Vec<String> = before.iter().chain(&after).filter_map(Cost::is_wrong).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     past::twenty_at_once(&meter).await;
     past::hints_of_ended_jobs_go(&app, large).await;
     past::answers_outlive_their_jobs(&app).await;
     past::a_great_submission_is_cancelled(&app, &meter).await;
+}
+
+async fn measured(app: &TestApp, meter: &Meter, images: u32) -> Vec<Cost> {
+    let mut costs = measure(app, meter, images).await;
+    costs.extend(search::measure(app, meter, images).await);
+    costs
 }
 
 impl Cost {
@@ -61,11 +75,12 @@ impl Cost {
 async fn grow(meter: &Meter, from: u32, to: u32) {
     let began = Instant::now();
     meter.execute(format!("SELECT grow_history({from}, {to})")).await;
+    meter.execute(format!("SELECT grow_found({from}, {to})")).await;
     meter.execute("VACUUM ANALYZE".to_owned()).await;
     println!("{to} images and {} requests are there after {:.0?}", 6 * to, began.elapsed());
 }
 
-fn print(before: &[Cost], after: &[Cost], bare: f64) {
+fn print(before: &[Cost], after: &[Cost]) {
     println!(
         "{:<76} {:>8} {:>8} {:>8} {:>8}",
         "blocks touched, and milliseconds where it is large", "small", "large", "bound", "ms"
@@ -74,5 +89,4 @@ fn print(before: &[Cost], after: &[Cost], bare: f64) {
         let bound = bound.map_or("-".to_owned(), |bound| bound.to_string());
         println!("{name:<76} {:>8} {blocks:>8} {bound:>8} {ms:>8.1}", before.blocks);
     }
-    println!("a bare look-up by key: 3 blocks, {bare:.2} ms");
 }

@@ -145,6 +145,7 @@ pub(super) const fn status(code: Code) -> u16 {
         | Code::UnknownDataset
         | Code::ChecksumMismatch
         | Code::InvalidField
+        | Code::InvalidFilter
         | Code::UnknownField
         | Code::DuplicateKey
         | Code::NulCharacter
