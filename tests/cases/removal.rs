@@ -54,7 +54,10 @@ async fn what_a_deleted_case_alone_held_goes_and_what_another_holds_stays() {
     assert_eq!(h.editor.get(&path).await.ok(200)["done"], true);
     let before = blobs(&h).len();
 
-    let receipt = h.owner.delete(&h.path("")).await.ok(200);
+    h.owner.delete(&h.path("")).await.ok(200);
+    // On a busy machine the request may have left some of it to the maintenance.
+    maintenance::remove_deleted(&h.app.ctx).await.expect("a tick");
+    let receipt = h.owner.get(&h.path("/receipt")).await.ok(200);
     let bytes = photo(1).len() + photo(3).len();
     assert_eq!(
         [
