@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{derived, known};
 use crate::kit::app::TestApp;
-use crate::kit::images::{photo, png};
-use crate::kit::pictures::picture;
+use crate::kit::images::photo;
+use crate::kit::pictures::{declared, picture};
 use crate::kit::process::DARKROOM;
 
 /// Its address space in the test of a photograph that kills its decoder: the program's own and small pictures fit.
@@ -23,7 +23,7 @@ async fn a_photograph_that_kills_its_decoder_is_noted_and_the_rest_goes_on() {
     .await;
     // Its pixels are just what is allowed, and too much beside what the program itself has.
     let side = u32::try_from((LITTLE_MEMORY / 4 * 3).isqrt()).expect("small") - 10;
-    let killer = png(side, side, 1);
+    let killer = declared(side, side);
     let ines = derived(&app, &[picture(1), killer.clone(), picture(2)]).await;
     let known_of_it = known(&ines, &killer).await;
     assert_eq!(known_of_it["state"], "failed", "{known_of_it}");

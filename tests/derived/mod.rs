@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::inspect::build::heif;
 use crate::kit::app::{TestApp, until};
 use crate::kit::client::{Answer, Client};
-use crate::kit::images::{md5_of, photo, png};
-use crate::kit::pictures::{jpeg, picture, quarters};
+use crate::kit::images::{md5_of, photo};
+use crate::kit::pictures::{declared, jpeg, picture, quarters};
 
 /// What GET /images/{md5} tells of it.
 pub async fn known(client: &Client, bytes: &[u8]) -> Value {
@@ -121,7 +121,7 @@ async fn a_thumbnail_is_shown_to_who_may_see_the_image_and_that_is_written_down(
 #[tokio::test]
 async fn what_cannot_be_decoded_is_told_and_costs_nobody_else() {
     let app = TestApp::with(|s| s.pixels_max = u64::MAX).await;
-    let bomb = png(65_535, 65_535, 1);
+    let bomb = declared(65_535, 65_535);
     let mut cut_off = jpeg(&quarters(640, 480, 1), vec![]);
     cut_off.truncate(cut_off.len() / 2);
     let files = [heif(b"heic", &[b"mif1"], (4, 3)), bomb, photo(1), gif_of(300), cut_off, picture(1)];

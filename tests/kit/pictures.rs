@@ -9,6 +9,8 @@ use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageEncoder, Rgb, RgbImage};
 
+use super::images;
+
 /// The colours of a picture's quarters: above left and right, then below.
 pub const QUARTERS: [[u8; 3]; 4] = [[200, 30, 30], [30, 160, 30], [30, 30, 200], [220, 210, 40]];
 
@@ -94,4 +96,15 @@ pub fn assert_upright(bytes: &[u8], what: &str) {
         let near = seen.iter().zip(expected).all(|(a, b)| a.abs_diff(*b) < 24);
         assert!(near, "{what}: quarter {n} is {seen:?}, not {expected:?}");
     }
+}
+
+/// A PNG whose header a decoder believes; what it declares is not there.
+pub fn declared(width: u32, height: u32) -> Vec<u8> {
+    let mut file = images::png(width, height, 1);
+    // Of its kind and what it holds (PNG, annex D).
+    let crc = !file[12..29].iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 })
+    });
+    file[29..33].copy_from_slice(&crc.to_be_bytes());
+    file
 }
