@@ -304,7 +304,7 @@ async fn a_large_result_is_judged_beside_everything_else() {
 }
 
 /// A JPEG of these dimensions as it is stored, which EXIF asks to be turned: 6 is a photograph taken upright.
-fn turned(width: u16, height: u16, orientation: u8) -> Vec<u8> {
+pub fn turned(width: u16, height: u16, orientation: u8) -> Vec<u8> {
     let mut file = b"\xFF\xD8\xFF\xE1\0\x22Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     file.extend([orientation, 0, 0, 0, 0, 0, 0, 0xFF, 0xC0, 0, 11, 8]);
     file.extend([height.to_be_bytes(), width.to_be_bytes()].concat());

@@ -6,7 +6,8 @@ use sqlx::AssertSqlSafe;
 use super::{counts, found, say, worker};
 use crate::kit::app::{TestApp, Worker};
 use crate::kit::client::Client;
-use crate::kit::images::{md5_of, photo, png, turned};
+use crate::kit::images::{md5_of, photo, png};
+use crate::results::turned;
 
 /// Five photographs of ines: three of which models said something, one that was refused, and one at work.
 pub async fn five() -> (TestApp, Client, [Worker; 2]) {
