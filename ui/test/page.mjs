@@ -179,27 +179,73 @@ test('a session that ends asks for the password and loses nothing', async () => 
 });
 
 test('everybody sees what they may press, and nothing else', async () => {
-  const links = async (page) => (await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allInnerTexts()).filter((name) => name !== 'Cases');
+  const links = async (page) => {
+    await page.getByRole('link', { name: 'Cases' }).waitFor();
+    return page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allInnerTexts();
+  };
   const vera = await visit('vera', { at: '#/models' });
-  assert.deepEqual(await links(vera.page), ['Gallery', 'Work', 'Models']);
+  assert.deepEqual(await links(vera.page), ['Gallery', 'Cases', 'Work', 'Models']);
   await vera.page.getByRole('heading', { name: 'faces' }).waitFor();
   assert.equal(await vera.page.getByRole('button', { name: /Pause|Settings|Retire/ }).count(), 0);
   await vera.page.goto(`${BASE}/#/upload`);
   await vera.page.getByText('may not upload').waitFor();
   await vera.close();
   const ines = await visit('ines', { at: '#/models' });
-  assert.deepEqual(await links(ines.page), ['Gallery', 'Upload', 'Work', 'Models']);
+  assert.deepEqual(await links(ines.page), ['Gallery', 'Upload', 'Cases', 'Work', 'Models']);
   await ines.page.getByRole('heading', { name: 'faces' }).waitFor();
   assert.equal(await ines.page.getByRole('button', { name: 'Pause' }).count(), 0);
   await ines.close();
   const rosa = await visit('rosa', { at: '#/models' });
-  assert.deepEqual(await links(rosa.page), ['Gallery', 'Upload', 'Work', 'Models', 'Training', 'Keys']);
+  assert.deepEqual(await links(rosa.page), ['Gallery', 'Upload', 'Cases', 'Work', 'Models', 'Training', 'Keys']);
   const card = rosa.page.getByRole('listitem', { name: 'faces' });
   await card.getByRole('button', { name: 'Pause' }).click();
   await card.getByText('paused', { exact: true }).waitFor();
   await card.getByRole('button', { name: 'Go on' }).click();
   await card.getByText('live', { exact: true }).waitFor();
   await rosa.close();
+});
+
+test('a case: made, filled, shared with somebody who only looks, tagged and noted', async () => {
+  const ines = await visit('ines', { at: '#/cases' });
+  const { page } = ines;
+  await page.getByRole('button', { name: 'Make a case' }).click();
+  await page.getByLabel('Name').fill('Harbour <b>4</b>');
+  await page.getByRole('button', { name: 'Make it' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Harbour <b>4</b>' }).waitFor();
+  await page.getByLabel('Account to add').fill('vera');
+  await page.getByRole('combobox', { name: 'Role', exact: true }).selectOption('viewer');
+  await page.getByRole('button', { name: 'Add' }).click();
+  await page.getByLabel('Role of vera').waitFor();
+  await accessible(page, 'a case');
+  const id = await page.evaluate(() => location.hash.split('/').pop());
+  await page.getByRole('link', { name: 'Upload' }).click();
+  await chooseFaces(page);
+  await page.getByLabel('Case').selectOption(id);
+  await page.setInputFiles('#files', [photo('astronaut.jpg')]);
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByText('Done: 1 photograph taken').waitFor();
+  await page.goto(`${BASE}/#/gallery?case=${id}`);
+  await page.locator('.tile').first().waitFor();
+  assert.equal(await page.locator('.tile').count(), 1);
+  await page.locator('.pick').first().click({ force: true });
+  await page.getByRole('button', { name: 'Tag…' }).click();
+  await page.getByLabel('Tag', { exact: true }).fill('pier');
+  await page.getByRole('button', { name: 'Add the tag' }).click();
+  await page.locator('.caption').getByText('#pier').waitFor();
+  await page.locator('.tile a').click();
+  await page.getByLabel('A note').fill('The same <i>jacket</i>');
+  await page.getByRole('button', { name: 'Keep the note' }).click();
+  await page.locator('.note').getByText('The same <i>jacket</i>').waitFor();
+  await ines.close();
+  const vera = await visit('vera', { at: `#/gallery?case=${id}` });
+  await vera.page.locator('.tile').first().waitFor();
+  await vera.page.locator('.pick').first().click({ force: true });
+  await vera.page.getByText('1 photograph selected').waitFor();
+  assert.equal(await vera.page.getByRole('button', { name: /Tag|Run a model/ }).count(), 0);
+  await vera.page.locator('.tile a').click();
+  await vera.page.getByText('The same <i>jacket</i>').waitFor();
+  assert.equal(await vera.page.getByLabel('A note').count(), 0);
+  await vera.close();
 });
 
 test('by keyboard alone', async () => {
@@ -235,7 +281,7 @@ test('by keyboard alone', async () => {
 
 test('every page passes the checker, in the dark and on a phone too', async () => {
   const { page, close } = await visit('root', { scheme: 'dark', size: { width: 390, height: 844 } });
-  for (const [at, heading] of [['gallery', 'Gallery'], ['upload', 'Upload'], ['work', 'Work'], ['models', 'Models and workers'], ['training', 'Training'], ['keys', 'API keys'], ['people', 'People'], ['account', 'root']]) {
+  for (const [at, heading] of [['gallery', 'Gallery'], ['upload', 'Upload'], ['cases', 'Cases'], ['work', 'Work'], ['models', 'Models and workers'], ['training', 'Training'], ['keys', 'API keys'], ['people', 'People'], ['account', 'root']]) {
     await page.goto(`${BASE}/#/${at}`);
     await page.getByRole('heading', { level: 1, name: heading }).waitFor();
     await page.waitForTimeout(150);

@@ -1,54 +1,37 @@
-/** Cases, their members, tags, notes and filters. A server without them answers null, and the page shows none. */
-import { all, json, perhaps, type Paged } from './client';
+/** Cases, their members, tags, notes and filters. */
+import { all, api, got, type Schemas } from './client';
 
-export type CaseRole = 'owner' | 'editor' | 'viewer';
-export type Case = {
-  id: string;
-  name: string;
-  description: string;
-  own: boolean;
-  role: CaseRole | null;
-  images: number;
-  /** Whether it may hold more than were counted. */
-  at_least?: boolean;
-  members: { user: string; role: CaseRole; added_at: string }[];
-  created_at: string;
-  closed_at: string | null;
-};
-export type Tag = { tag: string; images: number };
-export type Note = { id: string; image: string | null; text: string; user: string; created_at: string };
-export type SavedFilter = { name: string; filter: string };
+export type Case = Schemas['Case'];
+export type CaseRole = Schemas['CaseRole'];
+export type CaseReceipt = Schemas['CaseReceipt'];
+export type Tag = Schemas['TagCount'];
+export type Note = Schemas['Note'];
+export type SavedFilter = Schemas['SavedFilter'];
 
-/** Null where this server has no cases. */
-export async function cases(): Promise<Case[] | null> {
-  let none = false;
-  const found = await all<Case>(async (cursor) => {
-    const page = await perhaps<Paged<Case>>(`/cases?limit=200${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
-    none ||= page === null;
-    return page ?? { items: [] };
-  });
-  return none ? null : found;
-}
+const of = (id: string) => ({ params: { path: { id } } });
 
-const at = (id: string) => `/cases/${encodeURIComponent(id)}`;
-export const oneCase = (id: string) => perhaps<Case>(at(id));
-export const makeCase = (name: string, description: string) => perhaps<Case>('/cases', json('POST', { name, description }));
-export const changeCase = (id: string, change: { name?: string; description?: string; closed?: boolean }) =>
-  perhaps<Case>(at(id), json('PATCH', change));
-export const deleteCase = (id: string) => perhaps<Record<string, unknown>>(at(id), { method: 'DELETE' });
+export const cases = () => all<Case>((cursor) => got(api.GET('/cases', { params: { query: { limit: 500, cursor } } })));
+export const oneCase = (id: string) => got(api.GET('/cases/{id}', of(id)));
+export const makeCase = (name: string, description: string) => got(api.POST('/cases', { body: { name, description } }));
+export const changeCase = (id: string, body: Schemas['UpdateCase']) => got(api.PATCH('/cases/{id}', { ...of(id), body }));
+export const deleteCase = (id: string) => got(api.DELETE('/cases/{id}', of(id)));
+/** How far a deletion is. */
+export const receipt = (id: string, signal?: AbortSignal) => got(api.GET('/cases/{id}/receipt', { ...of(id), signal }));
+
 export const setMember = (id: string, user: string, role: CaseRole) =>
-  perhaps(`${at(id)}/members/${encodeURIComponent(user)}`, json('PUT', { role }));
-export const removeMember = (id: string, user: string) =>
-  perhaps(`${at(id)}/members/${encodeURIComponent(user)}`, { method: 'DELETE' });
-export const tags = async (id: string) => (await perhaps<Paged<Tag>>(`${at(id)}/tags`))?.items ?? [];
-export const tag = (id: string, images: string[], add: string[], remove: string[]) =>
-  perhaps<{ items: { md5: string; tags: string[]; problem: unknown }[] }>(`${at(id)}/tags`, json('POST', { images, add, remove }));
-export const notes = async (id: string, image: string | null) =>
-  (await perhaps<Paged<Note>>(`${at(id)}/notes${image ? `?image=${image}` : ''}`))?.items ?? [];
-export const addNote = (id: string, image: string | null, text: string) => perhaps<Note>(`${at(id)}/notes`, json('POST', { image, text }));
-export const removeNote = (id: string, note: string) => perhaps(`${at(id)}/notes/${note}`, { method: 'DELETE' });
-export const filters = async (id: string) => (await perhaps<Paged<SavedFilter>>(`${at(id)}/filters`))?.items ?? [];
+  got(api.PUT('/cases/{id}/members/{user}', { params: { path: { id, user } }, body: { role } }));
+export const removeMember = (id: string, user: string) => got(api.DELETE('/cases/{id}/members/{user}', { params: { path: { id, user } } }));
+
+export const tags = async (id: string) => (await got(api.GET('/cases/{id}/tags', of(id)))).items;
+/** Answers what became of each image, with all tags that it now has. */
+export const tag = async (id: string, images: string[], add: string[], remove: string[]) =>
+  (await got(api.POST('/cases/{id}/tags', { ...of(id), body: { images, add, remove } }))).items;
+
+export const notes = async (id: string, image: string) =>
+  (await got(api.GET('/cases/{id}/notes', { params: { path: { id }, query: { image, limit: 500 } } }))).items;
+export const addNote = (id: string, image: string, text: string) => got(api.POST('/cases/{id}/notes', { ...of(id), body: { image, text } }));
+export const removeNote = (id: string, note: string) => got(api.DELETE('/cases/{id}/notes/{note}', { params: { path: { id, note } } }));
+
+export const filters = async (id: string) => (await got(api.GET('/cases/{id}/filters', of(id)))).items;
 export const saveFilter = (id: string, name: string, filter: string) =>
-  perhaps(`${at(id)}/filters/${encodeURIComponent(name)}`, json('PUT', { filter }));
-export const removeFilter = (id: string, name: string) =>
-  perhaps(`${at(id)}/filters/${encodeURIComponent(name)}`, { method: 'DELETE' });
+  got(api.PUT('/cases/{id}/filters/{name}', { params: { path: { id, name } }, body: { filter } }));

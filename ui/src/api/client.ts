@@ -93,16 +93,12 @@ export async function got<T>(answer: Promise<{ data?: T }>): Promise<T> {
 export async function perhaps<T>(path: string, init: RequestInit = {}): Promise<T | null> {
   try {
     const response = await send(new Request(BASE + path, init));
-    return response.status === 204 ? (true as T) : ((await response.json()) as T);
+    return (await response.json()) as T;
   } catch (error) {
     if (error instanceof Refusal && error.problem.status === 404 && error.problem.detail === 'There is no such path.') return null;
     throw error;
   }
 }
-
-export const json = (method: string, body: unknown): RequestInit => ({
-  method, body: JSON.stringify(body), headers: { 'content-type': 'application/json' },
-});
 
 /** What to tell a person of anything that was thrown. */
 export function problemOf(error: unknown): Problem {

@@ -1,7 +1,7 @@
 import { api, got, send, BASE, Refusal, type Schemas } from './client';
 
 export type Image = Schemas['ImageOut'];
-export type ImageRecord = Schemas['ImageRecordOut'] & { derived?: Derived | null; case?: string | null };
+export type ImageRecord = Schemas['ImageRecordOut'] & { derived?: Derived | null };
 export type Status = Schemas['StatusItem'];
 export type Result = Schemas['ResultOut'];
 

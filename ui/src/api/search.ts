@@ -45,7 +45,7 @@ export async function find(q: string, inCase: string | null, cursor: string | nu
     searches.value = found !== null;
     if (found) return found;
   }
-  return got(api.GET('/images', { params: { query: { limit: LIMIT, cursor: cursor ?? undefined } }, signal }));
+  return got(api.GET('/images', { params: { query: { case: inCase ?? undefined, limit: LIMIT, cursor: cursor ?? undefined } }, signal }));
 }
 
 export const counts = (q: string, inCase: string | null, signal?: AbortSignal) =>

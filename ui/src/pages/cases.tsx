@@ -1,11 +1,11 @@
 /** Cases: who works on what together. */
 import { useState } from 'preact/hooks';
-import { changeCase, deleteCase, makeCase, oneCase, removeMember, setMember, type Case, type CaseRole } from '../api/cases';
-import { caseList, loadCases, mayOwn } from '../state/cases';
+import { changeCase, deleteCase, makeCase, oneCase, receipt, removeMember, setMember, type Case, type CaseRole } from '../api/cases';
+import { caseList, caseName, loadCases, mayOwn } from '../state/cases';
 import { useLive } from '../state/live';
 import { go, route, to } from '../state/route';
 import { announce, me } from '../state/session';
-import { many, when } from '../parts/format';
+import { count, many, size, when } from '../parts/format';
 import { Confirm, Dialog, Empty, Field, Title, Trouble, useAct } from '../parts/small';
 
 export const Cases = () => (route.value.id ? <One key={route.value.id} id={route.value.id} /> : <List />);
@@ -21,9 +21,9 @@ function List() {
       <ul class="cards">
         {list.map((one) => (
           <li key={one.id} class={`card${one.closed_at ? ' faded' : ''}`}>
-            <header><h2><a class="cover" href={to('cases', one.id)}><bdi>{one.name}</bdi></a></h2>{one.closed_at ? <span class="state off">closed</span> : one.role && <span class="state ok">{one.role}</span>}</header>
+            <header><h2><a class="cover" href={to('cases', one.id)}><bdi>{caseName(one)}</bdi></a></h2>{one.closed_at ? <span class="state off">closed</span> : one.role && <span class="state ok">{one.role}</span>}</header>
             <p class="soft"><bdi>{one.description}</bdi></p>
-            <p class="soft">{many(one.images, 'photograph')}{!one.own && `, ${many(one.members.length, 'member')}`}, since {when(one.created_at)}</p>
+            <p class="soft">{one.at_least && 'over '}{many(one.images, 'photograph')}{!one.own && `, ${many(one.members.length, 'member')}`}, since {when(one.created_at)}</p>
           </li>
         ))}
       </ul>
@@ -41,7 +41,7 @@ function Make({ close }: { close: () => void }) {
     void doing.act(async () => {
       const made = await makeCase(name.trim(), description.trim());
       await loadCases();
-      if (made) go(to('cases', made.id));
+      go(to('cases', made.id));
     }, 'Case made').then((good) => good && close());
   };
   return (
@@ -58,20 +58,23 @@ function Make({ close }: { close: () => void }) {
 
 function One({ id }: { id: string }) {
   const [asking, setAsking] = useState<'delete' | 'close' | null>(null);
-  const live = useLive<Case | null>(() => oneCase(id), () => null, [id]);
+  const [gone, setGone] = useState(false);
+  const live = useLive<Case>(() => oneCase(id), () => null, [id]);
   const doing = useAct();
   const one = live.data;
+  if (gone) return <Gone id={id} />;
   if (!one) return <><Title>Case</Title><Trouble problem={live.problem} again={live.again} /></>;
   const owns = mayOwn(id);
   const refresh = () => { live.again(); void loadCases(); };
   return (
     <>
       <a class="back" href={to('cases')}>← Cases</a>
-      <Title>{one.name}</Title>
+      <Title>{caseName(one)}</Title>
       <p><bdi>{one.description}</bdi></p>
       {one.closed_at && <p class="notice">Closed since {when(one.closed_at)}: it can be looked at, not changed.</p>}
       <div class="row">
-        <a class="button" href={to('gallery', null, { case: one.id })}>{many(one.images, 'photograph')}</a>
+        <a class="button" href={to('gallery', null, { case: one.id })}>{one.at_least && 'over '}{many(one.images, 'photograph')}</a>
+        <a class="button" href={to('work', null, { case: one.id })}>Its work</a>
         {owns && !one.own && <button type="button" onClick={() => setAsking('close')}>{one.closed_at ? 'Open again…' : 'Close…'}</button>}
         {owns && !one.own && <button type="button" class="danger" onClick={() => setAsking('delete')}>Delete…</button>}
       </div>
@@ -80,8 +83,26 @@ function One({ id }: { id: string }) {
       <Trouble problem={doing.problem} />
       {asking === 'close' && <Confirm title={one.closed_at ? 'Open this case again?' : 'Close this case?'} verb={one.closed_at ? 'Open it' : 'Close it'} act={() => changeCase(id, { closed: !one.closed_at }).then(refresh)} close={() => setAsking(null)}>
         <p>{one.closed_at ? 'Its members may change what it holds again.' : 'Its members may still look at it, and nobody may change what it holds.'}</p></Confirm>}
-      {asking === 'delete' && <Confirm title="Delete this case?" verb="Delete it for good" act={async () => { await deleteCase(id); await loadCases(); announce('Case deleted'); go(to('cases')); }} close={() => setAsking(null)}>
+      {asking === 'delete' && <Confirm title="Delete this case?" verb="Delete it for good" act={async () => { await deleteCase(id); setGone(true); announce('Case deleted'); void loadCases(); }} close={() => setAsking(null)}>
         <p>Its titles, tags, notes and filters go, and the photographs that no other case holds, with all that was found in them. This cannot be taken back.</p></Confirm>}
+    </>
+  );
+}
+
+/** What went with a case that was deleted. */
+function Gone({ id }: { id: string }) {
+  const live = useLive((signal) => receipt(id, signal), (told) => (told.done ? null : 2), [id]);
+  const told = live.data;
+  const rows: [string, string][] = told ? [
+    ['Case', told.case], ['Deleted', `${when(told.deleted_at)}, by ${told.by}`], ['Titles', count(told.titles)], ['Photographs that no other case holds', `${count(told.images)}, ${size(told.bytes)}`],
+    ['Tags and notes', `${count(told.tags)} and ${count(told.notes)}`], ['State', told.done ? 'all of it is gone' : 'it is being removed'],
+  ] : [];
+  return (
+    <>
+      <a class="back" href={to('cases')}>← Cases</a>
+      <Title>The case is deleted</Title>
+      <Trouble problem={live.problem} again={live.again} />
+      <dl class="facts panel">{rows.map(([name, said]) => <div key={name}><dt>{name}</dt><dd>{said}</dd></div>)}</dl>
     </>
   );
 }

@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { counts, type Counts } from '../api/search';
 import { filters, saveFilter, type SavedFilter } from '../api/cases';
-import { caseList, caseOf, mayEdit } from '../state/cases';
+import { caseList, caseName, caseOf, mayEdit } from '../state/cases';
 import { hits, inCase, known, listProblem, loadMore, loadingMore, lookForNew, openList, places, selected, whole } from '../state/gallery';
 import { useLive } from '../state/live';
 import { go, route, to } from '../state/route';
@@ -28,6 +28,7 @@ export function Gallery() {
   }, [q, ofCase]);
   useLive(async (signal, last) => { if (last) await lookForNew(signal); return true; }, () => NEW_S, [q, ofCase]);
   const list = hits.value;
+  const shownCase = caseOf(ofCase);
   const searched = useLive((signal) => counts(q, ofCase, signal), () => null, [q, ofCase]);
   const open = (words: string, ofThatCase: string | null) => {
     forgetPlace();
@@ -39,7 +40,7 @@ export function Gallery() {
   return (
     <>
       <div class="head">
-        <Title soft={list.length > 0 ? `${count(Math.max(total, list.length))}${atLeast ? ' or more' : ''}` : undefined}>{caseOf(ofCase)?.name ?? 'Gallery'}</Title>
+        <Title soft={list.length > 0 ? `${count(Math.max(total, list.length))}${atLeast ? ' or more' : ''}` : undefined}>{shownCase ? caseName(shownCase) : 'Gallery'}</Title>
         <Bar q={q} ofCase={ofCase} open={open} counts={searched.data} />
       </div>
       {selected.value.size > 0 && <Selection />}
@@ -72,7 +73,7 @@ function Bar({ q, ofCase, open, counts }: { q: string; ofCase: string | null; op
         {caseList.value && (
           <select aria-label="Case" value={ofCase ?? ''} onChange={(event) => open(q, event.currentTarget.value || null)}>
             <option value="">All cases</option>
-            {caseList.value.map((one) => <option key={one.id} value={one.id}>{one.name}</option>)}
+            {caseList.value.map((one) => <option key={one.id} value={one.id}>{caseName(one)}</option>)}
           </select>
         )}
         {ofCase && counts && q && mayEdit(ofCase) && <button type="button" onClick={() => setSaving(true)}>Save filter</button>}

@@ -6,6 +6,7 @@ import { everyJob, type Job } from '../api/jobs';
 import { searches } from '../api/search';
 import { submit } from '../api/submissions';
 import { filter, hits, inCase, loadMore, openList, places, scoreMin, showMarks, whole } from '../state/gallery';
+import { mayEdit } from '../state/cases';
 import { useLive } from '../state/live';
 import { usePicture } from '../state/pictures';
 import { route, to } from '../state/route';
@@ -49,6 +50,12 @@ export function Photo() {
 /** What the list and the record have in common: enough to show the picture before the rest comes. */
 type Seen = { md5: string; name?: string | null; media_type: string; width: number; height: number; orientation?: number | null };
 
+/** Where what is run on it is asked: the case that is looked at, or holds it, if one may work in that; else one's own. */
+function caseFor(md5: string): string | null {
+  const held = inCase.value ?? hits.value[places.value.get(md5) ?? -1]?.case ?? null;
+  return held && mayEdit(held) ? held : null;
+}
+
 /** Left and right go through the gallery as it was listed. */
 function useSteps(md5: string): void {
   useEffect(() => {
@@ -90,6 +97,7 @@ function Shown({ seen, all, again, trouble }: { seen: Seen; all: All | null; aga
   );
   const name = seen.name ?? seen.md5;
   const at = places.value.get(seen.md5);
+  const inside = caseFor(seen.md5);
   const open = all?.jobs.filter((job) => job.state !== 'succeeded') ?? [];
   return (
     <div class="photo">
@@ -121,7 +129,7 @@ function Shown({ seen, all, again, trouble }: { seen: Seen; all: All | null; aga
         <NotesAndTags md5={seen.md5} />
         {all && <Facts image={all.image} />}
       </div>
-      {running && <RunModels images={[seen.md5]} ofCase={inCase.value} close={() => setRunning(false)} done={again} />}
+      {running && <RunModels images={[seen.md5]} ofCase={inside} close={() => setRunning(false)} done={again} />}
     </div>
   );
 }
@@ -159,7 +167,7 @@ function RunAgain({ image, said, again }: { image: ImageRecord; said: Said[]; ag
   if (!may.submit.value || newest.length === 0) return null;
   const run = (of: Said[]) => {
     const params = Object.fromEntries(of.map((one) => [one.model, one.params as Record<string, unknown>]));
-    void doing.act(() => submit({ images: [image.md5], models: of.map((one) => one.model), params, rerun: true, submission: uuid(), ...(inCase.value ? { case: inCase.value } : {}) }), 'Running again')
+    void doing.act(() => submit({ images: [image.md5], models: of.map((one) => one.model), params, rerun: true, submission: uuid(), case: caseFor(image.md5) }), 'Running again')
       .then((good) => good && again());
   };
   return (

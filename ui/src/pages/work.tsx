@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks';
 import { everyJob, jobs as fetchJobs, redrive, retryJob, type Job, type JobState } from '../api/jobs';
 import { cancelSubmission, submission as fetchOne, submissions, type Submission } from '../api/submissions';
+import { caseName, caseOf } from '../state/cases';
 import { useLive } from '../state/live';
 import { route, to } from '../state/route';
 import { announce, may } from '../state/session';
@@ -17,11 +18,12 @@ export const Work = () => (route.value.id ? <One id={route.value.id} /> : <List 
 type Listed = { items: Submission[]; next: string | null };
 
 function List() {
+  const ofCase = route.value.query.get('case');
   const [cursors, setCursors] = useState<(string | null)[]>([null]);
   const cursor = cursors.at(-1) ?? null;
   const live = useLive<Listed>(
-    async (signal) => { const page = await submissions(cursor, signal); return { items: page.items, next: page.next_cursor ?? null }; },
-    (page) => (page.items.some((one) => !one.done) ? REFRESH_S : SLOW_S), [cursor],
+    async (signal) => { const page = await submissions(ofCase, cursor, signal); return { items: page.items, next: page.next_cursor ?? null }; },
+    (page) => (page.items.some((one) => !one.done) ? REFRESH_S : SLOW_S), [cursor, ofCase],
   );
   return (
     <>
@@ -33,7 +35,7 @@ function List() {
           <li key={one.id} class="card">
             <a class="cover" href={to('work', one.id)}><strong>{when(one.created_at)}</strong> <span class="soft mono">{short(one.id)}</span></a>
             <State of={one.status} />
-            <p class="soft">{many(one.counts.images, 'photograph')}, {many(one.counts.jobs, 'job')}: {Object.keys(one.models).join(', ')}</p>
+            <p class="soft">{caseOf(one.case) && <><bdi>{caseName(caseOf(one.case)!)}</bdi>: </>}{many(one.counts.images, 'photograph')}, {many(one.counts.jobs, 'job')}: {Object.keys(one.models).join(', ')}</p>
             <Bar counts={one.counts} label={`Progress of ${short(one.id)}`} />
           </li>
         ))}

@@ -1,5 +1,5 @@
 /** A hundred thousand photographs, of which only those in sight are drawn. */
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { hits, known, loadMore, lookUp, scoreMin, selected, showMarks, toggle, whole } from '../state/gallery';
 import { useLive } from '../state/live';
 import { go, to } from '../state/route';
@@ -86,15 +86,16 @@ export function Grid() {
   const step = Math.round(top / Math.max(1, (bottom - top) / 2));
   useLive((signal) => lookUp(shown.map((hit) => hit.md5), signal), (open) => (open ? LOOK_S : null), [step, list, width]);
 
-  const select = (md5: string, at: number, range: boolean) => {
+  // The same all the time, or every tile would be drawn again at each step of scrolling.
+  const select = useCallback((md5: string, at: number, range: boolean) => {
     if (range) {
       const [low, high] = [Math.min(last.current, at), Math.max(last.current, at)];
-      selected.value = new Set([...selected.value, ...list.slice(low, high + 1).map((hit) => hit.md5)]);
+      selected.value = new Set([...selected.value, ...hits.value.slice(low, high + 1).map((hit) => hit.md5)]);
     } else {
       toggle(md5);
     }
     last.current = at;
-  };
+  }, []);
   const move = (at: number) => {
     const to = Math.min(list.length - 1, Math.max(0, at));
     const place = layout.places[to];

@@ -1,7 +1,7 @@
 /** What people say of a photograph in a case: tags and notes. */
 import { useState } from 'preact/hooks';
 import { addNote, notes, removeNote, tag, type Note } from '../api/cases';
-import { hits, inCase } from '../state/gallery';
+import { hits, inCase, setTags as keepTags } from '../state/gallery';
 import { mayEdit } from '../state/cases';
 import { useLive } from '../state/live';
 import { when } from './format';
@@ -24,8 +24,10 @@ function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: st
   const edits = mayEdit(ofCase);
   // An answer names the tags as they now are.
   const look = async (remove: string[]) => {
-    const answer = await tag(ofCase, [md5], [], remove);
-    setTags(answer?.items[0]?.tags ?? []);
+    const [answer] = await tag(ofCase, [md5], [], remove);
+    if (!answer || answer.problem) return;
+    setTags(answer.tags);
+    keepTags([answer]);
   };
   const note = (event: Event) => {
     event.preventDefault();

@@ -1,7 +1,7 @@
 /** Tags on photographs of a case. */
 import { useState } from 'preact/hooks';
 import { tag, tags, type Tag } from '../api/cases';
-import { known } from '../state/gallery';
+import { setTags } from '../state/gallery';
 import { useLive } from '../state/live';
 import { announce } from '../state/session';
 import { many } from './format';
@@ -16,8 +16,10 @@ export function TagThem({ ofCase, images, close, done }: { ofCase: string; image
   const used = useLive<Tag[]>(() => tags(ofCase), () => null, [ofCase]);
   const change = (add: string[], remove: string[]) =>
     void doing.act(async () => {
-      for (let from = 0; from < images.length; from += AT_ONCE) await tag(ofCase, images.slice(from, from + AT_ONCE), add, remove);
-      known.value = new Map(known.value);
+      for (let from = 0; from < images.length; from += AT_ONCE) {
+        const changed = await tag(ofCase, images.slice(from, from + AT_ONCE), add, remove);
+        setTags(changed.filter((one) => !one.problem));
+      }
       announce(add.length ? `Tagged ${add[0]}` : `Tag ${remove[0]} removed`);
     }).then((good) => {
       if (!good) return;

@@ -32,7 +32,9 @@ export const Tile = memo(function Tile({ hit, place, at, of, status, marks, scor
   const results = Object.values(status?.results ?? {});
   const drawn: Shape[] = marks ? results.flatMap((result) => shapes(result.items, scoreMin)) : [];
   const labels = results.flatMap((result) => labelCounts(result.items, scoreMin));
-  const words = labels.slice(0, LABELS_MAX).map(([label, n]) => (n > 1 ? `${label} ×${n}` : label)).join(' · ');
+  const tags = (hit.tags ?? []).map((tag) => `#${tag}`);
+  const found = labels.slice(0, LABELS_MAX).map(([label, n]) => (n > 1 ? `${label} ×${n}` : label));
+  const words = [...tags, ...found].join(' · ');
   const name = hit.name ?? hit.md5;
   const spoken = [name, status?.status && stateWord(status.status), words, selected && 'selected'].filter(Boolean).join(', ');
   return (

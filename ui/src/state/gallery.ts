@@ -96,6 +96,12 @@ export async function lookUp(md5s: string[], signal: AbortSignal): Promise<boole
   return found.some((item) => item.done === false);
 }
 
+/** The tags that photographs have by now, as somebody changed them here. */
+export function setTags(changed: { md5: string; tags: string[] }[]): void {
+  const now = new Map(changed.map((one) => [one.md5, one.tags]));
+  hits.value = hits.value.map((hit) => (now.has(hit.md5) ? { ...hit, tags: now.get(hit.md5)! } : hit));
+}
+
 export function toggle(md5: string): void {
   const next = new Set(selected.value);
   if (!next.delete(md5)) next.add(md5);
