@@ -12,7 +12,7 @@ FROM cargo AS build
 RUN cargo build --release --locked
 COPY migrations migrations
 COPY sdk sdk
-COPY ui/dist ui/dist
+COPY ui/built ui/built
 COPY build.rs build.rs
 COPY src src
 # Copied files keep their times, by which cargo would take the empty program for the newer one.

@@ -51,7 +51,7 @@ safeguards:
 dev:
 	cargo run -- dev $(if $(MODEL),--model $(MODEL))
 
-# Builds the page for people anew: ui/dist is committed, so that the program needs no Node to build.
+# Builds the page for people anew: ui/built is committed, so that the program needs no Node to build.
 page:
 	cd ui && npm ci --silent --no-audit --no-fund --ignore-scripts && npm run --silent build
 

@@ -6,7 +6,7 @@ use std::{env, fs, io};
 /// Where Python finds the package, and its folder there.
 const PYTHON: (&str, &str) = ("sdk/python", "sdk/python/darkroom_worker");
 /// What `npm run build` made of `ui/`.
-const PAGE: (&str, &str) = ("ui/dist", "ui/dist");
+const PAGE: (&str, &str) = ("ui/built", "ui/built");
 
 fn main() -> io::Result<()> {
     table(PYTHON, "sdk.rs")?;

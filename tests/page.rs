@@ -18,7 +18,7 @@ use crate::kit::client::{Answer, Client};
 use crate::kit::images::md5_of;
 
 const SOURCES: &str = "ui";
-const BUILT: &str = "ui/dist";
+const BUILT: &str = "ui/built";
 /// Where the page is built again and its tests are run.
 const BENCH: &str = "target/page";
 /// The most that a browser fetches before the first photograph, compressed, in bytes.
@@ -47,27 +47,38 @@ async fn fetch(client: &Client, path: &str, headers: &[(&str, &str)]) -> Answer 
 async fn the_page_is_served_strictly_and_is_light() {
     let app = TestApp::new().await;
     let nobody = app.nobody();
-    let mut weight = 0;
+    let (mut weight, mut index, mut named) = (0, String::new(), Vec::new());
     for (path, bytes) in files(Path::new(BUILT)) {
         let path = if path == "index.html" { "/".to_owned() } else { format!("/{path}") };
         let plain = fetch(&nobody, &path, &[]).await;
-        assert!(plain.status == 200 && plain.bytes == bytes, "{path}");
+        let tag = plain.headers["etag"].to_str().expect("text").to_owned();
+        if path == "/" {
+            index = String::from_utf8_lossy(&plain.bytes).into_owned();
+        } else {
+            assert!(plain.status == 200 && plain.bytes == bytes, "{path}");
+            let kept = format!("{path}?{}", tag.trim_matches('"'));
+            let kept = fetch(&nobody, &kept, &[]).await.headers["cache-control"].to_str().expect("text").to_owned();
+            assert_eq!(kept, "public, max-age=31536000, immutable", "{path}");
+            named.push(format!("\"./{}?{}\"", path.trim_start_matches('/'), tag.trim_matches('"')));
+        }
         let policy = plain.headers["content-security-policy"].to_str().expect("text");
         for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"] {
             assert!(policy.contains(part) && !policy.contains("unsafe"), "{path}: {policy}");
         }
-        let caching = if path == "/" { "no-cache" } else { "public, max-age=31536000, immutable" };
-        assert_eq!(plain.headers["cache-control"], caching, "{path}");
-        let tag = plain.headers["etag"].to_str().expect("text");
-        assert_eq!(fetch(&nobody, &path, &[("if-none-match", tag)]).await.status, 304, "{path}");
+        assert_eq!(plain.headers["cache-control"], "no-cache", "{path}");
+        assert_eq!(fetch(&nobody, &path, &[("if-none-match", &tag)]).await.status, 304, "{path}");
         let zipped = fetch(&nobody, &path, &[("accept-encoding", "gzip, br")]).await;
         assert_eq!(zipped.headers["content-encoding"], "gzip", "{path}");
         weight += zipped.bytes.len();
     }
     assert!(weight < WEIGHT_MAX, "{weight} bytes");
     println!("the page weighs {weight} bytes, compressed");
-    let html = fs::read_to_string(format!("{BUILT}/index.html")).expect("the page");
-    assert!(!html.contains("style=") && !html.contains("<script>") && !html.contains("=\"/"), "{html}");
+    assert!(!index.contains("style=") && !index.contains("<script>") && !index.contains("=\"/"), "{index}");
+    assert_eq!(
+        named.iter().filter(|name| index.contains(*name)).count(),
+        3,
+        "{index} names script, style and icon of {named:?}"
+    );
     nobody.get("/assets/nothing.js").await.problem(404, "not_found");
     nobody.get("/assets/..%2Findex.html").await.problem(404, "not_found");
     nobody.get("/docs/ui/").await.ok(200);
@@ -83,10 +94,13 @@ fn bench() -> Option<&'static Path> {
 fn prepare(ui: &Path) -> bool {
     let lock = ui.join("package-lock.json");
     let same = fs::read(Path::new(SOURCES).join("package-lock.json")).ok() == fs::read(&lock).ok();
-    for stale in ["src", "test", "dist"] {
+    for stale in ["src", "test", "built"] {
         let _ = fs::remove_dir_all(ui.join(stale));
     }
-    for (path, bytes) in files(Path::new(SOURCES)).into_iter().filter(|(path, _)| !path.starts_with("dist")) {
+    for (path, bytes) in files(Path::new(SOURCES))
+        .into_iter()
+        .filter(|(path, _)| !path.starts_with("built") && !path.starts_with("dist"))
+    {
         let to = ui.join(path);
         fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
         fs::write(to, bytes).expect("a copy");
@@ -158,9 +172,9 @@ async fn work(worker: Worker, bad: String) {
 async fn the_built_page_is_what_its_sources_make_and_works_in_a_browser() {
     let Some(ui) = bench() else { return note("NOT TRIED, there is no Node with npm") };
     succeeded(&Command::new("npm").args(["run", "--silent", "build"]).current_dir(ui).output().expect("npm"));
-    let (made, committed) = (files(&ui.join("dist")), files(Path::new(BUILT)));
+    let (made, committed) = (files(&ui.join("built")), files(Path::new(BUILT)));
     let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
-    assert!(made == committed, "ui/dist is old: run `make page`. {:?} became {:?}", names(&committed), names(&made));
+    assert!(made == committed, "ui/built is old: run `make page`. {:?} became {:?}", names(&committed), names(&made));
     let Some(chromium) = chromium() else { return note("built anew; NOT TRIED, there is no Chromium") };
 
     let app = TestApp::new().await;

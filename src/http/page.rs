@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, RawQuery};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -25,32 +25,37 @@ const INDEX: &str = "index.html";
 /// because a token goes in a header and never in an address.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
     worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Asked for again each time: it names the others, whose names change with what they hold.
-const OF_INDEX: &str = "no-cache";
-const OF_ASSETS: &str = "public, max-age=31536000, immutable";
+/// Asked for again each time, and sent only when it is another.
+const ASKED_AGAIN: &str = "no-cache";
+/// Of an address that says by its query what it holds.
+const KEPT: &str = "public, max-age=31536000, immutable";
 
 /// A file as it is sent.
 struct Built {
     media_type: HeaderValue,
+    /// Of the bytes, in hex.
+    hash: String,
     etag: HeaderValue,
-    bytes: &'static [u8],
+    bytes: Bytes,
     gzip: Bytes,
 }
 
-static FILES: LazyLock<HashMap<&str, Built>> =
-    LazyLock::new(|| BUILT.iter().filter_map(|(path, bytes)| Some((*path, built(path, bytes)?))).collect());
+static FILES: LazyLock<HashMap<&str, Built>> = LazyLock::new(|| {
+    BUILT.iter().filter_map(|(path, bytes)| Some((*path, built(path, named(path, bytes))?))).collect()
+});
 
 pub fn router() -> Router<Shared> {
-    let index = |headers: HeaderMap| async move { send(INDEX, OF_INDEX, &headers) };
-    let asset = |Path(file): Path<String>, headers: HeaderMap| async move {
-        send(&format!("assets/{file}"), OF_ASSETS, &headers)
+    let index = |headers: HeaderMap| async move { send(INDEX, None, &headers) };
+    let asset = |Path(file): Path<String>, RawQuery(hash): RawQuery, headers: HeaderMap| async move {
+        send(&format!("assets/{file}"), hash, &headers)
     };
     Router::new().route("/", get(index)).route("/assets/{file}", get(asset))
 }
 
-fn send(path: &str, caching: &'static str, asked: &HeaderMap) -> Answer<Response> {
+fn send(path: &str, hash: Option<String>, asked: &HeaderMap) -> Answer<Response> {
     let built = FILES.get(path).ok_or_else(|| Fault::not_found("file"))?;
     let fixed = HeaderValue::from_static;
+    let caching = if hash.as_ref() == Some(&built.hash) { KEPT } else { ASKED_AGAIN };
     let about = [
         (header::CACHE_CONTROL, fixed(caching)),
         (header::ETAG, built.etag.clone()),
@@ -68,11 +73,28 @@ fn send(path: &str, caching: &'static str, asked: &HeaderMap) -> Answer<Response
         let zipped = [(header::CONTENT_ENCODING, fixed("gzip"))];
         return Ok((about, typed, zipped, built.gzip.clone()).into_response());
     }
-    Ok((about, typed, built.bytes).into_response())
+    Ok((about, typed, built.bytes.clone()).into_response())
+}
+
+/// The index names each file by its hash, too, so that browsers ask for what is another.
+fn named(path: &str, bytes: &'static [u8]) -> Bytes {
+    if path != INDEX {
+        return Bytes::from_static(bytes);
+    }
+    let html = String::from_utf8_lossy(bytes).into_owned();
+    let assets = BUILT.iter().filter(|(path, _)| *path != INDEX);
+    let name = |html: String, (path, bytes): &(&str, &[u8])| {
+        html.replace(&format!("{path}\""), &format!("{path}?{}\"", hash(bytes)))
+    };
+    assets.fold(html, name).into()
+}
+
+fn hash(bytes: &[u8]) -> String {
+    hex::encode(&Sha256::digest(bytes)[..16])
 }
 
 /// A file of a kind that browsers are told of; zipped once, for as long as the program runs.
-fn built(path: &str, bytes: &'static [u8]) -> Option<Built> {
+fn built(path: &str, bytes: Bytes) -> Option<Built> {
     let media_type = match path.rsplit_once('.')?.1 {
         "html" => "text/html; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
@@ -81,10 +103,11 @@ fn built(path: &str, bytes: &'static [u8]) -> Option<Built> {
         _ => return None,
     };
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(bytes).ok()?;
+    gzip.write_all(&bytes).ok()?;
     Some(Built {
         media_type: HeaderValue::from_static(media_type),
-        etag: HeaderValue::try_from(format!("\"{}\"", hex::encode(&Sha256::digest(bytes)[..16]))).ok()?,
+        etag: HeaderValue::try_from(format!("\"{}\"", hash(&bytes))).ok()?,
+        hash: hash(&bytes),
         bytes,
         gzip: gzip.finish().ok()?.into(),
     })
