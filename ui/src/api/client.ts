@@ -89,17 +89,6 @@ export async function got<T>(answer: Promise<{ data?: T }>): Promise<T> {
   return (await answer).data as T;
 }
 
-/** A route that the document does not list yet; null where this server has none such. */
-export async function perhaps<T>(path: string, init: RequestInit = {}): Promise<T | null> {
-  try {
-    const response = await send(new Request(BASE + path, init));
-    return (await response.json()) as T;
-  } catch (error) {
-    if (error instanceof Refusal && error.problem.status === 404 && error.problem.detail === 'There is no such path.') return null;
-    throw error;
-  }
-}
-
 /** What to tell a person of anything that was thrown. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Refusal) return error.problem;

@@ -1,25 +1,12 @@
 import { api, got, send, BASE, Refusal, type Schemas } from './client';
 
 export type Image = Schemas['ImageOut'];
-export type ImageRecord = Schemas['ImageRecordOut'] & { derived?: Derived | null };
+export type ImageRecord = Schemas['ImageRecordOut'];
 export type Status = Schemas['StatusItem'];
 export type Result = Schemas['ResultOut'];
 
-/** What is known of an image without any model. */
-export type Derived = {
-  state: 'done' | 'failed';
-  taken_at: string | null;
-  camera: string | null;
-  lens?: string | null;
-  latitude: number | null;
-  longitude: number | null;
-  phash: string | number | null;
-  placeholder: string | null;
-  error: string | null;
-};
-
 export const record = (md5: string, signal?: AbortSignal) =>
-  got(api.GET('/images/{md5}', { params: { path: { md5 } }, signal })) as Promise<ImageRecord>;
+  got(api.GET('/images/{md5}', { params: { path: { md5 } }, signal }));
 
 /** What happened to up to 1,000 images. */
 export const statuses = async (images: string[], results: boolean, signal?: AbortSignal): Promise<Status[]> =>

@@ -3,7 +3,6 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { original, prediction, record, type ImageRecord } from '../api/images';
 import { everyJob, type Job } from '../api/jobs';
-import { searches } from '../api/search';
 import { submit } from '../api/submissions';
 import { filter, hits, inCase, loadMore, openList, places, scoreMin, showMarks, whole } from '../state/gallery';
 import { mayEdit } from '../state/cases';
@@ -115,7 +114,7 @@ function Shown({ seen, all, again, trouble }: { seen: Seen; all: All | null; aga
         <div class="row">
           {may.submit.value && <button type="button" class="strong" onClick={() => setRunning(true)}>Run a model…</button>}
           <Download md5={seen.md5} name={name} />
-          {searches.value && all?.image.derived?.phash && <a class="button" href={to('gallery', null, { q: `similar:${seen.md5}` })}>Look-alikes</a>}
+          {all?.image.derived?.phash && <a class="button" href={to('gallery', null, { q: `similar:${seen.md5}` })}>Look-alikes</a>}
           <Sight />
         </div>
         <h2>What was found</h2>

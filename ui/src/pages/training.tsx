@@ -37,8 +37,8 @@ function List() {
       <ul class="cards">
         {data?.page.items.map((run) => (
           <li key={run.id} class="card">
-            <a class="cover" href={to('training', run.id)}><strong><bdi>{run.dataset}</bdi></strong> <span class="soft mono">{short(run.id)}</span></a>
-            <State of={run.state} note={[reasonWord(run.reason), run.state === 'running' && run.progress != null && `${Math.round(run.progress * 100)} %`].filter(Boolean).join(', ')} />
+            <header><a class="cover" href={to('training', run.id)}><strong><bdi>{run.dataset}</bdi></strong> <span class="soft mono">{short(run.id)}</span></a>
+            <State of={run.state} note={[reasonWord(run.reason), run.state === 'running' && run.progress != null && `${Math.round(run.progress * 100)} %`].filter(Boolean).join(', ')} /></header>
             <p class="soft">{run.account}, {when(run.created_at)}{run.note && <>: <bdi>{run.note}</bdi></>}</p>
             {run.promoted.map((one) => <p key={one.model + one.version} class="soft">Serves as {one.model} <code><bdi>{one.version}</bdi></code></p>)}
           </li>

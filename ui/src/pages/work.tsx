@@ -33,8 +33,7 @@ function List() {
       <ul class="cards">
         {live.data?.items.map((one) => (
           <li key={one.id} class="card">
-            <a class="cover" href={to('work', one.id)}><strong>{when(one.created_at)}</strong> <span class="soft mono">{short(one.id)}</span></a>
-            <State of={one.status} />
+            <header><a class="cover" href={to('work', one.id)}><strong>{when(one.created_at)}</strong> <span class="soft mono">{short(one.id)}</span></a><State of={one.status} /></header>
             <p class="soft">{caseOf(one.case) && <><bdi>{caseName(caseOf(one.case)!)}</bdi>: </>}{many(one.counts.images, 'photograph')}, {many(one.counts.jobs, 'job')}: {Object.keys(one.models).join(', ')}</p>
             <Bar counts={one.counts} label={`Progress of ${short(one.id)}`} />
           </li>
