@@ -105,16 +105,24 @@ macro_rules! demands {
         #[$doc]
         pub struct $name(pub User);
 
+        impl $name {
+            /// Refuses who has none of these roles.
+            pub fn check(user: &User) -> Result<(), Fault> {
+                if $(user.has(Role::$role))||+ {
+                    return Ok(());
+                }
+                let roles = [$(Role::$role.as_str()),+].join(" or ");
+                Err(Fault::new(Code::MissingRole, format!("This needs the role {roles}.")))
+            }
+        }
+
         impl FromRequestParts<Shared> for $name {
             type Rejection = HttpError;
 
             async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, HttpError> {
                 let AnyUser(user) = AnyUser::from_request_parts(parts, state).await?;
-                if $(user.has(Role::$role))||+ {
-                    return Ok(Self(user));
-                }
-                let roles = [$(Role::$role.as_str()),+].join(" or ");
-                Err(Fault::new(Code::MissingRole, format!("This needs the role {roles}.")).into())
+                Self::check(&user)?;
+                Ok(Self(user))
             }
         }
     )+};

@@ -1,5 +1,6 @@
 //! What is left of deleted cases, in small bites.
 
+use super::pace::tell;
 use crate::service::cases::removal::{self, Left};
 use crate::service::{Ctx, Result};
 use crate::store::cases;
@@ -13,8 +14,14 @@ const BITES_MAX: usize = 100;
 pub async fn remove_deleted(ctx: &Ctx) -> Result<()> {
     for case in ctx.upkeep.run(async |db| cases::removal::going(db, CASES_MAX).await).await? {
         for _ in 0..BITES_MAX {
-            if removal::bite(ctx, &ctx.upkeep, case).await? != Left::More {
-                break;
+            match removal::bite(ctx, &ctx.upkeep, case).await {
+                Ok(Left::More) => {}
+                Ok(_) => break,
+                // The others' turn all the same.
+                Err(error) => {
+                    tell("a deleted case", &error);
+                    break;
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -20,6 +21,8 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(2);
 /// Answers by key: `fresh` long without a question, and the last known one for `stale` while the source is away.
 pub struct Cache<K, V> {
     entries: Mutex<HashMap<K, (V, Instant)>>,
+    /// Moves whenever an answer is forgotten: what was asked before is not kept.
+    forgotten: AtomicU64,
     paused_until: Mutex<Option<Instant>>,
     fresh: Duration,
     stale: Duration,
@@ -27,7 +30,13 @@ pub struct Cache<K, V> {
 
 impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     pub fn new(fresh: Duration, stale: Duration) -> Self {
-        Self { entries: Mutex::default(), paused_until: Mutex::default(), fresh, stale }
+        Self {
+            entries: Mutex::default(),
+            forgotten: AtomicU64::default(),
+            paused_until: Mutex::default(),
+            fresh,
+            stale,
+        }
     }
 
     /// The answer for a key, asking the source when the known one is not fresh. What is fresh costs no future of the
@@ -52,11 +61,8 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         source: impl Future<Output = super::Result<V>>,
     ) -> super::Result<V> {
         let Some((value, at)) = known else { return self.refresh(key, source).await };
-        match tokio::time::timeout(REFRESH_WAIT, source).await {
-            Ok(Ok(value)) => {
-                self.put(key.clone(), value.clone());
-                Ok(value)
-            }
+        match tokio::time::timeout(REFRESH_WAIT, self.refresh(key, source)).await {
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(super::Error::Unavailable(_))) | Err(_) if at.elapsed() < self.stale => {
                 *self.paused_until.lock() = Some(Instant::now() + REFRESH_PAUSE);
                 Ok(value)
@@ -68,18 +74,24 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
 
     /// The source's answer, which is the known one from now on.
     pub async fn refresh(&self, key: &K, source: impl Future<Output = super::Result<V>>) -> super::Result<V> {
+        let before = self.forgotten.load(Ordering::Acquire);
         let value = source.await?;
-        self.put(key.clone(), value.clone());
+        self.put(key.clone(), value.clone(), before);
         Ok(value)
     }
 
     /// Forgets an answer that this process has just made wrong.
     pub fn forget(&self, key: &K) {
-        self.entries.lock().remove(key);
+        let mut entries = self.entries.lock();
+        self.forgotten.fetch_add(1, Ordering::Release);
+        entries.remove(key);
     }
 
-    fn put(&self, key: K, value: V) {
+    fn put(&self, key: K, value: V, before: u64) {
         let mut entries = self.entries.lock();
+        if self.forgotten.load(Ordering::Acquire) != before {
+            return;
+        }
         if entries.len() >= ENTRIES_MAX {
             entries.clear();
         }

@@ -155,7 +155,12 @@ impl Lookups {
                 () = tokio::time::sleep_until(until.min(Instant::now() + LOOK_AGAIN)) => {}
                 _ = stopping.wait_for(|stopping| *stopping) => break,
             }
-            status = if Instant::now() < until { watch.look(look()).await? } else { Arc::new(look().await?) };
+            status = match watch.look(look()).await {
+                // Another may see less than this one.
+                Err(Error::Fault(_)) => Arc::new(look().await?),
+                seen if Instant::now() < until => seen?,
+                _ => Arc::new(look().await?),
+            };
         }
         Ok(Arc::unwrap_or_clone(status))
     }

@@ -1,11 +1,15 @@
 //! Who may do what, and what a closed case takes.
 
-use axum::http::Method;
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
 use super::{Harbour, add, make, to_case};
+use crate::kit::app::PASSWORD;
 use crate::kit::client::{Answer, Client};
+use crate::kit::form;
 use crate::kit::images::{md5_of, photo};
 
 /// Every kind of change of a case but those of its owners.
@@ -267,4 +271,46 @@ async fn tags_notes_and_filters_are_kept_and_told() {
     assert_eq!((&filters[0]["filter"], &filters[0]["user"]), (&json!("label:person>=0.6"), &json!("ed")));
     h.editor.delete(&h.path("/filters/people%20and%20cars")).await.ok(204);
     h.editor.delete(&h.path("/filters/people%20and%20cars")).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn who_was_just_taken_out_changes_nothing_where_that_is_not_known_yet() {
+    let h = Harbour::new().await;
+    add(&h.owner, &h.case, "ed", "owner").await;
+    let replica = h.app.replica().await;
+    let ed = replica.log_in("ed", PASSWORD).await;
+    assert_eq!(ed.get(&h.path("")).await.ok(200)["role"], "owner");
+    h.owner.delete(&h.path("/members/ed")).await.ok(204);
+    ed.put(&h.path("/members/ed"), json!({"role": "owner"})).await.problem(404, "not_found");
+    ed.delete(&h.path("/members/vi")).await.problem(404, "not_found");
+    ed.patch(&h.path(""), json!({"name": "mine"})).await.problem(404, "not_found");
+    ed.delete(&h.path("")).await.problem(404, "not_found");
+    assert_eq!(h.owner.get(&h.path("")).await.ok(200)["members"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn who_is_shut_out_while_a_body_comes_submits_nothing() {
+    let h = Harbour::new().await;
+    let form = to_case(&h.case, 7).finish();
+    let (begun, rest) = form.split_at(form.len() / 2);
+    let (begun, rest, owner, path) = (begun.to_vec(), rest.to_vec(), h.owner.clone(), h.path("/members/ed"));
+    let late = stream::once(async move {
+        owner.delete(&path).await.ok(204);
+        Ok(rest)
+    });
+    let body = Body::from_stream(stream::iter([Ok::<_, std::io::Error>(begun)]).chain(late));
+    let request = Request::post("/predict").header(header::CONTENT_TYPE, form::CONTENT_TYPE);
+    h.editor.send(request.body(body).expect("a request")).await.problem(404, "not_found");
+    assert_eq!(h.app.count("SELECT count(*) FROM submission").await, 1);
+}
+
+#[tokio::test]
+async fn a_member_leaves_a_closed_case_and_nobody_reads_of_one_that_is_not_there() {
+    let h = Harbour::new().await;
+    h.owner.patch(&h.path(""), json!({"closed": true})).await.ok(200);
+    h.viewer.delete(&h.path("/members/vi")).await.ok(204);
+    h.viewer.get(&h.path("")).await.problem(404, "not_found");
+    for list in ["tags", "notes", "filters"] {
+        h.admin.get(&format!("/cases/{}/{list}", uuid::Uuid::new_v4())).await.problem(404, "not_found");
+    }
 }

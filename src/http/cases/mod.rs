@@ -7,6 +7,7 @@ mod tags;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -20,6 +21,7 @@ use crate::api::page::{Page, Paging};
 use crate::domain::case::{NAME_CHARS_MAX, check_label, check_text};
 use crate::domain::fault::Fault;
 use crate::domain::json;
+use crate::service::Error;
 use crate::service::cases::{members, records, removal};
 use crate::store::cases::members::MemberRecord;
 use crate::store::cases::records::CaseChange;
@@ -115,7 +117,9 @@ async fn delete_case(
     _: NoQuery,
     Path(id): Path<Uuid>,
 ) -> Answer<Json<CaseReceipt>> {
-    Ok(Json(removal::delete(&state.ctx, &state.accounts, &user, id).await?.into()))
+    // A client that hangs up does not cut it between what is committed and what is told of it.
+    let delete = async move { removal::delete(&state.ctx, &state.accounts, &user, id).await };
+    Ok(Json(tokio::spawn(delete.in_current_span()).await.map_err(|error| Error::Internal(error.into()))??.into()))
 }
 
 /// Shows what went with a case

@@ -72,8 +72,11 @@ async fn submit_images(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Submitted::from(answer))))
 }
 
-/// The user, as an editor of the case that the request names, if it names one.
+/// The user as known by now, and as an editor of the case that the request names, if it names one.
 async fn in_case(state: &Shared, user: User, ask: &Ask, part: &'static str) -> Result<User, Error> {
+    // A body may take long: who was shut out meanwhile submits nothing.
+    let user = state.accounts.again(&user).await?;
+    SubmittingUser::check(&user)?;
     let Some(case) = ask.case else { return Ok(user) };
     let entered = cases::enter(&state.accounts, &user, case, CaseRole::Editor).await;
     entered.map_err(|error| match error {

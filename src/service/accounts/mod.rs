@@ -25,7 +25,7 @@ use crate::store::accounts::{self, Account, AccountChange, KnownAccount};
 
 pub use self::password::{check_password, hash_password, made_up_password};
 pub use self::tokens::Tokens;
-pub use self::user::User;
+pub use self::user::{User, check_role};
 
 /// The line of accounts to be read.
 const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{change, enter};
+use super::{change, enter, read};
 use crate::domain::case::{CaseRole, FILTERS_MAX};
 use crate::domain::fault::{Code, Fault};
 use crate::service::accounts::{Accounts, User};
@@ -12,7 +12,7 @@ use crate::store::cases::filters::{self, FilterRecord};
 /// The filters of a case, by name.
 pub async fn list(ctx: &Ctx, accounts: &Accounts, user: &User, case: Uuid) -> Result<Vec<FilterRecord>> {
     enter(accounts, user, case, CaseRole::Viewer).await?;
-    ctx.db.run(async |db| Ok(filters::list(db, case).await?)).await
+    read(ctx, case, async |db| Ok(filters::list(db, case).await?)).await
 }
 
 /// Saves a filter under a name, in place of the one that it had.

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::enter;
-use super::records::{CaseShown, check_memberships, lock_for_change, show};
+use super::records::{CaseShown, check_memberships, lock, lock_for_change, show};
 use crate::domain::case::{CaseRole, MEMBERS_MAX};
 use crate::domain::fault::{Code, Fault};
 use crate::service::accounts::{Accounts, User};
@@ -22,7 +22,7 @@ pub async fn set(
 ) -> Result<CaseShown> {
     let user = enter(accounts, user, case, CaseRole::Owner).await?;
     let made = async |tx: &mut PgConnection| {
-        let standing = lock_for_change(tx, case).await?;
+        let standing = lock_for_change(tx, &user, case, CaseRole::Owner).await?;
         let account = members::lock_account(tx, name).await?.ok_or_else(|| Fault::not_found("user"))?;
         let facts = members::facts(tx, case, account).await?;
         if facts.role.is_none() {
@@ -42,12 +42,12 @@ pub async fn set(
     show(ctx, &user, case).await
 }
 
-/// Takes a member out of a case: an owner anybody, and everybody themselves.
+/// Takes a member out of a case, which may be closed: an owner anybody, and everybody themselves.
 pub async fn remove(ctx: &Ctx, accounts: &Accounts, user: &User, case: Uuid, name: &str) -> Result<()> {
     let need = if name == user.account.name { CaseRole::Viewer } else { CaseRole::Owner };
     let user = enter(accounts, user, case, need).await?;
     let gone = async |tx: &mut PgConnection| {
-        let standing = lock_for_change(tx, case).await?;
+        let standing = lock(tx, &user, case, need).await?;
         let account = members::lock_account(tx, name).await?.ok_or_else(|| Fault::not_found("member"))?;
         let facts = members::facts(tx, case, account).await?;
         if facts.role.is_none() {

@@ -52,6 +52,16 @@ fn closed() -> Fault {
     Fault::new(Code::CaseClosed, "The case is closed: it is read, and not changed.")
 }
 
+/// Reads what belongs to a case, which must be there: an administrator may enter any.
+async fn read<T>(ctx: &Ctx, case: Uuid, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
+    ctx.db
+        .run(async |db| match cases::is_closed(db, case).await? {
+            Some(_) => work(db).await,
+            None => Err(Fault::not_found("case").into()),
+        })
+        .await
+}
+
 /// Carries out a change of what belongs to a case, which must be open.
 async fn change<T>(ctx: &Ctx, case: Uuid, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
     ctx.db

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{change, enter};
+use super::{change, enter, read};
 use crate::domain::case::CaseRole;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -22,7 +22,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<NoteRecord>> {
     enter(accounts, user, case, CaseRole::Viewer).await?;
-    ctx.db.run(async |db| Ok(notes::list(db, case, image, before, limit).await?)).await
+    read(ctx, case, async |db| Ok(notes::list(db, case, image, before, limit).await?)).await
 }
 
 /// Writes a note on a case, or on an image that it holds.

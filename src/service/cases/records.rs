@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{closed, enter};
 use crate::domain::case::{CaseRole, MEMBERSHIPS_MAX};
 use crate::domain::fault::{Code, Fault};
-use crate::service::accounts::{Accounts, User};
+use crate::service::accounts::{Accounts, User, check_role};
 use crate::service::{Ctx, Error, Result};
 use crate::store::cases::members::{self, MemberFacts, MemberRecord};
 use crate::store::cases::records::{self, CaseChange, CaseRecord, CaseStanding};
@@ -89,7 +89,7 @@ async fn shown(
 pub async fn update(ctx: &Ctx, accounts: &Accounts, user: &User, case: Uuid, change: &CaseChange) -> Result<CaseShown> {
     let user = enter(accounts, user, case, CaseRole::Owner).await?;
     let made = async |tx: &mut PgConnection| {
-        let standing = records::lock(tx, case).await?.ok_or_else(|| Fault::not_found("case"))?;
+        let standing = lock(tx, &user, case, CaseRole::Owner).await?;
         if change.closed == Some(true) {
             check_not_own(&standing)?;
         }
@@ -103,10 +103,25 @@ pub async fn update(ctx: &Ctx, accounts: &Accounts, user: &User, case: Uuid, cha
     show(ctx, &user, case).await
 }
 
-/// Locks a case that is to change, if it takes changes.
-pub(super) async fn lock_for_change(tx: &mut PgConnection, case: Uuid) -> Result<CaseStanding> {
-    let standing = records::lock(tx, case).await?.ok_or_else(|| Fault::not_found("case"))?;
+/// Locks a case that is to change, if it takes changes and the user still may: what is known of members elsewhere is some seconds old,
+/// and who was taken out must not make themselves an owner again.
+pub(super) async fn lock_for_change(
+    tx: &mut PgConnection,
+    user: &User,
+    case: Uuid,
+    need: CaseRole,
+) -> Result<CaseStanding> {
+    let standing = lock(tx, user, case, need).await?;
     if standing.closed { Err(closed().into()) } else { Ok(standing) }
+}
+
+/// The same, closed or not.
+pub(super) async fn lock(tx: &mut PgConnection, user: &User, case: Uuid, need: CaseRole) -> Result<CaseStanding> {
+    let standing = records::lock(tx, case).await?.ok_or_else(|| Fault::not_found("case"))?;
+    if !user.is_admin() {
+        check_role(members::role(tx, case, user.account.id).await?, need)?;
+    }
+    Ok(standing)
 }
 
 /// Refuses what nobody's own case takes.

@@ -27,7 +27,7 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How many rows of a kind one bite takes.
 const ROWS_MAX: i64 = 1_000;
-/// How many submissions one bite takes, of each at most so many requests.
+/// How many submissions one bite takes.
 const SUBMISSIONS_MAX: i64 = 10;
 
 /// What has gone of a deleted case.
@@ -44,7 +44,7 @@ pub struct DeletionReceipt {
 pub async fn delete(ctx: &Ctx, accounts: &Accounts, user: &User, case: Uuid) -> Result<DeletionReceipt> {
     let user = enter(accounts, user, case, CaseRole::Owner).await?;
     let mark = async |tx: &mut PgConnection| {
-        check_not_own(&lock_for_change(tx, case).await?)?;
+        check_not_own(&lock_for_change(tx, &user, case, CaseRole::Owner).await?)?;
         Ok::<_, Error>(removal::mark(tx, case, user.account.id).await?)
     };
     for member in ctx.db.write(mark).await? {
@@ -108,7 +108,7 @@ pub async fn bite(ctx: &Ctx, db: &Db, case: Uuid) -> Result<Left> {
         .await?;
     let Some(bitten) = bitten else { return Ok(Left::Unknown) };
     announce::cancelled(ctx, &bitten.moved).await;
-    images::forget(ctx, bitten.gone.iter().map(|gone| &gone.image)).await?;
+    images::forget(ctx, bitten.gone.iter().map(|gone| &gone.image)).await;
     Ok(if bitten.more { Left::More } else { Left::Nothing })
 }
 
@@ -142,8 +142,11 @@ pub async fn bite_in(tx: &mut PgConnection, case: Uuid) -> Result<Bitten> {
 async fn withdraw(tx: &mut PgConnection, case: Uuid, submissions: &[Uuid], by: Uuid) -> Result<Vec<Moved>> {
     let (mut jobs, mut seen) = (Vec::new(), Vec::new());
     for submission in submissions {
-        let from = SubmissionPlace::after(i64::MIN);
-        if let Some((waited, last)) = submissions::next_requests(tx, *submission, from, ROWS_MAX).await? {
+        let (from, room) = (SubmissionPlace::after(i64::MIN), ROWS_MAX - jobs.len() as i64);
+        if room <= 0 {
+            break;
+        }
+        if let Some((waited, last)) = submissions::next_requests(tx, *submission, from, room).await? {
             jobs.extend(waited);
             seen.push((*submission, last));
         }
@@ -152,7 +155,7 @@ async fn withdraw(tx: &mut PgConnection, case: Uuid, submissions: &[Uuid], by: U
     let unwanted = submissions::withdraw(tx, &live, Withdrawn::Cases(&[case]), by).await?;
     let moved = transition::cancel(tx, &unwanted, Some(by)).await?;
     for (submission, last) in seen {
-        removal::remove_requests(tx, case, submission, last).await?;
+        removal::remove_requests(tx, submission, last).await?;
     }
     removal::remove_submissions(tx, submissions).await?;
     Ok(moved)

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::{change, enter};
+use super::{change, enter, read};
 use crate::domain::case::{CaseRole, IMAGE_TAGS_MAX, TAGS_MAX};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::image::ContentMd5;
@@ -18,7 +18,7 @@ pub const IMAGES_COUNTED: i64 = 10_000;
 /// The different tags of a case, by name, with their images counted up to a limit.
 pub async fn list(ctx: &Ctx, accounts: &Accounts, user: &User, case: Uuid) -> Result<Vec<TagRecord>> {
     enter(accounts, user, case, CaseRole::Viewer).await?;
-    ctx.db.run(async |db| Ok(tags::list(db, case, TAGS_MAX, IMAGES_COUNTED).await?)).await
+    read(ctx, case, async |db| Ok(tags::list(db, case, TAGS_MAX, IMAGES_COUNTED).await?)).await
 }
 
 /// Tags to give and to take away.

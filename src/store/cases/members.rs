@@ -34,6 +34,21 @@ pub async fn lock_account(db: &mut PgConnection, name: &str) -> sqlx::Result<Opt
     sqlx::query_scalar("SELECT id FROM account WHERE name = $1 FOR NO KEY UPDATE").bind(name).fetch_optional(db).await
 }
 
+/// What an account is in a locked case: a statement after the one that locked.
+pub async fn role(db: &mut PgConnection, case: Uuid, account: Uuid) -> sqlx::Result<Option<CaseRole>> {
+    #[derive(FromRow)]
+    struct Held {
+        #[sqlx(try_from = "String")]
+        role: CaseRole,
+    }
+    let held: Option<Held> = sqlx::query_as("SELECT role FROM member WHERE case_id = $1 AND account_id = $2")
+        .bind(case)
+        .bind(account)
+        .fetch_optional(db)
+        .await?;
+    Ok(held.map(|held| held.role))
+}
+
 /// What decides whether an account may become a member, or cease to be one.
 #[derive(Debug, Clone, FromRow)]
 pub struct MemberFacts {

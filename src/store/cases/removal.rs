@@ -76,16 +76,10 @@ pub async fn lock_submissions(db: &mut PgConnection, case: Uuid, limit: i64) -> 
         .await
 }
 
-/// Removes the requests of a submission up to a place, whose jobs nobody waits for in this case any more, and takes the texts from the
-/// tries at what no other case holds.
-pub async fn remove_requests(
-    db: &mut PgConnection,
-    case: Uuid,
-    submission: Uuid,
-    upto: SubmissionPlace,
-) -> sqlx::Result<()> {
+/// Removes the requests of a submission up to a place, whose jobs nobody waits for in its case any more, and takes the texts from the
+/// tries at jobs that nobody else asked for.
+pub async fn remove_requests(db: &mut PgConnection, submission: Uuid, upto: SubmissionPlace) -> sqlx::Result<()> {
     sqlx::query(include_str!("../sql/cases/remove_requests.sql"))
-        .bind(case)
         .bind(submission)
         .bind(upto.image_id)
         .bind(upto.queue_id)
