@@ -95,7 +95,8 @@ async fn a_closed_case_is_read_and_refuses_every_change() {
     let note = h.editor.post(&h.path("/notes"), json!({"text": "seen"})).await.ok(201)["id"].clone();
     assert!(h.owner.patch(&h.path(""), json!({"closed": true})).await.ok(200)["closed_at"].is_string());
     for who in [&h.owner, &h.admin] {
-        for what in EDITS.iter().chain(&OWNS) {
+        // Members leave, and are put out, all the same.
+        for what in EDITS.iter().chain(&OWNS).filter(|what| **what != "remove member") {
             if ["cancel job", "retry"].contains(what) && who.token == h.admin.token {
                 // An administrator ends jobs whoever waits for them, and has one tried again on their own behalf.
                 continue;
@@ -107,7 +108,6 @@ async fn a_closed_case_is_read_and_refuses_every_change() {
         let path = h.path(&format!("/notes/{}", note.as_str().expect("an id")));
         who.delete(&path).await.problem(409, "case_closed");
     }
-    h.viewer.delete(&h.path("/members/vi")).await.problem(409, "case_closed");
     for path in ["", "/tags", "/notes", "/filters"] {
         h.viewer.get(&h.path(path)).await.ok(200);
     }
