@@ -37,11 +37,11 @@ pub async fn lock_account(db: &mut PgConnection, name: &str) -> sqlx::Result<Opt
 /// What an account is in a locked case: a statement after the one that locked.
 pub async fn role(db: &mut PgConnection, case: Uuid, account: Uuid) -> sqlx::Result<Option<CaseRole>> {
     #[derive(FromRow)]
-    struct Held {
+    struct HeldRole {
         #[sqlx(try_from = "String")]
         role: CaseRole,
     }
-    let held: Option<Held> = sqlx::query_as("SELECT role FROM member WHERE case_id = $1 AND account_id = $2")
+    let held: Option<HeldRole> = sqlx::query_as("SELECT role FROM member WHERE case_id = $1 AND account_id = $2")
         .bind(case)
         .bind(account)
         .fetch_optional(db)
