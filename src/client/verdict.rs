@@ -102,7 +102,8 @@ mod tests {
             "jobs": [], "later": 1});
         let problem = json!({"type": "", "title": "", "status": 422, "code": "not_an_image", "detail": "", "mend": "",
             "errors": [], "request_id": null});
-        let answer = json!({"submission": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "images": [image],
+        let id = "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11";
+        let answer = json!({"submission": id, "case": id, "images": [image],
             "rejected": [{"index": 0, "name": "x", "problem": problem}],
             "models": {"a": {"workers": 0, "queued": 0}, "b": {"workers": 2, "queued": 0}}});
         let judged = judge(&[16, 17], Ok(serde_json::from_value(answer).unwrap())).unwrap();
