@@ -23,8 +23,9 @@ const TIME_MAX: Duration = Duration::from_millis(1_500);
 const LED_MAX: i64 = 20_000;
 /// So few are led by without looking for fewer.
 const LED_FEW: usize = 1_000;
-/// How many indexes are asked at most.
+/// How many indexes are asked at most, and for how long another is: what they name is still to be looked at within the time of a call.
 const LEADS_MAX: usize = 6;
+const LEADS_TIME_MAX: Duration = Duration::from_millis(700);
 /// While the walk is to find a page within so many titles, it goes on.
 const WALK_WORTH: usize = 4_000;
 
@@ -63,7 +64,7 @@ pub(super) async fn gather(
         }
         if !led && walk.is_slow() {
             led = true;
-            match walk.follow(db).await {
+            match walk.follow(db, began).await {
                 Ok(true) => break true,
                 Ok(false) => {}
                 Err(error) if is_timed_out(&error) => {}
@@ -123,9 +124,12 @@ impl Walk<'_> {
     }
 
     /// Looks at all images that the index of one condition names, if one names few; answers whether one did.
-    async fn follow(&mut self, db: &mut PgConnection) -> sqlx::Result<bool> {
+    async fn follow(&mut self, db: &mut PgConnection, began: Instant) -> sqlx::Result<bool> {
         let mut fewest: Option<BTreeSet<i64>> = None;
         for lead in self.plan.leads.iter().take(LEADS_MAX) {
+            if began.elapsed() > LEADS_TIME_MAX {
+                break;
+            }
             let named = match search::lead(db, lead, self.plan.sought.cases.as_deref(), LED_MAX).await {
                 Err(error) if is_timed_out(&error) => continue,
                 named => named?,
