@@ -13,6 +13,7 @@ use crate::store::search::{self, Fitting, Stretch, TitlePlace};
 
 /// The fewest titles that are looked at first, and the most at once: at first a page and some more, where all may fit.
 const BITE_MIN: i64 = 100;
+const BITE_FIRST_MAX: i64 = 625;
 const BITE_MAX: i64 = 4_000;
 /// The most entries of indexes that one bite reads: as many of each case as it is long.
 const ENTRIES_MAX: i64 = 200_000;
@@ -23,7 +24,7 @@ const TIME_MAX: Duration = Duration::from_millis(1_500);
 const LED_MAX: i64 = 20_000;
 /// So few are led by without looking for fewer.
 const LED_FEW: usize = 1_000;
-/// How many indexes are asked at most, and for how long another is: what they name is still to be looked at within the time of a call.
+/// How many indexes are asked at most, and until when another is: what they name is still to be looked at within the time of a call.
 const LEADS_MAX: usize = 6;
 const LEADS_TIME_MAX: Duration = Duration::from_millis(700);
 /// While the walk is to find a page within so many titles, it goes on.
@@ -50,7 +51,7 @@ pub(super) async fn gather(
     let mut walk =
         Walk { plan, until, most, place: before.min(plan.before), found: Vec::new(), newest: None, looked: 0 };
     let page = i64::try_from(most + most / 4).unwrap_or(BITE_MAX);
-    let (mut bite, mut led) = (page.clamp(BITE_MIN, BITE_MAX), false);
+    let (mut bite, mut led) = (page.clamp(BITE_MIN, BITE_FIRST_MAX), false);
     let ended = loop {
         match walk.bite(db, bite).await {
             Ok(true) => break true,
@@ -126,8 +127,8 @@ impl Walk<'_> {
     /// Looks at all images that the index of one condition names, if one names few; answers whether one did.
     async fn follow(&mut self, db: &mut PgConnection, began: Instant) -> sqlx::Result<bool> {
         let mut fewest: Option<BTreeSet<i64>> = None;
-        for lead in self.plan.leads.iter().take(LEADS_MAX) {
-            if began.elapsed() > LEADS_TIME_MAX {
+        for (asked, lead) in self.plan.leads.iter().take(LEADS_MAX).enumerate() {
+            if asked > 0 && began.elapsed() > LEADS_TIME_MAX {
                 break;
             }
             let named = match search::lead(db, lead, self.plan.sought.cases.as_deref(), LED_MAX).await {

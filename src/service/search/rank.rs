@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -17,6 +18,9 @@ use crate::store::search::{self, Fitting, Stretch, TitlePlace};
 const SIMILAR_MAX: i64 = 5_000;
 /// The most images whose embeddings are compared: the newest that fit else. Each is read from its result.
 pub const COMPARED_MAX: usize = 2_000;
+/// How many of them are read at once, and for how long more are: the oldest are left out on a busy machine.
+const COMPARED_AT_ONCE: usize = 200;
+const COMPARED_TIME_MAX: Duration = Duration::from_secs(1);
 /// The bits of a part of a hash, of which there are four.
 const PART_BITS: u32 = 16;
 
@@ -98,12 +102,18 @@ async fn alike(db: &mut PgConnection, plan: &SearchPlan, term: &FilterTerm, md5:
     let newest = gather(db, plan, TitlePlace::FIRST, DateTime::<Utc>::MAX_UTC, COMPARED_MAX).await?.found;
     let images: Vec<i64> = newest.iter().map(|fitting| fitting.image_id).collect();
     let mut distances: HashMap<i64, f64> = HashMap::new();
-    search::embeddings(db, &images, &of, |image, vectors| {
-        // Of several, as of the faces of a group, the nearest counts.
-        let nearest = vectors.iter().filter_map(|vector| distance(&of.vector, vector)).min_by(f64::total_cmp);
-        distances.extend(nearest.map(|nearest| (image, nearest)));
-    })
-    .await?;
+    let began = Instant::now();
+    for images in images.chunks(COMPARED_AT_ONCE) {
+        if began.elapsed() > COMPARED_TIME_MAX {
+            break;
+        }
+        search::embeddings(db, images, &of, |image, vectors| {
+            // Of several, as of the faces of a group, the nearest counts.
+            let nearest = vectors.iter().filter_map(|vector| distance(&of.vector, vector)).min_by(f64::total_cmp);
+            distances.extend(nearest.map(|nearest| (image, nearest)));
+        })
+        .await?;
+    }
     let ranked = |fitting: Fitting| Some(Ranked { distance: *distances.get(&fitting.image_id)?, fitting });
     Ok(newest.into_iter().filter_map(ranked).collect())
 }
