@@ -773,8 +773,9 @@ COMMENT ON VIEW audit_derived IS 'What is known of every image without any model
 
 -- Search -------------------------------------------------------------------------------------------
 
--- An administrator sees all titles, newest first, as a member does those of a case.
-CREATE INDEX upload_at ON upload (at DESC, image_id DESC);
+-- An administrator sees all titles, newest first, as a member does those of a case. By an expression, so that no walk along the titles of
+-- one case, which may have none, goes along those of all.
+CREATE INDEX upload_at ON upload ((at AT TIME ZONE 'UTC') DESC, image_id DESC);
 -- What is known of images without a model is written in the background: these delay nobody.
 CREATE INDEX derived_taken ON derived (taken_at) WHERE taken_at IS NOT NULL;
 CREATE INDEX derived_camera ON derived (lower(camera)) WHERE camera IS NOT NULL;
