@@ -248,6 +248,94 @@ test('a case: made, filled, shared with somebody who only looks, tagged and note
   await vera.close();
 });
 
+test('models run where the photographs are; into one’s own case they are copied only by choice', async () => {
+  const ines = await visit('ines', { at: '#/gallery' });
+  const { page } = ines;
+  const asked = [];
+  const watch = (page) => page.on('request', (request) => request.method() === 'POST' && request.url().endsWith('/predict') && asked.push(request.postDataJSON()));
+  watch(page);
+  const token = await page.evaluate(() => sessionStorage.getItem('darkroom.token'));
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  const { items } = await (await fetch(`${BASE}/cases`, { headers })).json();
+  const [harbour, own] = [items.find((one) => one.name.startsWith('Harbour')).id, items.find((one) => one.own).id];
+  assert.ok((await fetch(`${BASE}/cases/${harbour}/members/ivo`, { method: 'PUT', headers, body: '{"role":"viewer"}' })).ok);
+  await page.locator('.tile').nth(2).waitFor();
+  await page.locator('.pick').first().click({ force: true });
+  await page.getByRole('button', { name: /^Select all/ }).click();
+  await page.getByRole('button', { name: 'Run a model…' }).click();
+  await chooseFaces(page);
+  await page.getByRole('dialog').getByLabel('Where').waitFor();
+  await accessible(page, 'running models');
+  await page.getByRole('button', { name: 'Run', exact: true }).click();
+  await page.getByRole('dialog', { name: 'Under way' }).getByText('went to faces').waitFor();
+  assert.deepEqual(asked.map((one) => one.case).sort(), [harbour, own].sort());
+  assert.equal(new Set(asked.map((one) => one.submission)).size, 2);
+  assert.equal(asked.find((one) => one.case === harbour).images.length, 1);
+  await ines.close();
+
+  asked.length = 0;
+  const ivo = await visit('ivo', { at: `#/gallery?case=${harbour}` });
+  watch(ivo.page);
+  await ivo.page.locator('.tile').first().waitFor();
+  assert.equal(await ivo.page.locator('.tile').count(), 1);
+  await ivo.page.locator('.pick').first().click({ force: true });
+  await ivo.page.getByRole('button', { name: 'Run a model…' }).click();
+  await chooseFaces(ivo.page);
+  await ivo.page.getByText('not run models there').waitFor();
+  const run = ivo.page.getByRole('button', { name: 'Run', exact: true });
+  assert.ok(await run.isDisabled());
+  await ivo.page.getByRole('dialog').getByLabel('Where').selectOption('own');
+  // A part that is refused is told, with its reason, in a window that stays.
+  const refused = { index: 0, name: '', problem: { title: 'Gone', status: 404, code: 'unknown_image', detail: 'No case of yours holds it.', mend: 'Look again.', errors: [] } };
+  await ivo.page.route('**/predict', (route) => route.fulfill({ status: 202, json: { submission: harbour, case: own, images: [], rejected: [refused], models: ['faces'] } }), { times: 1 });
+  await run.click();
+  await ivo.page.getByRole('alert').getByText('1 of 1 photographs were not taken. No case of yours').waitFor();
+  await run.click();
+  await ivo.page.getByRole('dialog', { name: 'Under way' }).waitFor();
+  assert.deepEqual(asked.map((one) => one.case), [null, null]);
+  assert.equal(asked[0].submission, asked[1].submission);
+  await ivo.close();
+});
+
+test('who signs in after another finds nothing of the other’s upload, and sends nothing of it', async () => {
+  const { page, context, close } = await visit('ivo', { at: '#/upload' });
+  const enter = async (user) => {
+    await page.getByLabel('Name').fill(user);
+    await page.getByLabel('Password').fill(PASSWORD);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('link', { name: user }).waitFor();
+    await page.goto(`${BASE}/#/upload`);
+    await page.getByText('Drop photographs').waitFor();
+  };
+  const leave = async () => {
+    await page.locator('.who').click();
+    await page.getByRole('button', { name: 'Sign out', exact: true }).click();
+    await page.getByRole('button', { name: 'Sign in' }).waitFor();
+  };
+  let sent = 0;
+  await context.route('**/predict', (route) => { sent += 1; return route.abort(); });
+  await chooseFaces(page);
+  await page.setInputFiles('#files', [text('secret.png', readFileSync(join(PHOTOS, 'chelsea.png'), 'latin1') + 'more')]);
+  await page.getByText('1 photograph ready').waitFor();
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByText('nothing is lost').first().waitFor();
+  await leave();
+  const before = sent;
+  await enter('ines');
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await page.getByRole('checkbox', { name: /^faces/ }).waitFor();
+  assert.ok(!(await page.getByRole('checkbox', { name: /^faces/ }).isChecked()));
+  assert.equal(await page.getByText('secret.png').count() + await page.getByText('An upload was cut off').count(), 0);
+  // As long as the first, given up, would have rested at the most.
+  await page.waitForTimeout(2_500);
+  assert.equal(sent, before);
+  await leave();
+  await enter('ivo');
+  await page.getByText('An upload was cut off').waitFor();
+  await page.getByRole('button', { name: 'Forget it' }).click();
+  await close();
+});
+
 test('by keyboard alone', async () => {
   const { page, close } = await visit(null);
   await page.keyboard.press('Tab');

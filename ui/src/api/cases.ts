@@ -27,8 +27,9 @@ export const tags = async (id: string) => (await got(api.GET('/cases/{id}/tags',
 export const tag = async (id: string, images: string[], add: string[], remove: string[]) =>
   (await got(api.POST('/cases/{id}/tags', { ...of(id), body: { images, add, remove } }))).items;
 
-export const notes = async (id: string, image: string) =>
-  (await got(api.GET('/cases/{id}/notes', { params: { path: { id }, query: { image, limit: 500 } } }))).items;
+/** The newest first, page after page. */
+export const notes = (id: string, image: string, cursor: string | undefined, signal?: AbortSignal) =>
+  got(api.GET('/cases/{id}/notes', { params: { path: { id }, query: { image, limit: 100, cursor } }, signal }));
 export const addNote = (id: string, image: string, text: string) => got(api.POST('/cases/{id}/notes', { ...of(id), body: { image, text } }));
 export const removeNote = (id: string, note: string) => got(api.DELETE('/cases/{id}/notes/{note}', { params: { path: { id, note } } }));
 

@@ -43,17 +43,28 @@ export function keepToken(value: string | null): void {
 /** Answers that stand for a server that is restarting, or a proxy that finds none. */
 const GONE = [502, 503, 504];
 
+/** Within so many seconds an answer begins, beyond those that it was asked to wait: a connection that died says nothing for minutes. */
+const ANSWER_S = 20;
+/** Within so many seconds it has come whole: the largest photograph over a slow line. */
+const WHOLE_S = 300;
+
 /** Fetches as whoever is signed in; throws `Refusal` or `Unreachable`. */
 export async function send(request: Request): Promise<Response> {
   const mine = token.value;
   if (mine && !request.headers.has('authorization')) request.headers.set('authorization', `Bearer ${mine}`);
+  const late = new AbortController();
+  const within = (seconds: number) => setTimeout(() => late.abort(new DOMException('The answer took too long.', 'TimeoutError')), seconds * 1_000);
+  const beginning = within(ANSWER_S + Number(new URL(request.url).searchParams.get('wait_s')));
   let response: Response;
   try {
-    response = await fetch(request);
+    response = await fetch(request, { signal: AbortSignal.any([request.signal, late.signal]) });
+    within(WHOLE_S);
   } catch (error) {
     if (request.signal.aborted) throw error;
     away.value = true;
     throw new Unreachable('The server cannot be reached.');
+  } finally {
+    clearTimeout(beginning);
   }
   if (response.ok || response.status === 304) {
     away.value = false;
@@ -92,7 +103,7 @@ export async function got<T>(answer: Promise<{ data?: T }>): Promise<T> {
 /** What to tell a person of anything that was thrown. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Refusal) return error.problem;
-  const lost = error instanceof Unreachable;
+  const lost = error instanceof Unreachable || (error instanceof DOMException && error.name === 'TimeoutError');
   return {
     type: 'about:blank', title: lost ? 'No connection' : 'Error', status: 0, code: lost ? 'unreachable' : 'page', errors: [], request_id: null,
     detail: lost ? 'The server cannot be reached.' : String(error),

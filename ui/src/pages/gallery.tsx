@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { counts, type Counts } from '../api/search';
 import { filters, saveFilter, type SavedFilter } from '../api/cases';
 import { caseList, caseName, caseOf, mayEdit } from '../state/cases';
-import { hits, inCase, known, listProblem, loadMore, loadingMore, lookForNew, openList, places, selected, whole } from '../state/gallery';
+import { caseHolding, hits, inCase, known, listProblem, loadMore, loadingMore, lookForNew, openList, places, selected, whole } from '../state/gallery';
 import { useLive } from '../state/live';
 import { go, route, to } from '../state/route';
 import { may } from '../state/session';
@@ -114,7 +114,7 @@ function SaveFilter({ ofCase, words, close }: { ofCase: string; words: string; c
     <Dialog title="Save this filter" close={close}>
       <form onSubmit={save}>
         <p class="mono">{words}</p>
-        <Field label="Name"><input required maxLength={100} value={name} onInput={(event) => setName(event.currentTarget.value)} /></Field>
+        <Field label="Name"><input required maxLength={64} value={name} onInput={(event) => setName(event.currentTarget.value)} /></Field>
         <Trouble problem={doing.problem} />
         <div class="row end"><button type="submit" class="strong" disabled={doing.busy}>Save</button></div>
       </form>
@@ -145,7 +145,7 @@ function Selection() {
       <button type="button" onClick={() => save(listed(images), 'photographs.csv')}>Save as a list</button>
       <button type="button" onClick={() => (selected.value = new Set(hits.value.map((hit) => hit.md5)))}>Select all {count(hits.value.length)} loaded</button>
       <button type="button" onClick={() => (selected.value = new Set())}>Select none</button>
-      {open === 'run' && <RunModels images={images} ofCase={inCase.value} close={() => setOpen(null)} />}
+      {open === 'run' && <RunModels images={images.map((md5) => ({ md5, case: caseHolding(md5) }))} close={() => setOpen(null)} />}
       {open === 'tag' && inCase.value && <TagThem ofCase={inCase.value} images={images} close={() => setOpen(null)} />}
     </div>
   );

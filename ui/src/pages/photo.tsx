@@ -4,7 +4,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { original, prediction, record, type ImageRecord } from '../api/images';
 import { everyJob, type Job } from '../api/jobs';
 import { submit } from '../api/submissions';
-import { filter, hits, inCase, loadMore, openList, places, scoreMin, showMarks, whole } from '../state/gallery';
+import { caseHolding, filter, hits, inCase, loadMore, openList, places, scoreMin, showMarks, whole } from '../state/gallery';
 import { mayEdit } from '../state/cases';
 import { useLive } from '../state/live';
 import { usePicture } from '../state/pictures';
@@ -49,12 +49,6 @@ export function Photo() {
 /** What the list and the record have in common: enough to show the picture before the rest comes. */
 type Seen = { md5: string; name?: string | null; media_type: string; width: number; height: number; orientation?: number | null };
 
-/** Where what is run on it is asked: the case that is looked at, or holds it, if one may work in that; else one's own. */
-function caseFor(md5: string): string | null {
-  const held = inCase.value ?? hits.value[places.value.get(md5) ?? -1]?.case ?? null;
-  return held && mayEdit(held) ? held : null;
-}
-
 /** Left and right go through the gallery as it was listed. */
 function useSteps(md5: string): void {
   useEffect(() => {
@@ -96,7 +90,7 @@ function Shown({ seen, all, again, trouble }: { seen: Seen; all: All | null; aga
   );
   const name = seen.name ?? seen.md5;
   const at = places.value.get(seen.md5);
-  const inside = caseFor(seen.md5);
+  const inside = caseHolding(seen.md5) ?? all?.image.case ?? null;
   const open = all?.jobs.filter((job) => job.state !== 'succeeded') ?? [];
   return (
     <div class="photo">
@@ -124,11 +118,11 @@ function Shown({ seen, all, again, trouble }: { seen: Seen; all: All | null; aga
           <ResultCard key={one.job + one.version} said={one} job={all?.jobs.find((job) => job.id === one.job)} shown={shown(one)} changed={again}
             show={(on) => setToggled({ ...toggled, [one.job + one.version]: on })} />
         ))}
-        {all && <RunAgain image={all.image} said={said} again={again} />}
+        {all && inside && mayEdit(inside) && <RunAgain md5={seen.md5} ofCase={inside} said={said} again={again} />}
         <NotesAndTags md5={seen.md5} />
         {all && <Facts image={all.image} />}
       </div>
-      {running && <RunModels images={[seen.md5]} ofCase={inside} close={() => setRunning(false)} done={again} />}
+      {running && <RunModels images={[{ md5: seen.md5, case: inside }]} close={() => setRunning(false)} done={again} />}
     </div>
   );
 }
@@ -159,14 +153,14 @@ function OpenJob({ job, again }: { job: Job; again: () => void }) {
   );
 }
 
-/** The same models with the same parameters, computed anew. */
-function RunAgain({ image, said, again }: { image: ImageRecord; said: Said[]; again: () => void }) {
+/** The same models with the same parameters, computed anew, in the case that holds it. */
+function RunAgain({ md5, ofCase, said, again }: { md5: string; ofCase: string; said: Said[]; again: () => void }) {
   const doing = useAct();
   const newest = said.filter((one) => !one.older && one.params != null);
   if (!may.submit.value || newest.length === 0) return null;
   const run = (of: Said[]) => {
     const params = Object.fromEntries(of.map((one) => [one.model, one.params as Record<string, unknown>]));
-    void doing.act(() => submit({ images: [image.md5], models: of.map((one) => one.model), params, rerun: true, submission: uuid(), case: caseFor(image.md5) }), 'Running again')
+    void doing.act(() => submit({ images: [md5], models: of.map((one) => one.model), params, rerun: true, submission: uuid(), case: ofCase }), 'Running again')
       .then((good) => good && again());
   };
   return (

@@ -1,7 +1,8 @@
 /** What people say of a photograph in a case: tags and notes. */
 import { useState } from 'preact/hooks';
 import { addNote, notes, removeNote, tag, type Note } from '../api/cases';
-import { hits, inCase, setTags as keepTags } from '../state/gallery';
+import type { Paged } from '../api/client';
+import { hits, setTags as keepTags } from '../state/gallery';
 import { mayEdit } from '../state/cases';
 import { useLive } from '../state/live';
 import { when } from './format';
@@ -10,9 +11,19 @@ import { TagThem } from './tags';
 
 export function NotesAndTags({ md5 }: { md5: string }) {
   const hit = hits.value.find((hit) => hit.md5 === md5);
-  const ofCase = inCase.value ?? hit?.case ?? null;
-  if (!ofCase) return null;
-  return <InCase key={ofCase + md5} md5={md5} ofCase={ofCase} first={hit?.tags ?? []} />;
+  if (!hit) return null;
+  return <InCase key={hit.case + md5} md5={md5} ofCase={hit.case} first={hit.tags} />;
+}
+
+/** So many pages of notes, as one list. */
+async function firstNotes(pages: number, ofCase: string, md5: string, signal: AbortSignal): Promise<Paged<Note>> {
+  const list: Paged<Note> = { items: [] };
+  for (let page = 0; page < pages && (page === 0 || list.next_cursor); page += 1) {
+    const next = await notes(ofCase, md5, list.next_cursor ?? undefined, signal);
+    list.items.push(...next.items);
+    list.next_cursor = next.next_cursor;
+  }
+  return list;
 }
 
 function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: string[] }) {
@@ -20,7 +31,8 @@ function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: st
   const [tagging, setTagging] = useState(false);
   const [words, setWords] = useState('');
   const doing = useAct();
-  const live = useLive<Note[]>(() => notes(ofCase, md5), () => null, [ofCase, md5]);
+  const [pages, setPages] = useState(1);
+  const live = useLive((signal) => firstNotes(pages, ofCase, md5, signal), () => null, [ofCase, md5, pages]);
   const edits = mayEdit(ofCase);
   // An answer names the tags as they now are.
   const look = async (remove: string[]) => {
@@ -44,12 +56,13 @@ function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: st
         {tags.map((word) => <span class="chip" key={word}>#<bdi>{word}</bdi>{edits && <button type="button" class="plain" aria-label={`Remove the tag ${word}`} onClick={() => void doing.act(() => look([word]))}>✕</button>}</span>)}
         {edits && <button type="button" onClick={() => setTagging(true)}>Add a tag…</button>}
       </div>
-      {live.data?.map((one) => (
+      {live.data?.items.map((one) => (
         <div class="note" key={one.id}>
           <p><bdi>{one.text}</bdi></p>
           <p class="soft"><bdi>{one.user}</bdi>, {when(one.created_at)} {edits && <button type="button" class="link" onClick={() => void doing.act(() => removeNote(ofCase, one.id), 'Note removed').then(live.again)}>Remove</button>}</p>
         </div>
       ))}
+      {live.data?.next_cursor && <p class="soft">The newest {live.data.items.length} notes are shown. <button type="button" class="link" onClick={() => setPages(pages + 1)}>Show older ones</button></p>}
       {edits && <form onSubmit={note}><label class="field"><span>A note</span><textarea rows={2} maxLength={4_000} value={words} onInput={(event) => setWords(event.currentTarget.value)} /></label>
         {words.trim() && <div class="row end"><button type="submit" disabled={doing.busy}>Keep the note</button></div>}</form>}
       <Trouble problem={doing.problem ?? live.problem} />

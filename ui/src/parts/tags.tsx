@@ -4,7 +4,9 @@ import { tag, tags, type Tag } from '../api/cases';
 import { setTags } from '../state/gallery';
 import { useLive } from '../state/live';
 import { announce } from '../state/session';
-import { many } from './format';
+import type { Problem } from '../api/client';
+import { count, many } from './format';
+import { part, tell } from './partly';
 import { Dialog, Field, Trouble, useAct } from './small';
 
 /** The most photographs that one request tags. */
@@ -16,20 +18,24 @@ export function TagThem({ ofCase, images, close, done }: { ofCase: string; image
   const used = useLive<Tag[]>(() => tags(ofCase), () => null, [ofCase]);
   const change = (add: string[], remove: string[]) =>
     void doing.act(async () => {
+      const refused: Problem[] = [];
       for (let from = 0; from < images.length; from += AT_ONCE) {
-        const changed = await tag(ofCase, images.slice(from, from + AT_ONCE), add, remove);
-        setTags(changed.filter((one) => !one.problem));
+        const some = images.slice(from, from + AT_ONCE);
+        const { answer, problem } = await part(tag(ofCase, some, add, remove));
+        refused.push(...(problem ? some.map(() => problem) : answer.flatMap((one) => one.problem ?? [])));
+        if (answer) setTags(answer.filter((one) => !one.problem));
       }
-      announce(add.length ? `Tagged ${add[0]}` : `Tag ${remove[0]} removed`);
-    }).then((good) => {
-      if (!good) return;
-      done?.();
-      close();
-    });
+      const changed = images.length - refused.length;
+      if (changed > 0) {
+        announce(add.length ? `Tagged ${add[0]}: ${count(changed)}` : `Tag ${remove[0]} removed: ${count(changed)}`);
+        done?.();
+      }
+      tell(refused, images.length, 'photographs were left as they are');
+    }).then((good) => good && close());
   return (
     <Dialog title={`Tag ${many(images.length, 'photograph')}`} close={close}>
       <form onSubmit={(event) => { event.preventDefault(); if (word.trim()) change([word.trim()], []); }}>
-        <Field label="Tag"><input value={word} maxLength={100} list="tags-used" onInput={(event) => setWord(event.currentTarget.value)} /></Field>
+        <Field label="Tag"><input value={word} maxLength={64} list="tags-used" onInput={(event) => setWord(event.currentTarget.value)} /></Field>
         <datalist id="tags-used">{used.data?.map((one) => <option key={one.tag} value={one.tag} />)}</datalist>
         <Trouble problem={doing.problem} />
         <div class="row end">

@@ -44,10 +44,19 @@ export function openList(q: string, ofCase: string | null, always = false): void
 export function forgetList(): void {
   asking?.abort();
   made = null;
+  cursor = null;
+  filter.value = '';
+  inCase.value = null;
+  listProblem.value = null;
+  loadingMore.value = false;
+  whole.value = false;
   hits.value = [];
   known.value = new Map();
   selected.value = new Set();
 }
+
+/** The case that the list has a photograph from. */
+export const caseHolding = (md5: string): string | null => hits.value[places.value.get(md5) ?? -1]?.case ?? null;
 
 export async function loadMore(): Promise<void> {
   if (loadingMore.value || whole.value) return;

@@ -84,7 +84,8 @@ export function usePicture(md5: string, mediaType: string, size: Size): Picture 
           const blob = await fetchPicture(md5, mediaType, size, abort.signal);
           if (abort.signal.aborted) return;
           if (!blob) return setPicture({ url: null, state: 'none', why: `No preview of ${mediaType.replace('image/', '').toUpperCase()}` });
-          take({ url: URL.createObjectURL(blob), bytes: blob.size, users: 0 });
+          // Another that asked for the same may have been faster.
+          take(kept.get(key) ?? { url: URL.createObjectURL(blob), bytes: blob.size, users: 0 });
           tidy();
         } catch {
           if (!abort.signal.aborted) setPicture({ url: null, state: 'none', why: 'The picture could not be fetched' });

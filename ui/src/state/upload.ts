@@ -1,5 +1,5 @@
 /** Photographs on their way to the server: hashed, known ones named, new ones sent; paused, resumed, and never lost sight of. */
-import { batch, computed, effect, signal } from '@preact/signals';
+import { batch, computed, effect, signal, untracked } from '@preact/signals';
 import { asProblem, BASE, ended, problemOf, Refusal, token, Unreachable, type Problem } from '../api/client';
 import { statuses } from '../api/images';
 import { submit, type Submitted } from '../api/submissions';
@@ -21,10 +21,13 @@ const JOBS_MAX = 10_000;
 const AT_ONCE = 3;
 const RATE_OVER_S = 8;
 const AGAIN_MAX_S = 15;
-const STORED = 'darkroom.upload';
+/** A connection over which nothing has moved for so long is dead; a slow one empties its buffers within it. */
+const STALLED_S = 120;
+/** Everybody's own: who signs in on the same browser neither sees nor replaces another's. */
+const stored = () => `darkroom.upload.${me.value?.name}`;
 
 /** What is kept in the browser of an upload under way: no names, no bytes. */
-export type Stored = { account: string; submission: string; models: string[]; params: Chosen; ofCase: string | null; files: number; done: number };
+export type Stored = { submission: string; models: string[]; params: Chosen; ofCase: string | null; files: number; done: number };
 
 export const items = signal<Item[]>([]);
 /** Rises with whatever changes in an item: they are too many to be signals each. */
@@ -87,8 +90,9 @@ async function prepare(): Promise<void> {
   if (preparing) return;
   preparing = true;
   const hashed: Item[] = [];
+  const whose = owner;
   const inHand: Promise<void>[] = [];
-  for (let item = nextWaiting(); item; item = nextWaiting()) {
+  for (let item = nextWaiting(); item && whose === owner; item = nextWaiting()) {
     const mine = item;
     mine.state = 'hashing';
     inHand.push(hashOne(mine).then(() => { if (mine.state === 'hashing') hashed.push(mine); touch(); }));
@@ -96,7 +100,7 @@ async function prepare(): Promise<void> {
     if (hashed.length >= 50) await askKnown(hashed.splice(0));
   }
   await Promise.all(inHand);
-  await askKnown(hashed);
+  if (whose === owner) await askKnown(hashed);
   preparing = false;
   if (nextWaiting()) void prepare();
   else pump();
@@ -151,6 +155,11 @@ export function pause(): void {
 }
 
 export function clear(): void {
+  empty();
+  localStorage.removeItem(stored());
+}
+
+function empty(): void {
   pause();
   unhashed = 0;
   batch(() => {
@@ -159,7 +168,20 @@ export function clear(): void {
     problem.value = null;
     phase.value = 'choosing';
   });
-  localStorage.removeItem(STORED);
+}
+
+/** Whose upload this is. */
+let owner: string | null = null;
+/** Whoever comes next gets nothing of it; what is kept of it in the browser waits for whoever went. */
+function forget(): void {
+  empty();
+  clearTimeout(resting);
+  resting = failures = 0;
+  batch(() => {
+    chosen.value = {};
+    ofCase.value = waitingFor.value = null;
+    rerun.value = false;
+  });
 }
 
 export function remove(item: Item): void {
@@ -168,7 +190,7 @@ export function remove(item: Item): void {
 }
 
 function pump(): void {
-  if (phase.value !== 'sending' || ended.value || resting) return;
+  if (phase.value !== 'sending' || !token.value || ended.value || resting) return;
   while (running.size < AT_ONCE) {
     const next = nextBatch();
     if (!next) break;
@@ -180,7 +202,7 @@ function pump(): void {
 function finish(): void {
   phase.value = 'done';
   rate.value = 0;
-  localStorage.removeItem(STORED);
+  localStorage.removeItem(stored());
 }
 
 function nextBatch(): Item[] | null {
@@ -235,21 +257,30 @@ function sendThem(some: Item[], signal: AbortSignal): Promise<Submitted> {
     const request = new XMLHttpRequest();
     request.open('POST', `${BASE}/predict`);
     request.responseType = 'json';
-    request.setRequestHeader('authorization', `Bearer ${token.value}`);
+    const mine = token.value;
+    request.setRequestHeader('authorization', `Bearer ${mine}`);
     let before = 0;
+    let watch = 0;
+    const moved = () => {
+      clearTimeout(watch);
+      watch = window.setTimeout(() => request.abort(), STALLED_S * 1_000);
+    };
     request.upload.onprogress = (event) => {
+      moved();
       sentBytes += Math.max(0, event.loaded - before);
       before = event.loaded;
       share(some, event.loaded);
     };
     request.onload = () => {
       if (request.status === 202) return resolve(request.response as Submitted);
-      if (request.status === 401) ended.value = true;
+      if (request.status === 401 && mine === token.value) ended.value = true;
       reject(new Refusal(asProblem(request.response, request.status), Number(request.getResponseHeader('retry-after')) || null));
     };
     request.onerror = () => reject(new Unreachable('The server cannot be reached.'));
-    request.onabort = () => reject(new DOMException('paused', 'AbortError'));
+    request.onabort = () => reject(signal.aborted ? new DOMException('paused', 'AbortError') : new Unreachable('The connection is dead.'));
+    request.onloadend = () => clearTimeout(watch);
     signal.addEventListener('abort', () => request.abort());
+    moved();
     request.send(form);
   });
 }
@@ -286,7 +317,7 @@ function putBack(some: Item[], error: unknown, aborted: boolean): void {
   const said = problemOf(error);
   if (said.code === 'nothing_accepted') return refuseEach(some, said);
   if (said.status === 413 && some.length === 1) return void Object.assign(some[0]!, { state: 'refused', problem: said });
-  if (said.status === 401) return void (waitingFor.value = 'Your session has ended. Sign in, and it goes on.');
+  if (said.status === 401) return void (waitingFor.value = ended.value ? 'Your session has ended. Sign in, and it goes on.' : null);
   if (error instanceof Unreachable || said.status >= 500 || said.status === 429) return goOnLater(said, error);
   problem.value = said;
   phase.value = 'paused';
@@ -330,15 +361,14 @@ setInterval(() => {
 function remember(): void {
   if (!submission.value || !me.value || phase.value === 'done') return;
   const { files, taken, refused, skipped } = totals.value;
-  const stored: Stored = { account: me.value.name, submission: submission.value, models: Object.keys(chosen.value), params: chosen.value, ofCase: ofCase.value, files, done: taken + refused + skipped };
-  localStorage.setItem(STORED, JSON.stringify(stored));
+  const record: Stored = { submission: submission.value, models: Object.keys(chosen.value), params: chosen.value, ofCase: ofCase.value, files, done: taken + refused + skipped };
+  localStorage.setItem(stored(), JSON.stringify(record));
 }
 
 /** An upload of this account that was cut off with its tab. */
 export function cutOff(): Stored | null {
   try {
-    const stored = JSON.parse(localStorage.getItem(STORED) ?? 'null') as Stored | null;
-    return stored && stored.account === me.value?.name && items.value.length === 0 ? stored : null;
+    return items.value.length === 0 ? (JSON.parse(localStorage.getItem(stored()) ?? 'null') as Stored | null) : null;
   } catch {
     return null;
   }
@@ -354,6 +384,12 @@ export function takeUp(stored: Stored): void {
 addEventListener('online', goOn);
 addEventListener('beforeunload', (event) => {
   if (phase.value === 'sending') event.preventDefault();
+});
+effect(() => {
+  const name = me.value?.name ?? null;
+  if (name === owner) return;
+  owner = name;
+  untracked(forget);
 });
 effect(() => {
   if (!ended.value) {
