@@ -264,7 +264,7 @@ test('models run where the photographs are; into one’s own case they are copie
   await page.getByRole('button', { name: /^Select all/ }).click();
   await page.getByRole('button', { name: 'Run a model…' }).click();
   await chooseFaces(page);
-  await page.getByRole('dialog').getByLabel('Where').waitFor();
+  await page.getByRole('combobox', { name: /^Where/ }).waitFor();
   await accessible(page, 'running models');
   await page.getByRole('button', { name: 'Run', exact: true }).click();
   await page.getByRole('dialog', { name: 'Under way' }).getByText('went to faces').waitFor();
@@ -284,7 +284,7 @@ test('models run where the photographs are; into one’s own case they are copie
   await ivo.page.getByText('not run models there').waitFor();
   const run = ivo.page.getByRole('button', { name: 'Run', exact: true });
   assert.ok(await run.isDisabled());
-  await ivo.page.getByRole('dialog').getByLabel('Where').selectOption('own');
+  await ivo.page.getByRole('combobox', { name: /^Where/ }).selectOption('own');
   // A part that is refused is told, with its reason, in a window that stays.
   const refused = { index: 0, name: '', problem: { title: 'Gone', status: 404, code: 'unknown_image', detail: 'No case of yours holds it.', mend: 'Look again.', errors: [] } };
   await ivo.page.route('**/predict', (route) => route.fulfill({ status: 202, json: { submission: harbour, case: own, images: [], rejected: [refused], models: ['faces'] } }), { times: 1 });

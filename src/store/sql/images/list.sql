@@ -15,5 +15,6 @@ FROM (
   ) AS w
   ORDER BY w.at DESC, w.image_id DESC LIMIT $4
 ) AS t
-JOIN image AS i ON i.id = t.image_id
+-- OFFSET 0 keeps it a probe by key, however many titles the planner expects.
+CROSS JOIN LATERAL (SELECT * FROM image WHERE id = t.image_id OFFSET 0) AS i
 ORDER BY t.at DESC, i.id DESC
