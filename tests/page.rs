@@ -97,10 +97,7 @@ fn prepare(ui: &Path) -> bool {
     for stale in ["src", "test", "built"] {
         let _ = fs::remove_dir_all(ui.join(stale));
     }
-    for (path, bytes) in files(Path::new(SOURCES))
-        .into_iter()
-        .filter(|(path, _)| !path.starts_with("built") && !path.starts_with("dist"))
-    {
+    for (path, bytes) in files(Path::new(SOURCES)).into_iter().filter(|(path, _)| !path.starts_with("built")) {
         let to = ui.join(path);
         fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
         fs::write(to, bytes).expect("a copy");
