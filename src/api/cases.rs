@@ -135,8 +135,9 @@ pub struct TagCount {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"images": ["9e107d9d372bb6826bd81d3542a419d6"], "add": ["beach"], "remove": []}))]
 pub struct ChangeTags {
+    /// MD5s; what is none has its problem in its place.
     #[serde(deserialize_with = "at_most::<HASHES_MAX, _, _>")]
-    #[schema(value_type = Vec<Md5Text>, min_items = 1, max_items = 1000)]
+    #[schema(min_items = 1, max_items = 1000)]
     pub images: Vec<String>,
     /// Each of 1 to 64 characters.
     #[serde(default, deserialize_with = "at_most::<NAMES_MAX, _, _>")]
