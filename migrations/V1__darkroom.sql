@@ -182,7 +182,10 @@ CREATE TABLE worker_session (
   sdk            text,
   -- What its last beat listed: [{"id", "lease_no", "progress", "note"}].
   holds          jsonb       NOT NULL DEFAULT '[]',
+  -- It takes no more: as its last beat said, or because it was asked to.
   draining       boolean     NOT NULL DEFAULT false,
+  -- A person asked it to take no more, and its beats change nothing about it.
+  drain_asked    boolean     NOT NULL DEFAULT false,
   -- Why it serves old code, or none, as its last beat said.
   trouble        text        CONSTRAINT worker_session_trouble_size CHECK (length(trouble) <= 2000),
   -- The suspect that it last ran alone, and under which lease; it gets nothing else meanwhile.

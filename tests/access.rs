@@ -67,6 +67,7 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("register_worker", [401, 403, 403, 403, 403, 403, 201, 403]),
     ("beat_worker", [401, 403, 403, 403, 403, 403, 200, 410]),
     ("leave_worker", [401, 403, 403, 403, 403, 403, 204, 410]),
+    ("update_worker", [401, 403, 403, 200, 403, 200, 403, 403]),
     ("list_workers", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("claim_jobs", [401, 403, 403, 403, 403, 403, 200, 410]),
     ("complete_jobs", [401, 403, 403, 403, 403, 403, 200, 200]),
@@ -257,6 +258,7 @@ impl World {
             "register_worker" => {
                 json!({"service": "predict", "model": "ocr", "version": "v1", "instance": Uuid::new_v4()})
             }
+            "update_worker" => json!({"draining": false}),
             "beat_worker" => json!({"jobs": []}),
             "claim_jobs" => json!({"worker": self.worker.id, "claim_id": Uuid::new_v4()}),
             "complete_jobs" | "release_jobs" => json!({"worker": self.worker.id, "items": []}),

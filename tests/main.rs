@@ -35,6 +35,7 @@ mod credentials; // log-in, log-out, and when a token or key stops to open doors
 mod deaths; // workers die, and what they held lives on
 mod derived; // what is known of an image without any model
 mod documents; // OpenAPI, Postman and the pages agree with the code
+mod drain; // a worker is asked to take no more
 mod held_up; // by what others hold or spoiled, nobody is
 mod history; // how long what is over is kept
 mod inspect; // what the bytes of a file say they are

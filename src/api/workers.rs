@@ -114,7 +114,7 @@ pub struct BeatOut {
 /// A worker.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"worker": "019aac9e-4e00-7a00-9000-000000000001", "service": "predict", "model": "face_detect", "dataset": null, "version": "haar-1",
-    "instance": "0b9f8a2e-8f3c-4d0e-9a53-2f6f3b1c7d11", "host": "gpu1", "sdk": "curl", "batch_max": 8, "running": 2, "draining": false, "trouble": null, "alive": true,
+    "instance": "0b9f8a2e-8f3c-4d0e-9a53-2f6f3b1c7d11", "host": "gpu1", "sdk": "curl", "batch_max": 8, "running": 2, "draining": false, "trouble": null, "alive": true, "owner": "rosa",
     "registered_at": "2026-11-22T09:00:00Z", "beat_at": "2026-11-22T09:00:10Z"}))]
 pub struct WorkerOut {
     pub worker: Uuid,
@@ -130,14 +130,26 @@ pub struct WorkerOut {
     pub batch_max: i32,
     /// Jobs it holds by our books.
     pub running: i64,
+    /// It takes no more: it said so, or was asked to.
     pub draining: bool,
     /// Why it serves old code, or none, as it says itself.
     pub trouble: Option<String>,
     /// False when it is overdue and about to be given up.
     pub alive: bool,
+    /// Whose its key is; null of what came with the installation.
+    pub owner: Option<String>,
     pub registered_at: DateTime<Utc>,
     /// Its last sign of life.
     pub beat_at: DateTime<Utc>,
+}
+
+/// What a worker is asked to do.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"draining": true}))]
+pub struct UpdateWorker {
+    /// To finish what it holds and take no more; the packages' workers then end. False takes that back, as long as the worker has not heard it.
+    pub draining: bool,
 }
 
 /// Which workers to list.

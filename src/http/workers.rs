@@ -16,7 +16,7 @@ use super::problem::Answer;
 use super::{AppState, Shared};
 use crate::api::page::Page;
 use crate::api::work::BATCH_MAX;
-use crate::api::workers::{BeatOut, BeatRequest, HeldJob, Register, Registered, WorkerOut, WorkersQuery};
+use crate::api::workers::{BeatOut, BeatRequest, HeldJob, Register, Registered, UpdateWorker, WorkerOut, WorkersQuery};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::json;
 use crate::domain::judged_schema::JudgedSchema;
@@ -36,7 +36,7 @@ pub fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(register_worker))
         .layer(Extension(BodyMax(REGISTER_BYTES_MAX)))
         .routes(routes!(beat_worker))
-        .routes(routes!(leave_worker))
+        .routes(routes!(leave_worker, update_worker))
         .routes(routes!(list_workers))
 }
 
@@ -246,6 +246,21 @@ async fn list_workers(
     Ok(Json(extract::page("workers", found, limit, |worker| worker.id)))
 }
 
+/// Asks a worker to take no more jobs
+///
+/// It is given nothing new from then on, and its next beat or claim tells it `drain`; what it holds it finishes. For administrators and
+/// the owner of its key.
+#[utoipa::path(patch, path = "/workers/{id}", tag = "work", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
+    request_body = UpdateWorker, responses((status = 200, body = WorkerOut)))]
+async fn update_worker(
+    State(state): AppState,
+    AnyUser(user): AnyUser,
+    Path(id): Path<Uuid>,
+    Json(body): Json<UpdateWorker>,
+) -> Answer<Json<WorkerOut>> {
+    Ok(Json(state.workers.ask_to_drain(&user, id, body.draining).await?.into()))
+}
+
 impl From<Worker> for WorkerOut {
     fn from(w: Worker) -> Self {
         let (model, dataset) = subject(w.service, w.name);
@@ -263,6 +278,7 @@ impl From<Worker> for WorkerOut {
             draining: w.draining,
             trouble: w.trouble,
             alive: w.alive,
+            owner: w.owner_name,
             registered_at: w.registered_at,
             beat_at: w.beat_at,
         }

@@ -6,17 +6,20 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::accounts::User;
 use super::batch::{Answers, Batcher, Capacity};
 use super::queues::Queues;
 use super::transition;
+use super::waiters::Wake;
 use super::{Ctx, Error, Result, announce, keys};
+use crate::domain::account::Role;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::key::Service;
 use crate::domain::name::Name;
 use crate::store::keys::ApiKey;
 use crate::store::models::{self, Described, ModelVersion};
 use crate::store::work::{Holder, Lease};
-use crate::store::workers::{self, NewSession, Standing, Touch, Turn};
+use crate::store::workers::{self, NewSession, Standing, Touch, Turn, Worker};
 
 /// The lines of signs of life; one may come twice.
 const LINE: Capacity = Capacity { repeatable: true, ..Capacity::USUAL };
@@ -186,6 +189,21 @@ impl Workers {
         Ok(BeatAnswer { stop, drain: alive.draining })
     }
 
+    /// Asks a worker to take no more, or asks it no longer; answers how it stands then. For the owner of its key, and administrators.
+    pub async fn ask_to_drain(&self, user: &User, worker: Uuid, draining: bool) -> Result<Worker> {
+        let find = async || self.ctx.db.run(async |db| workers::find(db, worker).await).await;
+        let found = find().await?.ok_or_else(|| Fault::not_found("worker"))?;
+        let owns = user.has(Role::Researcher) && found.owner == Some(user.account.id);
+        if !user.is_admin() && !owns {
+            let fault = Fault::new(Code::MissingRole, "The worker's key belongs to somebody else.");
+            return Err(fault.mend("Ask its owner or an administrator.").into());
+        }
+        self.ctx.db.run(async |db| workers::ask_to_drain(db, worker, draining, user.account.id).await).await?;
+        // Its claim may wait here; elsewhere, its beat tells it.
+        self.ctx.waiters.wake_model(&found.path, 0, WAKE_MAX, Wake::Probed);
+        Ok(find().await?.ok_or_else(|| Fault::not_found("worker"))?)
+    }
+
     /// Ends a session by its own wish: what it still holds goes back at no cost.
     pub async fn leave(&self, key: &ApiKey, worker: Uuid) -> Result<()> {
         let holder = Holder { session: worker, key: key.id.clone() };
@@ -202,6 +220,9 @@ impl Workers {
         Ok(())
     }
 }
+
+/// How many claims that wait look again when a worker of their model is asked to end; what they find, they find by themselves otherwise.
+const WAKE_MAX: usize = 1_000;
 
 async fn touch_together(ctx: Arc<Ctx>, touches: Vec<Touch>) -> Result<Answers<Option<Standing>>> {
     Ok(ctx.hot.run(async |db| workers::touch(db, &touches, ctx.limits.lease_s).await).await?.into())

@@ -69,7 +69,7 @@ pub struct Standing {
     pub model: String,
     pub paused: bool,
     pub limited: bool,
-    /// It said that it takes no more, or its model is retired.
+    /// It said that it takes no more, or was asked to take none, or its model is retired.
     pub draining: bool,
     /// Whether the named claim still holds jobs: the caller sent it again.
     pub replay: bool,
@@ -177,7 +177,7 @@ pub struct Beat {
 pub struct Beaten {
     /// What the session really holds: jobs and leases.
     pub held: Vec<(Uuid, i32)>,
-    /// It said that it takes no more, or its model is retired.
+    /// It said that it takes no more, or was asked to take none, or its model is retired.
     pub draining: bool,
 }
 
@@ -316,6 +316,11 @@ pub struct Worker {
     pub alive: bool,
     /// Jobs it runs by our books.
     pub running: i64,
+    /// What its queue is called.
+    pub path: String,
+    /// Whose its key is; nobody's is that of a microservice that came with the installation.
+    pub owner: Option<Uuid>,
+    pub owner_name: Option<String>,
 }
 
 /// Sessions that are not over, newest first, from before the cursor.
@@ -325,5 +330,28 @@ pub async fn list(
     before: Option<Uuid>,
     limit: i64,
 ) -> sqlx::Result<Vec<Worker>> {
-    sqlx::query_as(include_str!("sql/workers/list.sql")).bind(model).bind(before).bind(limit).fetch_all(db).await
+    select(db, model, before, limit, None).await
+}
+
+/// That session, if it is not over.
+pub async fn find(db: &mut PgConnection, session: Uuid) -> sqlx::Result<Option<Worker>> {
+    Ok(select(db, None, None, 1, Some(session)).await?.pop())
+}
+
+async fn select(
+    db: &mut PgConnection,
+    model: Option<&str>,
+    before: Option<Uuid>,
+    limit: i64,
+    only: Option<Uuid>,
+) -> sqlx::Result<Vec<Worker>> {
+    let list = sqlx::query_as(include_str!("sql/workers/list.sql"));
+    list.bind(model).bind(before).bind(limit).bind(only).fetch_all(db).await
+}
+
+/// Asks a live session to take no more, or asks it no longer.
+pub async fn ask_to_drain(db: &mut PgConnection, session: Uuid, draining: bool, by: Uuid) -> sqlx::Result<()> {
+    let ask = sqlx::query(include_str!("sql/workers/ask_to_drain.sql"));
+    ask.bind(session).bind(draining).bind(by).execute(db).await?;
+    Ok(())
 }

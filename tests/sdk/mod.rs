@@ -17,7 +17,7 @@ use crate::kit::app::{PASSWORD, TestApp};
 use crate::kit::process::DARKROOM;
 
 /// Where Python finds the package.
-const PACKAGE: &str = "sdk/python";
+pub const PACKAGE: &str = "sdk/python";
 /// How long the package's own suite may take.
 const SUITE_WAIT: Duration = Duration::from_secs(900);
 /// What `make test` shows of it.
@@ -33,7 +33,7 @@ const REQUIREMENTS: [&str; 6] = [
 ];
 
 /// Python with all that the tests need; nothing, and loudly so, where there is none.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let python =
         python::environment().inspect_err(|error| eprintln!("NOT TRIED, for there is no Python: {error:#}")).ok()?;
     for file in REQUIREMENTS {

@@ -175,6 +175,12 @@ impl Claims {
                 Wake::Hinted(id) => (standing, Take::Hinted(vec![id])),
                 Wake::Probed | Wake::Again => (Box::pin(self.stand(key, ask)).await?, Take::Ranked),
             };
+            if standing.draining {
+                // It is news, and told at once; what it was woken for is another's.
+                take.put_back(&self.ctx);
+                self.ctx.waiters.pass_on(&standing.model, self.ctx.versions.first(&standing.model), Wake::Probed);
+                return Ok((true, Vec::new()));
+            }
             // Nobody woke it who knew that it is its turn.
             let passed_over =
                 woken == Wake::Again && self.is_older(&standing) && !Box::pin(self.is_left_over(&standing)).await?;

@@ -9,3 +9,6 @@ export const changeModel = (name: string, body: Schemas['UpdateModel']) =>
   got(api.PATCH('/models/{name}', { params: { path: { name } }, body }));
 export const workers = (signal?: AbortSignal) =>
   all<Worker>((cursor) => got(api.GET('/workers', { params: { query: { limit: 500, cursor } }, signal })));
+/** Asks it to finish what it holds, take no more, and end. */
+export const drainWorker = (worker: string) =>
+  got(api.PATCH('/workers/{id}', { params: { path: { id: worker } }, body: { draining: true } }));

@@ -1,6 +1,6 @@
 /** Models and the workers that serve them: how they are now, and since this page was opened. */
 import { useState } from 'preact/hooks';
-import { changeModel, models as fetchModels, workers as fetchWorkers, type Model, type Worker } from '../api/models';
+import { changeModel, drainWorker, models as fetchModels, workers as fetchWorkers, type Model, type Worker } from '../api/models';
 import { useLive } from '../state/live';
 import { announce } from '../state/session';
 import { count, many, seconds, short, when } from '../parts/format';
@@ -40,7 +40,7 @@ export function Models() {
       <label class="check"><input type="checkbox" checked={retired} onChange={(event) => setRetired(event.currentTarget.checked)} /> Retired ones too</label>
       {data?.models.length === 0 && <Empty>No model is known yet. <a href="./sdk">How to write and serve one</a>.</Empty>}
       <ul class="cards models">{data?.models.map((model) => <Card key={model.name} model={model} workers={data.workers.filter((worker) => worker.model === model.name)} again={live.again} />)}</ul>
-      {data && <Others workers={data.workers.filter((worker) => !worker.model)} />}
+      {data && <Others workers={data.workers.filter((worker) => !worker.model)} again={live.again} />}
     </>
   );
 }
@@ -81,7 +81,7 @@ function Card({ model, workers, again }: { model: Model; workers: Worker[]; agai
       )}
       <h3>Versions</h3>
       <ul class="plain">{model.served.map((one) => <li key={one.version}><code><bdi>{one.version}</bdi></code> {many(one.jobs, 'job')} done{one.workers > 0 ? `, ${many(one.workers, 'live worker')}` : ''} <span class="soft">since {when(one.first_registered_at)}</span></li>)}</ul>
-      <WorkerRows workers={workers} />
+      <WorkerRows workers={workers} again={again} />
       <Trouble problem={doing.problem} />
       {mine(model.owner) && (
         <div class="row">
@@ -99,7 +99,8 @@ function Card({ model, workers, again }: { model: Model; workers: Worker[]; agai
   );
 }
 
-function WorkerRows({ workers }: { workers: Worker[] }) {
+function WorkerRows({ workers, again }: { workers: Worker[]; again: () => void }) {
+  const [ending, setEnding] = useState<Worker | null>(null);
   if (workers.length === 0) return null;
   return (
     <>
@@ -111,17 +112,20 @@ function WorkerRows({ workers }: { workers: Worker[] }) {
             <span><code>{short(worker.worker)}</code> <bdi>{worker.host}</bdi> <span class="soft"><bdi>{worker.version}</bdi></span></span>
             <span>{worker.alive ? (worker.draining ? 'ending' : worker.running > 0 ? `works on ${count(worker.running)}` : 'idle') : 'overdue'}</span>
             <span class="soft">last beat <time dateTime={worker.beat_at}>{new Date(worker.beat_at).toLocaleTimeString()}</time></span>
+            {mine(worker.owner ?? null) && worker.alive && !worker.draining && <button type="button" class="plain" onClick={() => setEnding(worker)}>End…</button>}
             {worker.trouble && <pre class="failure">{worker.trouble}</pre>}
           </li>
         ))}
       </ul>
+      {ending && <Confirm title={`End worker ${short(ending.worker)}?`} verb="Ask it to end" act={() => drainWorker(ending.worker).then(() => { announce('It was asked to end'); again(); })} close={() => setEnding(null)}>
+        <p>It is given nothing new, {ending.running > 0 && `finishes the ${many(ending.running, 'job')} that it holds `}and ends. If something restarts ended workers where it runs, a new one comes: stop it there.</p></Confirm>}
     </>
   );
 }
 
-function Others({ workers }: { workers: Worker[] }) {
+function Others({ workers, again }: { workers: Worker[]; again: () => void }) {
   if (workers.length === 0) return null;
-  return <section class="card"><h2>Training services</h2>{[...new Set(workers.map((worker) => worker.dataset))].map((dataset) => <div key={dataset}><h3><bdi>{dataset}</bdi></h3><WorkerRows workers={workers.filter((worker) => worker.dataset === dataset)} /></div>)}</section>;
+  return <section class="card"><h2>Training services</h2>{[...new Set(workers.map((worker) => worker.dataset))].map((dataset) => <div key={dataset}><h3><bdi>{dataset}</bdi></h3><WorkerRows workers={workers.filter((worker) => worker.dataset === dataset)} again={again} /></div>)}</section>;
 }
 
 const NUMBERS = [

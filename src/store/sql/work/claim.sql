@@ -13,7 +13,7 @@ WITH hint AS (
   FROM hint AS h
   CROSS JOIN LATERAL (
     SELECT s.id, s.queue_id FROM worker_session AS s
-    WHERE s.id = h.session_id AND s.end_reason IS NULL
+    WHERE s.id = h.session_id AND s.end_reason IS NULL AND NOT s.draining
       -- What runs alone may have been claimed while this waited for its session: then the job is read as it was, and its lease is
       -- older than the one that the session's row tells.
       AND (s.solo_job IS NULL OR NOT coalesce((

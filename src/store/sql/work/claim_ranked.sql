@@ -12,7 +12,7 @@ WITH ask AS (
   FROM ask AS a
   CROSS JOIN LATERAL (
     SELECT s.id, s.queue_id FROM worker_session AS s
-    WHERE s.id = a.session_id AND s.end_reason IS NULL
+    WHERE s.id = a.session_id AND s.end_reason IS NULL AND NOT s.draining
       AND (s.solo_job IS NULL OR NOT coalesce((
         SELECT (j.suspect AND j.session_id = s.id) OR j.lease_no < s.solo_lease FROM job AS j WHERE j.id = s.solo_job), false))
     FOR SHARE OF s

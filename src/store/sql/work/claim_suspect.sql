@@ -6,7 +6,7 @@ WITH candidate AS MATERIALIZED (
   FROM (SELECT clock_timestamp() AS at) AS now, worker_session AS s
   JOIN queue AS q ON q.id = s.queue_id
   JOIN job AS j ON j.queue_id = q.id
-  WHERE s.id = $1 AND NOT q.paused AND q.retired_at IS NULL
+  WHERE s.id = $1 AND NOT s.draining AND NOT q.paused AND q.retired_at IS NULL
     AND j.suspect AND j.state = 'queued' AND j.run_at <= now.at AND j.finish_by > now.at
     AND NOT EXISTS (SELECT FROM claim AS c WHERE c.session_id = $1 AND c.open > 0)
   ORDER BY j.rank, j.id LIMIT 1 FOR NO KEY UPDATE OF j SKIP LOCKED

@@ -13,6 +13,6 @@ WITH beat AS (
 )
 UPDATE worker_session AS s
 SET alive_until = greatest(s.alive_until, clock_timestamp() + interval '1 s' * $6), beat_at = clock_timestamp(),
-    draining = a.draining, holds = a.holds, trouble = a.trouble
+    draining = a.draining OR s.drain_asked, holds = a.holds, trouble = a.trouble
 FROM alive AS a WHERE s.id = a.id AND s.id = ANY($1)
 RETURNING s.id, s.key_id, s.draining OR a.retired_at IS NOT NULL AS draining
