@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -12,35 +11,18 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
 type object = map[string]any
 
-type job struct {
-	ID      string
-	LeaseNo int `json:"lease_no"`
-	Params  object
-	Image   struct{ URL string }
-}
+var base, _ = url.Parse(os.Getenv("DARKROOM_URL"))
+var client = http.Client{Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+var held atomic.Value // the job in hand
 
-type session struct {
-	Worker         string
-	HeartbeatS     float64  `json:"heartbeat_s"`
-	MaxResultBytes int      `json:"max_result_bytes"`
-	held           sync.Map // job id → lease_no
-}
-
-var (
-	errReject = errors.New("rejected") // wrapped by predict's error: this image will never do; any other: try again later
-	errGone   = errors.New("410: the server gave this session up, and its jobs to others")
-	base, _   = url.Parse(os.Getenv("DARKROOM_URL"))
-	about     = object{"service": "predict", "model": "image_size", "version": "1", "instance": uuid(), "batch_max": 4}
-	client    = http.Client{Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-)
-
-func predict(image []byte, params object) (any, error) { // your model: bytes in, anything JSON-like out
+func predict(image []byte, params any) (any, error) { // your model: bytes in, anything JSON-like out
 	return object{"fields": object{"bytes": len(image)}, "summary": fmt.Sprintf("%d bytes", len(image))}, nil
 }
 
@@ -50,124 +32,70 @@ func uuid() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-func call(method, path string, body, answer any) error { // the same again until the server answers
+func call(path, method string, body object) (said []byte, read object, err error) { // the same again until the server answers
 	to, err := base.Parse(path)
-	if err != nil {
-		return err
-	}
-	var sent []byte
-	if body != nil {
-		sent, _ = json.Marshal(body)
-	}
-	for wait := 1; ; time.Sleep(time.Duration(wait) * time.Second) {
+	for wait := 1; err == nil; time.Sleep(time.Duration(wait) * time.Second) {
+		sent, _ := json.Marshal(body)
 		request, _ := http.NewRequest(method, to.String(), bytes.NewReader(sent))
 		request.Header.Set("Content-Type", "application/json")
 		if to.Host == base.Host && to.Scheme == base.Scheme { // the key to this host only
 			request.Header.Set("Authorization", "Bearer "+os.Getenv("DARKROOM_API_KEY"))
 		}
-		response, err := client.Do(request)
-		if err != nil {
-			log.Print(err)
+		response, lost := client.Do(request)
+		if lost != nil {
 			continue
 		}
-		said, err := io.ReadAll(response.Body)
+		said, lost = io.ReadAll(response.Body)
 		response.Body.Close()
-		wait = 1
+		if method == "POST" && lost == nil {
+			lost = json.Unmarshal(said, &read)
+		}
 		switch code := response.StatusCode; {
-		case err != nil:
-		case code == 410:
-			return errGone
-		case code >= 500 || code == 429:
-			err = errors.New(response.Status)
-			if after, _ := strconv.Atoi(response.Header.Get("Retry-After")); after > wait {
-				wait = after
-			}
-		case code >= 300: // a problem document: its `mend` says what to do
-			return fmt.Errorf("%s %s: %s %s", method, path, response.Status, said)
-		default:
-			if image, asked := answer.(*[]byte); asked {
-				*image = said
-			} else {
-				err = json.Unmarshal(said, answer)
-			}
-			if err == nil {
-				return nil
-			}
+		case code == 410: // the server gave this session up, and its job to others: begin anew
+			file, _ := os.Executable()
+			err = syscall.Exec(file, os.Args, os.Environ())
+		case code < 500 && code != 429 && code >= 300:
+			err = fmt.Errorf("%s is answered %s", path, response.Status)
+		case code < 300 && lost == nil:
+			return said, read, nil
 		}
-		log.Printf("%s %s: %v %s", method, path, err, said)
-	}
-}
-
-func register() *session {
-	me := &session{}
-	if err := call("POST", "/workers/register", about, me); err != nil {
-		log.Fatal(err)
-	}
-	go me.beat()
-	return me
-}
-
-func (me *session) beat() { // or the server takes the jobs back after lease_s
-	for err := error(nil); err != errGone; {
-		time.Sleep(time.Duration(me.HeartbeatS * float64(time.Second)))
-		jobs := []object{}
-		me.held.Range(func(id, leaseNo any) bool {
-			jobs = append(jobs, object{"id": id, "lease_no": leaseNo})
-			return true
-		})
-		err = call("POST", "/workers/"+me.Worker+"/heartbeat", object{"jobs": jobs}, &object{}) // the claim meets the same, and sees to it
-	}
-}
-
-func (me *session) attempt(j job) (item object) {
-	item = object{"id": j.ID, "lease_no": j.LeaseNo}
-	fail := func(outcome string, why any) {
-		item["outcome"], item["error"] = outcome, object{"type": fmt.Sprintf("%T", why), "message": fmt.Sprint(why)}
-	}
-	defer func() {
-		if why := recover(); why != nil {
-			fail("retry", why)
+		if wait, _ = strconv.Atoi(response.Header.Get("Retry-After")); wait < 1 {
+			wait = 1
 		}
-	}()
-	var image, written []byte
-	err := call("GET", j.Image.URL, nil, &image)
+	}
+	return nil, nil, err
+}
+
+func attempt(job object) object { // "rejected" in place of "retry": this image will never do
+	image, _, err := call(job["image"].(object)["url"].(string), "GET", nil)
 	if err == nil {
 		var result any
-		if result, err = predict(image, j.Params); err == nil {
-			written, err = json.Marshal(result)
+		if result, err = predict(image, job["params"]); err == nil {
+			return object{"id": job["id"], "lease_no": job["lease_no"], "outcome": "succeeded", "result": result}
 		}
 	}
-	switch {
-	case errors.Is(err, errReject):
-		fail("rejected", err)
-	case err != nil:
-		fail("retry", err)
-	case len(written) > me.MaxResultBytes:
-		fail("retry", "the result is too large")
-	default:
-		item["outcome"], item["result"] = "succeeded", json.RawMessage(written)
-	}
-	return
+	return object{"id": job["id"], "lease_no": job["lease_no"], "outcome": "retry", "error": object{"type": "error", "message": err.Error()}}
 }
 
 func main() {
-	for me := register(); ; {
-		var claim struct{ Jobs []job }
-		err := call("POST", "/jobs/claim", object{"worker": me.Worker, "claim_id": uuid(), "max": 4, "wait_s": 25}, &claim)
-		if err == errGone {
-			me = register()
-		} else if err != nil {
-			log.Fatal(err)
+	_, me, err := call("/workers/register", "POST", object{"service": "predict", "model": "image_size", "version": "1", "instance": uuid()})
+	held.Store([]object{})
+	go func() { // beats, or the server takes the job back after lease_s
+		for err == nil {
+			time.Sleep(time.Duration(me["heartbeat_s"].(float64) * float64(time.Second)))
+			call("/workers/"+me["worker"].(string)+"/heartbeat", "POST", object{"jobs": held.Load()})
 		}
-		for _, j := range claim.Jobs {
-			me.held.Store(j.ID, j.LeaseNo)
-		}
-		for _, j := range claim.Jobs {
-			done := object{"worker": me.Worker, "items": []object{me.attempt(j)}}
-			if err := call("POST", "/jobs/complete", done, &object{}); err != nil {
-				log.Print(err)
+	}()
+	for err == nil {
+		var claim object
+		if _, claim, err = call("/jobs/claim", "POST", object{"worker": me["worker"], "claim_id": uuid(), "max": 1, "wait_s": 25}); err == nil {
+			for _, job := range claim["jobs"].([]any) {
+				job := job.(object)
+				held.Store([]object{{"id": job["id"], "lease_no": job["lease_no"]}})
+				_, _, err = call("/jobs/complete", "POST", object{"worker": me["worker"], "items": []object{attempt(job)}})
+				held.Store([]object{})
 			}
-			me.held.Delete(j.ID)
 		}
 	}
+	log.Fatal(err)
 }

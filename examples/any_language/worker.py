@@ -1,62 +1,39 @@
-import http.client, json, os, threading, time, urllib.error, urllib.parse, urllib.request, uuid
+import http.client, json, os, sys, threading, time, urllib.parse, urllib.request, uuid
 
-URL, KEY = os.environ["DARKROOM_URL"].rstrip("/") + "/", os.environ["DARKROOM_API_KEY"]
-ABOUT = {"service": "predict", "model": "image_size", "version": "1", "instance": str(uuid.uuid4()), "batch_max": 4}
-me, held = {}, {}                            # the session; what it holds: job id → lease_no
+URL, KEY, held = os.environ["DARKROOM_URL"].rstrip("/") + "/", os.environ["DARKROOM_API_KEY"], []
 
 def predict(image, params):                  # your model: bytes in, anything JSON-like out
     return {"fields": {"bytes": len(image)}, "summary": "%d bytes" % len(image)}
 
-def call(method, path, body=None):           # the same again until the server answers; the key to this host only
-    url, data = urllib.parse.urljoin(URL, path), json.dumps(body).encode() if body else None
+def call(path, body=None):                   # the same again until the server answers
+    request = urllib.request.Request(urllib.parse.urljoin(URL, path), body and json.dumps(body).encode(), {"Content-Type": "application/json"})
+    if request.full_url.startswith(URL):     # the key to this host only
+        request.add_unredirected_header("Authorization", "Bearer " + KEY)
     while True:
-        request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
-        if url.startswith(URL):
-            request.add_unredirected_header("Authorization", "Bearer " + KEY)
-        wait_s = 1
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.read() if method == "GET" else json.load(answer)
-        except urllib.error.HTTPError as error:
-            print(method, path, error, error.read().decode(errors="replace"))    # a problem document: its `mend` says what to do
-            if error.code < 500 and error.code != 429:
-                raise
-            wait_s = int(error.headers.get("Retry-After") or 1)
+                return json.load(answer) if body else answer.read()
         except (OSError, ValueError, http.client.HTTPException) as error:
-            print(method, path, error)
-        time.sleep(wait_s)
+            code, headers = getattr(error, "code", 503), getattr(error, "headers", {})
+        if code == 410:                      # the server gave this session up, and its job to others: begin anew
+            os.execv(sys.executable, [sys.executable] + sys.argv)
+        if code < 500 and code != 429:
+            raise RuntimeError("%s is answered %d" % (path, code))
+        time.sleep(int(headers.get("Retry-After") or 1))
 
-def beat():                                  # or the server takes the jobs back after lease_s
-    while True:
-        time.sleep(me["heartbeat_s"])
-        try:
-            call("POST", "/workers/%s/heartbeat" % me["worker"], {"jobs": [{"id": i, "lease_no": n} for i, n in list(held.items())]})
-        except urllib.error.HTTPError:
-            pass                             # the claim meets the same, and sees to it
+def beat():                                  # or the server takes the job back after lease_s
+    while not time.sleep(me["heartbeat_s"]):
+        call("/workers/%s/heartbeat" % me["worker"], {"jobs": list(held)})
 
-def attempt(job):                            # a ValueError: this image will never do; anything else: try again later
-    item = {"id": job["id"], "lease_no": job["lease_no"]}
-    try:
-        result = predict(call("GET", job["image"]["url"]), job["params"])
-        if len(json.dumps(result, allow_nan=False)) > me["max_result_bytes"]:
-            raise OverflowError("the result is too large")
-        return dict(item, outcome="succeeded", result=result)
-    except Exception as error:
-        outcome = "rejected" if isinstance(error, ValueError) else "retry"
-        return dict(item, outcome=outcome, error={"type": type(error).__name__, "message": str(error) or repr(error)})
-
-me.update(call("POST", "/workers/register", ABOUT))
+me = call("/workers/register", {"service": "predict", "model": "image_size", "version": "1", "instance": str(uuid.uuid4())})
 threading.Thread(target=beat, daemon=True).start()
 while True:
-    try:
-        claim = {"worker": me["worker"], "claim_id": str(uuid.uuid4()), "max": ABOUT["batch_max"], "wait_s": 25}
-        jobs = call("POST", "/jobs/claim", claim)["jobs"]
-        held.update((job["id"], job["lease_no"]) for job in jobs)
-        for job in jobs:
-            call("POST", "/jobs/complete", {"worker": me["worker"], "items": [attempt(job)]})
-            del held[job["id"]]
-    except urllib.error.HTTPError as error:
-        if error.code != 410:
-            raise
-        held.clear()                         # the server gave this session up, and its jobs to others
-        me.update(call("POST", "/workers/register", ABOUT))
+    for job in call("/jobs/claim", {"worker": me["worker"], "claim_id": str(uuid.uuid4()), "max": 1, "wait_s": 25})["jobs"]:
+        held.append({"id": job["id"], "lease_no": job["lease_no"]})
+        try:
+            done = {"outcome": "succeeded", "result": predict(call(job["image"]["url"]), job["params"])}
+            json.dumps(done, allow_nan=False)
+        except Exception as error:           # "rejected" in place of "retry": this image will never do
+            done = {"outcome": "retry", "error": {"type": type(error).__name__, "message": str(error) or repr(error)}}
+        call("/jobs/complete", {"worker": me["worker"], "items": [dict(done, **held[0])]})
+        held.clear()
