@@ -605,6 +605,46 @@ $$;
 CREATE TRIGGER image_forgotten AFTER DELETE ON image REFERENCING OLD TABLE AS gone
   FOR EACH STATEMENT EXECUTE FUNCTION forget_images();
 
+-- Exports ------------------------------------------------------------------------------------------
+
+-- What somebody takes away of a case: asked for, made in the background, kept for a while. A row goes with its bytes: when its time is
+-- up, when somebody wants no more of it, or with its case.
+CREATE TABLE export (
+  id          uuid        CONSTRAINT export_pkey PRIMARY KEY DEFAULT uuid_v7(),
+  case_id     uuid        NOT NULL CONSTRAINT export_case_fkey REFERENCES casefile,
+  account_id  uuid        NOT NULL CONSTRAINT export_account_fkey REFERENCES account,
+  -- The filter; empty for all images of the case.
+  filter      text        NOT NULL CONSTRAINT export_filter_size CHECK (octet_length(filter) <= 4096),
+  format      text        NOT NULL CONSTRAINT export_format_known CHECK (format IN ('csv', 'ndjson', 'coco', 'case', 'zip')),
+  state       text        NOT NULL DEFAULT 'queued' CONSTRAINT export_state_known
+                          CHECK (state IN ('queued', 'running', 'succeeded', 'failed')),
+  -- From when on it is to be made: whoever makes it puts this off again and again, and so holds it. Null when it has ended.
+  build_at    timestamptz DEFAULT clock_timestamp(),
+  -- How often that was begun.
+  tries       smallint    NOT NULL DEFAULT 0,
+  -- How many images fit, once that is known, and how many of them are done.
+  images      integer,
+  images_done integer     NOT NULL DEFAULT 0,
+  -- Its bytes lie at {sha256}/{blob}, as those of images do.
+  bytes       bigint,
+  sha256      bytea       CONSTRAINT export_sha256_size CHECK (octet_length(sha256) = 32),
+  blob        uuid        CONSTRAINT export_blob_key UNIQUE,
+  -- Why it failed.
+  error       text        CONSTRAINT export_error_size CHECK (length(error) BETWEEN 1 AND 500),
+  created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  finished_at timestamptz,
+  expires_at  timestamptz,
+  CONSTRAINT export_end_whole CHECK ((state IN ('succeeded', 'failed')) = (build_at IS NULL) AND (build_at IS NULL) = (finished_at IS NOT NULL)
+    AND (build_at IS NULL) = (expires_at IS NOT NULL)),
+  CONSTRAINT export_failed_why CHECK ((state = 'failed') = (error IS NOT NULL)),
+  CONSTRAINT export_succeeded_whole CHECK ((state = 'succeeded') = (blob IS NOT NULL) AND (blob IS NULL) = (sha256 IS NULL)
+    AND (blob IS NULL) = (bytes IS NULL))
+);
+CREATE INDEX export_of_account ON export (account_id, id DESC);
+CREATE INDEX export_of_case ON export (case_id, id DESC);
+CREATE INDEX export_unbuilt ON export (build_at) WHERE build_at IS NOT NULL;
+CREATE INDEX export_over ON export (expires_at) WHERE expires_at IS NOT NULL;
+
 -- Audit --------------------------------------------------------------------------------------------
 
 -- Exceptional transitions and administrative acts, by the statement that made them: ids, codes and numbers only, so that

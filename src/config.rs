@@ -77,7 +77,7 @@ pub struct Serve {
     /// Addresses and networks of proxies, comma-separated, as `10.0.0.7,172.16.0.0/12`: theirs is what X-Forwarded-For is believed from
     #[arg(long, env = "DARKROOM_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
-    /// The most connections to PostgreSQL, besides 29 of its own
+    /// The most connections to PostgreSQL, besides 30 of its own
     #[arg(long, env = "DARKROOM_DB_CONNECTIONS", default_value_t = 10)]
     pub db_connections: u32,
     /// Seconds between a worker's beats
@@ -134,6 +134,12 @@ pub struct Serve {
     /// What is run as a decoder: this program, but for tests.
     #[arg(skip)]
     pub decoder: Program,
+    /// The largest export of a case, in bytes
+    #[arg(long, env = "DARKROOM_EXPORT_BYTES_MAX", default_value_t = 64 * 1024 * 1024 * 1024)]
+    pub export_bytes_max: u64,
+    /// Seconds that an export is kept after it was made
+    #[arg(long, env = "DARKROOM_EXPORT_KEPT_S", default_value_t = 86_400.0)]
+    pub export_kept_s: f64,
     /// Days that an image is kept after its newest upload; for ever when not set
     #[arg(long, env = "DARKROOM_KEEP_IMAGES_DAYS")]
     pub keep_images_days: Option<u32>,
@@ -203,6 +209,8 @@ impl Serve {
             ),
             (self.decoding().is_sane(), Decoding::SANE),
             (self.db_connections >= 2, "DARKROOM_DB_CONNECTIONS is at least 2"),
+            ((60.0..=2_592_000.0).contains(&self.export_kept_s), "DARKROOM_EXPORT_KEPT_S is from 60 to 2592000"),
+            (self.export_bytes_max >= 1 << 20, "DARKROOM_EXPORT_BYTES_MAX is at least 1 MiB"),
             (self.token_s >= 60, "DARKROOM_TOKEN_S is at least 60"),
             (is_namespace(&self.namespace), "DARKROOM_NAMESPACE is letters, digits, - and _"),
         ];
@@ -221,6 +229,8 @@ impl Serve {
             image_bytes_max: self.image_bytes_max,
             artifact_bytes_max: self.artifact_bytes_max,
             upload_bytes_max: self.upload_bytes_max,
+            export_bytes_max: self.export_bytes_max,
+            export_kept_s: self.export_kept_s,
             connections_max: self.connections_max,
             bytes_in_flight_max: self.bytes_in_flight_max,
             uploads_max: self.uploads_max,

@@ -4,7 +4,7 @@
 //! `blob`, `store`, `index`; a job's: `http/work` → `service/work` → `index`, `store`.
 //!
 //! One noun has one file name on every floor: submit · status (look-ups by MD5) · submissions · jobs · work (claim,
-//! complete, release) · workers · models · images · accounts · keys · queues. Who knows the noun and the floor knows the
+//! complete, release) · workers · models · images · exports · accounts · keys · queues. Who knows the noun and the floor knows the
 //! file. Each floor imports only from the floors below it, and a test keeps it so:
 //!
 //! ```text
@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Beside the floors: `api` (the wire types, for `http` and `client`); for `cli` and `app` only: `config`,
-//! `telemetry`, `dev` (private PostgreSQL and Redis), `client` (talks HTTP only), `report` (a submission as a page). For `http`: `sdk` (the workers'
+//! `telemetry`, `dev` (private PostgreSQL and Redis), `client` (talks HTTP only), `report` (a submission as a page). For `service` and `report`: `export` (formats of what is taken away). For `http`: `sdk` (the workers'
 //! Python package, which the server hands out).
 //!
 //! # Invariants
@@ -40,6 +40,7 @@ pub mod config;
 pub mod derive;
 pub mod dev;
 pub mod domain;
+pub mod export;
 pub mod http;
 pub mod index;
 pub mod inspect;

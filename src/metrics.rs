@@ -45,6 +45,7 @@ pub fn describe() {
         "darkroom_images_derived_total",
         "Images of which was worked out what can be known without a model, by outcome: done, failed, or died for a try that killed its decoder."
     );
+    describe_counter!("darkroom_exports_total", "Exports made, by outcome: succeeded or failed.");
     describe_counter!("darkroom_upload_bytes_total", "Bytes of the images taken.");
     describe_counter!(
         "darkroom_artifact_bytes_total",
@@ -129,6 +130,11 @@ pub fn claimable_wait(model: &str, seconds: f64) {
 pub fn uploaded(images: usize, bytes: u64) {
     counter!("darkroom_uploads_total").increment(images as u64);
     counter!("darkroom_upload_bytes_total").increment(bytes);
+}
+
+/// Counts an export that was made, or failed.
+pub fn exported(outcome: &'static str) {
+    counter!("darkroom_exports_total", "outcome" => outcome).increment(1);
 }
 
 /// Counts an image that was worked out, or a try at one.

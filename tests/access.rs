@@ -61,6 +61,12 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("remove_case_filter", [401, 204, 404, 404, 404, 204, 403, 403]),
     ("search_images", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("count_images", [401, 200, 200, 200, 200, 200, 403, 403]),
+    // The export is the investigator's, of that case.
+    ("create_export", [401, 201, 404, 404, 404, 201, 403, 403]),
+    ("list_exports", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("get_export", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("get_export_content", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("remove_export", [401, 204, 404, 404, 404, 204, 403, 403]),
     ("list_models", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("get_model", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("update_model", [401, 403, 403, 200, 403, 200, 403, 403]),
@@ -114,6 +120,8 @@ struct World {
     /// The investigator's cases: one that is, and one that was.
     case: String,
     deleted_case: String,
+    /// An export of the first, which can be fetched.
+    export: String,
     /// The researcher's run, running.
     run: Value,
     /// One that has ended, whose model is a version of ocr.
@@ -144,9 +152,12 @@ async fn world() -> World {
     let (ended_run, run) = runs(&trainer, &researcher).await;
     let (case, deleted_case) = cases(&owner).await;
     app.investigator("mia").await;
+    let export = export(&owner, &case).await;
+    app.export().await;
     World {
         case,
         deleted_case,
+        export,
         run,
         ended_run,
         trainer: trainer.worker,
@@ -159,6 +170,12 @@ async fn world() -> World {
         worker,
         _app: app,
     }
+}
+
+/// Asks for an export of a case; answers its id.
+async fn export(owner: &Client, case: &str) -> String {
+    let made = owner.post("/exports", json!({"case": case, "format": "csv"})).await.ok(201);
+    made["id"].as_str().expect("an id").to_owned()
 }
 
 /// Two cases of the investigator's, of which the second is deleted.
@@ -221,11 +238,16 @@ impl World {
     /// What a request of this operation looks like.
     async fn call(&self, operation: &str, method: &Method, template: &str, caller: &Client) -> Answer {
         let (case, note) = self.case_for(operation).await;
+        let export = match operation {
+            "remove_export" => export(&self.callers[1], &self.case).await,
+            _ => self.export.clone(),
+        };
         let path = template
             .replace("{md5}", &self.md5)
             .replace("/cases/{id}/receipt", &format!("/cases/{}/receipt", self.deleted_case))
             .replace("/cases/{id}/notes/{note}", &format!("/cases/{case}/notes/{note}"))
             .replace("/cases/{id}", &format!("/cases/{case}"))
+            .replace("/exports/{id}", &format!("/exports/{export}"))
             .replace("/members/{user}", "/members/mia")
             .replace("/submissions/{id}", &format!("/submissions/{}", self.submission))
             .replace("/workers/{id}", &format!("/workers/{}", self.worker.id))
@@ -273,6 +295,7 @@ impl World {
                 return caller.send(request.body(Body::from("weights")).expect("a request")).await;
             }
             "redrive_jobs" => json!({"state": "failed"}),
+            "create_export" => json!({"case": self.case, "format": "csv"}),
             "create_case" => json!({"name": "Station"}),
             "update_case" => json!({"description": "Pier 4"}),
             "set_case_member" => json!({"role": "viewer"}),

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod cases;
 pub mod derived;
+pub mod exports;
 pub mod health;
 pub mod images;
 pub mod jobs;

@@ -18,7 +18,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
-pub use staging::{Staged, Staging};
+pub use staging::{Staged, StagedReader, Staging};
 
 /// The folders of kept and of staged bytes, in the store's own.
 const KEPT: &str = "images";

@@ -1,6 +1,7 @@
 //! Staging: a file is spooled and hashed while it streams, off the async threads.
 
-use std::io::{Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
@@ -96,5 +97,34 @@ impl Staged {
                 Ok(inspect::inspect(&mut file, bytes, &bounds)?)
             })
             .await
+    }
+
+    /// Reads the file from its begin, a chunk at a time. It stays readable when this is dropped.
+    pub fn read(&self) -> Result<StagedReader, BlobError> {
+        Ok(StagedReader { blobs: self.blobs.clone(), file: Some(self.file.reopen()?) })
+    }
+}
+
+/// A staged file that is read.
+pub struct StagedReader {
+    blobs: Blobs,
+    file: Option<File>,
+}
+
+impl StagedReader {
+    /// The next bytes; nothing at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, BlobError> {
+        let Some(mut file) = self.file.take() else { return Ok(None) };
+        let read = move || {
+            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+            Read::by_ref(&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
+            Ok((file, chunk))
+        };
+        let (file, chunk) = self.blobs.blocking(read).await?;
+        if chunk.is_empty() {
+            return Ok(None);
+        }
+        self.file = Some(file);
+        Ok(Some(chunk.into()))
     }
 }

@@ -56,6 +56,8 @@ codes! {
     LastOwner "last_owner" "Last owner" "Make another member an owner first, with PUT /cases/{id}/members/{user}.";
     TooManyCases "too_many_cases" "Too many cases" "Leave or delete a case first.";
     CaseFull "case_full" "Case full" "Remove something first: the detail says what there is too much of.";
+    TooManyExports "too_many_exports" "Too many exports" "Remove one that nobody needs any more with DELETE /exports/{id}, or wait until its time is up.";
+    ExportNotReady "export_not_ready" "Export not ready" "Ask GET /exports/{id} until `state` is succeeded; ask for another one with POST /exports if it is failed.";
     LastAdmin "last_admin" "Last administrator" "Make another account an administrator first.";
     UnknownWorker "unknown_worker" "Unknown worker" "Register again with POST /workers/register.";
     TooLarge "too_large" "Too large" "Send less at once, within the limit that the detail names.";

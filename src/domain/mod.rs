@@ -6,6 +6,8 @@ pub mod act;
 pub mod address;
 pub mod case;
 pub mod derived;
+pub mod exhibit;
+pub mod export;
 pub mod fault;
 pub mod filter;
 pub mod history;

@@ -7,6 +7,7 @@ mod budget;
 pub mod cases;
 mod content;
 pub mod derived;
+pub mod exports;
 pub mod extract;
 pub mod health;
 pub mod images;

@@ -40,6 +40,7 @@ use crate::api::result::ResultItem;
         (name = "images", description = "What is stored, and its bytes."),
         (name = "cases", description = "Photographs for those who may see them: members, tags, notes, saved filters."),
         (name = "search", description = "Images by what is known of them."),
+        (name = "exports", description = "What is taken away of cases, as files."),
         (name = "models", description = "What models there are, and their queues."),
         (name = "jobs", description = "One image × one model: its tries and its history."),
         (name = "training", description = "Start training runs, watch them learn, and take their models."),
@@ -60,6 +61,7 @@ pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
         .merge(super::cases::router())
         .merge(super::derived::router())
         .merge(super::search::router())
+        .merge(super::exports::router())
         .merge(super::models::router())
         .merge(super::jobs::router())
         .merge(super::work::router())

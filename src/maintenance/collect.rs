@@ -1,4 +1,4 @@
-//! The collector: blobs that no row names, of an image, of its thumbnails or of a run's file, old enough that no upload can still be on its way to naming
+//! The collector: blobs that no row names, of an image, of its thumbnails, of a run's file or of an export, old enough that no upload can still be on its way to naming
 //! them, are removed.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::service::{Ctx, Result};
-use crate::store::{derived, images, training};
+use crate::store::{derived, exports, images, training};
 
 /// How old a blob must be; no request lasts nearly as long.
 pub const BLOB_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -31,10 +31,11 @@ pub async fn collect_blobs(ctx: &Ctx, age: Duration) -> Result<usize> {
     Ok(removed)
 }
 
-/// Those of these blobs that an image, what is known of one, or a file of a run names.
+/// Those of these blobs that an image, what is known of one, a file of a run, or an export names.
 async fn named_blobs(db: &mut PgConnection, blobs: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
     let mut named = images::named_blobs(db, blobs).await?;
     named.extend(derived::named_blobs(db, blobs).await?);
     named.extend(training::named_blobs(db, blobs).await?);
+    named.extend(exports::named_blobs(db, blobs).await?);
     Ok(named)
 }

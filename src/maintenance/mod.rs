@@ -7,6 +7,7 @@ mod cases;
 mod collect;
 mod derive;
 mod due;
+mod exports;
 mod items;
 mod pace;
 mod partitions;
@@ -29,6 +30,7 @@ pub use cases::remove_deleted;
 pub use collect::collect_blobs;
 pub use derive::{TRIES_MAX, derive_next};
 pub use due::due_pass;
+pub use exports::{EXPORT_TRIES_MAX, export_next, remove_over};
 pub use partitions::make_partitions;
 pub use redis::{compare_epochs, count_forged, reconnect};
 pub use rescue::{rescue, rescue_every};
@@ -41,6 +43,9 @@ const TELL_ACTS_EVERY: Duration = Duration::from_secs(10);
 
 /// How often deleted cases are looked for of which something is left.
 const REMOVE_CASES_EVERY: Duration = Duration::from_secs(5);
+
+/// How often exports are looked for whose time is up.
+const REMOVE_EXPORTS_EVERY: Duration = Duration::from_secs(30);
 
 /// Starts every loop; they end when the returned set is dropped.
 pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
@@ -61,6 +66,8 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
     every(&mut loops, ctx, TELL_ACTS_EVERY, "served", |ctx| async move { ctx.versions.write(&ctx.upkeep).await });
     every(&mut loops, ctx, TELL_ACTS_EVERY, "acts", |ctx| async move { ctx.acts.write().await });
     every(&mut loops, ctx, REMOVE_CASES_EVERY, "cases", |ctx| async move { remove_deleted(&ctx).await });
+    every(&mut loops, ctx, REMOVE_EXPORTS_EVERY, "exports", |ctx| async move { remove_over(&ctx).await });
+    loops.spawn(exports::run(Arc::clone(ctx)));
     loops.spawn(items::run(Arc::clone(ctx)));
     loops.spawn(sweep::run(Arc::clone(ctx)));
     for _ in 0..ctx.decoding.decoders {

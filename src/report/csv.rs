@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::client::outcome::{Photo, PhotoJob};
 use crate::client::submit::SubmitReport;
+use crate::export::cell::text_cell;
 
 const TITLES: [&str; 12] = [
     "file",
@@ -70,10 +71,8 @@ fn of_job(job: &PhotoJob) -> [String; 7] {
 /// A whole row: what is not given is empty.
 fn row(rows: &mut String, cells: &[String]) {
     for place in 0..TITLES.len() {
-        let text = cells.get(place).map_or("", String::as_str);
-        let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-        let (comma, guard) = (if place > 0 { "," } else { "" }, if formula { "'" } else { "" });
-        let _ = write!(rows, "{comma}\"{guard}{}\"", text.replace('"', "\"\""));
+        let comma = if place > 0 { "," } else { "" };
+        let _ = write!(rows, "{comma}{}", text_cell(cells.get(place).map_or("", String::as_str)));
     }
     rows.push_str("\r\n");
 }

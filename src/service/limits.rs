@@ -26,6 +26,10 @@ pub struct Limits {
     pub artifact_bytes_max: u64,
     /// The largest upload request, in bytes.
     pub upload_bytes_max: u64,
+    /// The largest export, in bytes.
+    pub export_bytes_max: u64,
+    /// How long an export is kept after it was made, in seconds.
+    pub export_kept_s: f64,
     /// How many clients may be connected.
     pub connections_max: usize,
     /// Bytes of JSON bodies and answers under way, in all.

@@ -28,8 +28,8 @@ const TEST_WAIT: Duration = Duration::from_secs(1);
 /// How long a connection for the group commits is trusted unasked: one that was silent for longer may have died unnoticed.
 const TRUSTED_FOR: Duration = Duration::from_secs(2);
 /// The connections of the maintenance: one for each loop that may be slow (retention, collector, sweep, deleted cases, items, what is
-/// worked out of images), and two for rescue and for the waiting.
-pub const UPKEEP_CONNECTIONS: u32 = 8;
+/// worked out of images, exports), and two for rescue and for the waiting.
+pub const UPKEEP_CONNECTIONS: u32 = 9;
 /// The connections of what microservices ask that goes alone. Each is busy for milliseconds: one is asked whether it serves, and a claim
 /// under a limit, which waits its turn, leaves two to the others.
 pub const WORK_CONNECTIONS: u32 = 4;

@@ -11,6 +11,7 @@ pub mod cases;
 pub mod db;
 pub mod derived;
 pub mod epoch;
+pub mod exports;
 pub mod images;
 pub mod items;
 pub mod jobs;

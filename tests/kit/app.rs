@@ -158,6 +158,15 @@ impl TestApp {
         images
     }
 
+    /// Makes every export that waits; answers how many did.
+    pub async fn export(&self) -> usize {
+        let mut exports = 0;
+        while maintenance::export_next(&self.ctx).await.expect("an export") {
+            exports += 1;
+        }
+        exports
+    }
+
     /// Makes one whole pass of the sweep.
     pub async fn sweep(&self) {
         let mut sweep = maintenance::Sweep::default();

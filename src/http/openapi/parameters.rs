@@ -16,6 +16,7 @@ const RULES: &[Rule] = &[
         || json!({"pattern": "^[a-z0-9]{12}$"}),
     ),
     ("id", "/cases/", "The case's id.", || json!({})),
+    ("id", "/exports/", "The export's id.", || json!({})),
     ("id", "/jobs/", "The job's id.", || json!({})),
     ("id", "/submissions/", "The submission's id.", || json!({})),
     ("id", "/training/", "The run's id.", || json!({})),

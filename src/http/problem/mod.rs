@@ -135,6 +135,8 @@ pub(super) const fn status(code: Code) -> u16 {
         | Code::NameTaken
         | Code::NotEnded
         | Code::RetiredModel
+        | Code::TooManyExports
+        | Code::ExportNotReady
         | Code::LastAdmin => 409,
         Code::UnknownWorker => 410,
         Code::TooLarge | Code::FileTooLarge | Code::ResultTooLarge | Code::AnswerTooLarge => 413,

@@ -13,8 +13,9 @@ use super::records::{check_not_own, lock_for_change};
 use crate::domain::case::CaseRole;
 use crate::domain::fault::Fault;
 use crate::service::accounts::{Accounts, User};
-use crate::service::{Ctx, Error, Result, announce, images, transition};
+use crate::service::{Ctx, Error, Result, announce, exports, images, transition};
 use crate::store::cases::removal::{self, DeletedCase, LeavingImage, RemovedImage};
+use crate::store::exports::{GoneExport, remove_of_case};
 use crate::store::submissions::{self, SubmissionPlace, Withdrawn};
 use crate::store::work::Moved;
 use crate::store::{Db, ticks};
@@ -88,6 +89,7 @@ pub enum Left {
 pub struct Bitten {
     moved: Vec<Moved>,
     gone: Vec<RemovedImage>,
+    exports: Vec<GoneExport>,
     more: bool,
 }
 
@@ -109,6 +111,7 @@ pub async fn bite(ctx: &Ctx, db: &Db, case: Uuid) -> Result<Left> {
     let Some(bitten) = bitten else { return Ok(Left::Unknown) };
     announce::cancelled(ctx, &bitten.moved).await;
     images::forget(ctx, bitten.gone.iter().map(|gone| &gone.image)).await;
+    exports::forget(ctx, &bitten.exports).await;
     Ok(if bitten.more { Left::More } else { Left::Nothing })
 }
 
@@ -120,7 +123,9 @@ pub async fn bite_in(tx: &mut PgConnection, case: Uuid) -> Result<Bitten> {
     if removed.done {
         return Ok(Bitten::default());
     }
-    let mut bitten = Bitten { more: true, ..Bitten::default() };
+    // First of all, for they hold copies of what goes.
+    let exports = remove_of_case(tx, case).await?;
+    let mut bitten = Bitten { exports, more: true, ..Bitten::default() };
     let submissions = removal::lock_submissions(tx, case, SUBMISSIONS_MAX).await?;
     if !submissions.is_empty() {
         bitten.moved = withdraw(tx, case, &submissions, deleted_by).await?;

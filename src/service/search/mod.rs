@@ -79,15 +79,49 @@ async fn newest(
     after: Option<SearchCursor>,
     limit: usize,
 ) -> Result<SearchPage> {
+    let (found, next) = walked(db, plan, after, limit).await?;
+    let hits = search::show(db, &found).await?.into_iter().map(|hit| (hit, None)).collect();
+    Ok(SearchPage { hits, next })
+}
+
+/// The next images that fit by newer titles first, and where to go on.
+async fn walked(
+    db: &mut PgConnection,
+    plan: &SearchPlan,
+    after: Option<SearchCursor>,
+    limit: usize,
+) -> Result<(Vec<Fitting>, Option<SearchCursor>)> {
     let before = after.map_or(TitlePlace::FIRST, |after| after.place);
     let until = after.map(|after| after.until);
     let found = gather(db, plan, before, until.unwrap_or(DateTime::<Utc>::MAX_UTC), limit).await?;
     let Gathered { found, next, newest } = found;
     // What has come since the first page is not looked at by the next ones.
     let until = until.or(newest).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    let next = next.map(|place| SearchCursor { until, place, distance: None });
-    let hits = search::show(db, &found).await?.into_iter().map(|hit| (hit, None)).collect();
-    Ok(SearchPage { hits, next })
+    Ok((found, next.map(|place| SearchCursor { until, place, distance: None })))
+}
+
+/// Finds out whether a filter means something in the case that is asked about, whoever asks.
+pub async fn check(ctx: &Ctx, ask: &SearchAsk) -> Result<()> {
+    ctx.search.run(async |db| make(db, None, ask).await.map(drop)).await
+}
+
+/// The numbers of the next images that fit, in the order in which [`find`] tells them, whoever asks; all at once where the nearest come
+/// first.
+pub async fn numbers(
+    ctx: &Ctx,
+    ask: &SearchAsk,
+    after: Option<SearchCursor>,
+) -> Result<(Vec<i64>, Option<SearchCursor>)> {
+    ctx.search
+        .run(async |db| {
+            let plan = make(db, None, ask).await?;
+            let (found, next) = match ranked(db, &plan).await? {
+                Some(ranked) => (ranked.into_iter().map(|ranked| ranked.fitting).collect(), None),
+                None => walked(db, &plan, after, COUNTED_MAX).await?,
+            };
+            Ok((found.into_iter().map(|fitting| fitting.image_id).collect(), next))
+        })
+        .await
 }
 
 async fn nearest(

@@ -8,6 +8,7 @@ WITH application (rights, object) AS (VALUES
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE saved_filter'),
   ('SELECT, INSERT, DELETE', 'TABLE tag'),
   ('SELECT, INSERT, DELETE', 'TABLE note'),
+  ('SELECT, INSERT, UPDATE, DELETE', 'TABLE export'),
   ('SELECT, INSERT, UPDATE', 'TABLE api_key'),
   ('SELECT, INSERT, UPDATE', 'TABLE queue'),
   ('SELECT, INSERT, UPDATE', 'TABLE model_version'),
