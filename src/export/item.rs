@@ -45,7 +45,7 @@ pub(super) struct ToldItem {
 }
 
 #[derive(Default, Deserialize)]
-struct Members<'a> {
+struct ItemMembers<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -68,7 +68,7 @@ struct Members<'a> {
 
 impl ToldItem {
     fn read(item: &RawValue) -> Self {
-        let members: Members<'_> = serde_json::from_str(item.get()).unwrap_or_default();
+        let members: ItemMembers<'_> = serde_json::from_str(item.get()).unwrap_or_default();
         let kind: String = value(members.kind).unwrap_or_default();
         let (label, text) = match kind.as_str() {
             "hash" => (members.algo, members.value),

@@ -34,7 +34,7 @@ pub struct Pieces {
 
 /// How a document ends: what comes between what was written and what was collected aside, and what comes last.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Ending {
+pub struct DocumentEnd {
     pub between: String,
     pub last: String,
 }
@@ -74,9 +74,9 @@ impl DocumentWriter {
     }
 
     /// How the document ends.
-    pub fn end(self) -> Ending {
+    pub fn end(self) -> DocumentEnd {
         match self {
-            Self::Csv | Self::Ndjson => Ending::default(),
+            Self::Csv | Self::Ndjson => DocumentEnd::default(),
         }
     }
 }
