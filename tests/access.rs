@@ -59,6 +59,7 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("list_case_filters", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("save_case_filter", [401, 204, 404, 404, 404, 204, 403, 403]),
     ("remove_case_filter", [401, 204, 404, 404, 404, 204, 403, 403]),
+    ("search_audit", [401, 403, 403, 403, 403, 200, 403, 403]),
     ("search_images", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("count_images", [401, 200, 200, 200, 200, 200, 403, 403]),
     // The export is the investigator's, of that case.

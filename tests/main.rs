@@ -21,6 +21,7 @@ mod kit {
 
 mod abuse; // everything that costs memory, at once
 mod access; // who may call what
+mod acts; // who did what to whom, as it is searched
 mod architecture; // which floor imports which
 mod audit; // what an auditor finds in SQL
 mod audit_views; // one small history, as the views tell it

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
@@ -16,6 +17,7 @@ use walkdir::WalkDir;
 use crate::kit::app::{PASSWORD, TestApp, Worker};
 use crate::kit::client::{Answer, Client};
 use crate::kit::images::md5_of;
+use crate::kit::process::Process;
 
 const SOURCES: &str = "ui";
 const BUILT: &str = "ui/built";
@@ -23,6 +25,8 @@ const BUILT: &str = "ui/built";
 const BENCH: &str = "target/page";
 /// The most that a browser fetches before the first photograph, compressed, in bytes.
 const WEIGHT_MAX: usize = 60_000;
+/// What is played in a browser, one after the other.
+const PLAYED: [&str; 2] = ["test/page.mjs", "test/operate.mjs"];
 /// What `make test` shows of it.
 const NOTE: &str = "target/page.txt";
 
@@ -165,6 +169,19 @@ async fn work(worker: Worker, bad: String) {
     }
 }
 
+/// Kills the server and starts it where it was, whenever somebody leaves a note; the note goes when it listens.
+async fn start_again(app: &TestApp, mut server: Process, note: &Path) {
+    let address = server.base.trim_start_matches("http://").to_owned();
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if note.exists() {
+            drop(server);
+            server = app.process_at(&address, &[], std::io::sink());
+            fs::remove_file(note).expect("the note");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_built_page_is_what_its_sources_make_and_works_in_a_browser() {
     let Some(ui) = bench() else { return note("NOT TRIED, there is no Node with npm") };
@@ -188,17 +205,22 @@ async fn the_built_page_is_what_its_sources_make_and_works_in_a_browser() {
     let bad = md5_of(&fs::read("examples/photos/rocket.jpg").expect("a photograph"));
     let working = tokio::spawn(work(Worker { key, id }, bad));
     let server = app.process(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let restart = folder.path().join("restart");
     let ran = tokio::process::Command::new("node")
-        .args(["--test-reporter=spec", "test/page.mjs"])
+        .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
+        .args(PLAYED)
         .current_dir(ui)
         .envs([("BASE", server.base.as_str()), ("PASSWORD", PASSWORD)])
-        .env("CHROMIUM", chromium)
+        .envs([("CHROMIUM", chromium.as_path()), ("RESTART", &restart)])
         .env("PHOTOS", fs::canonicalize("examples/photos").expect("photographs"))
         .stdin(Stdio::null())
         .kill_on_drop(true)
-        .output()
-        .await
-        .expect("node");
+        .output();
+    let ran = tokio::select! {
+        ran = ran => ran.expect("node"),
+        () = start_again(&app, server, &restart) => unreachable!("it never ends"),
+    };
     working.abort();
     let told = succeeded(&ran);
     println!("{told}");

@@ -4,6 +4,7 @@
 //! with whatever a newer server adds to them.
 
 pub mod accounts;
+pub mod acts;
 pub mod cases;
 pub mod derived;
 pub mod exports;

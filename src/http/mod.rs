@@ -1,6 +1,7 @@
 //! The HTTP interface: one file per noun with its router, annotations and thin handlers.
 
 pub mod accounts;
+pub mod acts;
 mod address;
 pub mod auth;
 mod budget;

@@ -62,6 +62,7 @@ pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
         .merge(super::derived::router())
         .merge(super::search::router())
         .merge(super::exports::router())
+        .merge(super::acts::router())
         .merge(super::models::router())
         .merge(super::jobs::router())
         .merge(super::work::router())

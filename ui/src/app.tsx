@@ -3,6 +3,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { ComponentType } from 'preact';
 import { away, ended } from './api/client';
 import { Account } from './pages/account';
+import { Audit } from './pages/audit';
 import { Cases } from './pages/cases';
 import { Gallery } from './pages/gallery';
 import { Keys } from './pages/keys';
@@ -32,6 +33,7 @@ const PAGES: Record<string, Page> = {
   training: { name: 'Training', show: Training, hidden: () => !may.train.value },
   keys: { name: 'Keys', show: Keys, hidden: () => !may.keys.value },
   people: { name: 'People', show: People, hidden: () => !may.govern.value },
+  audit: { name: 'Audit', show: Audit, hidden: () => !may.govern.value },
   photo: { name: 'Photograph', show: Photo, hidden: () => true },
   account: { name: 'Account', show: Account, hidden: () => true },
 };

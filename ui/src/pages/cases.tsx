@@ -4,7 +4,7 @@ import { changeCase, deleteCase, makeCase, oneCase, receipt, removeMember, setMe
 import { caseList, caseName, loadCases, mayOwn } from '../state/cases';
 import { useLive } from '../state/live';
 import { go, route, to } from '../state/route';
-import { announce, me } from '../state/session';
+import { announce, may, me } from '../state/session';
 import { count, many, size, when } from '../parts/format';
 import { Confirm, Dialog, Empty, Field, Title, Trouble, useAct } from '../parts/small';
 
@@ -75,6 +75,7 @@ function One({ id }: { id: string }) {
       <div class="row">
         <a class="button" href={to('gallery', null, { case: one.id })}>{one.at_least && 'over '}{many(one.images, 'photograph')}</a>
         <a class="button" href={to('work', null, { case: one.id })}>Its work</a>
+        {may.govern.value && <a class="button" href={to('audit', null, { subject: one.id })}>Its audit</a>}
         {owns && !one.own && <button type="button" onClick={() => setAsking('close')}>{one.closed_at ? 'Open again…' : 'Close…'}</button>}
         {owns && !one.own && <button type="button" class="danger" onClick={() => setAsking('delete')}>Delete…</button>}
       </div>

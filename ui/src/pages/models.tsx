@@ -112,7 +112,7 @@ function WorkerRows({ workers, again }: { workers: Worker[]; again: () => void }
             <span><code>{short(worker.worker)}</code> <bdi>{worker.host}</bdi> <span class="soft"><bdi>{worker.version}</bdi></span></span>
             <span>{worker.alive ? (worker.draining ? 'ending' : worker.running > 0 ? `works on ${count(worker.running)}` : 'idle') : 'overdue'}</span>
             <span class="soft">last beat <time dateTime={worker.beat_at}>{new Date(worker.beat_at).toLocaleTimeString()}</time></span>
-            {mine(worker.owner ?? null) && worker.alive && !worker.draining && <button type="button" class="plain" onClick={() => setEnding(worker)}>End…</button>}
+            {mine(worker.owner ?? null) && worker.alive && !worker.draining && <button type="button" class="chip" onClick={() => setEnding(worker)}>End…</button>}
             {worker.trouble && <pre class="failure">{worker.trouble}</pre>}
           </li>
         ))}

@@ -201,6 +201,7 @@ function Facts({ image }: { image: ImageRecord }) {
       <h2>The file</h2>
       {image.warnings.map((warning) => <p key={warning} class="failure">{warning}</p>)}
       <dl class="facts">{rows.map(([name, said]) => <div key={name}><dt>{name}</dt><dd>{said}</dd></div>)}</dl>
+      {may.govern.value && <p><a href={to('audit', null, { subject: image.md5 })}>Who looked at it</a></p>}
     </>
   );
 }

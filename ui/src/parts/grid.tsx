@@ -62,10 +62,15 @@ export function Grid() {
   const list = hits.value;
   const [width, box] = useWidth();
   const small = width < 600;
-  const layout = useMemo(
-    () => layOut(list.map((hit) => { const [w, h] = upright(hit); return w / h; }), Math.max(1, width), small ? 120 : 210, GAP_PX),
-    [list, width],
-  );
+  const laid = useRef<{ list: typeof list; width: number; layout: Layout } | null>(null);
+  const layout = useMemo(() => {
+    const before = laid.current;
+    const grown = before && before.width === width && before.list[0] === list[0] && before.list[before.layout.full - 1] === list[before.layout.full - 1];
+    const ratio = (at: number) => { const [w, h] = upright(list[at]!); return w / h; };
+    const layout = layOut(list.length, ratio, Math.max(1, width), small ? 120 : 210, GAP_PX, grown ? before.layout : undefined);
+    laid.current = { list, width, layout };
+    return layout;
+  }, [list, width]);
   const [top, bottom] = useView(box, layout);
   const [focus, setFocus] = useState(left.focus);
   const last = useRef(left.focus);

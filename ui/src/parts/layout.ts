@@ -1,36 +1,43 @@
 /** Rows of pictures of one height each, filled to the edge: where every picture lies, and which are in sight. */
 
 export type Place = { x: number; y: number; width: number; height: number };
-export type Layout = { places: Place[]; height: number };
+export type Layout = {
+  places: Place[];
+  height: number;
+  /** How many of them lie in full rows, which stay as they are when the list grows, and where these end. */
+  full: number;
+  end: number;
+};
 
 /** Panoramas and strips of film would make rows that are no use. */
 const [NARROWEST, WIDEST] = [0.5, 2.4];
 
-export function layOut(ratios: number[], width: number, wanted: number, gap: number): Layout {
-  const places: Place[] = [];
-  let y = 0;
+/** Lays out `count` pictures by their widths over their heights; goes on where the full rows of `before` end, if the list has only grown. */
+export function layOut(count: number, ratio: (at: number) => number, width: number, wanted: number, gap: number, before?: Layout): Layout {
+  const places = before?.places ?? [];
+  let [full, end] = [before?.full ?? 0, before?.end ?? 0];
+  places.length = full;
   let row: number[] = [];
   let sum = 0;
-  const close = (last: boolean) => {
-    const room = width - gap * (row.length - 1);
-    const height = last ? Math.min(wanted, room / sum) : room / sum;
+  const close = (height: number) => {
     let x = 0;
-    for (const ratio of row) {
-      places.push({ x, y, width: ratio * height, height });
-      x += ratio * height + gap;
+    for (const one of row) {
+      places.push({ x, y: end, width: one * height, height });
+      x += one * height + gap;
     }
-    y += height + gap;
-    row = [];
-    sum = 0;
   };
-  for (const ratio of ratios) {
-    const bounded = Math.min(WIDEST, Math.max(NARROWEST, ratio || 1));
+  for (let at = full; at < count; at += 1) {
+    const bounded = Math.min(WIDEST, Math.max(NARROWEST, ratio(at) || 1));
     row.push(bounded);
     sum += bounded;
-    if (sum * wanted + gap * (row.length - 1) >= width) close(false);
+    if (sum * wanted + gap * (row.length - 1) < width) continue;
+    const height = (width - gap * (row.length - 1)) / sum;
+    close(height);
+    [full, end, row, sum] = [places.length, end + height + gap, [], 0];
   }
-  if (row.length > 0) close(true);
-  return { places, height: Math.max(0, y - gap) };
+  const last = row.length > 0 ? Math.min(wanted, (width - gap * (row.length - 1)) / sum) : -gap;
+  close(last);
+  return { places, height: Math.max(0, end + last), full, end };
 }
 
 /** The first place that ends below `y`. */

@@ -16,7 +16,16 @@ export const selected = signal<ReadonlySet<string>>(new Set());
 /** Below this, boxes and labels are not drawn. */
 export const scoreMin = signal(0);
 export const showMarks = signal(true);
-export const places = computed(() => new Map(hits.value.map((hit, at) => [hit.md5, at])));
+/** Where in the list each is. A list that has only grown is not gone through again. */
+export const places = computed(() => {
+  const list = hits.value;
+  if (placed.size > list.length || (placed.size > 0 && (list[0] !== ends[0] || list[placed.size - 1] !== ends[1]))) placed = new Map();
+  for (let at = placed.size; at < list.length; at += 1) placed.set(list[at]!.md5, at);
+  ends = [list[0], list.at(-1)];
+  return placed;
+});
+let placed = new Map<string, number>();
+let ends: [Hit | undefined, Hit | undefined] = [undefined, undefined];
 
 let cursor: string | null = null;
 let asking: AbortController | null = null;
@@ -91,6 +100,8 @@ export async function lookForNew(signal: AbortSignal): Promise<void> {
   else if (fresh.length > 0) hits.value = [...fresh, ...hits.value];
 }
 
+/** Of the most photographs it is remembered what was found: those that were in sight last. */
+const KNOWN_MAX = 5_000;
 /** The most images that one look-up with results asks for: their results must fit into one answer. */
 const ASKED_MAX = 200;
 
@@ -100,7 +111,14 @@ export async function lookUp(md5s: string[], signal: AbortSignal): Promise<boole
   if (open.length === 0) return false;
   const found = await statuses(open, true, signal);
   const next = new Map(known.value);
-  for (const item of found) next.set(item.md5, item);
+  for (const item of found) {
+    next.delete(item.md5);
+    next.set(item.md5, item);
+  }
+  for (const oldest of next.keys()) {
+    if (next.size <= KNOWN_MAX) break;
+    next.delete(oldest);
+  }
   known.value = next;
   return found.some((item) => item.done === false);
 }
