@@ -46,6 +46,10 @@ pub fn describe() {
         "Images of which was worked out what can be known without a model, by outcome: done, failed, or died for a try that killed its decoder."
     );
     describe_counter!("darkroom_exports_total", "Exports made, by outcome: succeeded or failed.");
+    describe_gauge!(
+        "darkroom_items_lag_seconds",
+        "How long the oldest result has been there that searches do not find yet, as this replica last saw it: a few, unless a transaction is open for long."
+    );
     describe_counter!("darkroom_upload_bytes_total", "Bytes of the images taken.");
     describe_counter!(
         "darkroom_artifact_bytes_total",
@@ -140,6 +144,11 @@ pub fn exported(outcome: &'static str) {
 /// Counts an image that was worked out, or a try at one.
 pub fn derived(outcome: &'static str) {
     counter!("darkroom_images_derived_total", "outcome" => outcome).increment(1);
+}
+
+/// Notes how long the oldest result has not been written down.
+pub fn items_lag(seconds: f64) {
+    gauge!("darkroom_items_lag_seconds").set(seconds);
 }
 
 /// Counts the bytes of a checkpoint or model taken.

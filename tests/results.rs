@@ -1,5 +1,6 @@
 //! What a model says of an image: taken, or refused for good; found in SQL without looking into documents.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use darkroom::domain::judged_schema::JudgedSchema;
@@ -8,10 +9,11 @@ use serde_json::{Value, json};
 use sqlx::Connection;
 use uuid::Uuid;
 
-use crate::kit::app::{TestApp, Worker};
+use crate::kit::app::{TestApp, Worker, until};
 use crate::kit::client::Client;
 use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo};
+use crate::kit::process::DARKROOM;
 
 /// A worker that has claimed so many jobs of `ines`, each of a photograph of its own.
 async fn claimed(app: &TestApp, count: u64) -> (Client, Worker, Vec<Value>) {
@@ -310,4 +312,68 @@ pub fn turned(width: u16, height: u16, orientation: u8) -> Vec<u8> {
     file.extend([height.to_be_bytes(), width.to_be_bytes()].concat());
     file.extend([1, 1, 0x11, 0, 0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 1, 2, 0xFF, 0xD9]);
     file
+}
+
+#[tokio::test]
+async fn a_result_that_cannot_be_written_down_is_passed_over() {
+    let app = TestApp::new().await;
+    let (_, worker, jobs) = claimed(&app, 3).await;
+    let label = |label: &str| json!({"items": [{"type": "label", "label": label}]});
+    let results = [label("cat"), label("poison"), label("dog")];
+    assert!(complete(&worker, &jobs, &results).await.iter().all(|item| item["status"] == 200));
+    app.alter("ALTER TABLE item ADD CONSTRAINT no_poison CHECK (label <> 'poison')").await;
+    app.write_down_items().await;
+    let labels: Vec<String> =
+        sqlx::query_scalar("SELECT label FROM audit_items ORDER BY label").fetch_all(&app.outside).await.expect("rows");
+    assert_eq!(labels, ["cat", "dog"]);
+    assert!(app.ctx.items.lag(&app.ctx.db).await.expect("a lag") < f64::EPSILON, "nothing is left behind it");
+    // Transactions that brought none are not looked at for ever.
+    let from = "SELECT value::bigint FROM setting WHERE name = 'items_from'";
+    let before = app.count(from).await;
+    let many = "DO $$ BEGIN FOR n IN 1..2000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
+    sqlx::raw_sql(many).execute(&app.outside).await.expect("transactions");
+    until("them to be passed over", async || {
+        app.ctx.items.write_down(&app.ctx.upkeep).await.expect("a look");
+        app.count(from).await > before + 1_000
+    })
+    .await;
+}
+
+/// What the health of the installation is, by the command.
+fn doctor(app: &TestApp) -> String {
+    let environment = [
+        ("DATABASE_URL", app.settings.database.database_url.0.as_str()),
+        ("REDIS_URL", app.settings.redis_url.0.as_str()),
+        ("DARKROOM_DATA", app.settings.data.to_str().expect("a path")),
+    ];
+    let found = Command::new(DARKROOM).arg("doctor").envs(environment).output().expect("the command");
+    String::from_utf8_lossy(&found.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn results_that_searches_miss_for_long_are_told() {
+    let app = TestApp::new().await;
+    let (_, worker, jobs) = claimed(&app, 1).await;
+    // Whatever it is about: what is committed behind it may not be all that there is.
+    let mut open = crate::races::beside(&app).await;
+    let mut tx = open.begin().await.expect("a transaction");
+    sqlx::query("SELECT pg_current_xact_id()").execute(&mut *tx).await.expect("an id");
+    worker.succeed(&jobs[0]).await;
+    app.alter("UPDATE outcome SET finished_at = finished_at - interval '1 h'").await;
+    assert_eq!(app.ctx.items.write_down(&app.ctx.upkeep).await.expect("a look"), 0);
+    let house = app.keep_house();
+    let nobody = app.nobody();
+    until("the metric", async || {
+        let text = String::from_utf8(nobody.get("/metrics").await.bytes).expect("text");
+        let lag = text.lines().find_map(|line| line.strip_prefix("darkroom_items_lag_seconds "));
+        lag.is_some_and(|lag| lag.parse::<f64>().is_ok_and(|lag| (3600.0..4000.0).contains(&lag)))
+    })
+    .await;
+    drop(house);
+    let said = doctor(&app);
+    assert!(said.contains("warn  searches miss the results of the last 36"), "{said}");
+    tx.rollback().await.expect("the end");
+    app.write_down_items().await;
+    let said = doctor(&app);
+    assert!(said.contains("ok    searches find what results say"), "{said}");
 }

@@ -11,7 +11,7 @@ use crate::blob::Blobs;
 use crate::client::text;
 use crate::config::{Serve, read_secret};
 use crate::index::keys;
-use crate::store::{accounts, connect, migrate, queues, rights};
+use crate::store::{accounts, connect, items, migrate, queues, rights};
 
 /// How long each part may take to answer: longer than connecting may.
 const CHECK_WAIT: Duration = Duration::from_secs(8);
@@ -111,7 +111,11 @@ async fn postgres(findings: &mut Findings, config: &Serve) -> Option<PgConnectio
         return None;
     }
     findings.fine("the schema fits, and PostgreSQL keeps what it says it kept");
-    if let Err(error) = people(findings, &mut db).await {
+    let looked = async {
+        people(findings, &mut db).await?;
+        results(findings, &mut db).await
+    };
+    if let Err(error) = looked.await {
         findings.wrong(&format!("PostgreSQL: {error}"), "look at its log");
         return None;
     }
@@ -131,6 +135,22 @@ async fn people(findings: &mut Findings, db: &mut PgConnection) -> sqlx::Result<
         );
     } else {
         findings.fine("the application can only add to what the audit says");
+    }
+    Ok(())
+}
+
+/// How long a result may be there that searches do not find: a minute, some sixty looks for such.
+const ITEMS_LAG_MAX_S: f64 = 60.0;
+
+/// Whether results become searchable.
+async fn results(findings: &mut Findings, db: &mut PgConnection) -> sqlx::Result<()> {
+    match items::lag(db).await? {
+        Some(lag) if lag > ITEMS_LAG_MAX_S => findings.odd(
+            &format!("searches miss the results of the last {lag:.0} s"),
+            "end the transaction that is open for longest, of whatever database of this PostgreSQL (pg_stat_activity, ORDER BY xact_start; \
+             pg_prepared_xacts); if there is none, look at the log of the server",
+        ),
+        _ => findings.fine("searches find what results say"),
     }
     Ok(())
 }

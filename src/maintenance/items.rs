@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pace::{jittered, tell};
+use crate::metrics;
 use crate::service::Ctx;
 
 /// How often it is looked for results that came.
@@ -13,6 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const REST: u32 = 9;
 
 pub(super) async fn run(ctx: Arc<Ctx>) {
+    let mut looked: Option<Instant> = None;
     loop {
         let begun = Instant::now();
         let rest = match ctx.items.write_down(&ctx.upkeep).await {
@@ -23,6 +25,13 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
                 jittered(LOOK_EVERY)
             }
         };
+        if looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+            looked = Some(Instant::now());
+            // While PostgreSQL is away the last value stands.
+            if let Ok(lag) = ctx.items.lag(&ctx.upkeep).await {
+                metrics::items_lag(lag);
+            }
+        }
         tokio::time::sleep(rest).await;
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
+use sqlx::PgConnection;
 
 use super::{Error, Result};
 use crate::domain::result::{ItemRow, said};
-use crate::store::items::{self, SaidResult};
-use crate::store::{Db, models, ticks};
+use crate::store::items::{self, ResultKey, SaidResult};
+use crate::store::{Db, attempt, models, ticks};
 
 /// How many labels that it gave are kept of one model: a list for people to choose from.
 const SEEN_LABELS_MAX: usize = 1_000;
@@ -15,6 +16,9 @@ const SEEN_LABELS_MAX: usize = 1_000;
 const RESULTS_AT_ONCE: i64 = 500;
 /// The most bytes of results that go together, but for what one transaction wrote of them.
 const BYTES_AT_ONCE: i64 = 4 * 1024 * 1024;
+
+/// So many transactions without a result are not looked at again: what failed is among them, and would cost each look more.
+const PASSED_OVER_MIN: i64 = 1_000;
 
 /// What this process remembers of what was written down.
 #[derive(Default)]
@@ -35,8 +39,10 @@ impl Items {
             let said: Vec<SaidResult> =
                 results.into_iter().map(|result| SaidResult { rows: said(&result.document), of: result.of }).collect();
             if let Some(last) = said.last() {
-                items::replace(tx, &said).await?;
+                write_all(tx, &said).await?;
                 items::go_on(tx, &next, last.of.written).await?;
+            } else if next.span() > PASSED_OVER_MIN {
+                items::go_on(tx, &next, next.until - 1).await?;
             }
             Ok::<_, Error>(said)
         });
@@ -47,6 +53,11 @@ impl Items {
         };
         self.learn(db, &written).await;
         Ok(written.len())
+    }
+
+    /// How long the oldest result that is not written down has been there, in seconds: searches do not find it yet.
+    pub async fn lag(&self, db: &Db) -> Result<f64> {
+        Ok(db.run(items::lag).await?.map_or(0.0, |lag| lag.max(0.0)))
     }
 
     /// Writes down what of their labels is new: nothing, but for a model's first results. What could not be written down is left to
@@ -78,4 +89,20 @@ impl Items {
         }
         unseen
     }
+}
+
+/// Writes down what results say: all together, and singly where PostgreSQL does not take one of them, which is passed over: all that come
+/// behind it would wait for it for ever.
+async fn write_all(tx: &mut PgConnection, results: &[SaidResult]) -> sqlx::Result<()> {
+    if attempt(tx, async |tx| items::replace(tx, results).await).await?.is_none() {
+        return Ok(());
+    }
+    for result in results {
+        let alone = std::slice::from_ref(result);
+        if let Some(error) = attempt(tx, async |tx| items::replace(tx, alone).await).await? {
+            let ResultKey { image_id, queue_id, params_id, version_id, .. } = result.of;
+            tracing::error!(%error, image_id, queue_id, params_id, version_id, "a result is not searched: what it says cannot be written down");
+        }
+    }
+    Ok(())
 }

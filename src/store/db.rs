@@ -161,6 +161,19 @@ impl Db {
     }
 }
 
+/// Carries out a part of a transaction. What PostgreSQL refuses of it is undone, and the rest stands: then this answers why.
+pub async fn attempt(
+    tx: &mut PgConnection,
+    part: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<()>,
+) -> sqlx::Result<Option<sqlx::Error>> {
+    let mut step = tx.begin().await?;
+    match part(&mut step).await {
+        Ok(()) => step.commit().await.map(|()| None),
+        Err(error) if is_refused(&error) => step.rollback().await.map(|()| Some(error)),
+        Err(error) => Err(error),
+    }
+}
+
 /// One connection of its own: unlike a pool, it says at once why there is none.
 pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let late = |_| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "it does not answer").into());
@@ -303,5 +316,15 @@ pub fn is_crossed(error: &sqlx::Error) -> bool {
 
 /// Whether a value was refused by its type (class 22, data exception).
 pub fn is_bad_value(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code.starts_with("22"))
+    is_of_class(error, &["22"])
+}
+
+/// Whether PostgreSQL does not take a row, and never will: its value, a constraint, or what it or an index can hold (classes 22, 23, 54).
+fn is_refused(error: &sqlx::Error) -> bool {
+    is_of_class(error, &["22", "23", "54"])
+}
+
+fn is_of_class(error: &sqlx::Error, classes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code());
+    code.is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }

@@ -17,6 +17,13 @@ pub struct Next {
     pub until: i64,
 }
 
+impl Next {
+    /// How many transactions these are.
+    pub fn span(&self) -> i64 {
+        self.until - self.from.parse().unwrap_or(0)
+    }
+}
+
 /// A result by its key.
 #[derive(Debug, Clone, Copy, FromRow)]
 pub struct ResultKey {
@@ -89,6 +96,17 @@ pub async fn replace(db: &mut PgConnection, results: &[SaidResult]) -> sqlx::Res
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// How long the oldest result that is not written down has been there, in seconds; nothing where all are.
+pub async fn lag(db: &mut PgConnection) -> sqlx::Result<Option<f64>> {
+    sqlx::query_scalar(
+        "SELECT extract(epoch FROM clock_timestamp() - finished_at)::double precision FROM outcome
+         WHERE version_id > 0 AND written >= coalesce((SELECT value FROM setting WHERE name = $1), '0')::xid8 ORDER BY written LIMIT 1",
+    )
+    .bind(FROM)
+    .fetch_optional(db)
+    .await
 }
 
 /// Notes that everything is written down up to the transaction `last`.

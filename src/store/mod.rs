@@ -35,4 +35,4 @@ pub mod versions;
 pub mod work;
 pub mod workers;
 
-pub use db::{Db, broken_constraint, connect, is_bad_value, is_crossed, is_timed_out, is_unavailable};
+pub use db::{Db, attempt, broken_constraint, connect, is_bad_value, is_crossed, is_timed_out, is_unavailable};
