@@ -72,6 +72,13 @@ impl Mirror {
         told.lines().find_map(calls).unwrap_or(0)
     }
 
+    /// How much its Redis was sent.
+    async fn bytes_received(&self) -> usize {
+        let told: String = redis::cmd("INFO").arg("stats").query_async(&mut self.redis.clone()).await.expect("figures");
+        let bytes = told.lines().find_map(|line| line.strip_prefix("total_net_input_bytes:")?.trim().parse().ok());
+        bytes.expect("a figure")
+    }
+
     /// Puts the token of another replica.
     async fn put_token(&self) {
         let mut put = redis::cmd("SET");
@@ -307,6 +314,36 @@ async fn those_who_wait_for_an_image_share_their_looks() {
     }
     let more = looks().await - AT_FIRST;
     assert!(more < WAITING, "{more} looks more, of {WAITING} who were woken twice");
+}
+
+#[tokio::test]
+async fn a_member_of_many_cases_asks_redis_for_no_more_than_others() {
+    let redis = Redis::start(&scratch::make("asked-redis").expect("a folder"), true).await.expect("Redis");
+    let app = TestApp::with(|s| s.redis_url = darkroom::config::Secret(redis.url())).await;
+    app.worker("ocr").await;
+    let [ines, otto] = [app.investigator("ines").await, app.investigator("otto").await];
+    app.alter(
+        "WITH made AS (INSERT INTO casefile (name) SELECT 'c' || n FROM generate_series(1, 199) AS n RETURNING id)
+         INSERT INTO member (case_id, account_id, role) SELECT made.id, a.id, 'viewer' FROM made, account AS a WHERE a.name = 'otto'",
+    )
+    .await;
+    until("him to be one", async || {
+        otto.get("/cases?limit=500").await.ok(200)["items"].as_array().map(Vec::len) == Some(200)
+    })
+    .await;
+    let mirror = Mirror::of(&app).await;
+    let hashes: Vec<String> = (0..1_000).map(|n| md5_of(&[n as u8, (n >> 8) as u8])).collect();
+    let mut asked = Vec::new();
+    for who in [&ines, &otto] {
+        let before = mirror.bytes_received().await;
+        who.post("/predict/status", json!({"images": hashes})).await.ok(200);
+        asked.push(mirror.bytes_received().await - before);
+    }
+    println!(
+        "bytes that Redis is sent to look up a thousand images: for a member of one case {}, of 200 {}",
+        asked[0], asked[1]
+    );
+    assert!(asked[1] < 2 * asked[0], "{asked:?}");
 }
 
 #[tokio::test]

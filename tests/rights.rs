@@ -37,23 +37,22 @@ async fn mirrored() -> (TestApp, Client, [Mirror; 2]) {
     (app, ines, mirrors)
 }
 
-/// The field of the case that holds something.
-fn title(held: &Value) -> String {
-    format!("c:{}", held["case"].as_str().expect("a case"))
-}
-
 #[tokio::test]
 async fn who_writes_redis_grants_itself_no_image() {
-    let (app, ines, [one, two]) = mirrored().await;
+    let (app, _, [one, two]) = mirrored().await;
     let otto = app.investigator("otto").await;
-    let foreign = title(&ines.get("/images").await.ok(200)["items"][0]);
-    let of_ines = one.field(&foreign).await.expect("her case's title");
-    let own = title(&otto.submit(&[("b.png", photo(2))], &["ocr"]).await);
+    let of_ines = one.field("c:").await.expect("her case");
+    let made = otto.submit(&[("b.png", photo(2))], &["ocr"]).await;
     otto.get(&path(2)).await.ok(200);
-    let of_other_image = two.field(&own).await.expect("his case's title to another");
-    // Somebody else's title, one of another image, and whatever comes to mind.
-    for granted in [of_ines.as_str(), &of_other_image, "1", "", &format!("{} 1", "0".repeat(32))] {
-        one.put_field(&own, granted).await;
+    let of_other_image = two.field("c:").await.expect("his case, which holds the other");
+    // Both are named, in the order in which they came to be: his case without its dashes.
+    let own = made["case"].as_str().expect("a case").replace('-', "");
+    assert!(of_other_image.contains(&own), "{of_other_image}");
+    // Those of another image, his beside hers under her seal, and whatever comes to mind.
+    let forged =
+        [of_other_image, format!("{of_ines} {own}"), own.clone(), String::new(), format!("{} {own}", "0".repeat(32))];
+    for granted in forged {
+        one.put_field("c:", &granted).await;
         otto.get(&path(1)).await.problem(404, "not_found");
         let asked = json!({"images": [md5_of(&photo(1))]});
         assert_eq!(otto.post("/predict/status", asked).await.ok(200)["items"][0]["status"], Value::Null, "{granted:?}");

@@ -1,8 +1,8 @@
 //! How a mirrored status is written: the fields of its HASH, each value under its seal and legible to those who read Redis by
 //! hand.
 //!
-//! `s:` holds the whole status, so that nothing can be left out of it: per model the newest job and the newest success. `c:` is
-//! there for every case that holds the image. `a:` holds the whole answer to a look-up, once all jobs have ended and if it is not large:
+//! `s:` holds the whole status, so that nothing can be left out of it: per model the newest job and the newest success. `c:` names
+//! the cases that hold the image: one field, however many they are, and however many who asks is a member of. `a:` holds the whole answer to a look-up, once all jobs have ended and if it is not large:
 //! it is passed on unread.
 
 use std::collections::BTreeMap;
@@ -45,9 +45,12 @@ pub struct Fill<'a> {
     pub finished: bool,
 }
 
-/// The field of a case that holds the image.
-pub(super) fn held_by(case: &Uuid) -> String {
-    format!("c:{case}")
+/// The field of the cases that hold the image.
+pub(super) const CASES: &str = "c:";
+
+/// Whether one of these cases, which are in order, is among those that the field of the cases names.
+pub(super) fn is_held(value: &str, cases: &[Uuid]) -> bool {
+    value.split(' ').filter_map(|case| Uuid::try_parse(case).ok()).any(|case| cases.binary_search(&case).is_ok())
 }
 
 /// What the field of the status says, by models. Their names need no escapes.
@@ -63,7 +66,8 @@ struct Packed<'p> {
 
 /// The fields of a status and their values.
 pub(super) fn pack(fill: &Fill<'_>) -> Vec<(String, String)> {
-    let mut fields: Vec<(String, String)> = fill.cases.iter().map(|case| (held_by(case), "1".to_owned())).collect();
+    let cases: Vec<String> = fill.cases.iter().map(|case| case.simple().to_string()).collect();
+    let mut fields = vec![(CASES.to_owned(), cases.join(" "))];
     let mut room = RESULTS_BYTES_MAX;
     let mut small = |json: &&RawValue| {
         let fits = json.get().len() <= RESULT_BYTES_MAX.min(room);

@@ -7,7 +7,6 @@
 //! unfinished status lives [`SHORT_S`], and what makes a finished one unfinished leaves a mark before its transaction.
 
 use std::collections::{HashMap, HashSet};
-use std::iter::once;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
@@ -30,8 +29,6 @@ const TOKEN_S: u64 = 5;
 /// How long a mark lives, in seconds: longer than a transaction may go on after the server gave it up (4 s for the call,
 /// 10 s for its last statement) and a refill that read before its COMMIT may take.
 const MARK_S: u64 = 60;
-/// Fields that are asked for with one pipeline: some ms of a Redis, so that nobody else waits long.
-const FIELDS_AT_ONCE: usize = 10_000;
 /// Images whose keys are taken away with one command: some 2 ms of a Redis, so that nobody else waits long.
 const DROPPED_AT_ONCE: usize = 1_000;
 
@@ -65,11 +62,11 @@ pub struct Refill {
 }
 
 impl Index {
-    /// Reads mirrored statuses, and whether one of these cases holds each image. A key that is not there is a miss, so is one that was not sealed here or is behind
-    /// what was read from PostgreSQL of late, and so is everything while Redis is away.
+    /// Reads mirrored statuses, and whether one of these cases, which are in order, holds each image. A key that is not there is a miss, so
+    /// is one that was not sealed here or is behind what was read from PostgreSQL of late, and so is everything while Redis is away.
     pub async fn read_statuses(&self, images: &[ContentMd5], cases: &[Uuid]) -> HashMap<ContentMd5, Mirrored> {
         let mut found = HashMap::new();
-        for images in images.chunks((FIELDS_AT_ONCE / (1 + cases.len())).clamp(1, PIPELINE_MAX)) {
+        for images in images.chunks(PIPELINE_MAX) {
             let asked = images.iter().map(|md5| (*md5, cases));
             let replies = self.read_sealed(asked, pack::STATUS).await.unwrap_or_default();
             for (md5, (entitled, status)) in images.iter().zip(replies) {
@@ -83,8 +80,8 @@ impl Index {
         found
     }
 
-    /// Reads the whole answers to look-ups for members of cases, in the order asked. Nothing where none is mirrored, or where anything was read of the
-    /// image from PostgreSQL of late that is not.
+    /// Reads the whole answers to look-ups for members of cases, in the order asked. Nothing where none is mirrored, or where anything was
+    /// read of the image from PostgreSQL of late that is not.
     pub async fn read_answers(&self, asked: &[(ContentMd5, Arc<[Uuid]>)]) -> Vec<Option<ReadyAnswer>> {
         let each = asked.iter().map(|(md5, cases)| (*md5, &**cases));
         let Some(read) = self.read_sealed(each, pack::ANSWER).await else {
@@ -105,22 +102,19 @@ impl Index {
         asked: impl Iterator<Item = (ContentMd5, &'a [Uuid])>,
         field: &str,
     ) -> Option<Vec<(bool, Option<String>)>> {
-        // The field first, then those of the cases.
-        let fields = |cases: &[Uuid]| once(field.to_owned()).chain(cases.iter().map(pack::held_by)).collect();
-        let asked: Vec<(ContentMd5, Vec<String>)> = asked.map(|(md5, cases)| (md5, fields(cases))).collect();
+        let asked: Vec<(ContentMd5, &[Uuid])> = asked.collect();
         self.run(async |live| {
             let mut pipe = redis::pipe();
-            for (md5, fields) in &asked {
-                pipe.hmget(keys::status(&self.namespace, *md5, &live.epoch), fields);
+            for (md5, _) in &asked {
+                pipe.hmget(keys::status(&self.namespace, *md5, &live.epoch), &[field, pack::CASES]);
             }
-            let read = pipe.query_async::<Vec<Vec<Option<String>>>>(&mut live.connection).await?;
-            let opened = asked.iter().zip(read).map(|((md5, fields), sealed)| {
-                let open = |(field, sealed): (&String, Option<String>)| {
+            let read = pipe.query_async::<Vec<[Option<String>; 2]>>(&mut live.connection).await?;
+            let opened = asked.iter().zip(read).map(|((md5, cases), [value, held])| {
+                let open = |field: &str, sealed: Option<String>| {
                     self.open(FieldPlace { md5: *md5, epoch: &live.epoch, field }, sealed?)
                 };
-                let mut sealed = fields.iter().zip(sealed);
-                let value = sealed.next().and_then(open);
-                (sealed.any(|held| open(held).is_some()), value)
+                let held = open(pack::CASES, held).is_some_and(|held| pack::is_held(&held, cases));
+                (held, open(field, value))
             });
             Ok(opened.collect())
         })

@@ -16,7 +16,7 @@ use crate::domain::image::ContentMd5;
 use crate::domain::job::{ImageStatus, Overall};
 use crate::domain::name::{Name, shorten};
 use crate::index::status::{Fill, ReadyAnswer};
-use crate::store::status::{self, RESULTS_BYTES_MAX, VisibleStatus};
+use crate::store::status::{self, AskedBy, RESULTS_BYTES_MAX, VisibleStatus};
 
 /// How often a waiting look-up looks again though nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -166,7 +166,7 @@ impl Lookups {
     }
 }
 
-/// The cases whose fields tell whether the user may see an image: who sees all needs none.
+/// The cases of which one must hold an image for the user to see it, in order: who sees all needs none.
 fn cases_of(user: &User) -> Arc<[Uuid]> {
     user.scope().unwrap_or_default().into()
 }
@@ -178,14 +178,12 @@ async fn ready_together(ctx: Arc<Ctx>, asked: Vec<ReadyLookup>) -> Result<Answer
 async fn load_together(ctx: Arc<Ctx>, loads: Vec<Lookup>) -> Result<Answers<Visible>> {
     let images: BTreeSet<ContentMd5> = loads.iter().flat_map(|load| load.images.iter().copied()).collect();
     let images: Vec<ContentMd5> = images.into_iter().collect();
-    let pairs =
-        |load: &Lookup| load.images.iter().flat_map(|md5| load.cases.iter().map(|case| (*md5, *case))).collect();
-    let asking: BTreeSet<(ContentMd5, Uuid)> = loads.iter().flat_map::<Vec<_>, _>(pairs).collect();
-    let asking: Vec<(ContentMd5, Uuid)> = asking.into_iter().collect();
+    let asked: Vec<AskedBy<'_>> =
+        loads.iter().map(|load| AskedBy { images: &load.images, cases: &load.cases }).collect();
     let results = loads.iter().any(|load| load.results);
     // Before the read. Without the results it would be half of a status.
     let refill = ctx.index.begin_refill(if results { &images } else { &[] }).await;
-    let loaded = ctx.hot.run(async |db| status::load(db, &images, &asking, results).await).await?;
+    let loaded = ctx.hot.run(async |db| status::load(db, &images, &asked, results).await).await?;
     // Of several calls each is tried again by itself.
     let loaded = loaded.ok_or_else(too_large)?;
     let loaded: HashMap<ContentMd5, Arc<VisibleStatus>> =

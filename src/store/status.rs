@@ -1,6 +1,6 @@
 //! What happened to images: from the live jobs and the outcomes of ended ones. The archive is never read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, TryStreamExt};
@@ -25,17 +25,24 @@ pub const TITLES_MAX: i64 = 100;
 /// The most bytes of results that are read at once: those of one answer, and some.
 pub const RESULTS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Reads the status of every stored image among these keys, with the results if asked; `asking` are the cases whose members ask
-/// for some of them. Nothing, if the results are over [`RESULTS_BYTES_MAX`] together.
+/// Images, and the cases of who asks for them.
+#[derive(Debug, Clone, Copy)]
+pub struct AskedBy<'a> {
+    pub images: &'a [ContentMd5],
+    pub cases: &'a [Uuid],
+}
+
+/// Reads the status of every stored image among these keys, with the results if asked, for those who ask. Nothing, if the results are
+/// over [`RESULTS_BYTES_MAX`] together.
 pub async fn load(
     db: &mut PgConnection,
     keys: &[ContentMd5],
-    asking: &[(ContentMd5, Uuid)],
+    asked: &[AskedBy<'_>],
     results: bool,
 ) -> sqlx::Result<Option<HashMap<ContentMd5, VisibleStatus>>> {
     let (mut by_id, many) = read_images(db, keys).await?;
     if !many.is_empty() {
-        read_titles(db, asking.iter().filter(|(md5, _)| many.contains(md5)), &mut by_id).await?;
+        read_titles(db, asked, &many, &mut by_id).await?;
     }
     let ids: Vec<i64> = by_id.keys().copied().collect();
     read_jobs(db, &ids, &mut by_id).await?;
@@ -91,13 +98,20 @@ async fn read_images(db: &mut PgConnection, keys: &[ContentMd5]) -> sqlx::Result
     Ok((rows.into_iter().map(seen).collect(), many))
 }
 
-/// Adds those asked for to the cases, as far as they hold the image.
+/// Adds the cases of who asks for one of these images of many titles, as far as they hold it.
 async fn read_titles(
     db: &mut PgConnection,
-    asking: impl Iterator<Item = &(ContentMd5, Uuid)>,
+    asked: &[AskedBy<'_>],
+    many: &HashSet<ContentMd5>,
     by_id: &mut ById,
 ) -> sqlx::Result<()> {
-    let (md5s, cases): (Vec<Vec<u8>>, Vec<Uuid>) = asking.map(|(md5, case)| (md5.0.to_vec(), *case)).unzip();
+    let mut pairs: BTreeSet<(ContentMd5, Uuid)> = BTreeSet::new();
+    for AskedBy { images, cases } in asked {
+        for md5 in images.iter().filter(|md5| many.contains(md5)) {
+            pairs.extend(cases.iter().map(|case| (*md5, *case)));
+        }
+    }
+    let (md5s, cases): (Vec<Vec<u8>>, Vec<Uuid>) = pairs.into_iter().map(|(md5, case)| (md5.0.to_vec(), case)).unzip();
     let rows: Vec<(i64, Uuid)> = sqlx::query_as(
         "SELECT i.id, a.case_id
          FROM (SELECT * FROM unnest($1::bytea[], $2::uuid[]) AS a (md5, case_id) LIMIT $3) AS a JOIN image AS i ON i.md5 = a.md5
