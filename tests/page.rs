@@ -73,6 +73,10 @@ async fn the_page_is_served_strictly_and_is_light() {
         assert_eq!(fetch(&nobody, &path, &[("if-none-match", &tag)]).await.status, 304, "{path}");
         let zipped = fetch(&nobody, &path, &[("accept-encoding", "gzip, br")]).await;
         assert_eq!(zipped.headers["content-encoding"], "gzip", "{path}");
+        assert_ne!(zipped.headers["etag"], tag, "{path}: other bytes");
+        let tag = zipped.headers["etag"].to_str().expect("text");
+        let again = [("accept-encoding", "gzip, br"), ("if-none-match", tag)];
+        assert_eq!(fetch(&nobody, &path, &again).await.status, 304, "{path}");
         weight += zipped.bytes.len();
     }
     assert!(weight < WEIGHT_MAX, "{weight} bytes");

@@ -31,6 +31,8 @@ pub struct Membership {
 
 /// The most cases of which one account is a member: they are read with its standing, and asked about in every look-up.
 pub const MEMBERSHIPS_MAX: i64 = 200;
+/// The most of these that an account owes to one other, who is no administrator: nobody else fills its 200.
+pub const MEMBERSHIPS_GIVEN_MAX: i64 = 50;
 /// The most members of a case: each answer about it names them all.
 pub const MEMBERS_MAX: i64 = 100;
 /// The most filters saved in a case: a list shows them all.

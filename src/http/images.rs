@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,7 +19,7 @@ use crate::domain::fault::Fault;
 use crate::domain::image::ContentMd5;
 use crate::service::{Ctx, Error, cases};
 use crate::store::derived;
-use crate::store::images::{self, ImageRecord};
+use crate::store::images::{self, ImagePlace, ImageRecord, ImagesPage};
 
 /// The most results shown with an image's record.
 const RESULTS_MAX: i64 = 1000;
@@ -31,7 +30,8 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Lists images
 ///
-/// Those that one's cases hold, or the one that is named, newest title first; all for administrators, newest image first.
+/// Those that one's cases hold, or the one that is named, newest title first; all for administrators, newest image first. A page may be
+/// short, or empty, and not the last: it looks at a bounded number of titles, so follow `next_cursor` until it is null.
 #[utoipa::path(get, path = "/images", tag = "images", security(("user" = []), ("token" = [])), params(CasePaging),
     responses((status = 200, body = Page<ImageOut>)))]
 async fn list_images(
@@ -40,16 +40,19 @@ async fn list_images(
     Query(query): Query<CasePaging>,
 ) -> Answer<Json<Page<ImageOut>>> {
     let (case, paging) = query.parts();
-    let (limit, before) = extract::paging::<(DateTime<Utc>, i64)>("images", &paging)?;
+    let (limit, before) = extract::paging::<ImagePlace>("images", &paging)?;
     let ctx = &state.ctx;
     let cases = cases::narrowed(ctx, &state.accounts, &user, case).await?;
-    let found = ctx.db.run(async |db| images::list(db, cases.as_deref(), before, limit).await).await?;
-    Ok(Json(extract::page("images", found, limit, |image| (image.uploaded_at, image.known.id))))
+    let ImagesPage { images, next } =
+        ctx.db.run(async |db| images::list(db, cases.as_deref(), before, limit).await).await?;
+    let next_cursor = next.map(|place| extract::write_cursor("images", &place));
+    Ok(Json(Page { items: images.into_iter().map(ImageOut::from).collect(), next_cursor }))
 }
 
 /// Shows an image's record
 ///
-/// With what is known of it without any model, and the result of every model and version; `params` is null where only others asked with them. For members of a case that holds the image, and administrators.
+/// With what is known of it without any model, and the result of every model and version; `params` is null where only others asked with
+/// them. For members of a case that holds the image, and administrators.
 #[utoipa::path(get, path = "/images/{md5}", tag = "images", security(("user" = []), ("token" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6")), responses((status = 200, body = ImageRecordOut)))]
 async fn get_image(
@@ -76,7 +79,8 @@ async fn get_image(
 
 /// Sends an image's bytes
 ///
-/// For members of a case that holds the image, administrators, and microservices while a job on the image lives whose model they serve. Knows ETag and Range.
+/// For members of a case that holds the image, administrators, and microservices while a job on the image lives whose model they serve.
+/// Knows ETag and Range.
 #[utoipa::path(get, path = "/images/{md5}/content", tag = "images", security(("user" = []), ("token" = []), ("key" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6"),
            ("Range" = Option<String>, Header, description = "One range of bytes, as `bytes=0-1023`.")),

@@ -33,8 +33,9 @@ pub fn router() -> OpenApiRouter<Shared> {
 
 /// Lists jobs
 ///
-/// First those that were asked for in one's cases, newest submission first, then those of models one owns, newest first; all for administrators. A page
-/// may be short, or empty, and not the last: it looks at a bounded number of jobs, so follow `next_cursor` until it is null.
+/// First those that were asked for in one's cases, newest submission first, then those of models one owns, newest first; all for
+/// administrators. A page may be short, or empty, and not the last: it looks at a bounded number of jobs, so follow `next_cursor` until it
+/// is null.
 #[utoipa::path(get, path = "/jobs", tag = "jobs", security(("user" = []), ("token" = [])), params(JobsQuery),
     responses((status = 200, body = Page<JobDetail>)))]
 async fn list_jobs(
@@ -76,7 +77,8 @@ fn read_query(query: JobsQuery) -> Result<Filter, Fault> {
 
 /// Shows a job
 ///
-/// State, tries with tracebacks, and events. For members of a case in which it was asked for, and administrators; for the owner of its model without the image's key.
+/// State, tries with tracebacks, and events. For members of a case in which it was asked for, and administrators; for the owner of its
+/// model without the image's key.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = JobHistory)))]
 async fn get_job(
@@ -94,7 +96,8 @@ async fn get_job(
 
 /// Cancels a job
 ///
-/// An administrator ends it. An editor withdraws the requests of the case, and it ends when nobody waits for it any more. An ended job stays as it is.
+/// An administrator ends it. An editor withdraws the requests of their cases, and it ends when nobody waits for it any more. An ended job
+/// stays as it is.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = JobStateOut)))]
 async fn cancel_job(
@@ -109,8 +112,8 @@ async fn cancel_job(
 
 /// Tries an ended job again
 ///
-/// Makes a new job with `retry_of`, for editors of a case in which the ended one was asked for; that stays as it is. A training run goes on from the last checkpoint of the one that ended,
-/// unless `fresh`. The body may be left out.
+/// Makes a new job with `retry_of`, for editors of a case in which the ended one was asked for; that stays as it is. A training run goes on
+/// from the last checkpoint of the one that ended, unless `fresh`. The body may be left out.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     request_body = Option<Retry>,
     responses((status = 201, body = Retried)))]
@@ -126,7 +129,8 @@ async fn retry_job(
 
 /// Tries ended jobs again by filter
 ///
-/// For administrators; at most 1,000 at once, newest first; repeat it for more, it leaves alone what was tried again since. A dry run unless `dry_run` is false.
+/// For administrators; at most 1,000 at once, newest first; repeat it for more, it leaves alone what was tried again since. A dry run unless
+/// `dry_run` is false.
 #[utoipa::path(post, path = "/jobs/redrive", tag = "jobs", security(("user" = []), ("token" = [])), request_body = Redrive,
     responses((status = 200, body = Redriven)))]
 async fn redrive_jobs(

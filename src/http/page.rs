@@ -35,9 +35,15 @@ struct Built {
     media_type: HeaderValue,
     /// Of the bytes, in hex.
     hash: String,
+    plain: Encoded,
+    gzip: Encoded,
+}
+
+/// One of its encodings: each has a tag of its own, or a range of the one would be taken for one of the other.
+struct Encoded {
+    encoding: Option<HeaderValue>,
     etag: HeaderValue,
     bytes: Bytes,
-    gzip: Bytes,
 }
 
 static FILES: LazyLock<HashMap<&str, Built>> = LazyLock::new(|| {
@@ -55,25 +61,25 @@ pub fn router() -> Router<Shared> {
 fn send(path: &str, hash: Option<String>, asked: &HeaderMap) -> Answer<Response> {
     let built = FILES.get(path).ok_or_else(|| Fault::not_found("file"))?;
     let fixed = HeaderValue::from_static;
+    let accepted = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let sent = if accepted.contains("gzip") { &built.gzip } else { &built.plain };
     let caching = if hash.as_ref() == Some(&built.hash) { KEPT } else { ASKED_AGAIN };
     let about = [
         (header::CACHE_CONTROL, fixed(caching)),
-        (header::ETAG, built.etag.clone()),
+        (header::ETAG, sent.etag.clone()),
         (header::VARY, fixed("accept-encoding")),
         (header::CONTENT_SECURITY_POLICY, fixed(POLICY)),
         (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
         (header::REFERRER_POLICY, fixed("no-referrer")),
     ];
-    if asked.get(header::IF_NONE_MATCH).is_some_and(|tag| *tag == built.etag) {
+    if asked.get(header::IF_NONE_MATCH).is_some_and(|tag| *tag == sent.etag) {
         return Ok((StatusCode::NOT_MODIFIED, about).into_response());
     }
     let typed = [(header::CONTENT_TYPE, built.media_type.clone())];
-    let encodings = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if encodings.contains("gzip") {
-        let zipped = [(header::CONTENT_ENCODING, fixed("gzip"))];
-        return Ok((about, typed, zipped, built.gzip.clone()).into_response());
-    }
-    Ok((about, typed, built.bytes.clone()).into_response())
+    let encoded = sent.encoding.clone().map(|encoding| [(header::CONTENT_ENCODING, encoding)]);
+    let mut answer = (about, typed, sent.bytes.clone()).into_response();
+    answer.headers_mut().extend(encoded.into_iter().flatten());
+    Ok(answer)
 }
 
 /// The index names each file by its hash, too, so that browsers ask for what is another.
@@ -104,11 +110,16 @@ fn built(path: &str, bytes: Bytes) -> Option<Built> {
     };
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(&bytes).ok()?;
+    let hash = hash(&bytes);
+    let gzip = gzip.finish().ok()?.into();
     Some(Built {
         media_type: HeaderValue::from_static(media_type),
-        etag: HeaderValue::try_from(format!("\"{}\"", hash(&bytes))).ok()?,
-        hash: hash(&bytes),
-        bytes,
-        gzip: gzip.finish().ok()?.into(),
+        plain: Encoded { encoding: None, etag: HeaderValue::try_from(format!("\"{hash}\"")).ok()?, bytes },
+        gzip: Encoded {
+            encoding: Some(HeaderValue::from_static("gzip")),
+            etag: HeaderValue::try_from(format!("\"{hash}-gzip\"")).ok()?,
+            bytes: gzip,
+        },
+        hash,
     })
 }

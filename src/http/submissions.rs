@@ -76,8 +76,8 @@ async fn get_submission(
 
 /// Cancels a submission
 ///
-/// Withdraws its requests, for editors of its case; a job ends when nobody waits for it any more, and otherwise stays as urgent as it was made. Doing it
-/// twice is harmless.
+/// Withdraws its requests, for editors of its case; a job ends when nobody waits for it any more, and otherwise stays as urgent as it was
+/// made. Doing it twice is harmless.
 #[utoipa::path(post, path = "/submissions/{id}/cancel", tag = "submissions", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path)), responses((status = 200, body = Cancelled)))]
 async fn cancel_submission(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::accounts::User;
+use super::accounts::{User, check_role};
 use super::cases::refusal;
 use super::submit::{attached, new_job};
 use super::training::{self, EndedRun};
@@ -87,10 +87,11 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
     }
     // A run has one who asked for it.
     let by_force = user.is_admin() || job.image_id.is_none();
-    let edited = if by_force { Vec::new() } else { edited(user, &job)? };
     let moved = ctx
         .db
         .write(async |tx| {
+            let edited =
+                if by_force { Vec::new() } else { edited(tx, user, &[id]).await?.remove(&id).unwrap_or_default() };
             let open = cases::lock_open(tx, &edited).await?;
             if let (false, [], Some(case)) = (by_force, &*open, edited.first()) {
                 return Err(refusal(tx, *case).await?.into());
@@ -111,18 +112,22 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<JobState> {
     Ok(find(ctx, user, id).await?.0.status.state)
 }
 
-/// The cases in which a job was asked for and whose editor the user is; of an administrator who is none, their own.
-fn edited(user: &User, job: &JobRecord) -> Result<Vec<Uuid>> {
-    let edits = |case: &Uuid| user.role_in(*case) >= Some(CaseRole::Editor);
-    let edited: Vec<Uuid> = job.cases.iter().copied().filter(edits).collect();
-    match job.cases.first() {
-        _ if !edited.is_empty() => Ok(edited),
-        Some(first) if !user.is_admin() => {
-            user.check(*first, CaseRole::Editor)?;
-            Ok(edited)
-        }
-        _ => Ok(vec![user.own_case]),
+/// Of jobs that the user sees, the cases in which each was asked for and whose editor the user is; where an administrator is none, their
+/// own.
+async fn edited(db: &mut PgConnection, user: &User, jobs: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>> {
+    let edits = user.cases.iter().filter(|membership| membership.role >= CaseRole::Editor);
+    let edits: Vec<Uuid> = edits.map(|membership| membership.case).collect();
+    let mut edited: HashMap<Uuid, Vec<Uuid>> = jobs.iter().map(|job| (*job, Vec::new())).collect();
+    for (job, case) in jobs::asked_in(db, jobs, &edits).await? {
+        edited.entry(job).or_default().push(case);
     }
+    for cases in edited.values_mut().filter(|cases| cases.is_empty()) {
+        if !user.is_admin() {
+            check_role(Some(CaseRole::Viewer), CaseRole::Editor)?;
+        }
+        cases.push(user.own_case);
+    }
+    Ok(edited)
 }
 
 /// Makes a new job for an ended one, or attaches to the live one of the same key; answers its id. A run goes on from the ended one's last
@@ -137,15 +142,16 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid, fresh: bool) -> Result<Uuid
         let (queue_id, params_id, priority) = (job.queue_id, job.params_id, job.priority);
         return training::again(ctx, user, &EndedRun { id, queue_id, params_id, priority }, fresh).await;
     }
-    let edited = edited(user, &job)?;
-    let made = try_again(ctx, user, &[job]).await?.into_iter().flatten().collect::<Vec<_>>();
+    let edited = ctx.db.run(async |db| edited(db, user, &[id]).await).await?;
+    let made = try_again(ctx, user, &[job], &edited).await?.into_iter().flatten().collect::<Vec<_>>();
     announce::moved(ctx, &made).await;
     if let Some(made) = made.first() {
         return Ok(made.id);
     }
     // Its image was removed meanwhile, and it with that, or no case that asked for it is open.
+    let edited = edited.get(&id).map_or(&[][..], Vec::as_slice);
     let why = async |db: &mut PgConnection| match edited.first() {
-        Some(case) if cases::lock_open(db, &edited).await?.is_empty() => refusal(db, *case).await,
+        Some(case) if cases::lock_open(db, edited).await?.is_empty() => refusal(db, *case).await,
         _ => Ok(Fault::not_found("job")),
     };
     Err(ctx.db.run(why).await?.into())
@@ -155,16 +161,21 @@ pub async fn retry(ctx: &Ctx, user: &User, id: Uuid, fresh: bool) -> Result<Uuid
 struct EndedJob<'j> {
     job: &'j JobRecord,
     /// Where it may be asked for.
-    edited: Vec<Uuid>,
+    edited: &'j [Uuid],
 }
 
 /// Makes new jobs for ended ones of different keys, in one transaction, in their order; nothing where the image is gone, or no case is
 /// open.
-async fn try_again(ctx: &Ctx, user: &User, jobs: &[JobRecord]) -> Result<Vec<Option<Moved>>> {
+async fn try_again(
+    ctx: &Ctx,
+    user: &User,
+    jobs: &[JobRecord],
+    edited: &HashMap<Uuid, Vec<Uuid>>,
+) -> Result<Vec<Option<Moved>>> {
     let (mut keys, mut md5s) = (BTreeMap::new(), Vec::new());
     for job in jobs {
         if let Some((wanted, md5)) = job.wanted() {
-            keys.insert(wanted, EndedJob { job, edited: edited(user, job)? });
+            keys.insert(wanted, EndedJob { job, edited: edited.get(&job.status.id).map_or(&[][..], Vec::as_slice) });
             md5s.push(md5);
         }
     }
@@ -259,7 +270,9 @@ pub async fn redrive(
     let mut made = Vec::new();
     if act {
         for jobs in found.chunks(REDRIVE_AT_ONCE) {
-            let moved = try_again(ctx, user, jobs).await?;
+            let ids: Vec<Uuid> = jobs.iter().map(|job| job.status.id).collect();
+            let edited = ctx.db.run(async |db| edited(db, user, &ids).await).await?;
+            let moved = try_again(ctx, user, jobs, &edited).await?;
             made.extend(moved.iter().map(|job| Some(job.as_ref()?.id)));
             announce::moved(ctx, &moved.into_iter().flatten().collect::<Vec<_>>()).await;
         }

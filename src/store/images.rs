@@ -246,20 +246,73 @@ pub async fn find_for_key(db: &mut PgConnection, key: ContentMd5, api_key: &str)
     .await
 }
 
-/// Images from before the cursor (time, image id): those that these cases hold, newest title first, or, with none given, all, those
-/// first that were stored last.
+/// A page of images. One that is short is not the last while there is a next place: a walk looks at a bounded number of titles, however
+/// few of them are the newest of their images.
+#[derive(Debug, Default)]
+pub struct ImagesPage {
+    pub images: Vec<ImageRecord>,
+    pub next: Option<ImagePlace>,
+}
+
+/// A place in a list of images: the time of a title, and the image.
+pub type ImagePlace = (DateTime<Utc>, i64);
+
+/// An image that a walk came by.
+#[derive(FromRow)]
+struct WalkedImage {
+    #[sqlx(flatten)]
+    image: ImageRecord,
+    shown: bool,
+    /// Whether the walk may go on behind the last.
+    more: bool,
+}
+
+/// How many titles one page looks at.
+const TITLES_LOOKED_AT: i64 = 2_000;
+/// How many one page reads: as many of each case as it looks at.
+const TITLES_READ: i64 = 100_000;
+
+/// Images from before the cursor: those that these cases hold, newest title first, or, with none given, all, those first that were
+/// stored last. More and more titles at once, until the page is full or enough were looked at.
 pub async fn list(
     db: &mut PgConnection,
     cases: Option<&[Uuid]>,
-    before: Option<(DateTime<Utc>, i64)>,
+    before: Option<ImagePlace>,
     limit: i64,
-) -> sqlx::Result<Vec<ImageRecord>> {
-    let (at, id) = before.unwrap_or((DateTime::<Utc>::MAX_UTC, i64::MAX));
-    let list = match cases {
+) -> sqlx::Result<ImagesPage> {
+    let (mut page, mut place) = (ImagesPage::default(), before.unwrap_or((DateTime::<Utc>::MAX_UTC, i64::MAX)));
+    let (mut looked, mut most, lists) = (0, limit, cases.map_or(1, <[Uuid]>::len) as i64);
+    loop {
+        let walked = walk(db, cases, place, most).await?;
+        let more = walked.first().is_some_and(|walked| walked.more);
+        for WalkedImage { image, shown, .. } in walked {
+            place = (image.uploaded_at, image.known.id);
+            if shown {
+                page.images.push(image);
+            }
+            if page.images.len() as i64 == limit {
+                return Ok(ImagesPage { next: Some(place), ..page });
+            }
+        }
+        looked += most;
+        if !more || looked >= TITLES_LOOKED_AT || looked * lists >= TITLES_READ {
+            return Ok(ImagesPage { next: more.then_some(place), ..page });
+        }
+        most = (4 * most).min(TITLES_LOOKED_AT - looked);
+    }
+}
+
+async fn walk(
+    db: &mut PgConnection,
+    cases: Option<&[Uuid]>,
+    (at, id): ImagePlace,
+    most: i64,
+) -> sqlx::Result<Vec<WalkedImage>> {
+    let walk = match cases {
         Some(cases) => sqlx::query_as(include_str!("sql/images/list.sql")).bind(cases).bind(at).bind(id),
         None => sqlx::query_as(include_str!("sql/images/list_all.sql")).bind(id),
     };
-    list.bind(limit).fetch_all(db).await
+    walk.bind(most).fetch_all(db).await
 }
 
 /// The most bytes of an image's results that are read at once.

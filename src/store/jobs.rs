@@ -36,8 +36,8 @@ pub struct JobRecord {
     pub version: Option<String>,
     pub duration_s: Option<f32>,
     pub retry_of: Option<Uuid>,
-    /// The cases of who asks to which it was asked for.
-    pub cases: Vec<Uuid>,
+    /// Whether it was asked for in a case of who asks.
+    pub asked: bool,
     /// Whether it is a run that who asks started.
     pub own_run: bool,
 }
@@ -45,7 +45,7 @@ pub struct JobRecord {
 impl JobRecord {
     /// Whether it was asked for in a case of who asks, or started by them.
     pub fn requested(&self) -> bool {
-        self.own_run || !self.cases.is_empty()
+        self.own_run || self.asked
     }
 
     /// What it was asked for, if it is no run.
@@ -74,6 +74,22 @@ pub struct Asker {
 /// One job, whoever asks; the caller judges by `requested` and `model_owner`.
 pub async fn find(db: &mut PgConnection, id: Uuid, asker: &Asker) -> sqlx::Result<Option<JobRecord>> {
     Ok(find_all(db, &[id], asker, &Filter::default()).await?.pop())
+}
+
+/// Which of these cases asked for which of these jobs, in order: whatever number of times each was asked for.
+pub async fn asked_in(db: &mut PgConnection, jobs: &[Uuid], cases: &[Uuid]) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
+    // OFFSET 0: by the requests for each job, not through all submissions to the cases.
+    sqlx::query_as(
+        "SELECT DISTINCT w.job, s.case_id
+         FROM unnest($1::uuid[]) AS w (job)
+         CROSS JOIN LATERAL (SELECT submission_id FROM request WHERE job_id = w.job OFFSET 0) AS r
+         CROSS JOIN LATERAL (SELECT case_id FROM submission WHERE id = r.submission_id OFFSET 0) AS s
+         WHERE s.case_id = ANY($2) ORDER BY 1, 2",
+    )
+    .bind(jobs)
+    .bind(cases)
+    .fetch_all(db)
+    .await
 }
 
 /// Those of these jobs that are there and that the filter's state, reason and last word let pass, in their order.

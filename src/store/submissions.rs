@@ -129,17 +129,18 @@ pub struct Submission {
     pub stamp: String,
 }
 
-/// One submission.
+/// One submission, of a case that is not deleted: those of one that is go step by step.
 pub async fn find(db: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Submission>> {
     sqlx::query_as(
-        "SELECT id, account_id, case_id, created_at, tally, xmin::text AS stamp FROM submission WHERE id = $1",
+        "SELECT s.id, s.account_id, s.case_id, s.created_at, s.tally, s.xmin::text AS stamp
+         FROM submission AS s JOIN casefile AS c ON c.id = s.case_id WHERE s.id = $1 AND c.deleted_at IS NULL",
     )
     .bind(id)
     .fetch_optional(db)
     .await
 }
 
-/// Submissions newest first, from before the cursor: those to these cases, or, with none given, all.
+/// Submissions newest first, from before the cursor: those to these cases, or, with none given, to all that are not deleted.
 pub async fn list(
     db: &mut PgConnection,
     cases: Option<&[Uuid]>,
@@ -152,8 +153,10 @@ pub async fn list(
             sqlx::query_as(include_str!("sql/submissions/list.sql")).bind(at).bind(id).bind(limit).bind(cases)
         }
         None => sqlx::query_as(
-            "SELECT id, account_id, case_id, created_at, tally, xmin::text AS stamp FROM submission
-             WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC LIMIT $3",
+            "SELECT s.id, s.account_id, s.case_id, s.created_at, s.tally, s.xmin::text AS stamp FROM submission AS s
+             WHERE (s.created_at, s.id) < ($1, $2)
+               AND NOT EXISTS (SELECT FROM casefile AS c WHERE c.id = s.case_id AND c.deleted_at IS NOT NULL OFFSET 0)
+             ORDER BY s.created_at DESC, s.id DESC LIMIT $3",
         )
         .bind(at)
         .bind(id)

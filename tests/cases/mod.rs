@@ -2,8 +2,10 @@
 
 mod acts;
 mod bad;
+mod lists;
 mod removal;
 mod sight;
+mod turns;
 
 use serde_json::{Value, json};
 

@@ -106,9 +106,9 @@ fn check(name: Option<&str>, description: Option<&str>) -> Result<(), Fault> {
 
 /// Deletes a case
 ///
-/// For its owners, and administrators. From the answer on nobody sees it, on other servers within 5 s; titles, tags, notes, filters and requests go, and the images
-/// that no other case holds, with their results and bytes. A large case goes in the background: ask for the receipt until `done`. A
-/// closed one is reopened first.
+/// For its owners, and administrators. From the answer on nobody sees it, on other servers within 5 s; titles, tags, notes, filters and
+/// requests go, and the images that no other case holds, with their results and bytes. A large case goes in the background: ask for the
+/// receipt until `done`. A closed one is reopened first.
 #[utoipa::path(delete, path = "/cases/{id}", tag = "cases", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = CaseReceipt)))]
 async fn delete_case(
@@ -138,7 +138,8 @@ async fn get_case_receipt(
 
 /// Makes an account a member of a case
 ///
-/// Or gives it another role; for owners of the case, and administrators. Other servers know of it within 5 s. The last owner stays one.
+/// Or gives it another role; for owners of the case, and administrators. Other servers know of it within 5 s. The last owner stays one. An
+/// account is a member of at most 200 cases, and of at most 50 by one other that is no administrator.
 #[utoipa::path(put, path = "/cases/{id}/members/{user}", tag = "cases", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path), ("user" = String, Path, example = "ines")), request_body = SetMember,
     responses((status = 200, body = CaseOut)))]

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::enter;
 use super::records::{CaseShown, check_memberships, lock, lock_for_change, show};
-use crate::domain::case::{CaseRole, MEMBERS_MAX};
+use crate::domain::case::{CaseRole, MEMBERS_MAX, MEMBERSHIPS_GIVEN_MAX};
 use crate::domain::fault::{Code, Fault};
 use crate::service::accounts::{Accounts, User};
 use crate::service::{Ctx, Error, Result};
@@ -24,9 +24,12 @@ pub async fn set(
     let made = async |tx: &mut PgConnection| {
         let standing = lock_for_change(tx, &user, case, CaseRole::Owner).await?;
         let account = members::lock_account(tx, name).await?.ok_or_else(|| Fault::not_found("user"))?;
-        let facts = members::facts(tx, case, account).await?;
+        let facts = members::facts(tx, case, account, user.account.id).await?;
         if facts.role.is_none() {
             check_memberships(&facts)?;
+            if !user.is_admin() && account != user.account.id {
+                check_given(&facts, name)?;
+            }
             if facts.members >= MEMBERS_MAX {
                 return Err(Fault::new(Code::CaseFull, format!("A case has at most {MEMBERS_MAX} members.")).into());
             }
@@ -49,7 +52,7 @@ pub async fn remove(ctx: &Ctx, accounts: &Accounts, user: &User, case: Uuid, nam
     let gone = async |tx: &mut PgConnection| {
         let standing = lock(tx, &user, case, need).await?;
         let account = members::lock_account(tx, name).await?.ok_or_else(|| Fault::not_found("member"))?;
-        let facts = members::facts(tx, case, account).await?;
+        let facts = members::facts(tx, case, account, user.account.id).await?;
         if facts.role.is_none() {
             return Err(Fault::not_found("member").into());
         }
@@ -60,6 +63,16 @@ pub async fn remove(ctx: &Ctx, accounts: &Accounts, user: &User, case: Uuid, nam
     let account = ctx.db.write(gone).await?;
     accounts.forget(account);
     Ok(())
+}
+
+/// Refuses one more to who gave an account as many as may be.
+fn check_given(facts: &MemberFacts, name: &str) -> std::result::Result<(), Fault> {
+    if facts.given < MEMBERSHIPS_GIVEN_MAX {
+        return Ok(());
+    }
+    let detail =
+        format!("You have made {name:?} a member of {MEMBERSHIPS_GIVEN_MAX} cases, the most that one account may.");
+    Err(Fault::new(Code::TooManyCases, detail).mend("Ask another owner of the case, or an administrator, to do it."))
 }
 
 /// Refuses to take an owner's role from the last one, or from whose own case it is.

@@ -62,11 +62,11 @@ async fn read<T>(ctx: &Ctx, case: Uuid, work: impl AsyncFnOnce(&mut PgConnection
         .await
 }
 
-/// Carries out a change of what belongs to a case, which must be open.
+/// Carries out a change of what belongs to a case, which must be open: one at a time, or two would pass its limits together.
 async fn change<T>(ctx: &Ctx, case: Uuid, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
     ctx.db
         .write(async |tx| {
-            if cases::lock_open(tx, &[case]).await?.is_empty() {
+            if !cases::take_turn(tx, case).await? {
                 return Err(refusal(tx, case).await?.into());
             }
             work(tx).await

@@ -34,7 +34,7 @@ pub async fn create(ctx: &Ctx, accounts: &Accounts, user: &User, name: &str, des
     let by = user.account.id;
     let made = async |tx: &mut PgConnection| {
         members::lock_account(tx, &user.account.name).await?;
-        check_memberships(&members::facts(tx, Uuid::nil(), by).await?)?;
+        check_memberships(&members::facts(tx, Uuid::nil(), by, by).await?)?;
         Ok::<_, Error>(records::create(tx, name, description, by).await?)
     };
     let case = ctx.db.write(made).await?;

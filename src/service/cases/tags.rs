@@ -50,15 +50,11 @@ pub async fn set(
             (image, next)
         };
         let fates: Vec<(HeldImage, std::result::Result<Vec<String>, Fault>)> = held.into_iter().map(fate).collect();
-        if !tagging.add.is_empty() {
-            let known = tags::list(tx, case, TAGS_MAX, 0).await?.into_iter().map(|known| known.tag);
-            let all: BTreeSet<String> = known.chain(tagging.add.iter().cloned()).collect();
-            if all.len() as i64 > TAGS_MAX {
-                return Err(Fault::new(Code::CaseFull, format!("A case has at most {TAGS_MAX} different tags.")).into());
-            }
-        }
         let good: Vec<i64> = fates.iter().filter(|(_, next)| next.is_ok()).map(|(image, _)| image.id).collect();
         tags::change(tx, case, &good, &tagging.add, &tagging.remove, user.account.id).await?;
+        if !tagging.add.is_empty() && tags::list(tx, case, TAGS_MAX + 1, 0).await?.len() as i64 > TAGS_MAX {
+            return Err(Fault::new(Code::CaseFull, format!("A case has at most {TAGS_MAX} different tags.")).into());
+        }
         Ok(fates.into_iter().map(|(image, next)| (image.md5, next)).collect())
     })
     .await

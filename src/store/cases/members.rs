@@ -59,18 +59,22 @@ pub struct MemberFacts {
     pub owners: i64,
     /// Of how many cases the account is a member.
     pub memberships: i64,
+    /// In how many of these who asks gave it its role.
+    pub given: i64,
 }
 
-/// The facts about a locked case and a locked account: a statement after those that locked.
-pub async fn facts(db: &mut PgConnection, case: Uuid, account: Uuid) -> sqlx::Result<MemberFacts> {
+/// The facts about a locked case and a locked account, for who asks: a statement after those that locked.
+pub async fn facts(db: &mut PgConnection, case: Uuid, account: Uuid, by: Uuid) -> sqlx::Result<MemberFacts> {
     sqlx::query_as(
         "SELECT (SELECT role FROM member WHERE case_id = $1 AND account_id = $2) AS role,
                 (SELECT count(*) FROM member WHERE case_id = $1) AS members,
                 (SELECT count(*) FROM member WHERE case_id = $1 AND role = 'owner') AS owners,
-                (SELECT count(*) FROM member WHERE account_id = $2) AS memberships",
+                (SELECT count(*) FROM member WHERE account_id = $2) AS memberships,
+                (SELECT count(*) FROM member WHERE account_id = $2 AND added_by = $3) AS given",
     )
     .bind(case)
     .bind(account)
+    .bind(by)
     .fetch_one(db)
     .await
 }

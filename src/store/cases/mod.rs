@@ -20,6 +20,15 @@ pub async fn lock_open(db: &mut PgConnection, cases: &[Uuid]) -> sqlx::Result<Ve
     .await
 }
 
+/// Locks a case of which something is to change, if it is open, and answers whether: who changes it takes turns, so that what is counted
+/// stays so, and who submits to it waits for nobody.
+pub async fn take_turn(db: &mut PgConnection, case: Uuid) -> sqlx::Result<bool> {
+    let open = sqlx::query(
+        "SELECT FROM casefile WHERE id = $1 AND closed_at IS NULL AND deleted_at IS NULL FOR NO KEY UPDATE",
+    );
+    Ok(open.bind(case).fetch_optional(db).await?.is_some())
+}
+
 /// Whether a case is closed; nothing where there is none, or no more.
 pub async fn is_closed(db: &mut PgConnection, case: Uuid) -> sqlx::Result<Option<bool>> {
     sqlx::query_scalar("SELECT closed_at IS NOT NULL FROM casefile WHERE id = $1 AND deleted_at IS NULL")

@@ -15,12 +15,12 @@ pub struct HeldImage {
     pub md5: ContentMd5,
 }
 
-/// Locks those of these images that a case holds: until the transaction ends they cannot go, and who changes their tags takes turns.
+/// Locks those of these images that a case holds: until the transaction ends they cannot go.
 pub async fn lock_held(db: &mut PgConnection, case: Uuid, images: &[ContentMd5]) -> sqlx::Result<Vec<HeldImage>> {
     sqlx::query_as(
         "SELECT i.id, i.md5 FROM image AS i
          WHERE i.md5 = ANY($2) AND EXISTS (SELECT FROM upload AS u WHERE u.case_id = $1 AND u.image_id = i.id)
-         ORDER BY i.md5 FOR NO KEY UPDATE OF i",
+         ORDER BY i.md5 FOR KEY SHARE OF i",
     )
     .bind(case)
     .bind(images.iter().map(|md5| md5.0.to_vec()).collect::<Vec<_>>())

@@ -1,7 +1,7 @@
 -- The next requests of the submissions to cases, or of one submission, newest first, each with the job that answers it. A walk along the
 -- submissions of each case, that stops when it has enough.
--- $1 the cases, or null for any where a submission is named; $2 the submission, or null; the request after which to begin: $3 the time and $4 the id of its submission, $5
--- its image, $6 queue and $7 params; $8 the queue, or null for all; $9 the most.
+-- $1 the cases, or null for any where a submission is named; $2 the submission, or null; the request after which to begin: $3 the time and
+-- $4 the id of its submission, $5 its image, $6 queue and $7 params; $8 the queue, or null for all; $9 the most.
 SELECT s.created_at AS at, s.id AS submission, coalesce(r.image_id, -9223372036854775808) AS image, coalesce(r.queue_id, 0) AS queue,
        coalesce(r.params_id, 0) AS params,
        CASE WHEN $8::integer IS NULL OR r.queue_id = $8 THEN r.job_id END AS job

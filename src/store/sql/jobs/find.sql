@@ -1,15 +1,15 @@
 -- Those of some jobs, live and ended, that are looked for, under one shape, in no order.
--- $1 jobs; $2 the cases of who asks, or null for all; $3 the state or null; $4 the reason or null; $5 whether only jobs count after which nothing
--- was tried for their image and model, nor is under way; $6 the account that asks, whose own a run may be.
+-- $1 jobs; $2 the cases of who asks, or null for all; $3 the state or null; $4 the reason or null; $5 whether only jobs count after which
+-- nothing was tried for their image and model, nor is under way; $6 the account that asks, whose own a run may be.
 SELECT j.id, j.image_id, j.queue_id, j.params_id, i.md5, q.path, q.owner AS model_owner, p.body AS params, q.max_attempts,
        j.state::text AS state, j.reason, j.priority, j.attempt, j.deaths, j.lease_no, j.session_id, v.name AS version, j.duration_s,
        j.job_version, j.retry_of, uuid_v7_at(j.id) AS created_at, j.started_at, j.run_at, j.finish_by, j.finished_at, j.progress,
        e.error_type, e.error_message,
        coalesce(j.run_id IS NOT NULL AND j.account_id = $6, false) AS own_run,
-       -- A hundred requests are enough to find a case by.
-       ARRAY(SELECT DISTINCT w.case_id
-             FROM (SELECT s.case_id FROM request AS r JOIN submission AS s ON s.id = r.submission_id
-                   WHERE r.job_id = j.id AND ($2::uuid[] IS NULL OR s.case_id = ANY($2)) LIMIT 100) AS w ORDER BY 1) AS cases
+       EXISTS (SELECT FROM request AS r
+               WHERE r.job_id = j.id AND EXISTS (
+                 SELECT FROM submission AS s WHERE s.id = r.submission_id AND ($2::uuid[] IS NULL OR s.case_id = ANY($2)) OFFSET 0)
+               OFFSET 0) AS asked
 FROM unnest($1::uuid[]) AS w (id)
 -- Each by its key: of the archive, from the one month in which it can be.
 CROSS JOIN LATERAL (
