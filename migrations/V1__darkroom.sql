@@ -541,6 +541,8 @@ CREATE TABLE training_file (
   bytes    bigint      NOT NULL,
   sha256   bytea       NOT NULL CONSTRAINT training_file_sha256_size CHECK (octet_length(sha256) = 32),
   blob     uuid        NOT NULL,
+  -- When its upload began: of two under one lease that come at once, the later is the newer.
+  begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   at       timestamptz NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT training_file_pkey PRIMARY KEY (job_id, kind, lease_no),
   CONSTRAINT training_file_name_of_model CHECK ((kind = 'model') = (name IS NOT NULL))

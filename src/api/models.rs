@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::patch_field;
 use crate::domain::ruling::RetryPolicy;
 use crate::domain::version::ServedBy;
 
@@ -75,32 +74,59 @@ pub struct ServedVersion {
     pub jobs: i64,
 }
 
-/// A change of a model; what is left out stays.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"paused": true}))]
-pub struct UpdateModel {
-    /// A paused model hands out no jobs.
-    pub paused: Option<bool>,
-    /// Of several live versions, `newest`: the one registered last is given its work, and older ones only while no live worker of it
-    /// waits or has room; `any`: all alike.
-    pub served_by: Option<ServedBy>,
-    /// Null removes the limit.
-    #[serde(default, deserialize_with = "patch_field")]
-    #[schema(value_type = Option<i32>, minimum = 1, maximum = 100_000)]
-    pub max_running: Option<Option<i32>>,
-    #[schema(minimum = 1, maximum = 100)]
-    pub max_attempts: Option<i16>,
-    #[schema(minimum = 0, maximum = 3600)]
-    pub backoff_base_s: Option<f32>,
-    #[schema(minimum = 0, maximum = 86_400)]
-    pub backoff_cap_s: Option<f32>,
-    /// Null removes the limit.
-    #[serde(default, deserialize_with = "patch_field")]
-    #[schema(value_type = Option<f32>, minimum = 1, maximum = 2_592_000)]
-    pub retry_budget_s: Option<Option<f32>>,
-    #[schema(minimum = 1, maximum = 86_400)]
-    pub deadline_s: Option<f32>,
-    /// True: takes no more jobs, and cancels those that are queued. False brings it back.
-    pub retired: Option<bool>,
+/// Makes the type of a change of a queue: what only models or only datasets have, and the policy of both.
+// serde cannot put one struct into another and refuse what it does not know.
+macro_rules! queue_change {
+    ($(#[$doc:meta])* $name:ident { $($own:tt)* }) => {
+        $(#[$doc])*
+        #[derive(serde::Deserialize, utoipa::ToSchema)]
+        #[serde(deny_unknown_fields)]
+        #[schema(example = json!({"paused": true}))]
+        pub struct $name {
+            $($own)*
+            #[schema(minimum = 1, maximum = 100)]
+            pub max_attempts: Option<i16>,
+            #[schema(minimum = 0, maximum = 3600)]
+            pub backoff_base_s: Option<f32>,
+            #[schema(minimum = 0, maximum = 86_400)]
+            pub backoff_cap_s: Option<f32>,
+            /// Null removes the limit.
+            #[serde(default, deserialize_with = "crate::api::patch_field")]
+            #[schema(value_type = Option<f32>, minimum = 1, maximum = 2_592_000)]
+            pub retry_budget_s: Option<Option<f32>>,
+            #[schema(minimum = 1, maximum = 86_400)]
+            pub deadline_s: Option<f32>,
+        }
+
+        impl $name {
+            /// What is to change of the policy.
+            pub fn policy(&self) -> crate::domain::ruling::PolicyChange {
+                crate::domain::ruling::PolicyChange {
+                    max_attempts: self.max_attempts,
+                    backoff_base_s: self.backoff_base_s,
+                    backoff_cap_s: self.backoff_cap_s,
+                    retry_budget_s: self.retry_budget_s,
+                    deadline_s: self.deadline_s,
+                }
+            }
+        }
+    };
+}
+pub(super) use queue_change;
+
+queue_change! {
+    /// A change of a model; what is left out stays.
+    UpdateModel {
+        /// A paused model hands out no jobs.
+        pub paused: Option<bool>,
+        /// Of several live versions, `newest`: the one registered last is given its work, and older ones only while no live worker of it
+        /// waits or has room; `any`: all alike.
+        pub served_by: Option<ServedBy>,
+        /// Null removes the limit.
+        #[serde(default, deserialize_with = "crate::api::patch_field")]
+        #[schema(value_type = Option<i32>, minimum = 1, maximum = 100_000)]
+        pub max_running: Option<Option<i32>>,
+        /// True: takes no more jobs, and cancels those that are queued. False brings it back.
+        pub retired: Option<bool>,
+    }
 }

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{objects, patch_field};
+use super::models::queue_change;
+use super::objects;
 use crate::domain::job::{JobError, JobState};
 use crate::domain::ruling::RetryPolicy;
 
@@ -43,27 +44,14 @@ pub struct DatasetOut {
     pub retired_at: Option<DateTime<Utc>>,
 }
 
-/// A change of a dataset; what is left out stays.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"paused": true}))]
-pub struct UpdateDataset {
-    /// A paused dataset hands out no runs; the one that runs goes on.
-    pub paused: Option<bool>,
-    #[schema(minimum = 1, maximum = 100)]
-    pub max_attempts: Option<i16>,
-    #[schema(minimum = 0, maximum = 3600)]
-    pub backoff_base_s: Option<f32>,
-    #[schema(minimum = 0, maximum = 86_400)]
-    pub backoff_cap_s: Option<f32>,
-    /// Null removes the limit.
-    #[serde(default, deserialize_with = "patch_field")]
-    #[schema(value_type = Option<f32>, minimum = 1, maximum = 2_592_000)]
-    pub retry_budget_s: Option<Option<f32>>,
-    #[schema(minimum = 1, maximum = 86_400)]
-    pub deadline_s: Option<f32>,
-    /// True: takes no more runs, and cancels those that are queued. False brings it back.
-    pub retired: Option<bool>,
+queue_change! {
+    /// A change of a dataset; what is left out stays.
+    UpdateDataset {
+        /// A paused dataset hands out no runs; the one that runs goes on.
+        pub paused: Option<bool>,
+        /// True: takes no more runs, and cancels those that are queued. False brings it back.
+        pub retired: Option<bool>,
+    }
 }
 
 /// How a run is described: every member but the first four is a parameter, and reaches the service.
@@ -322,12 +310,14 @@ pub struct ModelUpload {
     pub sha256: Option<String>,
 }
 
-/// A file that was kept.
+/// A file that came whole.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"bytes": 4096, "sha256": "d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592"}))]
+#[schema(example = json!({"bytes": 4096, "sha256": "d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592", "kept": true}))]
 pub struct FileKept {
     pub bytes: u64,
     pub sha256: String,
+    /// False where another came before whose upload began later: that one stays.
+    pub kept: bool,
 }
 
 /// What a run's model is to be a version of.

@@ -28,6 +28,17 @@ pub struct RetryPolicy {
     pub deadline_s: f32,
 }
 
+/// What is to change of a policy; what is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyChange {
+    pub max_attempts: Option<i16>,
+    pub backoff_base_s: Option<f32>,
+    pub backoff_cap_s: Option<f32>,
+    /// Nothing within is without limit.
+    pub retry_budget_s: Option<Option<f32>>,
+    pub deadline_s: Option<f32>,
+}
+
 /// What decides: the job's own counts and times, and its model's policy.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Facts {

@@ -16,6 +16,7 @@ use super::{AppState, Shared};
 use crate::api::models::{ModelOut, ModelsQuery, ServedVersion, UpdateModel};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
+use crate::domain::ruling::PolicyChange;
 use crate::service::{Ctx, Error, models as model_service};
 use crate::store::models::{self, Model, ModelChange};
 use crate::store::versions::{self, Version};
@@ -108,17 +109,24 @@ fn read(body: UpdateModel) -> Result<ModelChange, Fault> {
         paused: body.paused,
         served_by: body.served_by,
         max_running: body.max_running.map(|most| within("max_running", most, 1..=100_000)).transpose()?,
-        max_attempts: within("max_attempts", body.max_attempts, 1..=100)?,
-        backoff_base_s: within("backoff_base_s", body.backoff_base_s, 0.0..=3600.0)?,
-        backoff_cap_s: within("backoff_cap_s", body.backoff_cap_s, 0.0..=86_400.0)?,
-        retry_budget_s: body.retry_budget_s.map(|s| within("retry_budget_s", s, 1.0..=2_592_000.0)).transpose()?,
-        deadline_s: within("deadline_s", body.deadline_s, 1.0..=86_400.0)?,
+        policy: check_policy(body.policy())?,
         retired: body.retired,
     })
 }
 
+/// A change of a policy, if each of its numbers may be.
+pub(super) fn check_policy(change: PolicyChange) -> Result<PolicyChange, Fault> {
+    Ok(PolicyChange {
+        max_attempts: within("max_attempts", change.max_attempts, 1..=100)?,
+        backoff_base_s: within("backoff_base_s", change.backoff_base_s, 0.0..=3600.0)?,
+        backoff_cap_s: within("backoff_cap_s", change.backoff_cap_s, 0.0..=86_400.0)?,
+        retry_budget_s: change.retry_budget_s.map(|s| within("retry_budget_s", s, 1.0..=2_592_000.0)).transpose()?,
+        deadline_s: within("deadline_s", change.deadline_s, 1.0..=86_400.0)?,
+    })
+}
+
 /// A number that may be left out.
-pub(super) fn within<N: PartialOrd + Display>(
+fn within<N: PartialOrd + Display>(
     field: &str,
     number: Option<N>,
     range: RangeInclusive<N>,

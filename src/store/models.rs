@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::queues::DEPTH_COUNTED_MAX;
 use super::work::Holder;
 use crate::domain::key::Service;
-use crate::domain::ruling::RetryPolicy;
+use crate::domain::ruling::{PolicyChange, RetryPolicy};
 use crate::domain::version::ServedBy;
 
 /// Once so many bytes of what registrations said are on a page of models, it ends: an answer has room for twice as many.
@@ -228,11 +228,7 @@ pub struct ModelChange {
     pub paused: Option<bool>,
     pub served_by: Option<ServedBy>,
     pub max_running: Option<Option<i32>>,
-    pub max_attempts: Option<i16>,
-    pub backoff_base_s: Option<f32>,
-    pub backoff_cap_s: Option<f32>,
-    pub retry_budget_s: Option<Option<f32>>,
-    pub deadline_s: Option<f32>,
+    pub policy: PolicyChange,
     pub retired: Option<bool>,
 }
 
@@ -243,14 +239,14 @@ pub async fn update(db: &mut PgConnection, id: i32, change: &ModelChange, by: Uu
         .bind(change.paused)
         .bind(change.max_running.is_some())
         .bind(change.max_running.flatten())
-        .bind(change.max_attempts)
-        .bind(change.backoff_base_s)
-        .bind(change.backoff_cap_s)
-        .bind(change.deadline_s)
+        .bind(change.policy.max_attempts)
+        .bind(change.policy.backoff_base_s)
+        .bind(change.policy.backoff_cap_s)
+        .bind(change.policy.deadline_s)
         .bind(change.retired)
         .bind(by)
-        .bind(change.retry_budget_s.is_some())
-        .bind(change.retry_budget_s.flatten())
+        .bind(change.policy.retry_budget_s.is_some())
+        .bind(change.policy.retry_budget_s.flatten())
         .bind(change.served_by.map(ServedBy::as_str))
         .execute(db)
         .await?;

@@ -1,10 +1,14 @@
 //! What a run measures and brings: metrics, checkpoints, models, and the versions of models that they become.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::Method;
 use darkroom::maintenance;
+use futures_util::stream;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{Trainer, researcher, sha256, shown, start};
@@ -222,4 +226,39 @@ async fn a_version_of_a_model_is_one_run() {
         .await
         .expect("runs");
     assert_eq!(versions, [Some(vec!["digits_onnx v1".to_owned()]), Some(vec!["digits_onnx v2".to_owned()])]);
+}
+
+#[tokio::test]
+async fn a_file_that_comes_late_under_the_same_lease_replaces_no_newer_one() {
+    let app = TestApp::new().await;
+    let rosa = researcher(&app, "rosa").await;
+    let trainer = Trainer::new(&app, "digits").await;
+    start(&rosa, json!({"epochs": 4})).await;
+    let run = trainer.next().await;
+    for (what, old, new) in [("checkpoint", "&epoch=1", "&epoch=2"), ("model", "&name=old.onnx", "&name=new.onnx")] {
+        let (begun, rest) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let body = stream::once({
+            let (begun, rest) = (Arc::clone(&begun), Arc::clone(&rest));
+            async move {
+                begun.notify_one();
+                rest.notified().await;
+                Ok::<_, std::io::Error>("old")
+            }
+        });
+        let late = async { trainer.put(&run, what, old, Body::from_stream(body)).await.ok(200) };
+        let meanwhile = async {
+            begun.notified().await;
+            assert_eq!(trainer.put(&run, what, new, "new").await.ok(200)["kept"], true);
+            rest.notify_one();
+        };
+        let (late, ()) = tokio::join!(late, meanwhile);
+        assert_eq!((&late["kept"], &late["sha256"]), (&json!(false), &json!(sha256(b"old"))), "{what}");
+    }
+    assert_eq!(stored(&app), 2, "the bytes of what came late went");
+    let url = run["run"]["checkpoint_url"].as_str().expect("a url");
+    let url = format!("{url}?worker={}&lease_no={}", trainer.worker.id, run["lease_no"]);
+    assert_eq!(trainer.worker.key.get(&url).await.bytes, b"new");
+    // One after the other, the later replaces the one before, whatever its epoch.
+    assert_eq!(trainer.put(&run, "checkpoint", "&epoch=1", "again").await.ok(200)["kept"], true);
+    assert_eq!(stored(&app), 2);
 }

@@ -10,7 +10,7 @@ use crate::domain::fault::Fault;
 use crate::domain::name::Name;
 use crate::http::auth::ResearcherUser;
 use crate::http::extract::{self, Json, Path, Query};
-use crate::http::models::within;
+use crate::http::models::check_policy;
 use crate::http::problem::Answer;
 use crate::http::{AppState, Shared};
 use crate::service::{Ctx, Error, models as model_service};
@@ -63,11 +63,7 @@ async fn find(ctx: &Ctx, name: &str) -> Result<Dataset, Error> {
 fn read(body: UpdateDataset) -> Result<ModelChange, Fault> {
     Ok(ModelChange {
         paused: body.paused,
-        max_attempts: within("max_attempts", body.max_attempts, 1..=100)?,
-        backoff_base_s: within("backoff_base_s", body.backoff_base_s, 0.0..=3600.0)?,
-        backoff_cap_s: within("backoff_cap_s", body.backoff_cap_s, 0.0..=86_400.0)?,
-        retry_budget_s: body.retry_budget_s.map(|s| within("retry_budget_s", s, 1.0..=2_592_000.0)).transpose()?,
-        deadline_s: within("deadline_s", body.deadline_s, 1.0..=86_400.0)?,
+        policy: check_policy(body.policy())?,
         retired: body.retired,
         ..ModelChange::default()
     })

@@ -110,7 +110,7 @@ async fn get_checkpoint(
 /// Saves a checkpoint
 ///
 /// The body is the file. It replaces the one before; a further attempt of the run, or a retry, goes on from it. A body that is cut off
-/// or has another checksum than `sha256` leaves nothing.
+/// or has another checksum than `sha256` leaves nothing. Of two that come at once that one counts whose upload began later.
 #[utoipa::path(put, path = "/training/results/{id}/checkpoint", tag = "training", security(("key" = []), ("token" = [])),
     params(("id" = Uuid, Path), CheckpointUpload), request_body(content_type = "application/octet-stream", content = Vec<u8>, example = json!("(bytes)")),
     responses((status = 200, body = FileKept)))]
@@ -166,10 +166,10 @@ async fn take_file(ctx: &Ctx, lease: &RunLease, sent: &FileSent, request: Reques
         return Err(too_large(bytes, most).into());
     }
     budget::hold_upload().await?;
-    service::fence(ctx, lease).await?;
+    let begun_at = service::fence(ctx, lease).await?;
     let staged = stage(ctx, request, most).await?;
-    service::keep_file(ctx, lease, sent, &staged).await.map_err(|error| error.within("query"))?;
-    Ok(FileKept { bytes: staged.bytes, sha256: hex::encode(staged.sha256) })
+    let kept = service::keep_file(ctx, lease, sent, begun_at, &staged).await.map_err(|error| error.within("query"))?;
+    Ok(FileKept { bytes: staged.bytes, sha256: hex::encode(staged.sha256), kept })
 }
 
 /// Spools a body of at most so many bytes.

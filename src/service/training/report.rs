@@ -4,7 +4,8 @@ use crate::blob::Staged;
 use crate::domain::fault::{Code, Fault};
 use crate::metrics;
 use crate::service::{Ctx, Error, Result};
-use crate::store::training::{self, FileKind, NewFile, Point, Replaced, RunFile, RunLease};
+use crate::store::training::{self, FileFate, FileKind, NewFile, Point, Replaced, RunFile, RunLease};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// The most epochs that one run measures.
@@ -15,8 +16,8 @@ pub async fn measure(ctx: &Ctx, lease: &RunLease, points: &[Point]) -> Result<i6
     let measured = ctx
         .work
         .write(async |tx| {
-            let attempt = training::lock_lease(tx, lease).await?.ok_or_else(|| stale(lease))?;
-            let measured = training::put_metrics(tx, lease, attempt, points).await?;
+            let held = training::lock_lease(tx, lease).await?.ok_or_else(|| stale(lease))?;
+            let measured = training::put_metrics(tx, lease, held.attempt, points).await?;
             if measured > POINTS_MAX {
                 let detail = format!("The run would have measured {measured} epochs; the limit is {POINTS_MAX}.");
                 return Err(Error::from(Fault::new(Code::TooLarge, detail).on("/points")));
@@ -28,12 +29,10 @@ pub async fn measure(ctx: &Ctx, lease: &RunLease, points: &[Point]) -> Result<i6
     Ok(measured)
 }
 
-/// Refuses whoever does not hold the run: before any byte of a file is taken in, and before one is given out.
-pub async fn fence(ctx: &Ctx, lease: &RunLease) -> Result<()> {
-    match ctx.work.run(async |db| training::lock_lease(db, lease).await).await? {
-        Some(_) => Ok(()),
-        None => Err(stale(lease).into()),
-    }
+/// Refuses whoever does not hold the run: before any byte of a file is taken in, and before one is given out. Answers when it was held.
+pub async fn fence(ctx: &Ctx, lease: &RunLease) -> Result<DateTime<Utc>> {
+    let held = ctx.work.run(async |db| training::lock_lease(db, lease).await).await?;
+    Ok(held.ok_or_else(|| stale(lease))?.at)
 }
 
 /// What is told of a file as it comes.
@@ -48,8 +47,15 @@ pub struct FileSent {
     pub sha256: Option<[u8; 32]>,
 }
 
-/// Keeps a file that came whole; what it replaces goes. When this returns, it is on stable storage.
-pub async fn keep_file(ctx: &Ctx, lease: &RunLease, sent: &FileSent, staged: &Staged) -> Result<()> {
+/// Keeps a file that came whole, and what it replaces goes, unless one came meanwhile whose upload began later; answers whether. When
+/// this returns, it is on stable storage.
+pub async fn keep_file(
+    ctx: &Ctx,
+    lease: &RunLease,
+    sent: &FileSent,
+    begun_at: DateTime<Utc>,
+    staged: &Staged,
+) -> Result<bool> {
     if let Some(expected) = sent.sha256.filter(|expected| *expected != staged.sha256) {
         let (got, expected) = (hex::encode(staged.sha256), hex::encode(expected));
         let detail = format!("{} bytes came, whose SHA-256 is {got}, not {expected}.", staged.bytes);
@@ -67,20 +73,21 @@ pub async fn keep_file(ctx: &Ctx, lease: &RunLease, sent: &FileSent, staged: &St
         bytes: i64::try_from(staged.bytes).unwrap_or(i64::MAX),
         sha256: &staged.sha256,
         blob,
+        begun_at,
     };
     let written = ctx
         .work
         .write(async |tx| {
-            let attempt = training::lock_lease(tx, lease).await?.ok_or_else(|| stale(lease))?;
-            Ok::<_, Error>(training::put_file(tx, lease, attempt, &file).await?)
+            let held = training::lock_lease(tx, lease).await?.ok_or_else(|| stale(lease))?;
+            Ok::<_, Error>(training::put_file(tx, lease, held.attempt, &file).await?)
         })
         .await;
     match written {
-        Ok(replaced) => {
+        Ok(FileFate { kept, unnamed }) => {
             metrics::artifact(staged.bytes);
             ctx.waiters.runs.tell([lease.run]);
-            drop_files(ctx, &replaced).await;
-            Ok(())
+            drop_files(ctx, &unnamed).await;
+            Ok(kept)
         }
         Err(error) => {
             // Where it is not known whether it was committed, the collector finds out.

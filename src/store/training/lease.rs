@@ -1,6 +1,7 @@
 //! What the worker of a run writes, under the fence of its lease.
 
-use sqlx::PgConnection;
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::files::{FileKind, Replaced, unnamed};
@@ -14,11 +15,19 @@ pub struct RunLease {
     pub holder: Holder,
 }
 
-/// Locks the run's job if the lease is held (this lease of this session, opened with this key, of a running job), and answers its
-/// attempt. Whatever the same transaction then writes is written by who holds the run.
-pub async fn lock_lease(db: &mut PgConnection, lease: &RunLease) -> sqlx::Result<Option<i16>> {
-    sqlx::query_scalar(
-        "SELECT j.attempt FROM job AS j JOIN worker_session AS s ON s.id = j.session_id
+/// A lease that is held.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct HeldRun {
+    pub attempt: i16,
+    /// When it was seen to be.
+    pub at: DateTime<Utc>,
+}
+
+/// Locks the run's job if the lease is held (this lease of this session, opened with this key, of a running job). Whatever the same
+/// transaction then writes is written by who holds the run.
+pub async fn lock_lease(db: &mut PgConnection, lease: &RunLease) -> sqlx::Result<Option<HeldRun>> {
+    sqlx::query_as(
+        "SELECT j.attempt, clock_timestamp() AS at FROM job AS j JOIN worker_session AS s ON s.id = j.session_id
          WHERE j.id = $1 AND j.run_id = $1 AND j.state = 'running' AND j.lease_no = $2 AND j.session_id = $3 AND s.key_id = $4
          FOR NO KEY UPDATE OF j",
     )
@@ -67,27 +76,40 @@ pub struct NewFile<'a> {
     pub bytes: i64,
     pub sha256: &'a [u8],
     pub blob: Uuid,
+    /// When its upload began.
+    pub begun_at: DateTime<Utc>,
 }
 
-/// Keeps a file of a run in place of those of its kind that this lease or an earlier one brought, and answers those of their bytes that
-/// no run names any more. After [`lock_lease`].
+/// What became of a file that came whole.
+#[derive(Debug)]
+pub struct FileFate {
+    /// Not where the lease had brought one before whose upload began later.
+    pub kept: bool,
+    /// The bytes that no run names now.
+    pub unnamed: Vec<Replaced>,
+}
+
+/// Keeps a file of a run in place of those of its kind that this lease brought before, or an earlier one, if it is not late itself. After
+/// [`lock_lease`].
 pub async fn put_file(
     db: &mut PgConnection,
     lease: &RunLease,
     attempt: i16,
     file: &NewFile<'_>,
-) -> sqlx::Result<Vec<Replaced>> {
-    let replaced: Vec<Replaced> = sqlx::query_as(
-        "DELETE FROM training_file WHERE job_id = $1 AND kind = $2 AND lease_no <= $3 RETURNING sha256, blob",
+) -> sqlx::Result<FileFate> {
+    let mut replaced: Vec<Replaced> = sqlx::query_as(
+        "DELETE FROM training_file WHERE job_id = $1 AND kind = $2 AND (lease_no < $3 OR lease_no = $3 AND begun_at <= $4)
+         RETURNING sha256, blob",
     )
     .bind(lease.run)
     .bind(file.kind.as_str())
     .bind(lease.lease_no)
+    .bind(file.begun_at)
     .fetch_all(&mut *db)
     .await?;
-    sqlx::query(
-        "INSERT INTO training_file (job_id, kind, lease_no, attempt, epoch, name, bytes, sha256, blob)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    let put = sqlx::query(
+        "INSERT INTO training_file (job_id, kind, lease_no, attempt, epoch, name, bytes, sha256, blob, begun_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT ON CONSTRAINT training_file_pkey DO NOTHING",
     )
     .bind(lease.run)
     .bind(file.kind.as_str())
@@ -98,10 +120,16 @@ pub async fn put_file(
     .bind(file.bytes)
     .bind(file.sha256)
     .bind(file.blob)
+    .bind(file.begun_at)
     .execute(&mut *db)
     .await?;
-    touch(db, lease.run).await?;
-    unnamed(db, replaced).await
+    let kept = put.rows_affected() > 0;
+    if kept {
+        touch(db, lease.run).await?;
+    } else {
+        replaced.push(Replaced { sha256: file.sha256.to_vec(), blob: file.blob });
+    }
+    Ok(FileFate { kept, unnamed: unnamed(db, replaced).await? })
 }
 
 /// Says that there is something new to see of a run.

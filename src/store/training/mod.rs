@@ -10,7 +10,7 @@ pub use datasets::{Dataset, dataset, datasets};
 pub use files::{
     FileKind, Replaced, RunFile, checkpoints, copy_checkpoint, forget_unselected, model_files, named_blobs, unnamed,
 };
-pub use lease::{NewFile, Point, RunLease, lock_lease, put_file, put_metrics};
+pub use lease::{FileFate, NewFile, Point, RunLease, lock_lease, put_file, put_metrics};
 pub use promoted::{Promoted, PromotionTarget, lock_target, promote, promoted, promotion_of};
 pub use runs::{
     GivenRun, NewRun, RunFilter, RunMade, RunMetric, RunNews, RunRecord, begin, find, given, list, made_before,
