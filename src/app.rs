@@ -71,8 +71,8 @@ impl App {
         let options = config.database.options()?;
         let db = Db::common(options.clone(), config.db_connections);
         let hot = Db::hot(options.clone(), HOT_CONNECTIONS);
-        let (work, upkeep, search) =
-            (Db::work(options.clone()), Db::upkeep(options.clone()), Db::search(options.clone()));
+        let (work, search) = (Db::work(options.clone()), Db::search(options.clone()));
+        let (upkeep, chores) = (Db::upkeep(options.clone()), Db::chores(options.clone()));
         if db.run(sqlx::Connection::ping).await.is_err() {
             // The pool tried until its time was up, and says no more than that.
             store::connect(&options).await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
@@ -94,6 +94,7 @@ impl App {
             work,
             search,
             upkeep,
+            chores,
             readiness,
             mirror,
             index,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use darkroom::index::queue::Hint;
 use darkroom::maintenance;
+use darkroom::store::db::CHORE_CONNECTIONS;
 use darkroom::store::migrate;
 use serde_json::json;
 use sqlx::Connection;
@@ -201,4 +202,24 @@ async fn pages_that_take_long_keep_no_work_waiting() {
     while let Some(page) = pages.join_next().await {
         assert!([200, 503].contains(&page.expect("an answer").as_u16()));
     }
+}
+
+#[tokio::test]
+async fn slow_maintenance_takes_no_connection_of_what_keeps_leases_right() {
+    let app = TestApp::new().await;
+    let worker = app.worker("ocr").await;
+    submit(&app, 1).await;
+    let lost = worker.claim(1).await.remove(0);
+    maintenance::rescue(&app.ctx).await.expect("the first tick, which spares everybody");
+    app.age_sessions(600.0).await;
+    let all = (0..CHORE_CONNECTIONS).map(|_| app.ctx.chores.pool().acquire());
+    let held = futures_util::future::join_all(all).await;
+    assert!(held.iter().all(Result::is_ok), "they are as many as that");
+    assert!(maintenance::remove_deleted(&app.ctx).await.is_err(), "this waits for one");
+    maintenance::rescue(&app.ctx).await.expect("a tick");
+    maintenance::due_pass(&app.ctx).await.expect("a tick");
+    maintenance::probe(&app.ctx).await.expect("a look");
+    drop(held);
+    let states = "SELECT count(*) FROM job WHERE state = 'queued'";
+    assert_eq!(app.count(states).await, 1, "{lost} was taken from who is silent");
 }

@@ -453,6 +453,7 @@ async fn half_open_connections_cost_one_refusal_and_no_more() {
         (&app.ctx.work, "\0darkroom-work\0"),
         (&app.ctx.db, "\0darkroom\0"),
         (&app.ctx.upkeep, "\0darkroom-upkeep\0"),
+        (&app.ctx.chores, "\0darkroom-chores\0"),
         (&app.ctx.search, "\0darkroom-search\0"),
     ] {
         open(pool, 3).await;

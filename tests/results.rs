@@ -192,14 +192,14 @@ async fn no_result_is_passed_over_that_is_committed_late() {
     sqlx::query("UPDATE outcome SET written = pg_current_xact_id()").execute(&mut *late).await.expect("an update");
     worker.complete(&jobs[1], said).await;
     for _ in 0..3 {
-        assert_eq!(app.ctx.items.write_down(&app.ctx.upkeep).await.expect("a tick"), 0);
+        assert_eq!(app.ctx.items.write_down(&app.ctx.chores).await.expect("a tick"), 0);
     }
     late.commit().await.expect("a commit");
     app.write_down_items().await;
     assert_eq!(app.count("SELECT count(*) FROM item").await, 2);
     // Transactions count anew where the database was restored into another server.
     app.alter("DELETE FROM item; UPDATE setting SET value = '9000000000000' WHERE name = 'items_from'").await;
-    app.ctx.items.write_down(&app.ctx.upkeep).await.expect("a tick");
+    app.ctx.items.write_down(&app.ctx.chores).await.expect("a tick");
     app.write_down_items().await;
     assert_eq!(app.count("SELECT count(*) FROM item").await, 2);
 }
@@ -333,7 +333,7 @@ async fn a_result_that_cannot_be_written_down_is_passed_over() {
     let many = "DO $$ BEGIN FOR n IN 1..2000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
     sqlx::raw_sql(many).execute(&app.outside).await.expect("transactions");
     until("them to be passed over", async || {
-        app.ctx.items.write_down(&app.ctx.upkeep).await.expect("a look");
+        app.ctx.items.write_down(&app.ctx.chores).await.expect("a look");
         app.count(from).await > before + 1_000
     })
     .await;
@@ -360,7 +360,7 @@ async fn results_that_searches_miss_for_long_are_told() {
     sqlx::query("SELECT pg_current_xact_id()").execute(&mut *tx).await.expect("an id");
     worker.succeed(&jobs[0]).await;
     app.alter("UPDATE outcome SET finished_at = finished_at - interval '1 h'").await;
-    assert_eq!(app.ctx.items.write_down(&app.ctx.upkeep).await.expect("a look"), 0);
+    assert_eq!(app.ctx.items.write_down(&app.ctx.chores).await.expect("a look"), 0);
     let house = app.keep_house();
     let nobody = app.nobody();
     until("the metric", async || {

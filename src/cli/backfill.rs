@@ -80,14 +80,14 @@ impl DerivedArgs {
 async fn put_in_line(ctx: &Ctx, anew: Anew) -> Result<i64, Error> {
     let (mut after, mut put) = (0, 0);
     loop {
-        let page = ctx.upkeep.run(async |db| derived::put_in_line(db, anew, after, PAGE).await).await?;
+        let page = ctx.chores.run(async |db| derived::put_in_line(db, anew, after, PAGE).await).await?;
         let Some(last) = page.last else { return Ok(put) };
         (after, put) = (last, put + page.put);
     }
 }
 
 async fn count(ctx: &Ctx) -> Result<usize, Error> {
-    let waiting = ctx.upkeep.run(derived::count_waiting).await?;
+    let waiting = ctx.chores.run(derived::count_waiting).await?;
     Ok(usize::try_from(waiting).unwrap_or_default())
 }
 

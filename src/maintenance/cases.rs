@@ -12,9 +12,9 @@ const BITES_MAX: usize = 100;
 
 /// Removes what is left of deleted cases.
 pub async fn remove_deleted(ctx: &Ctx) -> Result<()> {
-    for case in ctx.upkeep.run(async |db| cases::removal::going(db, CASES_MAX).await).await? {
+    for case in ctx.chores.run(async |db| cases::removal::going(db, CASES_MAX).await).await? {
         for _ in 0..BITES_MAX {
-            match removal::bite(ctx, &ctx.upkeep, case).await {
+            match removal::bite(ctx, &ctx.chores, case).await {
                 Ok(Left::More) => {}
                 Ok(_) => break,
                 // The others' turn all the same.

@@ -15,14 +15,14 @@ pub const BLOB_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Removes orphans older than `age`; answers how many.
 pub async fn collect_blobs(ctx: &Ctx, age: Duration) -> Result<usize> {
-    ctx.upkeep.run(training::forget_unselected).await?;
+    ctx.chores.run(training::forget_unselected).await?;
     let horizon = ctx.blobs.horizon(age).await?;
     let mut removed = 0;
     let mut pages = std::pin::pin!(ctx.blobs.older_than(horizon));
     while let Some(page) = pages.next().await {
         let page = page?;
         let ids: Vec<_> = page.iter().map(|(_, blob)| *blob).collect();
-        let named = ctx.upkeep.run(async |db| named_blobs(db, &ids).await).await?;
+        let named = ctx.chores.run(async |db| named_blobs(db, &ids).await).await?;
         for (sha256, blob) in page.iter().filter(|(_, blob)| !named.contains(blob)) {
             ctx.blobs.remove(sha256, *blob).await?;
             removed += 1;

@@ -47,7 +47,7 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
 
 /// Works out the next image, if any waits; answers whether one did. A decoder that lives is used, and one that is left lives.
 pub async fn derive_next(ctx: &Ctx, decoder: &mut Option<Decoder>) -> Result<bool> {
-    let Some(held) = ctx.upkeep.run(async |db| derived::claim(db, HOLD_S).await).await? else { return Ok(false) };
+    let Some(held) = ctx.chores.run(async |db| derived::claim(db, HOLD_S).await).await? else { return Ok(false) };
     if held.tries > TRIES_MAX {
         let why = format!("Working it out was begun {TRIES_MAX} times, and never ended.");
         fail(ctx, &held, why).await?;
@@ -100,7 +100,7 @@ async fn keep(ctx: &Ctx, held: &ImageInHand, answered: Reply, thumbnails: Bytes)
         Err(why) => Err(why),
     };
     let out = WorkedOut { says, seen };
-    let finished = ctx.upkeep.run(async |db| derived::finish(db, held, &out).await).await?;
+    let finished = ctx.chores.run(async |db| derived::finish(db, held, &out).await).await?;
     // What is left when we die in between is the collector's.
     let unnamed = match finished {
         Some(before) => before,
@@ -127,7 +127,7 @@ async fn lost(ctx: &Ctx, held: &ImageInHand, how: String) -> Result<bool> {
     tracing::warn!(image = held.image_id, tries = held.tries, how, "an image was not worked out");
     metrics::derived("died");
     if held.tries < TRIES_MAX {
-        ctx.upkeep.run(async |db| derived::give_back(db, held, 0.0, true).await).await?;
+        ctx.chores.run(async |db| derived::give_back(db, held, 0.0, true).await).await?;
     } else {
         fail(ctx, held, how).await?;
     }
@@ -140,6 +140,6 @@ async fn fail(ctx: &Ctx, held: &ImageInHand, why: String) -> Result<()> {
 
 /// Something of ours failed, and the photograph has nothing to do with it.
 async fn give_back(ctx: &Ctx, held: &ImageInHand, error: Error) -> Result<bool> {
-    ctx.upkeep.run(async |db| derived::give_back(db, held, STORAGE_PAUSE_S, false).await).await?;
+    ctx.chores.run(async |db| derived::give_back(db, held, STORAGE_PAUSE_S, false).await).await?;
     Err(error)
 }

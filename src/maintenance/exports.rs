@@ -35,7 +35,7 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
 
 /// Makes the next export, if any waits; answers whether one did.
 pub async fn export_next(ctx: &Ctx) -> Result<bool> {
-    let Some(mut held) = ctx.upkeep.run(async |db| exports::claim(db, HOLD_S).await).await? else { return Ok(false) };
+    let Some(mut held) = ctx.chores.run(async |db| exports::claim(db, HOLD_S).await).await? else { return Ok(false) };
     if held.tries > EXPORT_TRIES_MAX {
         let why = format!("Making it was begun {EXPORT_TRIES_MAX} times, and never ended.");
         fail(ctx, &held, &why).await?;
@@ -59,7 +59,7 @@ pub async fn export_next(ctx: &Ctx) -> Result<bool> {
 /// Writes down where it lies. What is left when we die in between is the collector's.
 async fn keep(ctx: &Ctx, held: &ExportInHand, at: ExportAt) -> Result<()> {
     let kept_s = ctx.limits.export_kept_s;
-    if ctx.upkeep.run(async |db| exports::finish(db, held, &at, kept_s).await).await? {
+    if ctx.chores.run(async |db| exports::finish(db, held, &at, kept_s).await).await? {
         metrics::exported("succeeded");
     } else {
         forget(ctx, &[GoneExport { sha256: Some(at.sha256), blob: Some(at.blob) }]).await;
@@ -69,20 +69,20 @@ async fn keep(ctx: &Ctx, held: &ExportInHand, at: ExportAt) -> Result<()> {
 
 async fn fail(ctx: &Ctx, held: &ExportInHand, why: &str) -> Result<()> {
     let kept_s = ctx.limits.export_kept_s;
-    ctx.upkeep.run(async |db| exports::fail(db, held, why, kept_s).await).await?;
+    ctx.chores.run(async |db| exports::fail(db, held, why, kept_s).await).await?;
     metrics::exported("failed");
     Ok(())
 }
 
 async fn give_back(ctx: &Ctx, held: &ExportInHand, error: Error) -> Result<bool> {
-    ctx.upkeep.run(async |db| exports::give_back(db, held, FAILED_PAUSE_S).await).await?;
+    ctx.chores.run(async |db| exports::give_back(db, held, FAILED_PAUSE_S).await).await?;
     Err(error)
 }
 
 /// Removes exports whose time is up: rows first, then bytes.
 pub async fn remove_over(ctx: &Ctx) -> Result<()> {
     loop {
-        let gone = ctx.upkeep.run(async |db| exports::remove_over(db, GO_AT_ONCE).await).await?;
+        let gone = ctx.chores.run(async |db| exports::remove_over(db, GO_AT_ONCE).await).await?;
         forget(ctx, &gone).await;
         if (gone.len() as i64) < GO_AT_ONCE {
             return Ok(());

@@ -17,7 +17,7 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
     let mut looked: Option<Instant> = None;
     loop {
         let begun = Instant::now();
-        let rest = match ctx.items.write_down(&ctx.upkeep).await {
+        let rest = match ctx.items.write_down(&ctx.chores).await {
             Ok(0) => jittered(LOOK_EVERY),
             Ok(_) => begun.elapsed() * REST,
             Err(error) => {
@@ -28,7 +28,7 @@ pub(super) async fn run(ctx: Arc<Ctx>) {
         if looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
             looked = Some(Instant::now());
             // While PostgreSQL is away the last value stands.
-            if let Ok(lag) = ctx.items.lag(&ctx.upkeep).await {
+            if let Ok(lag) = ctx.items.lag(&ctx.chores).await {
                 metrics::items_lag(lag);
             }
         }

@@ -8,7 +8,7 @@ const TOKENS_MAX: i64 = 10_000;
 
 /// Makes what is missing, unless another replica is at it.
 pub async fn make_partitions(ctx: &Ctx) -> Result<()> {
-    ctx.upkeep
+    ctx.chores
         .write(async |tx| {
             if ticks::try_tick(tx, "partitions").await? {
                 partitions::make_partitions(tx, partitions::MONTHS_AHEAD).await?;

@@ -62,7 +62,7 @@ async fn remove_images(ctx: &Ctx, keep: Days) -> Result<i64> {
     let (mut removed, mut after) = (0, 0);
     for _ in 0..BITES_MAX {
         let (last, gone) = ctx
-            .upkeep
+            .chores
             .write(async |tx| {
                 if !ticks::try_tick(tx, "retention").await? {
                     return Ok((None, Vec::new()));
@@ -87,7 +87,7 @@ async fn remove_results(ctx: &Ctx, keep: Days) -> Result<i64> {
     let mut removed = 0;
     for _ in 0..BITES_MAX {
         let mut images = ctx
-            .upkeep
+            .chores
             .write(async |tx| {
                 if !ticks::try_tick(tx, "retention").await? {
                     return Ok(Vec::new());
@@ -111,7 +111,7 @@ async fn remove_of_runs(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
     let (mut removed, mut after) = (0, Uuid::nil());
     for _ in 0..BITES_MAX {
         let (looked_at, gone) = ctx
-            .upkeep
+            .chores
             .write(async |tx| {
                 if !ticks::try_tick(tx, "retention").await? {
                     return Ok((after, GoneFiles::default()));
@@ -140,7 +140,7 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
     let mut removed = 0;
     for _ in 0..BITES_MAX {
         let bite = ctx
-            .upkeep
+            .chores
             .write(async |tx| {
                 if !ticks::try_tick(tx, "retention").await? {
                     return Ok(0);
@@ -166,13 +166,13 @@ async fn remove_rows(ctx: &Ctx, kind: Kind, keep: Days) -> Result<i64> {
 /// Drops whole months; answers how many. One that is busy stays until the next tick.
 async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
     let mut dropped = 0;
-    let old = ctx.upkeep.run(async |db| partitions::old_partitions(db, parent, keep).await).await?;
+    let old = ctx.chores.run(async |db| partitions::old_partitions(db, parent, keep).await).await?;
     for name in old {
         if parent == ARCHIVE && !settle(ctx, &name, keep).await? {
             continue;
         }
         let gone = ctx
-            .upkeep
+            .chores
             .write(async |tx| {
                 // Asked again under the tick: another replica may have dropped it, or an old job come back to life.
                 if !ticks::try_tick(tx, "retention").await? {
@@ -194,7 +194,7 @@ async fn drop_partitions(ctx: &Ctx, parent: &str, keep: Days) -> Result<i64> {
 async fn settle(ctx: &Ctx, partition: &str, keep: Days) -> Result<bool> {
     for _ in 0..BITES_MAX {
         let settled = ctx
-            .upkeep
+            .chores
             .write(async |tx| {
                 if !ticks::try_tick(tx, "retention").await? {
                     return Ok(None);

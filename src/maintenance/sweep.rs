@@ -73,7 +73,7 @@ impl Sweep {
             Some(pass) if pass.fills == live => pass,
             _ => {
                 let models: Vec<String> =
-                    ctx.upkeep.run(queues::all_names).await?.into_iter().map(|(_, name)| name).collect();
+                    ctx.chores.run(queues::all_names).await?.into_iter().map(|(_, name)| name).collect();
                 let id = Uuid::new_v4();
                 let fills = live && ctx.index.begin_sweep(&models, id).await;
                 Pass { id, after: Some(Uuid::nil()), models, walked: 0, cursor: 0, fills }
@@ -92,7 +92,7 @@ impl Sweep {
 }
 
 async fn look_at_jobs(ctx: &Ctx, pass: &mut Pass, after: Uuid) -> Result<()> {
-    let page = ctx.upkeep.run(async |db| queues::sweep_page(db, after, STEP_ROWS).await).await?;
+    let page = ctx.chores.run(async |db| queues::sweep_page(db, after, STEP_ROWS).await).await?;
     set_right(ctx, &page).await?;
     if pass.fills {
         pass.fills = fill(ctx, &page).await?;
@@ -114,7 +114,7 @@ async fn look_at_hints(ctx: &Ctx, pass: &mut Pass) -> Result<()> {
             return Ok(());
         };
         if !hints.is_empty() {
-            let gone = ctx.upkeep.run(async |db| queues::gone(db, &hints).await).await?;
+            let gone = ctx.chores.run(async |db| queues::gone(db, &hints).await).await?;
             ctx.index.remove(model, &gone).await;
             metrics::index_stale(gone.len());
         }
@@ -151,7 +151,7 @@ async fn set_right(ctx: &Ctx, page: &[Swept]) -> Result<()> {
     if late.is_empty() {
         return Ok(());
     }
-    let expired = ctx.upkeep.write(async |tx| transition::expire(tx, &late, 0).await).await?;
+    let expired = ctx.chores.write(async |tx| transition::expire(tx, &late, 0).await).await?;
     announce::cancelled(ctx, &expired).await;
     Ok(())
 }

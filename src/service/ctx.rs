@@ -29,8 +29,10 @@ pub struct Ctx {
     pub work: Db,
     /// For searches.
     pub search: Db,
-    /// For the maintenance.
+    /// For what keeps leases right.
     pub upkeep: Db,
+    /// For the rest of the maintenance, which may be slow.
+    pub chores: Db,
     pub readiness: Readiness,
     pub index: Arc<Index>,
     pub mirror: Mirror,

@@ -27,9 +27,11 @@ const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
 const TEST_WAIT: Duration = Duration::from_secs(1);
 /// How long a connection for the group commits is trusted unasked: one that was silent for longer may have died unnoticed.
 const TRUSTED_FOR: Duration = Duration::from_secs(2);
-/// The connections of the maintenance: one for each loop that may be slow (retention, collector, sweep, deleted cases, items, what is
-/// worked out of images, exports), and two for rescue and for the waiting.
-pub const UPKEEP_CONNECTIONS: u32 = 9;
+/// The connections of what keeps leases right, in short statements: rescue, what comes due, and the waiting.
+const UPKEEP_CONNECTIONS: u32 = 3;
+/// The connections of the rest of the maintenance, which may be slow, and whose loops wait for each other rather than more work beside
+/// the jobs.
+pub const CHORE_CONNECTIONS: u32 = 5;
 /// The connections of what microservices ask that goes alone. Each is busy for milliseconds: one is asked whether it serves, and a claim
 /// under a limit, which waits its turn, leaves two to the others.
 pub const WORK_CONNECTIONS: u32 = 4;
@@ -68,9 +70,14 @@ impl Db {
         Self::new(options, "darkroom-search", SEARCH_CONNECTIONS, Duration::ZERO)
     }
 
-    /// For the maintenance: what keeps leases right must not wait behind requests.
+    /// For what keeps leases right, which must not wait behind anything else.
     pub fn upkeep(options: PgConnectOptions) -> Self {
         Self::new(session_settings(options), "darkroom-upkeep", UPKEEP_CONNECTIONS, Duration::ZERO)
+    }
+
+    /// For the rest of the maintenance.
+    pub fn chores(options: PgConnectOptions) -> Self {
+        Self::new(session_settings(options), "darkroom-chores", CHORE_CONNECTIONS, Duration::ZERO)
     }
 
     /// `name` is what PostgreSQL shows of its connections.

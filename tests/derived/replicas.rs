@@ -24,7 +24,7 @@ async fn what_a_killed_replica_had_in_hand_is_taken_up_and_its_late_word_counts_
     let app = TestApp::new().await;
     let ines = derived(&app, &[]).await;
     ines.submit(&[("a.png", picture(1))], &["ocr"]).await;
-    let db = &app.ctx.upkeep;
+    let db = &app.ctx.chores;
     let held = db.run(async |db| claim(db, 60.0).await).await.expect("a claim").expect("the image");
     assert_eq!(app.derive().await, 0, "it is held");
     app.alter("UPDATE image SET derive_at = clock_timestamp() - interval '1 s'").await;

@@ -142,7 +142,7 @@ impl TestApp {
         // Transactions of other tests on the same server are waited for, which may be older.
         let all = async {
             while self.count(left).await > 0 {
-                self.ctx.items.write_down(&self.ctx.upkeep).await.expect("a tick");
+                self.ctx.items.write_down(&self.ctx.chores).await.expect("a tick");
                 tokio::task::yield_now().await;
             }
         };

@@ -54,7 +54,7 @@ pub async fn build(ctx: &Ctx, held: &mut ExportInHand) -> Result<ExportAt, NotBu
     while !rest.is_empty() {
         let few = &rest[..rest.len().min(IMAGES_AT_ONCE)];
         let case = build.held.case_id;
-        let (told, looked_at) = ctx.upkeep.run(async |db| contents::next(db, few, case).await).await?;
+        let (told, looked_at) = ctx.chores.run(async |db| contents::next(db, few, case).await).await?;
         for one in &told {
             let bytes = document.add(&one.exhibit).await?;
             build.count(bytes)?;
@@ -89,7 +89,7 @@ impl Build<'_> {
     /// Members are asked about again: whoever asked may have been taken out since.
     async fn check_standing(&self) -> Result<(), NotBuilt> {
         let (account, case) = (self.held.account_id, self.held.case_id);
-        if self.ctx.upkeep.run(async |db| exports::may_see(db, account, case).await).await? {
+        if self.ctx.chores.run(async |db| exports::may_see(db, account, case).await).await? {
             return Ok(());
         }
         Err(NotBuilt::Never("Who asked for it may not see the case any more.".to_owned()))
@@ -97,7 +97,7 @@ impl Build<'_> {
 
     async fn about(&self) -> Result<ExportAbout, NotBuilt> {
         let case = self.held.case_id;
-        let told = self.ctx.upkeep.run(async |db| contents::about(db, case, self.held.account_id).await).await?;
+        let told = self.ctx.chores.run(async |db| contents::about(db, case, self.held.account_id).await).await?;
         let (case_name, description, by) = told.ok_or(NotBuilt::Lost)?;
         Ok(ExportAbout {
             export: self.held.id,
@@ -145,7 +145,7 @@ impl Build<'_> {
 
     async fn renew(&mut self) -> Result<(), NotBuilt> {
         let (held, images, done) = (&*self.held, self.images, self.done);
-        let until = self.ctx.upkeep.run(async |db| exports::renew(db, held, HOLD_S, images, done).await).await?;
+        let until = self.ctx.chores.run(async |db| exports::renew(db, held, HOLD_S, images, done).await).await?;
         self.held.held_until = until.ok_or(NotBuilt::Lost)?;
         self.renewed = Instant::now();
         Ok(())

@@ -17,7 +17,8 @@ use crate::{clock, now_s};
 const GAP_TRIES: usize = 12;
 
 /// The pools of a replica, as its connections to PostgreSQL name them; the first is its one connection to Redis.
-const POOLS: [&str; 5] = ["redis", "\0darkroom\0", "\0darkroom-hot\0", "\0darkroom-work\0", "\0darkroom-upkeep\0"];
+const POOLS: [&str; 6] =
+    ["redis", "\0darkroom\0", "\0darkroom-hot\0", "\0darkroom-work\0", "\0darkroom-upkeep\0", "\0darkroom-chores\0"];
 
 /// Makes the connections of one pool half-open and leaves them so; new ones work. The replica must serve all the while.
 pub async fn lose_pool(site: &Site, at: usize, how_long: Duration, dice: &mut StdRng) -> anyhow::Result<bool> {
