@@ -102,3 +102,35 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         self.paused_until.lock().is_some_and(|until| Instant::now() < until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_asked_before_it_was_forgotten_is_not_kept() {
+        let cache = Arc::new(Cache::<&str, u32>::new(STANDING_FRESH, STANDING_STALE));
+        let (asked, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let asking = tokio::spawn({
+            let (cache, asked, answer) = (Arc::clone(&cache), Arc::clone(&asked), Arc::clone(&answer));
+            async move {
+                let source = async {
+                    asked.notify_one();
+                    answer.notified().await;
+                    Ok(1)
+                };
+                cache.get(&"ines", || source).await
+            }
+        });
+        asked.notified().await;
+        cache.forget(&"ines");
+        answer.notify_one();
+        assert_eq!(asking.await.expect("an answer").ok(), Some(1), "who asked before is told what was so then");
+        assert_eq!(cache.get(&"ines", || async { Ok(2) }).await.ok(), Some(2));
+        assert_eq!(cache.get(&"ines", || async { Ok(3) }).await.ok(), Some(2), "and this is kept");
+    }
+}

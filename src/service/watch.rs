@@ -30,9 +30,9 @@ impl<K: Hash + Eq + Copy, T> Watches<K, T> {
         Watching { watches: self, key, watch }
     }
 
-    /// How many things are waited for.
+    /// How many wait, for whatever.
     pub fn joined(&self) -> usize {
-        self.0.lock().len()
+        self.0.lock().values().map(|watch| watch.news.receiver_count()).sum()
     }
 
     /// Wakes everybody who waits for any of these; answers whether there were any of them at all.

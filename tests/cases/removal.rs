@@ -3,12 +3,15 @@
 use std::collections::HashSet;
 
 use darkroom::maintenance;
+use darkroom::service::cases::removal::{Left, bite};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
 use super::{Harbour, image, make, to_case};
+use crate::kit::app::until;
 use crate::kit::images::{md5_of, photo};
 use crate::lookup::Mirror;
+use crate::races::{beside, until_blocked};
 
 /// The blobs on the disk.
 fn blobs(h: &Harbour) -> HashSet<std::path::PathBuf> {
@@ -177,4 +180,118 @@ async fn an_image_that_somebody_brings_elsewhere_meanwhile_stays() {
     let receipt: Value = h.owner.get(&h.path("/receipt")).await.ok(200);
     assert_eq!((&receipt["done"], &receipt["titles"], &receipt["images"]), (&json!(true), &json!(1), &json!(0)));
     assert_eq!(h.stranger.get(&format!("{}/content", image(1))).await.bytes, photo(1));
+}
+
+/// Whoever deletes waits here for the tick of another server, in vain: what is left goes later.
+const TICK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('darkroom tick cases', 0))";
+
+#[tokio::test]
+async fn a_case_that_cannot_be_bitten_keeps_no_other_from_going() {
+    let h = Harbour::new().await;
+    let later = make(&h.owner, "Station").await;
+    h.owner.upload(to_case(&later, 2)).await.ok(202);
+    let mut db = beside(&h.app).await;
+    let mut tx = db.begin().await.expect("a transaction");
+    sqlx::query(TICK).execute(&mut *tx).await.expect("the tick of another server");
+    for path in [h.path(""), format!("/cases/{later}")] {
+        assert_eq!(h.owner.delete(&path).await.ok(200)["done"], false);
+    }
+    tx.commit().await.expect("a commit");
+    h.app
+        .alter(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF OLD.case_id = (SELECT min(id::text)::uuid FROM casefile WHERE deleted_at IS NOT NULL) THEN RAISE EXCEPTION 'no'; END IF;
+               RETURN OLD;
+             END $$;
+             CREATE TRIGGER refuse BEFORE DELETE ON submission FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    maintenance::remove_deleted(&h.app.ctx).await.expect("a tick");
+    assert_eq!(h.owner.get(&h.path("/receipt")).await.ok(200)["done"], false);
+    assert_eq!(h.owner.get(&format!("/cases/{later}/receipt")).await.ok(200)["done"], true);
+    h.app.alter("DROP TRIGGER refuse ON submission").await;
+    maintenance::remove_deleted(&h.app.ctx).await.expect("a tick");
+    assert_eq!(h.owner.get(&h.path("/receipt")).await.ok(200)["done"], true);
+}
+
+#[tokio::test]
+async fn a_bite_takes_so_many_requests_whatever_submissions_they_are_of() {
+    let h = Harbour::new().await;
+    h.app
+        .alter(
+            "INSERT INTO image (md5, sha256, bytes, media_type, width, height, frames, blob)
+               SELECT decode(md5(n::text), 'hex'), sha256(n::text::bytea), 10, 'image/jpeg', 1, 1, 1, gen_random_uuid() FROM generate_series(1, 600) AS n;
+             WITH made AS (
+               INSERT INTO submission (account_id, case_id)
+               SELECT c.created_by, c.id FROM casefile AS c, generate_series(1, 4) WHERE c.name = 'Harbour' RETURNING id)
+             INSERT INTO request (submission_id, image_id, queue_id, params_id, job_id, state)
+               SELECT m.id, i.id, r.queue_id, r.params_id, r.job_id, 'succeeded'
+               FROM made AS m, image AS i, (SELECT * FROM request LIMIT 1) AS r WHERE i.bytes = 10",
+        )
+        .await;
+    let mut db = beside(&h.app).await;
+    let mut tx = db.begin().await.expect("a transaction");
+    sqlx::query(TICK).execute(&mut *tx).await.expect("the tick of another server");
+    h.owner.delete(&h.path("")).await.ok(200);
+    tx.commit().await.expect("a commit");
+    let case = h.case.parse().expect("a UUID");
+    let mut left = vec![h.app.count("SELECT count(*) FROM request").await];
+    while bite(&h.app.ctx, &h.app.ctx.db, case).await.expect("a bite") == Left::More {
+        left.push(h.app.count("SELECT count(*) FROM request").await);
+    }
+    let most = left.windows(2).map(|two| two[0] - two[1]).max();
+    assert_eq!((left[0], most, left.last()), (2_401, Some(1_000), Some(&0)), "{left:?}");
+}
+
+#[tokio::test]
+async fn who_hangs_up_while_a_case_is_deleted_leaves_nothing_half_told() {
+    let h = Harbour::new().await;
+    let path = format!("/predict/{}", md5_of(&photo(1)));
+    h.editor.get(&path).await.ok(200);
+    let mirror = Mirror::of(&h.app).await;
+    assert!(mirror.exists("status").await);
+    let mut db = beside(&h.app).await;
+    let mut tx = db.begin().await.expect("a transaction");
+    sqlx::query("SELECT FROM submission FOR UPDATE").execute(&mut *tx).await.expect("the submission");
+    let (owner, case) = (h.owner.clone(), h.path(""));
+    let deleting = tokio::spawn(async move { owner.delete(&case).await });
+    until_blocked(&h.app).await;
+    deleting.abort();
+    assert!(deleting.await.is_err_and(|error| error.is_cancelled()));
+    tx.rollback().await.expect("the end");
+    until("all of it to go", async || {
+        h.app.count("SELECT count(*) FROM casefile WHERE removed ->> 'done' = 'true'").await == 1
+            && !mirror.exists("status").await
+            && blobs(&h).is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_texts_of_tries_go_with_the_last_case_that_asked_for_them() {
+    let h = Harbour::new().await;
+    let other = make(&h.stranger, "Station").await;
+    h.editor.upload(to_case(&h.case, 2)).await.ok(202);
+    h.stranger.upload(to_case(&other, 2).text("params", r#"{"ocr":{"look_for":"a place"}}"#)).await.ok(202);
+    for job in h.worker.claim(2).await {
+        let message = job["params"].to_string();
+        h.worker.complete(&job, json!({"outcome": "rejected", "error": {"type": "OSError", "message": message}})).await;
+    }
+    let texts = async || -> Vec<String> {
+        sqlx::query_scalar("SELECT error_message FROM attempt WHERE error_message IS NOT NULL ORDER BY 1")
+            .fetch_all(&h.app.outside)
+            .await
+            .expect("texts")
+    };
+    assert_eq!(texts().await.len(), 2);
+    h.owner.delete(&h.path("")).await.ok(200);
+    maintenance::remove_deleted(&h.app.ctx).await.expect("a tick");
+    assert_eq!(
+        texts().await,
+        [r#"{"look_for":"a place"}"#],
+        "the image is held by another, which did not ask for this"
+    );
+    h.stranger.delete(&format!("/cases/{other}")).await.ok(200);
+    maintenance::remove_deleted(&h.app.ctx).await.expect("a tick");
+    assert_eq!(texts().await, [""; 0]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Harbour, add, image, make, to_case};
-use crate::kit::app::TestApp;
+use crate::kit::app::{TestApp, until};
 use crate::kit::client::Client;
 use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo};
@@ -205,5 +205,31 @@ async fn a_look_up_finds_ones_case_among_more_titles_than_are_read() {
         h.viewer.get(&path).await.ok(200);
         h.viewer.get(&path).await.ok(200);
         h.stranger.get(&path).await.problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_is_not_told_what_another_may_not_see() {
+    let h = Harbour::new().await;
+    let workers = [h.app.worker("face").await, h.app.worker("cars").await, h.app.worker("sky").await];
+    let other = make(&h.stranger, "Station").await;
+    let ask = |case: &str| to_case(case, 2).text("models", "face,cars,sky");
+    h.editor.upload(ask(&h.case)).await.ok(202);
+    h.stranger.upload(ask(&other)).await.ok(202);
+    let waiting = |who: &Client| {
+        let (who, path) = (who.clone(), format!("/predict/{}?wait_s=40", md5_of(&photo(2))));
+        tokio::spawn(async move { who.get(&path).await })
+    };
+    let members: Vec<_> = (0..7).map(|_| waiting(&h.editor)).collect();
+    let stranger = waiting(&h.stranger);
+    until("all to wait", async || h.app.ctx.waiters.images.joined() == 8).await;
+    // The case loses it, and whoever looks first may be one who does not see it any more.
+    h.app.alter("DELETE FROM upload WHERE case_id = (SELECT id FROM casefile WHERE name = 'Harbour')").await;
+    for worker in workers.iter().chain([&h.worker]) {
+        worker.succeed(&worker.claim(1).await[0]).await;
+    }
+    assert_eq!(stranger.await.expect("an answer").ok(200)["status"], "succeeded");
+    for member in members {
+        member.await.expect("an answer").problem(404, "not_found");
     }
 }
