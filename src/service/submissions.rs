@@ -135,12 +135,12 @@ pub async fn cancel(ctx: &Ctx, user: &User, id: Uuid) -> Result<usize> {
             if cases::lock_open(tx, &[case]).await?.is_empty() {
                 return Err(refusal(tx, case).await?.into());
             }
-            let Some((jobs, last)) = submissions::next_requests(tx, id, after, CANCEL_AT_ONCE).await? else {
+            let Some(next) = submissions::next_requests(tx, id, after, CANCEL_AT_ONCE).await? else {
                 return Ok::<_, Error>(None);
             };
-            let live = submissions::lock_jobs(tx, &jobs).await?;
+            let live = submissions::lock_jobs(tx, &next.jobs).await?;
             let unwanted = submissions::withdraw(tx, &live, Withdrawn::Submission(id), user.account.id).await?;
-            Ok(Some((transition::cancel(tx, &unwanted, Some(user.account.id)).await?, last)))
+            Ok(Some((transition::cancel(tx, &unwanted, Some(user.account.id)).await?, next.last)))
         };
         let Some((moved, last)) = ctx.db.write(step).await? else { return Ok(ended) };
         announce::cancelled(ctx, &moved).await;

@@ -225,14 +225,23 @@ pub async fn next_live(
         .await
 }
 
-/// The next requests of a submission after a place, at most `limit`, as far as they stand and are not known to have ended: the
-/// jobs that they wait for, and the last of them all; nothing where none follows.
+/// Requests of a submission that follow each other.
+#[derive(Debug)]
+pub struct NextRequests {
+    /// The jobs for which those wait that stand and are not known to have ended.
+    pub jobs: Vec<Uuid>,
+    pub last: SubmissionPlace,
+    /// How many they are.
+    pub count: usize,
+}
+
+/// The next requests of a submission after a place, at most `limit`; nothing where none follows.
 pub async fn next_requests(
     db: &mut PgConnection,
     submission: Uuid,
     after: SubmissionPlace,
     limit: i64,
-) -> sqlx::Result<Option<(Vec<Uuid>, SubmissionPlace)>> {
+) -> sqlx::Result<Option<NextRequests>> {
     #[derive(FromRow)]
     struct StandingRequest {
         #[sqlx(flatten)]
@@ -251,8 +260,9 @@ pub async fn next_requests(
     .bind(limit)
     .fetch_all(db)
     .await?;
-    let last = rows.last().map(|row| row.place);
-    Ok(last.map(|last| (rows.into_iter().filter_map(|row| row.job).collect(), last)))
+    let (last, count) = (rows.last().map(|row| row.place), rows.len());
+    let jobs = rows.into_iter().filter_map(|row| row.job).collect();
+    Ok(last.map(|last| NextRequests { jobs, last, count }))
 }
 
 /// Locks those of these jobs that live, in order of id; the caller withdraws in a second statement, so that it counts what the

@@ -14,6 +14,7 @@ use darkroom::store::{is_crossed, ticks};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use super::files;
 use super::gate::Pool;
 use super::submit::{Asks, retry, submit};
 use super::world::Facts;
@@ -39,7 +40,8 @@ use_cases! {
     Submit Hot, Resubmit Hot, Rerun Hot, Retry Common, ClaimHinted Hot, ClaimRanked Hot, ClaimCounted Common, ClaimSuspect Common,
     Replay Common, Succeed Hot, Fail Hot, Release Common, BeatWithout Common, Leave Common, Rescue Common, Cancel Common,
     Withdraw Common, WithdrawOther Common, Expire Common, RemoveImages Common, RemoveResults Common, RemoveSubmissions Common,
-    RemoveJobs Common, WriteDown Common,
+    RemoveJobs Common, WriteDown Common, DeleteCase Common, BiteRequests Common, BiteImages Common, AddMember Common,
+    LoseMember Common, Tag Common,
 }
 
 /// What a use case was told.
@@ -58,7 +60,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn moved(&mut self, moved: &[Moved]) {
+    pub fn moved(&mut self, moved: &[Moved]) {
         self.moved.extend(moved.iter().map(|job| (job.id, job.version, job.state.ended())));
     }
 
@@ -123,6 +125,7 @@ pub async fn run(case: UseCase, db: &mut PgConnection, f: &Facts) -> Done {
             remove(db, case).await
         }
         UseCase::WriteDown => write_down(db).await,
+        _ => files::run(case, db, f).await,
     }
 }
 
@@ -287,7 +290,7 @@ async fn rescue(db: &mut PgConnection) -> Done {
 async fn withdraw(db: &mut PgConnection, submission: Uuid, account: Uuid) -> Done {
     let mut tx = db.begin().await?;
     let asked = submissions::next_requests(&mut tx, submission, SubmissionPlace::after(i64::MIN), MOST).await?;
-    let live = submissions::lock_jobs(&mut tx, &asked.map(|(jobs, _)| jobs).unwrap_or_default()).await?;
+    let live = submissions::lock_jobs(&mut tx, &asked.map(|next| next.jobs).unwrap_or_default()).await?;
     let unwanted = submissions::withdraw(&mut tx, &live, Withdrawn::Submission(submission), account).await?;
     let moved = transition::cancel(&mut tx, &unwanted, Some(account)).await?;
     tx.commit().await?;

@@ -55,7 +55,7 @@ pub async fn delete(ctx: &Ctx, accounts: &Accounts, user: &User, case: Uuid) -> 
     while Instant::now() < until {
         match bite(ctx, &ctx.db, case).await {
             Ok(Left::More) => {}
-            Ok(Left::Nothing) => break,
+            Ok(Left::Nothing | Left::Unforgotten) => break,
             Ok(Left::Unknown) => tokio::time::sleep(LOOK_AGAIN).await,
             Err(error) => {
                 tracing::info!(%case, %error, "what is left of a deleted case goes later");
@@ -80,14 +80,16 @@ pub async fn receipt(ctx: &Ctx, user: &User, case: Uuid) -> Result<DeletionRecei
 pub enum Left {
     Nothing,
     More,
-    /// Nothing was bitten: another server is at it, or Redis is away.
+    /// Nothing was bitten: another server is at it.
     Unknown,
+    /// Nothing was bitten: Redis is away, and would go on telling of what has gone.
+    Unforgotten,
 }
 
 /// What a bite changed that others are told of.
 #[derive(Default)]
 pub struct Bitten {
-    moved: Vec<Moved>,
+    pub moved: Vec<Moved>,
     gone: Vec<RemovedImage>,
     exports: Vec<GoneExport>,
     more: bool,
@@ -98,7 +100,7 @@ pub struct Bitten {
 pub async fn bite(ctx: &Ctx, db: &Db, case: Uuid) -> Result<Left> {
     // What is mirrored of images must not outlive them.
     if !ctx.index.is_live() {
-        return Ok(Left::Unknown);
+        return Ok(Left::Unforgotten);
     }
     let bitten = db
         .write(async |tx| {
@@ -145,15 +147,16 @@ pub async fn bite_in(tx: &mut PgConnection, case: Uuid) -> Result<Bitten> {
 
 /// Withdraws the next requests of these locked submissions, cancels what nobody waits for any more, and removes both.
 async fn withdraw(tx: &mut PgConnection, case: Uuid, submissions: &[Uuid], by: Uuid) -> Result<Vec<Moved>> {
-    let (mut jobs, mut seen) = (Vec::new(), Vec::new());
+    let (mut jobs, mut seen, mut room) = (Vec::new(), Vec::new(), ROWS_MAX);
     for submission in submissions {
-        let (from, room) = (SubmissionPlace::after(i64::MIN), ROWS_MAX - jobs.len() as i64);
-        if room <= 0 {
+        if room == 0 {
             break;
         }
-        if let Some((waited, last)) = submissions::next_requests(tx, *submission, from, room).await? {
-            jobs.extend(waited);
-            seen.push((*submission, last));
+        let first = SubmissionPlace::after(i64::MIN);
+        if let Some(next) = submissions::next_requests(tx, *submission, first, room).await? {
+            room -= next.count as i64;
+            jobs.extend(next.jobs);
+            seen.push((*submission, next.last));
         }
     }
     let live = submissions::lock_jobs(tx, &jobs).await?;
