@@ -68,6 +68,8 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("get_export", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("get_export_content", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("remove_export", [401, 204, 404, 404, 404, 204, 403, 403]),
+    ("list_changes", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("count_changes", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("list_models", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("get_model", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("update_model", [401, 403, 403, 200, 403, 200, 403, 403]),
@@ -197,7 +199,7 @@ async fn runs(trainer: &Trainer, researcher: &Client) -> (Value, Value) {
     trainer.put(&ended, "model", "&name=a.onnx", "weights").await.ok(200);
     trainer.succeed(&ended, json!(null)).await;
     let promote = format!("/training/results/{}/promote", ended["id"].as_str().expect("an id"));
-    researcher.post(&promote, json!({"model": "ocr"})).await.ok(200);
+    researcher.post(&promote, json!({"model": "ocr", "version": "v2"})).await.ok(200);
     start(researcher, json!({})).await;
     let running = trainer.next().await;
     trainer.put(&running, "checkpoint", "", "weights").await.ok(200);
@@ -264,6 +266,13 @@ impl World {
             .replace("{model}", "ocr")
             .replace("{code}", "not_found")
             .replace("{file}", &darkroom::sdk::wheel().expect("a wheel").file_name);
+        let path = match operation {
+            "list_changes" | "count_changes" => {
+                let joint = if path.contains('?') { '&' } else { '?' };
+                format!("{path}{joint}model=ocr&from=v1&to=v2")
+            }
+            _ => path,
+        };
         let body = match operation {
             "log_in" => {
                 return caller.form(&path, &[("username", "ines"), ("password", PASSWORD)]).await;

@@ -129,7 +129,7 @@ const FROM_THE_START: [&str; 3] = ["search/camera", "search/live", "search/unsuc
 const STOPPING: [&str; 6] =
     ["search/live", "search/said", "search/taken", "search/unsuccessful", "search/walk", "search/walk_all"];
 /// Those by indexes of which there are only maps: where there is next to nothing, none is made.
-const BY_MAP: [&str; 3] = ["search/named", "search/of_model", "search/read"];
+const BY_MAP: [&str; 4] = ["search/named", "search/of_model", "search/of_version", "search/read"];
 
 /// Twenty thousand titles, and what is known of their images without a model.
 const TITLES: &str = "

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod acts;
 pub mod cases;
+pub mod changes;
 pub mod derived;
 pub mod exports;
 pub mod health;

@@ -5,6 +5,7 @@ pub mod account;
 pub mod act;
 pub mod address;
 pub mod case;
+pub mod compare;
 pub mod derived;
 pub mod exhibit;
 pub mod export;

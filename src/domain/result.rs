@@ -50,19 +50,42 @@ pub fn normalise(posted: &RawValue, bytes_max: usize, upright: Option<Upright>) 
     Ok(document)
 }
 
+/// A result as it is kept, taken apart.
+#[derive(Deserialize)]
+struct Kept<'a> {
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    fields: BTreeMap<String, &'a RawValue>,
+}
+
 /// What is written down of a result as it is kept, so that it is found.
 pub fn said(document: &str) -> Vec<ItemRow> {
-    #[derive(Deserialize)]
-    struct Kept<'a> {
-        #[serde(borrow)]
-        items: Vec<&'a RawValue>,
-        #[serde(borrow)]
-        fields: BTreeMap<String, &'a RawValue>,
-    }
     // It held when it came.
     let Ok(Kept { items, fields }) = serde_json::from_str(document) else { return Vec::new() };
     let said = |item: &RawValue| serde_json::from_str::<Parts<'_>>(item.get()).ok()?.check().ok().flatten();
     rows(items.into_iter().map(said), check_fields("/fields", &fields).unwrap_or_default())
+}
+
+/// An item that says something, as it is kept.
+#[derive(Debug)]
+pub struct KnownItem<'a> {
+    pub said: ItemRow,
+    /// Of a box, where it lies.
+    pub corners: Option<[f64; 4]>,
+    pub json: &'a RawValue,
+}
+
+/// The items of a result as it is kept, but for those that say nothing by themselves, as embeddings.
+pub fn items(document: &str) -> Vec<KnownItem<'_>> {
+    let Ok(Kept { items, .. }) = serde_json::from_str(document) else { return Vec::new() };
+    let known = |json: &'_ RawValue| {
+        let parts = serde_json::from_str::<Parts<'_>>(json.get()).ok()?;
+        Some((parts.check().ok().flatten()?, parts.corners()))
+    };
+    let items =
+        items.into_iter().filter_map(|json| known(json).map(|(said, corners)| KnownItem { said, corners, json }));
+    items.collect()
 }
 
 /// Whether a result may have places in pixels, so that its image's size is to be known: only then is it looked up.

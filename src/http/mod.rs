@@ -6,6 +6,7 @@ mod address;
 pub mod auth;
 mod budget;
 pub mod cases;
+pub mod changes;
 mod content;
 pub mod derived;
 pub mod exports;

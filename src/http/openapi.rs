@@ -63,6 +63,7 @@ pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
         .merge(super::search::router())
         .merge(super::exports::router())
         .merge(super::acts::router())
+        .merge(super::changes::router())
         .merge(super::models::router())
         .merge(super::jobs::router())
         .merge(super::work::router())

@@ -66,12 +66,12 @@ async fn count_images(
     Ok(Json(counts.into()))
 }
 
-fn ask(q: Option<String>, case: Option<Uuid>) -> Result<SearchAsk, Fault> {
+pub(super) fn ask(q: Option<String>, case: Option<Uuid>) -> Result<SearchAsk, Fault> {
     let filter = SearchFilter::parse(q.as_deref().unwrap_or_default());
     Ok(SearchAsk { filter: filter.map_err(|flaw| flaw.fault("/q").within("query"))?, case })
 }
 
-fn shown((hit, distance): (ShownHit, Option<f64>)) -> Hit {
+pub(super) fn shown((hit, distance): (ShownHit, Option<f64>)) -> Hit {
     Hit {
         md5: hit.md5.to_string(),
         name: hit.name,

@@ -90,6 +90,7 @@ pub enum Lead {
     Unsuccessful(Option<i32>),
     Live,
     OfModel(i32),
+    OfVersion(ComparedVersion),
 }
 
 /// How many names of cameras are gone through for one.
@@ -166,6 +167,10 @@ pub async fn lead(db: &mut PgConnection, lead: &Lead, cases: Option<&[Uuid]>, mo
         Lead::Unsuccessful(queue) => sqlx::query_scalar(include_str!("sql/search/unsuccessful.sql")).bind(queue),
         Lead::Live => sqlx::query_scalar(include_str!("sql/search/live.sql")),
         Lead::OfModel(queue) => sqlx::query_scalar(include_str!("sql/search/of_model.sql")).bind(queue),
+        Lead::OfVersion(version) => sqlx::query_scalar(include_str!("sql/search/of_version.sql"))
+            .bind(version.queue_id)
+            .bind(version.id)
+            .bind(version.registered_at),
     };
     found.bind(most).fetch_all(db).await
 }
@@ -183,6 +188,44 @@ pub async fn texts_are_indexed(db: &mut PgConnection) -> sqlx::Result<bool> {
 /// The models' names and ids.
 pub async fn models(db: &mut PgConnection) -> sqlx::Result<Vec<(String, i32)>> {
     sqlx::query_as("SELECT name, id FROM queue WHERE kind = 'model' ORDER BY name").fetch_all(db).await
+}
+
+/// A version of a model. Of two of one model that of the greater id is the newer.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+pub struct ComparedVersion {
+    pub id: i32,
+    pub queue_id: i32,
+    pub name: String,
+    pub registered_at: DateTime<Utc>,
+}
+
+/// Versions of a model by their names.
+pub async fn versions(db: &mut PgConnection, queue_id: i32, names: &[&str]) -> sqlx::Result<Vec<ComparedVersion>> {
+    sqlx::query_as("SELECT id, queue_id, name, registered_at FROM model_version WHERE queue_id = $1 AND name = ANY($2)")
+        .bind(queue_id)
+        .bind(names)
+        .fetch_all(db)
+        .await
+}
+
+/// What two versions said of one of the images asked.
+#[derive(Debug, FromRow)]
+pub struct TwoResults {
+    /// Which of them it is, from 1.
+    pub place: i64,
+    /// As JSON text.
+    pub before: String,
+    pub after: String,
+}
+
+/// What two versions of a model said of these images with the same params, in the order asked; of one of which they did not, nothing.
+pub async fn results(
+    db: &mut PgConnection,
+    images: &[i64],
+    [from, to]: &[ComparedVersion; 2],
+) -> sqlx::Result<Vec<TwoResults>> {
+    let results = sqlx::query_as(include_str!("sql/search/results.sql")).bind(images).bind(to.queue_id);
+    results.bind(from.id).bind(to.id).fetch_all(db).await
 }
 
 /// The cases of a name or an id among these, or among all.

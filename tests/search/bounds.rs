@@ -65,7 +65,7 @@ async fn pages_neither_repeat_nor_leave_out_while_images_arrive() {
 }
 
 /// Adds so many photographs to the case of ines by SQL, the first of them the oldest, as the owner of the tables.
-async fn many(app: &TestApp, images: u32) {
+pub async fn many(app: &TestApp, images: u32) {
     let sql = format!(
         "WITH made AS (
            INSERT INTO image (md5, sha256, bytes, media_type, width, height, frames, blob)

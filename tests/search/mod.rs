@@ -2,6 +2,7 @@
 
 mod bad;
 mod bounds;
+mod changes;
 mod keys;
 mod near;
 mod sight;

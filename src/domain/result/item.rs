@@ -119,6 +119,11 @@ impl<'a> Parts<'a> {
         self.get(Member::Unit).and_then(read::<Cow<'_, str>>).is_some_and(|unit| unit == "px")
     }
 
+    /// Where a box lies.
+    pub(super) fn corners(&self) -> Option<[f64; 4]> {
+        self.get(Member::Box).filter(|_| self.kind().is_some_and(|kind| kind == "box")).and_then(read)
+    }
+
     fn get(&self, member: Member) -> Option<&'a RawValue> {
         self.0[member as usize]
     }

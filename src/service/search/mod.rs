@@ -3,6 +3,7 @@
 //! What a page costs is bounded, not what it holds: where as many titles were looked at as one request may, the page is short and its
 //! cursor goes on from there.
 
+pub mod changes;
 mod gather;
 mod plan;
 mod rank;
@@ -65,39 +66,69 @@ pub async fn find(
     ctx.search
         .run(async |db| {
             let plan = make(db, user.scope(), ask).await?;
-            match ranked(db, &plan).await? {
-                Some(ranked) => nearest(db, ranked, after, limit).await,
-                None => newest(db, &plan, after, limit).await,
-            }
+            let found = next_images(db, &plan, after, limit).await?;
+            let shown = search::show(db, &found.fitting()).await?;
+            let hits =
+                shown.into_iter().map(|hit| (found.distance_of(&hit), hit)).map(|(distance, hit)| (hit, distance));
+            Ok(SearchPage { hits: hits.collect(), next: found.next })
         })
         .await
 }
 
-async fn newest(
-    db: &mut PgConnection,
-    plan: &SearchPlan,
-    after: Option<SearchCursor>,
-    limit: usize,
-) -> Result<SearchPage> {
-    let (found, next) = walked(db, plan, after, limit).await?;
-    let hits = search::show(db, &found).await?.into_iter().map(|hit| (hit, None)).collect();
-    Ok(SearchPage { hits, next })
+/// The next images that fit, each with how far it is from the image that it is compared with, if it is.
+struct FoundImages {
+    images: Vec<(Fitting, Option<f64>)>,
+    until: DateTime<Utc>,
+    /// Nothing at the end.
+    next: Option<SearchCursor>,
 }
 
-/// The next images that fit by newer titles first, and where to go on.
-async fn walked(
+impl FoundImages {
+    fn fitting(&self) -> Vec<Fitting> {
+        self.images.iter().map(|(fitting, _)| fitting.clone()).collect()
+    }
+
+    fn distance_of(&self, hit: &ShownHit) -> Option<f64> {
+        usize::try_from(hit.place - 1).ok().and_then(|place| self.images.get(place)?.1)
+    }
+
+    /// Keeps the first of them, and goes on behind these.
+    fn cut(&mut self, first: usize) {
+        if first < self.images.len() {
+            self.images.truncate(first);
+            let last = self.images.last();
+            self.next = last.map(|(last, distance)| SearchCursor {
+                until: self.until,
+                place: last.place(),
+                distance: *distance,
+            });
+        }
+    }
+}
+
+async fn next_images(
     db: &mut PgConnection,
     plan: &SearchPlan,
     after: Option<SearchCursor>,
     limit: usize,
-) -> Result<(Vec<Fitting>, Option<SearchCursor>)> {
+) -> Result<FoundImages> {
+    if let Some(ranked) = ranked(db, plan).await? {
+        let is_next = |image: &Ranked| {
+            after.is_none_or(|after| image.is_behind(after.distance.unwrap_or(f64::NEG_INFINITY), after.place))
+        };
+        let next = ranked.into_iter().filter(is_next).map(|image| (image.fitting, Some(image.distance)));
+        let mut found = FoundImages { images: next.collect(), until: DateTime::<Utc>::MAX_UTC, next: None };
+        found.cut(limit);
+        return Ok(found);
+    }
     let before = after.map_or(TitlePlace::FIRST, |after| after.place);
     let until = after.map(|after| after.until);
-    let found = gather(db, plan, before, until.unwrap_or(DateTime::<Utc>::MAX_UTC), limit).await?;
-    let Gathered { found, next, newest } = found;
+    let Gathered { found, next, newest } =
+        gather(db, plan, before, until.unwrap_or(DateTime::<Utc>::MAX_UTC), limit).await?;
     // What has come since the first page is not looked at by the next ones.
     let until = until.or(newest).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    Ok((found, next.map(|place| SearchCursor { until, place, distance: None })))
+    let next = next.map(|place| SearchCursor { until, place, distance: None });
+    Ok(FoundImages { images: found.into_iter().map(|fitting| (fitting, None)).collect(), until, next })
 }
 
 /// Finds out whether a filter means something in the case that is asked about, whoever asks.
@@ -105,8 +136,7 @@ pub async fn check(ctx: &Ctx, ask: &SearchAsk) -> Result<()> {
     ctx.search.run(async |db| make(db, None, ask).await.map(drop)).await
 }
 
-/// The numbers of the next images that fit, in the order in which [`find`] tells them, whoever asks; all at once where the nearest come
-/// first.
+/// The numbers of the next images that fit, in the order in which [`find`] tells them, whoever asks.
 pub async fn numbers(
     ctx: &Ctx,
     ask: &SearchAsk,
@@ -115,37 +145,10 @@ pub async fn numbers(
     ctx.search
         .run(async |db| {
             let plan = make(db, None, ask).await?;
-            let (found, next) = match ranked(db, &plan).await? {
-                Some(ranked) => (ranked.into_iter().map(|ranked| ranked.fitting).collect(), None),
-                None => walked(db, &plan, after, COUNTED_MAX).await?,
-            };
-            Ok((found.into_iter().map(|fitting| fitting.image_id).collect(), next))
+            let found = next_images(db, &plan, after, COUNTED_MAX).await?;
+            Ok((found.images.into_iter().map(|(fitting, _)| fitting.image_id).collect(), found.next))
         })
         .await
-}
-
-async fn nearest(
-    db: &mut PgConnection,
-    ranked: Vec<Ranked>,
-    after: Option<SearchCursor>,
-    limit: usize,
-) -> Result<SearchPage> {
-    let is_next = |image: &Ranked| {
-        after.is_none_or(|after| image.is_behind(after.distance.unwrap_or(f64::NEG_INFINITY), after.place))
-    };
-    let mut rest = ranked.into_iter().filter(is_next).peekable();
-    let page: Vec<Ranked> = rest.by_ref().take(limit).collect();
-    let last = page.last().filter(|_| rest.peek().is_some());
-    let next = last.map(|last| SearchCursor {
-        until: DateTime::<Utc>::MAX_UTC,
-        place: last.fitting.place(),
-        distance: Some(last.distance),
-    });
-    let (distances, found): (Vec<f64>, Vec<Fitting>) = page.into_iter().map(|r| (r.distance, r.fitting)).unzip();
-    let shown = search::show(db, &found).await?;
-    let distance = |hit: &ShownHit| usize::try_from(hit.place - 1).ok().and_then(|place| distances.get(place).copied());
-    let hits = shown.into_iter().map(|hit| (distance(&hit), hit)).map(|(distance, hit)| (hit, distance)).collect();
-    Ok(SearchPage { hits, next })
 }
 
 /// Counts the images that fit, and of those that were counted the labels, models and tags.
@@ -154,15 +157,9 @@ pub async fn count(ctx: &Ctx, user: &User, ask: &SearchAsk) -> Result<SearchCoun
         .search
         .run(async |db| {
             let plan = make(db, user.scope(), ask).await?;
-            let (images, more): (Vec<i64>, bool) = match ranked(db, &plan).await? {
-                Some(ranked) => (ranked.into_iter().map(|r| r.fitting.image_id).take(COUNTED_MAX).collect(), false),
-                None => {
-                    let first = (TitlePlace::FIRST, DateTime::<Utc>::MAX_UTC);
-                    let Gathered { found, next, .. } = gather(db, &plan, first.0, first.1, COUNTED_MAX).await?;
-                    (found.into_iter().map(|fitting| fitting.image_id).collect(), next.is_some())
-                }
-            };
-            Ok::<_, super::Error>((images, more, plan.sought.cases))
+            let found = next_images(db, &plan, None, COUNTED_MAX).await?;
+            let images: Vec<i64> = found.images.iter().map(|(fitting, _)| fitting.image_id).collect();
+            Ok::<_, super::Error>((images, found.next.is_some(), plan.sought.cases))
         })
         .await?;
     let counted = ctx.search.run(async |db| search::counts(db, &images, cases.as_deref(), COUNTS_MAX).await).await?;

@@ -9,7 +9,7 @@ use crate::domain::filter::{FilterFlaw, FilterTerm, Measure, NumberRange, Search
 use crate::domain::job::JobState;
 use crate::domain::name::nearest;
 use crate::service::{Error, Result};
-use crate::store::search::{self, Condition, Lead, Sought, TitlePlace};
+use crate::store::search::{self, ComparedVersion, Condition, Lead, Sought, TitlePlace};
 
 /// What is searched for: a filter, in one case or in all that the user may see.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ pub(super) struct SearchPlan {
 }
 
 /// Kinds of conditions in the order in which they are looked at: the cheap ones first.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 18] = [
     "case", "uploaded", "name", "by", "tag", "words", "type", "width", "height", "bytes", "taken", "camera", "model",
-    "label", "field", "text", "state",
+    "versions", "label", "field", "text", "state",
 ];
 
 /// Makes the plan for somebody who may see these cases, or all.
@@ -116,6 +116,20 @@ impl SearchPlan {
             }
         }
         self.sought.conditions.push(Condition { negated: term.negated, queue_id, ..condition });
+    }
+
+    /// Keeps to images of which both versions of a model said something with the same params.
+    pub(super) fn compare(&mut self, versions: &[ComparedVersion; 2]) {
+        let [from, to] = versions;
+        let newer = if from.id > to.id { from } else { to };
+        self.leads.insert(0, Lead::OfVersion(newer.clone()));
+        self.sought.conditions.push(Condition {
+            kind: "versions",
+            word: Some(from.id.to_string()),
+            other: Some(to.id.to_string()),
+            queue_id: Some(to.queue_id),
+            ..Condition::default()
+        });
     }
 
     /// Looks at titles of a time only.

@@ -63,6 +63,12 @@ WHERE NOT EXISTS (
         ) AS j ORDER BY j.queue_id, j.id DESC
       ) AS n WHERE n.state::text = w.word AND (w.queue_id IS NULL OR n.queue_id = w.queue_id) OFFSET 0)
     WHEN 'model' THEN EXISTS (SELECT FROM outcome AS o WHERE o.image_id = f.image_id AND o.queue_id = w.queue_id AND o.version_id > 0 OFFSET 0)
+    -- Two versions of a model answered with the same params.
+    WHEN 'versions' THEN EXISTS (
+      SELECT FROM outcome AS o
+      WHERE o.image_id = f.image_id AND o.queue_id = w.queue_id AND o.version_id = w.word::integer AND EXISTS (
+        SELECT FROM outcome AS n
+        WHERE n.image_id = o.image_id AND n.queue_id = o.queue_id AND n.params_id = o.params_id AND n.version_id = w.other::integer OFFSET 0) OFFSET 0)
     -- What was said counts while nothing newer was, by the same model: that is what is shown.
     WHEN 'label' THEN EXISTS (
       SELECT FROM item AS s
