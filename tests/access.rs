@@ -245,7 +245,7 @@ impl World {
             "remove_export" => export(&self.callers[1], &self.case).await,
             _ => self.export.clone(),
         };
-        let path = template
+        let path = with_versions(operation, template)
             .replace("{md5}", &self.md5)
             .replace("/cases/{id}/receipt", &format!("/cases/{}/receipt", self.deleted_case))
             .replace("/cases/{id}/notes/{note}", &format!("/cases/{case}/notes/{note}"))
@@ -266,13 +266,6 @@ impl World {
             .replace("{model}", "ocr")
             .replace("{code}", "not_found")
             .replace("{file}", &darkroom::sdk::wheel().expect("a wheel").file_name);
-        let path = match operation {
-            "list_changes" | "count_changes" => {
-                let joint = if path.contains('?') { '&' } else { '?' };
-                format!("{path}{joint}model=ocr&from=v1&to=v2")
-            }
-            _ => path,
-        };
         let body = match operation {
             "log_in" => {
                 return caller.form(&path, &[("username", "ines"), ("password", PASSWORD)]).await;
@@ -316,6 +309,15 @@ impl World {
         };
         caller.call(method.clone(), &path, (!body.is_null()).then_some(body)).await
     }
+}
+
+/// The path with the versions that are to be compared, where any are.
+fn with_versions(operation: &str, path: &str) -> String {
+    if !["list_changes", "count_changes"].contains(&operation) {
+        return path.to_owned();
+    }
+    let joint = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{joint}model=ocr&from=v1&to=v2")
 }
 
 /// Every operation of the document: its id, method and path.

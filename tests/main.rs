@@ -25,6 +25,7 @@ mod acts; // who did what to whom, as it is searched
 mod architecture; // which floor imports which
 mod audit; // what an auditor finds in SQL
 mod audit_views; // one small history, as the views tell it
+mod backfill; // a model over stored photographs
 mod bad_input; // each fault gets its problem and leaves nothing behind
 mod budgets; // how much at once, and no more
 mod cases; // who sees and changes what, and what goes with a case

@@ -1,4 +1,6 @@
-//! Works out anew what can be known of stored images, beside the servers.
+//! What came later, over stored images: a model, asked of the server, or what can be known without any, worked out beside it.
+
+mod model;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use futures_util::future::try_join_all;
 
+use self::model::ModelArgs;
 use super::exit::Exit;
 use crate::app::App;
 use crate::client::progress::Progress;
@@ -20,10 +23,14 @@ const PAGE: i64 = 10_000;
 /// How often progress is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
 
+/// Run a model over stored photographs, as a new version over old ones: those that a filter finds, each in its case
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct BackfillArgs {
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 #[derive(Subcommand)]
@@ -50,7 +57,8 @@ enum AgainFor {
 impl BackfillArgs {
     pub async fn run(self) -> anyhow::Result<Exit> {
         match self.what {
-            What::Derived(args) => args.run().await,
+            Some(What::Derived(args)) => args.run().await,
+            None => self.model.run().await,
         }
     }
 }

@@ -100,7 +100,7 @@ enum Command {
     Doctor(Serve),
     /// Count what is older than the DARKROOM_KEEP_* settings keep it, or remove it
     Retention(retention::RetentionArgs),
-    /// Work out anew what can be known of stored images
+    /// Run a model over stored photographs, or work out anew what can be known of them
     Backfill(backfill::BackfillArgs),
     /// Open psql on the database
     Psql(psql::PsqlArgs),

@@ -143,23 +143,35 @@ impl Session {
     }
 
     fn write(&self, path: &Path) -> anyhow::Result<()> {
-        if let Some(folder) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        // A new file put in place of the old one never has the old one's looser mode.
-        let fresh = path.with_extension(format!("{}.tmp", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_all()?;
-        Ok(fs::rename(&fresh, path)?)
+        keep_private(path, self)
     }
 }
 
-/// `$XDG_CONFIG_HOME/darkroom/session.json`, else under `$HOME/.config`.
-fn path() -> Option<PathBuf> {
+/// Writes what only its owner may read, in place of what was there.
+///
+/// # Errors
+/// It cannot be written.
+pub fn keep_private(path: &Path, what: &impl Serialize) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    // A new file put in place of the old one never has the old one's looser mode.
+    let fresh = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(&serde_json::to_vec_pretty(what)?)?;
+    file.sync_all()?;
+    Ok(fs::rename(&fresh, path)?)
+}
+
+/// Where the commands keep what they remember: `$XDG_CONFIG_HOME/darkroom`, else under `$HOME/.config`.
+pub fn folder() -> Option<PathBuf> {
     let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let config = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|p| p.join(".config")))?;
-    Some(config.join("darkroom").join("session.json"))
+    Some(config.join("darkroom"))
+}
+
+fn path() -> Option<PathBuf> {
+    Some(folder()?.join("session.json"))
 }
 
 #[cfg(test)]

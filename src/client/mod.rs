@@ -2,8 +2,9 @@
 //!
 //! Reading order: [`http`] (one request and its retries) with [`error`] and `problem` (what went wrong) → [`submit`] and [`options`]
 //! with `walk`, `upload`, `verdict` and `wait` (files to requests, answers to files, until all has ended) → [`outcome`] with [`counts`] and
-//! `summary` (what came of it). [`cases`] (where photographs go). [`training`] and [`follow`] (a run, until it has ended). [`progress`] shows it on a terminal meanwhile.
+//! `summary` (what came of it). [`cases`] (where photographs go). [`backfill`] (a model over what is stored). [`training`] and [`follow`] (a run, until it has ended). [`progress`] shows it on a terminal meanwhile.
 
+pub mod backfill;
 pub mod cases;
 pub mod counts;
 pub mod destination;

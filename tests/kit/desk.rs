@@ -21,12 +21,18 @@ pub struct Desk {
 
 impl Desk {
     pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("darkroom")
+    }
+
+    /// A command that is to be given here.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(DARKROOM);
         if self.as_nobody {
             command.uid(NOBODY).gid(NOBODY);
         }
         command.args(args).env("HOME", self.home.path()).env("DARKROOM_URL", &self.server).stdin(Stdio::null());
-        command.env_remove("XDG_CONFIG_HOME").env_remove("DARKROOM_TOKEN").output().expect("darkroom")
+        command.env_remove("XDG_CONFIG_HOME").env_remove("DARKROOM_TOKEN");
+        command
     }
 
     /// What it prints, if it ends with this code.
