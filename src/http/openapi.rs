@@ -23,6 +23,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{AppState, Shared};
 use crate::api::problem::Problem;
 use crate::api::result::ResultItem;
+use crate::domain::compare::ChangeKind;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,7 +34,7 @@ use crate::api::result::ResultItem;
             image's MD5. **Microservices** send their API key (Authorize → *key*), register, claim jobs, fetch the bytes, and complete. \
             Every error is a problem document whose `mend` says what to do."
     ),
-    components(schemas(Problem, ResultItem)),
+    components(schemas(ChangeKind, Problem, ResultItem)),
     tags(
         (name = "predict", description = "Post photographs; ask what happened to them."),
         (name = "submissions", description = "One or more posts under one id."),
