@@ -5,6 +5,7 @@ import { away, ended } from './api/client';
 import { Account } from './pages/account';
 import { Audit } from './pages/audit';
 import { Cases } from './pages/cases';
+import { Changes } from './pages/changes';
 import { Gallery } from './pages/gallery';
 import { Keys } from './pages/keys';
 import { Models } from './pages/models';
@@ -30,6 +31,7 @@ const PAGES: Record<string, Page> = {
   cases: { name: 'Cases', show: Cases, hidden: () => caseList.value === null },
   work: { name: 'Work', show: Work },
   models: { name: 'Models', show: Models },
+  changes: { name: 'Changes', show: Changes, hidden: () => route.value.page !== 'changes' },
   training: { name: 'Training', show: Training, hidden: () => !may.train.value },
   keys: { name: 'Keys', show: Keys, hidden: () => !may.keys.value },
   people: { name: 'People', show: People, hidden: () => !may.govern.value },

@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks';
 import { changeModel, drainWorker, models as fetchModels, workers as fetchWorkers, type Model, type Worker } from '../api/models';
 import { useLive } from '../state/live';
+import { to } from '../state/route';
 import { announce } from '../state/session';
 import { count, many, seconds, short, when } from '../parts/format';
 import { mine } from '../parts/job';
@@ -81,6 +82,7 @@ function Card({ model, workers, again }: { model: Model; workers: Worker[]; agai
       )}
       <h3>Versions</h3>
       <ul class="plain">{model.served.map((one) => <li key={one.version}><code><bdi>{one.version}</bdi></code> {many(one.jobs, 'job')} done{one.workers > 0 ? `, ${many(one.workers, 'live worker')}` : ''} <span class="soft">since {when(one.first_registered_at)}</span></li>)}</ul>
+      {model.served.length > 1 && <p><a href={to('changes', null, { model: model.name })}>What the newest changed</a></p>}
       <WorkerRows workers={workers} again={again} />
       <Trouble problem={doing.problem} />
       {mine(model.owner) && (

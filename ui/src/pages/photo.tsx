@@ -13,6 +13,7 @@ import { may } from '../state/session';
 import { size, upright, when, uuid } from '../parts/format';
 import { openAt } from '../parts/grid';
 import { shapes, type Shape } from '../parts/items';
+import { Compare } from '../parts/compare';
 import { jobNote, JobMore } from '../parts/job';
 import { Marks } from '../parts/marks';
 import { save } from '../parts/save';
@@ -83,6 +84,7 @@ function Shown({ seen, all, again, trouble }: { seen: Seen; all: All | null; aga
   const said = useMemo(() => (all ? sayings(all.image) : []), [all]);
   const [toggled, setToggled] = useState<Record<string, boolean>>({});
   const [running, setRunning] = useState(false);
+  const [comparing, setComparing] = useState(false);
   const shown = (one: Said) => toggled[one.job + one.version] ?? !one.older;
   const drawn = useMemo(
     () => (showMarks.value ? said.filter(shown).flatMap((one) => shapes(one.result.items, scoreMin.value, one.older)) : []),
@@ -109,6 +111,7 @@ function Shown({ seen, all, again, trouble }: { seen: Seen; all: All | null; aga
           {may.submit.value && <button type="button" class="strong" onClick={() => setRunning(true)}>Run a model…</button>}
           <Download md5={seen.md5} name={name} />
           {all?.image.derived?.phash && <a class="button" href={to('gallery', null, { q: `similar:${seen.md5}` })}>Look-alikes</a>}
+          {said.length > 1 && <button type="button" onClick={() => setComparing(true)}>Compare…</button>}
           <Sight />
         </div>
         <h2>What was found</h2>
@@ -122,6 +125,7 @@ function Shown({ seen, all, again, trouble }: { seen: Seen; all: All | null; aga
         <NotesAndTags md5={seen.md5} />
         {all && <Facts image={all.image} />}
       </div>
+      {comparing && <Compare seen={seen} said={said} close={() => setComparing(false)} />}
       {running && <RunModels images={[{ md5: seen.md5, case: inside }]} close={() => setRunning(false)} done={again} />}
     </div>
   );

@@ -1,6 +1,6 @@
 /** What models say, made safe to draw: whatever is malformed is passed over. */
 
-export type Shape = { points: [number, number][]; dots: boolean; label: string; score: number | null; colour: number; dashed: boolean; text: boolean };
+export type Shape = { points: [number, number][]; dots: boolean; label: string; score: number | null; colour: number | string; dashed: boolean; text: boolean };
 
 type Item = Record<string, unknown>;
 const isItem = (value: unknown): value is Item => typeof value === 'object' && value !== null && !Array.isArray(value);
