@@ -229,7 +229,7 @@ impl World {
                 return (id(owner.post("/cases", json!({"name": "Station"})).await.ok(201)), String::new());
             }
             "remove_case_member" => drop(owner.put(&path("members/mia"), json!({"role": "viewer"})).await.ok(200)),
-            "remove_case_filter" => drop(owner.put(&path("filters/ocr"), json!({"filter": "x"})).await.ok(204)),
+            "remove_case_filter" => drop(owner.put(&path("filters/ocr"), json!({"filter": "tag:x"})).await.ok(204)),
             "remove_case_note" => {
                 return (self.case.clone(), id(owner.post(&path("notes"), json!({"text": "x"})).await.ok(201)));
             }

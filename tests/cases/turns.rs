@@ -52,7 +52,7 @@ async fn two_who_come_at_once_do_not_pass_a_limit_together() {
                SELECT case_id, image_id, 't' || n, account_id FROM (SELECT * FROM upload ORDER BY image_id LIMIT 1) AS u, generate_series(1, 49) AS n",
         )
         .await;
-    let filter = |name: &str| h.ask("PUT", &format!("/filters/{name}"), json!({"filter": "x"}));
+    let filter = |name: &str| h.ask("PUT", &format!("/filters/{name}"), json!({"filter": "tag:x"}));
     let (mut rival, mut wrong) = (beside(&h.app).await, Vec::new());
     for (what, held, back) in [
         ("filters", FILTER_THERE, "DELETE FROM saved_filter WHERE name IN ('0', '1')"),

@@ -62,6 +62,23 @@ fn every_operation_is_described() {
     assert_eq!(form["encoding"]["models"], serde_json::json!({"style": "form", "explode": true}));
 }
 
+#[test]
+fn everything_that_is_referred_to_is_there() {
+    fn absent(document: &Value, value: &Value, told: &mut Vec<String>) {
+        if let Some(to) = value.get("$ref").and_then(Value::as_str)
+            && document.pointer(to.trim_start_matches('#')).is_none()
+        {
+            told.push(to.to_owned());
+        }
+        let below =
+            value.as_array().into_iter().flatten().chain(value.as_object().into_iter().flat_map(|map| map.values()));
+        below.for_each(|value| absent(document, value, told));
+    }
+    let (document, mut told) = (document(), Vec::new());
+    absent(&document, &document, &mut told);
+    assert!(told.is_empty(), "{told:?}");
+}
+
 /// An example somewhere below, or in the schemas that it refers to.
 fn has_example(document: &Value, value: &Value) -> bool {
     match value {

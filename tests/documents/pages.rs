@@ -188,10 +188,13 @@ fn check_call(page: &str, called: &str) {
     let called = called.split(" -- ").next().unwrap_or_default();
     let mut help = help_of(&[]);
     let mut path: Vec<&str> = Vec::new();
+    let mut before = "";
     for word in called.split(' ') {
+        // What follows a flag may be its value.
+        let is_command = !std::mem::replace(&mut before, word).starts_with("--");
         if let Some(flag) = word.strip_prefix("--") {
             assert!(flag == "help" || help.contains(&format!("--{flag}")), "{page}: darkroom {called}: no --{flag}");
-        } else if help.contains("\nCommands:\n") {
+        } else if is_command && help.contains("\nCommands:\n") {
             assert!(help.contains(&format!("\n  {word} ")), "{page}: darkroom {called}: no {word}");
             path.push(word);
             help = help_of(&path);

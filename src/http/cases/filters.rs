@@ -14,6 +14,7 @@ use crate::api::cases::{SaveFilter, SavedFilter};
 use crate::api::page::Page;
 use crate::domain::case::{FILTER_CHARS_MAX, LABEL_CHARS_MAX, check_label};
 use crate::domain::fault::Fault;
+use crate::domain::filter::SearchFilter;
 use crate::service::cases::filters;
 use crate::store::cases::filters::FilterRecord;
 
@@ -38,7 +39,7 @@ async fn list_case_filters(
 
 /// Saves a filter
 ///
-/// Under a name, in place of the one that it had. For editors of the case, and administrators.
+/// Under a name, in place of the one that it had. A filter that does not hold is refused with the character at which it is wrong. For editors of the case, and administrators.
 #[utoipa::path(put, path = "/cases/{id}/filters/{name}", tag = "cases", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path), ("name" = String, Path, example = "people at the beach")), request_body = SaveFilter,
     responses((status = 204)))]
@@ -50,6 +51,8 @@ async fn save_case_filter(
 ) -> Answer<StatusCode> {
     check_name(&name)?;
     check_label(&ask.filter, FILTER_CHARS_MAX).map_err(|fault| fault.at("body", "/filter"))?;
+    // One that is wrong would be of no use to whoever opens it.
+    SearchFilter::parse(&ask.filter).map_err(|flaw| flaw.fault("/filter").within("body"))?;
     filters::save(&state.ctx, &state.accounts, &user, id, &name, &ask.filter).await?;
     Ok(StatusCode::NO_CONTENT)
 }
