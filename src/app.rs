@@ -23,6 +23,7 @@ use crate::service::accounts::{Accounts, Tokens};
 use crate::service::acts::FrequentActs;
 use crate::service::catalog::Catalog;
 use crate::service::clock::DbClock;
+use crate::service::events::Events;
 use crate::service::items::Items;
 use crate::service::keys::{Keys, fresh_key};
 use crate::service::mirror::Mirror;
@@ -58,6 +59,7 @@ const HOT_CONNECTIONS: u32 = Submit::CONNECTIONS
 pub struct App {
     pub ctx: Arc<Ctx>,
     pub router: Router,
+    pub events: Arc<Events>,
     tls: Option<Arc<Tls>>,
     /// Set when the process is about to stop; dropped, it says the same.
     pub stop: watch::Sender<bool>,
@@ -114,6 +116,7 @@ impl App {
         let keys = Arc::new(Keys::new(&ctx));
         let queues = Arc::new(Queues::new(&ctx));
         let workers = Arc::new(Workers::new(&ctx, &queues));
+        let events = Arc::new(Events::new());
         let state = UseCases {
             submit: Submit::new(&ctx, &queues),
             lookups: Lookups::new(&ctx),
@@ -123,6 +126,7 @@ impl App {
             accounts: Accounts::new(&ctx, tokens),
             keys,
             queues,
+            events: Arc::clone(&events),
             ctx: Arc::clone(&ctx),
             proxies: config.trusted_proxies.clone(),
             tls: tls.is_some(),
@@ -131,7 +135,7 @@ impl App {
             figures_token: config.figures_token_file.as_deref().map(read_secret).transpose()?,
             prometheus: telemetry::recorder()?,
         };
-        Ok(Self { ctx, router: http::router(Arc::new(state), &config.origins()?), tls, stop })
+        Ok(Self { ctx, router: http::router(Arc::new(state), &config.origins()?), events, tls, stop })
     }
 
     /// Serves until told to stop, then lets requests under way finish for a while.

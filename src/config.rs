@@ -119,6 +119,9 @@ pub struct Serve {
     /// The most look-ups that wait for an end at once; each looks again every two seconds
     #[arg(long, env = "DARKROOM_LOOKUPS_WAITING_MAX", default_value_t = 4_000)]
     pub lookups_waiting_max: usize,
+    /// The most streams of events at once, one for each page that is looked at; each holds a connection
+    #[arg(long, env = "DARKROOM_STREAMS_MAX", default_value_t = 400)]
+    pub streams_max: usize,
     /// The most pixels that an image may declare
     #[arg(long, env = "DARKROOM_PIXELS_MAX", default_value_t = 250_000_000)]
     pub pixels_max: u64,
@@ -188,18 +191,6 @@ impl Serve {
                 "DARKROOM_BYTES_IN_FLIGHT_MAX is from 64 MiB to 1 TiB: a quarter of it holds the largest body",
             ),
             (
-                [self.connections_max, self.uploads_max, self.claims_waiting_max, self.lookups_waiting_max]
-                    .iter()
-                    .all(|most| (4..=1_000_000).contains(most)),
-                "DARKROOM_CONNECTIONS_MAX, _UPLOADS_MAX, _CLAIMS_WAITING_MAX and _LOOKUPS_WAITING_MAX are from 4 to 1000000",
-            ),
-            (
-                self.claims_waiting_max.saturating_add(self.lookups_waiting_max).saturating_add(self.uploads_max)
-                    <= self.connections_max,
-                "DARKROOM_CLAIMS_WAITING_MAX, _LOOKUPS_WAITING_MAX and _UPLOADS_MAX are together over DARKROOM_CONNECTIONS_MAX: each of \
-                 them holds a connection, and the quarters of one account would be more than a quarter of these",
-            ),
-            (
                 (1.0..=43_200.0).contains(&self.body_wait_s),
                 "DARKROOM_BODY_WAIT_S is from 1 to 43200: bytes that nothing names yet are collected after a day",
             ),
@@ -214,8 +205,13 @@ impl Serve {
             (self.token_s >= 60, "DARKROOM_TOKEN_S is at least 60"),
             (is_namespace(&self.namespace), "DARKROOM_NAMESPACE is letters, digits, - and _"),
         ];
-        let wrong: Vec<&str> =
-            sane.into_iter().chain(self.kept_sanely()).filter(|(sane, _)| !sane).map(|(_, rule)| rule).collect();
+        let wrong: Vec<&str> = sane
+            .into_iter()
+            .chain(self.shared_sanely())
+            .chain(self.kept_sanely())
+            .filter(|(sane, _)| !sane)
+            .map(|(_, rule)| rule)
+            .collect();
         if !wrong.is_empty() {
             bail!("{}", wrong.join("; "));
         }
@@ -236,11 +232,30 @@ impl Serve {
             uploads_max: self.uploads_max,
             claims_waiting_max: self.claims_waiting_max,
             lookups_waiting_max: self.lookups_waiting_max,
+            streams_max: self.streams_max,
             images_max: IMAGES_MAX,
             jobs_max: JOBS_MAX,
             bounds: Bounds { max_pixels: self.pixels_max, max_frames: FRAMES_MAX, max_side: SIDE_MAX },
             token_s: self.token_s,
         })
+    }
+
+    /// The rules for what there is for all at once, and whether they hold.
+    fn shared_sanely(&self) -> [(bool, &'static str); 2] {
+        let connected = [self.claims_waiting_max, self.lookups_waiting_max, self.uploads_max, self.streams_max];
+        let all = connected.iter().fold(0, |sum: usize, most| sum.saturating_add(*most));
+        [
+            (
+                connected.iter().chain([&self.connections_max]).all(|most| (4..=1_000_000).contains(most)),
+                "DARKROOM_CONNECTIONS_MAX, _UPLOADS_MAX, _CLAIMS_WAITING_MAX, _LOOKUPS_WAITING_MAX and _STREAMS_MAX are from 4 to 1000000",
+            ),
+            (
+                all <= self.connections_max,
+                "DARKROOM_CLAIMS_WAITING_MAX, _LOOKUPS_WAITING_MAX, _UPLOADS_MAX and _STREAMS_MAX are together over \
+                 DARKROOM_CONNECTIONS_MAX: each of them holds a connection, and the quarters of one account would be more than a quarter \
+                 of these",
+            ),
+        ]
     }
 
     /// The rules for how long things are kept, and whether they hold.

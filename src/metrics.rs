@@ -59,6 +59,11 @@ pub fn describe() {
         "darkroom_http_request_duration_seconds",
         "Durations of requests by method, route and status; long polls included."
     );
+    describe_gauge!("darkroom_event_streams", "Streams of events that this replica sends.");
+    describe_counter!(
+        "darkroom_event_looks_total",
+        "Looks at what streams of events follow, by topic: one for all who follow the same."
+    );
     describe_gauge!("darkroom_build_info", "Always 1; the version is its label.");
     gauge!("darkroom_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     counter!("darkroom_stale_leases_total").absolute(0);
@@ -154,6 +159,28 @@ pub fn items_lag(seconds: f64) {
 /// Counts the bytes of a checkpoint or model taken.
 pub fn artifact(bytes: u64) {
     counter!("darkroom_artifact_bytes_total").increment(bytes);
+}
+
+/// Counts a look at what streams follow.
+pub fn event_look(topic: &'static str) {
+    counter!("darkroom_event_looks_total", "topic" => topic).increment(1);
+}
+
+/// Counts a stream while it is there.
+pub struct StreamOpen;
+
+impl StreamOpen {
+    #[expect(clippy::new_without_default, reason = "making one counts")]
+    pub fn new() -> Self {
+        gauge!("darkroom_event_streams").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for StreamOpen {
+    fn drop(&mut self) {
+        gauge!("darkroom_event_streams").decrement(1.0);
+    }
 }
 
 /// The methods that any route has. A client may invent others, and a label is kept for ever.

@@ -62,6 +62,7 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("search_audit", [401, 403, 403, 403, 403, 200, 403, 403]),
     ("search_images", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("count_images", [401, 200, 200, 200, 200, 200, 403, 403]),
+    ("follow_events", [401, 200, 200, 200, 200, 200, 403, 403]),
     // The export is the investigator's, of that case.
     ("create_export", [401, 201, 404, 404, 404, 201, 403, 403]),
     ("list_exports", [401, 200, 200, 200, 200, 200, 403, 403]),
@@ -265,6 +266,7 @@ impl World {
             .replace("{name}", "ocr")
             .replace("{model}", "ocr")
             .replace("{code}", "not_found")
+            .replace("/events", "/events?watch=models&for_s=0")
             .replace("{file}", &darkroom::sdk::wheel().expect("a wheel").file_name);
         let body = match operation {
             "log_in" => {

@@ -239,6 +239,6 @@ fn whoever_waits_has_a_connection_to_wait_on() {
     serve.claims_waiting_max = serve.connections_max;
     let refused = serve.limits().expect_err("more wait than connect").to_string();
     assert!(refused.contains("DARKROOM_CONNECTIONS_MAX"), "{refused}");
-    serve.connections_max += serve.lookups_waiting_max + serve.uploads_max;
+    serve.connections_max += serve.lookups_waiting_max + serve.uploads_max + serve.streams_max;
     serve.limits().expect("a connection for each");
 }

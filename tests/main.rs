@@ -38,6 +38,7 @@ mod deaths; // workers die, and what they held lives on
 mod derived; // what is known of an image without any model
 mod documents; // OpenAPI, Postman and the pages agree with the code
 mod drain; // a worker is asked to take no more
+mod events; // what streams tell, to whom, and when they end
 mod exports; // what is taken away of cases
 mod held_up; // by what others hold or spoiled, nobody is
 mod history; // how long what is over is kept

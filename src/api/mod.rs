@@ -8,6 +8,7 @@ pub mod acts;
 pub mod cases;
 pub mod changes;
 pub mod derived;
+pub mod events;
 pub mod exports;
 pub mod health;
 pub mod images;

@@ -24,6 +24,7 @@ pub mod result;
 pub mod ruling;
 pub mod schema;
 pub mod text;
+pub mod topic;
 pub mod training;
 pub mod version;
 pub mod words;

@@ -125,6 +125,7 @@ pub struct Budgets {
     uploads: Allowance,
     claims: Allowance,
     lookups: Allowance,
+    streams: Allowance,
 }
 
 impl Budgets {
@@ -134,6 +135,7 @@ impl Budgets {
             uploads: Allowance::new("uploads", limits.uploads_max),
             claims: Allowance::new("waiting claims", limits.claims_waiting_max),
             lookups: Allowance::new("waiting look-ups", limits.lookups_waiting_max),
+            streams: Allowance::new("streams of events", limits.streams_max),
         }
     }
 }
@@ -189,6 +191,12 @@ pub async fn hold_claim(wait: Duration) -> Result<(), Fault> {
 /// Makes room for a look-up that waits, if it does.
 pub async fn hold_lookup(wait: Duration) -> Result<(), Fault> {
     if wait.is_zero() { Ok(()) } else { hold(|budgets| &budgets.lookups, 1).await }
+}
+
+/// Makes room for a stream, which holds it itself: it goes on after its request.
+pub async fn hold_stream() -> Result<Option<Holding>, Fault> {
+    hold(|budgets| &budgets.streams, 1).await?;
+    Ok(TAB.try_with(|tab| tab.held.borrow_mut().pop()).ok().flatten())
 }
 
 async fn hold(budget: impl Fn(&Budgets) -> &Allowance, weight: usize) -> Result<(), Fault> {
@@ -262,6 +270,7 @@ mod tests {
             uploads: Allowance::new("uploads", 4),
             claims: Allowance::new("claims", 4),
             lookups: Allowance::new("lookups", 4),
+            streams: Allowance::new("streams", 4),
         });
         let all = Arc::clone(&budgets.bytes.all);
         let left = || &all;

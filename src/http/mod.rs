@@ -9,6 +9,7 @@ pub mod cases;
 pub mod changes;
 mod content;
 pub mod derived;
+pub mod events;
 pub mod exports;
 pub mod extract;
 pub mod health;
@@ -70,7 +71,7 @@ pub fn router(state: Shared, origins: &[HeaderValue]) -> Router {
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
     let any = origins.iter().any(|origin| origin == "*");
     let allowed = if any { AllowOrigin::any() } else { AllowOrigin::list(origins.to_vec()) };
-    let names = ["x-api-key", "api_key", "x-request-id"].map(HeaderName::from_static);
+    let names = ["x-api-key", "api_key", "x-request-id", "last-event-id"].map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])

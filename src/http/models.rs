@@ -38,15 +38,18 @@ async fn list_models(
 ) -> Answer<Json<Page<ModelOut>>> {
     let limit = extract::limit(query.limit)?;
     let after: Option<String> = extract::read_cursor("models", query.cursor.as_deref())?;
-    let ctx = &state.ctx;
-    let retired = query.retired.unwrap_or(false);
+    Ok(Json(page(&state.ctx, after.as_deref(), query.retired.unwrap_or(false), limit).await?))
+}
+
+/// A page of the list.
+pub(super) async fn page(ctx: &Ctx, after: Option<&str>, retired: bool, limit: i64) -> Result<Page<ModelOut>, Error> {
     let found = ctx.db.run(async |db| {
-        let found = models::list(db, after.as_deref(), retired, limit).await?;
+        let found = models::list(db, after, retired, limit).await?;
         with_versions(db, found).await
     });
     let found = found.await?;
     let full = if found.last().is_some_and(|(model, _)| model.fills_page()) { found.len() as i64 } else { limit };
-    Ok(Json(extract::page("models", found, full, |(model, _)| model.name.clone())))
+    Ok(extract::page("models", found, full, |(model, _)| model.name.clone()))
 }
 
 /// The most versions of a model that are told: one that is worked on has a new one with every change.

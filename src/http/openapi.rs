@@ -21,6 +21,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{AppState, Shared};
+use crate::api::events::{ImagesState, TopicEvent, TopicProblem};
 use crate::api::problem::Problem;
 use crate::api::result::ResultItem;
 use crate::domain::compare::ChangeKind;
@@ -34,13 +35,14 @@ use crate::domain::compare::ChangeKind;
             image's MD5. **Microservices** send their API key (Authorize → *key*), register, claim jobs, fetch the bytes, and complete. \
             Every error is a problem document whose `mend` says what to do."
     ),
-    components(schemas(ChangeKind, Problem, ResultItem)),
+    components(schemas(ChangeKind, Problem, ResultItem, TopicEvent, TopicProblem, ImagesState)),
     tags(
         (name = "predict", description = "Post photographs; ask what happened to them."),
         (name = "submissions", description = "One or more posts under one id."),
         (name = "images", description = "What is stored, and its bytes."),
         (name = "cases", description = "Photographs for those who may see them: members, tags, notes, saved filters."),
         (name = "search", description = "Images by what is known of them."),
+        (name = "events", description = "What changes, as it changes."),
         (name = "exports", description = "What is taken away of cases, as files."),
         (name = "models", description = "What models there are, and their queues."),
         (name = "jobs", description = "One image × one model: its tries and its history."),
@@ -62,6 +64,7 @@ pub fn operations(upload_bytes_max: u64) -> OpenApiRouter<Shared> {
         .merge(super::cases::router())
         .merge(super::derived::router())
         .merge(super::search::router())
+        .merge(super::events::router())
         .merge(super::exports::router())
         .merge(super::acts::router())
         .merge(super::changes::router())

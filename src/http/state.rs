@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::sdk::Wheel;
 use crate::service::Ctx;
 use crate::service::accounts::Accounts;
+use crate::service::events::Events;
 use crate::service::keys::Keys;
 use crate::service::queues::Queues;
 use crate::service::status::Lookups;
@@ -34,6 +35,7 @@ pub struct UseCases {
     pub accounts: Accounts,
     pub keys: Arc<Keys>,
     pub queues: Arc<Queues>,
+    pub events: Arc<Events>,
     /// Whose word on where a request comes from is believed.
     pub proxies: Vec<IpNet>,
     /// Whether this server itself speaks TLS.

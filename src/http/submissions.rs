@@ -24,6 +24,8 @@ use crate::store::submissions::RequestRow;
 
 /// The images of a submission, as their cursors name the list.
 const IMAGES_LIST: &str = "submission";
+/// How many images a list shows in all, some of each submission: the rest is on the pages of each.
+const LISTED_IMAGES: i64 = 1_000;
 /// The most images on one page.
 const IMAGES_MAX: i64 = 1_000;
 
@@ -47,8 +49,13 @@ async fn list_submissions(
     let (case, paging) = query.parts();
     let (limit, before) = extract::paging::<(DateTime<Utc>, Uuid)>("submissions", &paging)?;
     let cases = cases::narrowed(&state.ctx, &state.accounts, &user, case).await?;
-    let found = submissions::list(&state.ctx, cases.as_deref(), before, limit).await?;
-    Ok(Json(extract::page("submissions", found, limit, |shown| (shown.submission.created_at, shown.submission.id))))
+    let found = submissions::list(&state.ctx, cases.as_deref(), before, limit, LISTED_IMAGES).await?;
+    Ok(Json(page(found, limit)))
+}
+
+/// A page of the list.
+pub(super) fn page(found: Vec<Shown>, limit: i64) -> Page<SubmissionOut> {
+    extract::page("submissions", found, limit, |shown| (shown.submission.created_at, shown.submission.id))
 }
 
 /// Shows a submission

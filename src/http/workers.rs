@@ -24,8 +24,8 @@ use crate::domain::key::Service;
 use crate::domain::name::Name;
 use crate::domain::schema::check_schema;
 use crate::domain::text::{check_line, check_lines, is_control};
-use crate::service::keys;
 use crate::service::workers::{Listed, Registration, SignOfLife};
+use crate::service::{Ctx, Error, keys};
 use crate::store::workers::{Worker, list};
 
 /// The largest registration, in bytes: thousands of labels. Lists of models tell all of it.
@@ -241,9 +241,18 @@ async fn list_workers(
     if let Some(model) = &query.model {
         json::check_text(model)?;
     }
-    let ctx = &state.ctx;
-    let found = ctx.db.run(async |db| list(db, query.model.as_deref(), before, limit).await).await?;
-    Ok(Json(extract::page("workers", found, limit, |worker| worker.id)))
+    Ok(Json(page(&state.ctx, query.model.as_deref(), before, limit).await?))
+}
+
+/// A page of the list.
+pub(super) async fn page(
+    ctx: &Ctx,
+    model: Option<&str>,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Page<WorkerOut>, Error> {
+    let found = ctx.db.run(async |db| list(db, model, before, limit).await).await?;
+    Ok(extract::page("workers", found, limit, |worker| worker.id))
 }
 
 /// Asks a worker to take no more jobs

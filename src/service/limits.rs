@@ -40,6 +40,8 @@ pub struct Limits {
     pub claims_waiting_max: usize,
     /// Look-ups that wait for an end, in all.
     pub lookups_waiting_max: usize,
+    /// Streams of events, in all.
+    pub streams_max: usize,
     /// The most files or hashes in one request.
     pub images_max: usize,
     /// The most image × model pairs in one request.

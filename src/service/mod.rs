@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod clock;
 pub mod ctx;
 pub mod error;
+pub mod events;
 pub mod exports;
 pub mod images;
 pub mod items;

@@ -26,9 +26,6 @@ const LOOK_AGAIN_SOON: Duration = Duration::from_millis(200);
 /// How often it looks again though no job ended here.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-/// How many images a list shows in all, some of each submission: the rest is on the pages of each.
-const LISTED_IMAGES: i64 = 1_000;
-
 /// How many requests one transaction looks at to withdraw them.
 const CANCEL_AT_ONCE: i64 = 1_000;
 
@@ -90,15 +87,26 @@ pub async fn wait_for(
     show(ctx, vec![submission], after_image, limit).await?.pop().ok_or_else(|| Fault::not_found("submission").into())
 }
 
-/// Submissions newest first with their counts and some of their images: those to these cases, or, with none given, all.
+/// A submission as it is now, with the first of its images, for whoever may see its case: who asks sees to that.
+pub async fn as_it_is(ctx: &Ctx, id: Uuid, limit: i64) -> Result<Shown> {
+    let found = ctx.db.run(async |db| submissions::find(db, id).await).await?;
+    show(ctx, found.into_iter().collect(), None, limit)
+        .await?
+        .pop()
+        .ok_or_else(|| Fault::not_found("submission").into())
+}
+
+/// Submissions newest first with their counts and, of each alike, so many of their images in all: those to these cases, or, with none
+/// given, all.
 pub async fn list(
     ctx: &Ctx,
     cases: Option<&[Uuid]>,
     before: Option<(DateTime<Utc>, Uuid)>,
     limit: i64,
+    images: i64,
 ) -> Result<Vec<Shown>> {
     let list = ctx.db.run(async |db| submissions::list(db, cases, before, limit).await).await?;
-    let each = LISTED_IMAGES / i64::try_from(list.len()).unwrap_or(1).max(1);
+    let each = images / i64::try_from(list.len()).unwrap_or(1).max(1);
     show(ctx, list, None, each).await
 }
 

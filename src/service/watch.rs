@@ -1,4 +1,4 @@
-//! Those who wait for one image, or one run: they hear its news, and share their looks at it.
+//! Those who wait for one image or run, or follow a topic: they hear its news, and share their looks at it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -23,10 +23,10 @@ impl<K, T> Default for Watches<K, T> {
     }
 }
 
-impl<K: Hash + Eq + Copy, T> Watches<K, T> {
+impl<K: Hash + Eq + Clone, T> Watches<K, T> {
     /// Joins those who wait for news of one.
     pub fn join(&self, key: K) -> Watching<'_, K, T> {
-        let watch = Arc::clone(self.0.lock().entry(key).or_default());
+        let watch = Arc::clone(self.0.lock().entry(key.clone()).or_default());
         Watching { watches: self, key, watch }
     }
 
@@ -50,13 +50,13 @@ impl<K: Hash + Eq + Copy, T> Watches<K, T> {
 }
 
 /// One of those who wait; the last one to leave takes the [`Watch`] away.
-pub struct Watching<'w, K: Hash + Eq + Copy, T> {
+pub struct Watching<'w, K: Hash + Eq + Clone, T> {
     watches: &'w Watches<K, T>,
     key: K,
     watch: Arc<Watch<T>>,
 }
 
-impl<K: Hash + Eq + Copy, T> Deref for Watching<'_, K, T> {
+impl<K: Hash + Eq + Clone, T> Deref for Watching<'_, K, T> {
     type Target = Watch<T>;
 
     fn deref(&self) -> &Watch<T> {
@@ -64,7 +64,7 @@ impl<K: Hash + Eq + Copy, T> Deref for Watching<'_, K, T> {
     }
 }
 
-impl<K: Hash + Eq + Copy, T> Drop for Watching<'_, K, T> {
+impl<K: Hash + Eq + Clone, T> Drop for Watching<'_, K, T> {
     fn drop(&mut self) {
         let mut watches = self.watches.0.lock();
         // The map's and this one.
@@ -122,4 +122,35 @@ impl<T> Watch<T> {
         *last = Some(Look { began, news, seen });
         answer
     }
+
+    /// What another saw who began to look at that moment or later, or what `look` sees; while the last look began less than a `pause`
+    /// ago, when the next may be.
+    pub async fn look_since(
+        &self,
+        since: Instant,
+        pause: Duration,
+        look: impl Future<Output = Result<T>>,
+    ) -> Glance<T> {
+        let mut last = self.last.lock().await;
+        if let Some(Look { began, seen, .. }) = &*last {
+            if *began >= since {
+                return Glance::Seen(seen.as_ref().map(Arc::clone).map_err(super::Error::alike));
+            }
+            if began.elapsed() < pause {
+                return Glance::NotBefore(*began + pause);
+            }
+        }
+        let (began, news) = (Instant::now(), *self.news.borrow());
+        let seen = look.await.map(Arc::new);
+        let answer = seen.as_ref().map(Arc::clone).map_err(super::Error::alike);
+        *last = Some(Look { began, news, seen });
+        Glance::Seen(answer)
+    }
+}
+
+/// What came of a look that others share.
+pub enum Glance<T> {
+    Seen(Result<Arc<T>>),
+    /// It is too early for another one.
+    NotBefore(Instant),
 }

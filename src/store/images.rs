@@ -315,6 +315,20 @@ async fn walk(
     walk.bind(most).fetch_all(db).await
 }
 
+/// How many images a case holds, counted up to a limit, if one is given; and when the newest title of those came that these cases hold,
+/// or, with none given, of all.
+pub async fn newest(
+    db: &mut PgConnection,
+    cases: Option<&[Uuid]>,
+    counted: Option<i64>,
+) -> sqlx::Result<(Option<i64>, Option<DateTime<Utc>>)> {
+    let Some(cases) = cases else {
+        let newest = "SELECT NULL::bigint, max(at) FROM (SELECT at FROM upload ORDER BY (at AT TIME ZONE 'UTC') DESC, image_id DESC LIMIT 1) AS u";
+        return sqlx::query_as(newest).fetch_one(db).await;
+    };
+    sqlx::query_as(include_str!("sql/images/newest.sql")).bind(cases).bind(counted).fetch_one(db).await
+}
+
 /// The most bytes of an image's results that are read at once.
 const RESULTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -11,11 +11,12 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 use super::{document, fits, operations};
 use crate::kit::process::DARKROOM;
 
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "docs/audit.md",
     "docs/benchmarks.md",
     "docs/develop.md",
+    "docs/events.md",
     "docs/operations.md",
     "docs/page.md",
     "docs/protocol.md",

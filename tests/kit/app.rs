@@ -173,6 +173,11 @@ impl TestApp {
         while !sweep.step(&self.ctx).await.expect("a sweep") {}
     }
 
+    /// How many topics streams of events follow here.
+    pub fn followed(&self) -> usize {
+        self.app.events.followed()
+    }
+
     /// Nobody's client.
     pub fn nobody(&self) -> Client {
         Client::new(self.router.clone(), None)

@@ -5,6 +5,8 @@ mod models;
 mod runs;
 mod worker;
 
+pub(super) use self::runs::{page, shown};
+
 use utoipa_axum::router::OpenApiRouter;
 
 use super::Shared;

@@ -1,5 +1,7 @@
 //! Training runs for people: started, listed, followed.
 
+use std::time::Duration;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -20,7 +22,9 @@ use crate::http::budget;
 use crate::http::extract::{self, BodyMax, Free, Json, Path, Query};
 use crate::http::problem::Answer;
 use crate::http::{AppState, Shared};
+use crate::service::accounts::User;
 use crate::service::training::{self as service, RunAsk, RunShown};
+use crate::service::{Ctx, Result};
 use crate::store::training::{Promoted, RunFile, RunFilter, RunMetric};
 
 /// The largest request for a run, in bytes: its parameters, and some.
@@ -78,8 +82,13 @@ async fn list_runs(
         state: query.state,
         before: extract::read_cursor("runs", query.cursor.as_deref())?,
     };
-    let found = service::list(&state.ctx, &user, filter, limit).await?;
-    Ok(Json(extract::page("runs", found, limit, |shown| shown.run.id)))
+    Ok(Json(page(&state.ctx, &user, filter, limit).await?))
+}
+
+/// A page of the list, as the user sees it.
+pub async fn page(ctx: &Ctx, user: &User, filter: RunFilter<'_>, limit: i64) -> Result<Page<RunOut>> {
+    let found = service::list(ctx, user, filter, limit).await?;
+    Ok(extract::page("runs", found, limit, |shown| shown.run.id))
 }
 
 /// Shows a training run
@@ -96,12 +105,14 @@ async fn get_run(
 ) -> Answer<Json<RunDetail>> {
     let wait = extract::wait(query.wait_s, "query")?;
     budget::hold_lookup(wait).await?;
-    let (shown, metrics, older_left_out) = service::wait_for(&state.ctx, &user, id, wait, query.after).await?;
-    Ok(Json(RunDetail {
-        run: shown.into(),
-        metrics: metrics.into_iter().map(MetricOut::from).collect(),
-        older_left_out,
-    }))
+    Ok(Json(shown(&state.ctx, &user, id, wait, query.after).await?))
+}
+
+/// A run, once there is something to see of it after a revision, or the wait is over.
+pub async fn shown(ctx: &Ctx, user: &User, id: Uuid, wait: Duration, after: Option<i32>) -> Result<RunDetail> {
+    let (shown, metrics, older_left_out) = service::wait_for(ctx, user, id, wait, after).await?;
+    let metrics = metrics.into_iter().map(MetricOut::from).collect();
+    Ok(RunDetail { run: shown.into(), metrics, older_left_out })
 }
 
 impl From<RunShown> for RunOut {

@@ -1,0 +1,159 @@
+//! Streams of events: how often topics are looked at, and that those who follow the same share their looks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::watch::{Glance, Watches, Watching};
+use super::{Error, Result};
+use crate::domain::topic::Topic;
+
+/// The least time between two looks at a topic, however many follow it.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// How soon after a job has ended what it may have moved is looked at: those that end together are seen together.
+const LOOK_SOON: Duration = Duration::from_millis(200);
+/// How often is looked at what is over: it may yet be tried again, promoted or removed.
+const PERIOD_OVER: Duration = Duration::from_secs(10);
+
+/// How often a topic is looked at though nothing is heard of it.
+const fn period(topic: Topic) -> Duration {
+    Duration::from_secs(match topic {
+        Topic::Submission(_) | Topic::Run(_) | Topic::Queues => 2,
+        Topic::Models | Topic::Workers => 3,
+        Topic::Submissions(_) | Topic::Runs => 5,
+        Topic::Images(_) => 10,
+    })
+}
+
+/// To whom a topic shows the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Audience {
+    Everybody,
+    /// What is an account's own.
+    Account(Uuid),
+    /// What lies in these cases.
+    Cases(Arc<[Uuid]>),
+}
+
+/// A topic as it was seen.
+#[derive(Debug)]
+pub struct TopicState {
+    /// JSON in one line.
+    pub json: Bytes,
+    /// The same whenever topic and state are, on every replica.
+    pub mark: u64,
+    /// Whether nothing more is to be expected of it.
+    pub over: bool,
+    /// The case without which it is not to be seen.
+    pub case: Option<Uuid>,
+}
+
+/// The topics that streams of this replica follow.
+pub struct Events {
+    looks: Watches<(Topic, Audience), TopicState>,
+    /// The periods of all streams are counted from here, so that they look at the same moments: together.
+    began: Instant,
+}
+
+impl Events {
+    pub fn new() -> Self {
+        Self { looks: Watches::default(), began: Instant::now() }
+    }
+
+    /// How many topics are followed, each for one audience.
+    pub fn followed(&self) -> usize {
+        self.looks.joined()
+    }
+
+    /// The next moment at which all look that look once in a period.
+    fn next(&self, period: Duration) -> Instant {
+        let periods = self.began.elapsed().as_nanos() / period.as_nanos() + 1;
+        self.began + period * u32::try_from(periods).unwrap_or(u32::MAX)
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What one stream follows of a topic.
+pub struct Following<'e> {
+    pub topic: Topic,
+    events: &'e Events,
+    looks: Option<Watching<'e, (Topic, Audience), TopicState>>,
+    audience: Option<Audience>,
+    /// When to look next.
+    due: Instant,
+    /// When a look must have begun that counts for it.
+    since: Instant,
+    /// When another look is possible.
+    not_before: Instant,
+    /// Whether it has been looked at.
+    pub looked: bool,
+    over: bool,
+    /// What the reader knows of it.
+    pub known: Option<u64>,
+}
+
+impl<'e> Following<'e> {
+    /// Begins with a look.
+    pub fn new(events: &'e Events, topic: Topic) -> Self {
+        let now = Instant::now();
+        let (looks, audience, looked, over, known) = (None, None, false, false, None);
+        Self { topic, events, looks, audience, due: now, since: now, not_before: now, looked, over, known }
+    }
+
+    /// When to look next.
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Looks for one of an audience, or takes what another saw; nothing while that is not possible.
+    pub async fn look(
+        &mut self,
+        audience: Audience,
+        look: impl Future<Output = Result<TopicState>>,
+    ) -> Result<Option<Arc<TopicState>>> {
+        if self.audience.as_ref() != Some(&audience) {
+            self.looks = Some(self.events.looks.join((self.topic, audience.clone())));
+            self.audience = Some(audience);
+        }
+        let Some(looks) = &self.looks else { return Ok(None) };
+        match looks.look_since(self.since, LOOK_PAUSE, look).await {
+            Glance::NotBefore(at) => {
+                (self.due, self.not_before) = (at, at);
+                Ok(None)
+            }
+            Glance::Seen(Ok(seen)) => {
+                (self.looked, self.over, self.not_before) = (true, seen.over, Instant::now() + LOOK_PAUSE);
+                self.rest();
+                Ok(Some(seen))
+            }
+            Glance::Seen(Err(Error::Unavailable(_))) => {
+                self.rest();
+                Ok(None)
+            }
+            Glance::Seen(Err(error)) => Err(error),
+        }
+    }
+
+    /// Waits for its next period.
+    pub fn rest(&mut self) {
+        self.due = self.events.next(if self.over { PERIOD_OVER } else { period(self.topic) });
+        self.since = self.due;
+    }
+
+    /// Has heard that jobs ended: what may have moved with them is looked at soon.
+    pub fn hear(&mut self) {
+        let moves = matches!(self.topic, Topic::Submission(_) | Topic::Submissions(_) | Topic::Queues | Topic::Models);
+        let soon = self.events.next(LOOK_SOON).max(self.not_before);
+        if moves && !self.over && soon < self.due {
+            (self.due, self.since) = (soon, soon);
+        }
+    }
+}
