@@ -39,7 +39,7 @@ test('upload, progress, boxes, photograph; what strangers wrote is text', async 
   await page.getByRole('link', { name: 'Gallery' }).click();
   await page.locator('.tile .marks path').first().waitFor();
   const tile = page.locator('.tile', { has: page.getByRole('link', { name: /onerror.*gnp\.exe\.png/ }) });
-  await tile.waitFor();
+  await tile.locator('.marks g').nth(2).waitFor({ state: 'attached' });
   assert.equal(await tile.locator('.marks g').count(), 3);
   await accessible(page, 'gallery');
   await page.getByLabel(/Score/).fill('0.9');
@@ -288,6 +288,90 @@ test('who signs in after another finds nothing of the other’s upload, and send
   await close();
 });
 
+/** Streams of events that a page has opened, and those still open. */
+function streams(page) {
+  const all = [];
+  const open = new Set();
+  const is = (request) => request.url().includes('/events?');
+  page.on('request', (request) => { if (is(request)) { all.push(request); open.add(request); } });
+  for (const end of ['requestfinished', 'requestfailed']) page.on(end, (request) => open.delete(request));
+  return { all, open, watched: () => new URL(all.at(-1).url()).searchParams.get('watch') };
+}
+
+const signal = (page, hidden) => page.evaluate((hidden) => {
+  Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event('visibilitychange'));
+}, hidden);
+
+test('what changes is told by one stream: asked is nothing, nor told while nobody looks; without a stream it is asked as ever', async () => {
+  const rosa = await visit('rosa');
+  const headers = { authorization: `Bearer ${await rosa.page.evaluate(() => sessionStorage.getItem('darkroom.token'))}`, 'content-type': 'application/json' };
+  await rosa.close();
+  const pause = async (paused) => assert.ok((await fetch(`${BASE}/models/faces`, { method: 'PATCH', headers, body: JSON.stringify({ paused }) })).ok);
+  const { page, context, close } = await visit('vera');
+  const seen = streams(page);
+  const asked = [];
+  page.on('request', (request) => /\/(models|workers|search|submissions)(\?|$)/.test(request.url()) && asked.push(request.url()));
+  const settled = async (watched) => {
+    for (let tries = 0; tries < 100 && !(seen.open.size === 1 && seen.watched() === watched); tries += 1) await page.waitForTimeout(50);
+    assert.deepEqual([seen.open.size, seen.watched()], [1, watched]);
+  };
+  const card = page.getByRole('listitem', { name: 'faces' });
+  const shows = (state) => card.locator('header').getByText(state, { exact: true }).waitFor();
+
+  await page.goto(`${BASE}/#/models`);
+  await shows('live');
+  await settled('models,workers');
+  // As the first question and the first event cross.
+  await page.waitForTimeout(1_500);
+  asked.length = 0;
+  await pause(true);
+  await shows('paused');
+  // As long as it waits between two questions.
+  await page.waitForTimeout(3_500);
+  assert.deepEqual(asked, []);
+  for (const [at, watched] of [['work', 'submissions'], ['gallery', 'images'], ['models', 'models,workers']]) {
+    await page.goto(`${BASE}/#/${at}`);
+    await settled(watched);
+  }
+  await shows('paused');
+
+  await page.waitForTimeout(1_500);
+  await signal(page, true);
+  await pause(false);
+  const [before, streamsBefore] = [asked.length, seen.all.length];
+  await page.waitForTimeout(4_000);
+  assert.deepEqual([seen.open.size, asked.length, seen.all.length], [0, before, streamsBefore]);
+  await signal(page, false);
+  await shows('live');
+  await settled('models,workers');
+  assert.ok(seen.all.at(-1).headers()['last-event-id']);
+  assert.equal(asked.length, before);
+
+  // Refused, cut off, and something that is no stream: each time it is asked.
+  let refusals = 0;
+  const ways = [
+    (route) => route.fulfill({ status: 429, headers: { 'retry-after': '1' }, json: { code: 'too_many_requests', detail: 'No room.' } }),
+    (route) => route.abort(),
+    (route) => route.fulfill({ status: 200, contentType: 'text/event-stream', body: ':\n\nevent: state\nid: x\nda' }),
+    (route) => route.fulfill({ status: 200, contentType: 'text/html', body: '<p>Sign in to the proxy</p>' }),
+  ];
+  await context.route('**/events?*', (route) => ways[refusals++ % ways.length](route));
+  await page.reload();
+  await shows('live');
+  await pause(true);
+  await shows('paused');
+  await pause(false);
+  await shows('live');
+  assert.ok(refusals >= 2);
+  assert.equal(await page.getByRole('alert').count(), 0);
+  await context.unroute('**/events?*');
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  for (let tries = 0; tries < 400 && seen.open.size === 0; tries += 1) await page.waitForTimeout(50);
+  assert.equal(seen.open.size, 1);
+  await close();
+});
+
 test('by keyboard alone', async () => {
   const { page, close } = await visit(null);
   await page.keyboard.press('Tab');
@@ -341,6 +425,9 @@ test('under a path of a proxy', async (t) => {
       answer.pipe(response);
     });
     request.pipe(onward);
+    // A stream goes on until whoever reads it is gone.
+    response.on('close', () => onward.destroy());
+    onward.on('error', () => response.destroy());
   }).listen(0, '127.0.0.1');
   await new Promise((resolve) => proxy.once('listening', resolve));
   t.after(() => { proxy.close(); proxy.closeAllConnections(); });

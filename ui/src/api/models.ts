@@ -1,10 +1,15 @@
-import { all, api, got, type Schemas } from './client';
+import { all, api, got, type Paged, type Schemas } from './client';
 
 export type Model = Schemas['ModelOut'];
 export type Worker = Schemas['WorkerOut'];
 
 export const models = (retired = false, signal?: AbortSignal) =>
   all<Model>((cursor) => got(api.GET('/models', { params: { query: { limit: 500, cursor, retired } }, signal })));
+/** What the stream of events says of them, if it is all of them. */
+export const listed = (states: unknown[]): Model[] | null => {
+  const page = states[0] as Paged<Model>;
+  return page.next_cursor ? null : page.items;
+};
 export const changeModel = (name: string, body: Schemas['UpdateModel']) =>
   got(api.PATCH('/models/{name}', { params: { path: { name } }, body }));
 export const workers = (signal?: AbortSignal) =>

@@ -1,6 +1,7 @@
 /** Models and the workers that serve them: how they are now, and since this page was opened. */
 import { useState } from 'preact/hooks';
-import { changeModel, drainWorker, models as fetchModels, workers as fetchWorkers, type Model, type Worker } from '../api/models';
+import type { Paged } from '../api/client';
+import { changeModel, drainWorker, listed, models as fetchModels, workers as fetchWorkers, type Model, type Worker } from '../api/models';
 import { useLive } from '../state/live';
 import { to } from '../state/route';
 import { announce } from '../state/session';
@@ -14,6 +15,7 @@ const REFRESH_S = 3;
 const SAMPLES_MAX = 600;
 
 type Sample = { at: number; queued: number; running: number; done: number };
+type Shown = { models: Model[]; workers: Worker[] };
 /** Kept while the tab lives: the server keeps none. */
 const seen = new Map<string, Sample[]>();
 
@@ -26,13 +28,20 @@ function sample(models: Model[]): void {
   }
 }
 
+function readAll([models, workers]: unknown[]): Shown | null {
+  const [known, page] = [listed([models]), workers as Paged<Worker>];
+  if (!known || page.next_cursor) return null;
+  sample(known);
+  return { models: known, workers: page.items };
+}
+
 export function Models() {
   const [retired, setRetired] = useState(false);
-  const live = useLive(async (signal) => {
+  const live = useLive<Shown>(async (signal) => {
     const [models, workers] = await Promise.all([fetchModels(retired, signal), fetchWorkers(signal)]);
     sample(models);
     return { models, workers };
-  }, () => REFRESH_S, [retired]);
+  }, () => REFRESH_S, [retired], !retired && { topics: ['models', 'workers'], read: readAll });
   const data = live.data;
   return (
     <>

@@ -14,6 +14,7 @@ import { save } from '../parts/save';
 
 const REFRESH_S = 4;
 const WAIT_S = 20;
+type Runs = Awaited<ReturnType<typeof fetchRuns>>;
 const OVER = ['succeeded', 'failed', 'cancelled'];
 
 export const Training = () => (route.value.id ? <One key={route.value.id} id={route.value.id} /> : <List />);
@@ -22,10 +23,10 @@ function List() {
   const [starting, setStarting] = useState(false);
   const [cursors, setCursors] = useState<(string | null)[]>([null]);
   const cursor = cursors.at(-1) ?? null;
-  const live = useLive(async (signal) => {
+  const live = useLive<{ page: Runs; datasets: Dataset[] }>(async (signal) => {
     const [page, datasets] = await Promise.all([fetchRuns(cursor, signal), fetchDatasets(signal)]);
     return { page, datasets };
-  }, () => REFRESH_S, [cursor]);
+  }, () => REFRESH_S, [cursor], cursor === null && { topics: ['runs'], read: ([page], last) => last && { ...last, page: page as Runs } });
   const data = live.data;
   return (
     <>
@@ -98,7 +99,7 @@ function plotsOf(run: RunDetail): [string, Curve[]][] {
 }
 
 function One({ id }: { id: string }) {
-  const live = useLive<RunDetail>((signal, last) => fetchRun(id, last?.revision, last && !OVER.includes(last.state) ? WAIT_S : 0, signal), (run) => (OVER.includes(run.state) ? null : 0.5), [id]);
+  const live = useLive<RunDetail>((signal, last) => fetchRun(id, last?.revision, last && !OVER.includes(last.state) ? WAIT_S : 0, signal), (run) => (OVER.includes(run.state) ? null : 0.5), [id], { topics: [`run:${id}`], read: ([run]) => run as RunDetail });
   const [promoting, setPromoting] = useState(false);
   const doing = useAct();
   const run = live.data;

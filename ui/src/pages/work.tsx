@@ -1,6 +1,7 @@
 /** Work: submissions, how far they are, and the jobs of one of them. */
 import { useState } from 'preact/hooks';
 import { everyJob, jobs as fetchJobs, redrive, retryJob, type Job, type JobState } from '../api/jobs';
+import type { Paged } from '../api/client';
 import { cancelSubmission, submission as fetchOne, submissions, type Submission } from '../api/submissions';
 import { caseName, caseOf } from '../state/cases';
 import { useLive } from '../state/live';
@@ -24,6 +25,7 @@ function List() {
   const live = useLive<Listed>(
     async (signal) => { const page = await submissions(ofCase, cursor, signal); return { items: page.items, next: page.next_cursor ?? null }; },
     (page) => (page.items.some((one) => !one.done) ? REFRESH_S : SLOW_S), [cursor, ofCase],
+    cursor === null && { topics: [ofCase ? `submissions:${ofCase}` : 'submissions'], read: ([page]) => ({ items: (page as Paged<Submission>).items, next: (page as Paged<Submission>).next_cursor ?? null }) },
   );
   return (
     <>
@@ -49,7 +51,7 @@ function List() {
 
 function One({ id }: { id: string }) {
   const [asking, setAsking] = useState<'cancel' | 'redrive' | null>(null);
-  const live = useLive((signal) => fetchOne(id, null, signal), (one) => (one.done ? null : REFRESH_S), [id]);
+  const live = useLive((signal) => fetchOne(id, null, signal), (one) => (one.done ? null : REFRESH_S), [id], { topics: [`submission:${id}`], read: ([one]) => one as Submission });
   const one = live.data;
   return (
     <>
@@ -110,7 +112,7 @@ function Jobs({ submission, counts, changed }: { submission: string; counts: Sub
   const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
   const doing = useAct();
   const cursor = cursors.at(-1) ?? null;
-  const live = useLive((signal) => fetchJobs({ submission, ...(state ? { state } : {}) }, cursor, signal), (page) => (page.items.some((job) => ['queued', 'running'].includes(job.state)) ? REFRESH_S : null), [submission, state, cursor, counts.ended]);
+  const live = useLive((signal) => fetchJobs({ submission, ...(state ? { state } : {}) }, cursor, signal), (page) => (page.items.some((job) => ['queued', 'running'].includes(job.state)) ? REFRESH_S : null), [submission, state, cursor, counts.ended], { topics: [`submission:${submission}`] });
   const failed = live.data?.items.filter((job) => job.state === 'failed' || job.state === 'cancelled') ?? [];
   const retry = () => void doing.act(async () => {
     for (const id of picked) await retryJob(id);

@@ -1,6 +1,6 @@
 /** Which models to run, of those that the server knows now, each with its parameters. */
 import type { Model } from '../api/models';
-import { models } from '../api/models';
+import { listed, models } from '../api/models';
 import { useLive } from '../state/live';
 import { count } from './format';
 import { SchemaForm, type Params } from './schema';
@@ -14,7 +14,7 @@ export const paramsOf = (chosen: Chosen) => Object.fromEntries(Object.entries(ch
 const REFRESH_S = 10;
 
 export function ChooseModels({ chosen, change, disabled }: { chosen: Chosen; change: (chosen: Chosen) => void; disabled?: boolean }) {
-  const live = useLive((signal) => models(false, signal), () => REFRESH_S, []);
+  const live = useLive((signal) => models(false, signal), () => REFRESH_S, [], { topics: ['models'], read: listed });
   const toggle = (name: string) => {
     const next = { ...chosen };
     if (name in next) delete next[name];

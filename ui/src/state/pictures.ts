@@ -9,8 +9,8 @@ export type Picture = { url: string | null; state: 'loading' | 'shown' | 'none';
 const DRAWN = ['image/jpeg', 'image/png', 'image/gif', 'image/webp', 'image/avif', 'image/bmp'];
 /** The most bytes of pictures kept in memory that nobody looks at. */
 const KEPT_BYTES = 96 * 1024 * 1024;
-/** Browsers open six connections; one is for asking, one for whatever is pressed. */
-const AT_ONCE = 4;
+/** Browsers open six connections; one is for the stream of events, one for asking, one for whatever is pressed. */
+const AT_ONCE = 3;
 
 type Entry = { url: string; bytes: number; users: number };
 type Wish = { key: string; run: () => Promise<void> };
