@@ -1,14 +1,15 @@
 //! The commands that talk to a server: log in, make keys, submit, look up.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use darkroom::dev::Alone;
 use darkroom::domain::account::Role;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::kit::app::{PASSWORD, TestApp};
+use crate::kit::app::{PASSWORD, TestApp, until};
 use crate::kit::desk::Desk;
 use crate::kit::images::photo;
 use crate::kit::process::DARKROOM;
@@ -189,4 +190,56 @@ fn help_tells_what_matters_to_the_command() {
             String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.trim_start().starts_with('-')).count();
         assert!((1..=8).contains(&flags), "{command}: {flags} flags");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_is_watched_as_it_goes_with_a_stream_and_without() {
+    let app = TestApp::new().await;
+    app.user("ines", &[Role::Investigator]).await;
+    let worker = app.worker("ocr").await;
+    // An account has one stream.
+    let server = app.process(&[("DARKROOM_STREAMS_MAX", "4")]);
+    let desk = Desk::at(&server);
+    desk.log_in("ines");
+    let ines = app.log_in("ines", PASSWORD).await;
+    let http = reqwest::Client::new();
+    let streams = async || {
+        let metrics = http.get(format!("{}/metrics", server.base)).send().await.expect("metrics");
+        metrics.text().await.expect("metrics").contains("darkroom_event_streams 1\n")
+    };
+    let mut held = None;
+    let bad = json!({"outcome": "rejected", "error": {"type": "ValueError"}});
+    for (n, outcome, code) in [(1, json!({"outcome": "succeeded", "result": {}}), 0), (2, bad, 1)] {
+        let sent = ines.submit(&[("a.png", photo(n))], &["ocr"]).await;
+        let mut watching = desk.command(&["watch", sent["submission"].as_str().expect("an id")]);
+        let watching = watching.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("darkroom");
+        until("a stream", streams).await;
+        worker.complete(&worker.claim(1).await.remove(0), outcome).await;
+        let ended =
+            tokio::task::spawn_blocking(|| watching.wait_with_output()).await.expect("to wait").expect("its end");
+        let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert_eq!(ended.status.code(), Some(code), "{told}");
+        assert!(told.starts_with("MODEL  SUCCEEDED") && told.contains("ocr    "), "{told}");
+        // The next has to ask.
+        if held.is_some() {
+            continue;
+        }
+        let other =
+            http.get(format!("{}/events?watch=models", server.base)).bearer_auth(ines.token.as_ref().expect("a token"));
+        held = Some(other.send().await.expect("a stream"));
+        assert_eq!(held.as_ref().map(|stream| stream.status().as_u16()), Some(200));
+    }
+    drop(held);
+    let mut watching = desk.command(&["watch", "--queues"]).stdout(Stdio::piped()).spawn().expect("darkroom");
+    let mut lines =
+        BufReader::new(watching.stdout.take().expect("what it prints")).lines().map(|line| line.expect("a line"));
+    assert!(lines.next().is_some_and(|line| line.starts_with("MODEL")));
+    assert!(lines.next().is_some_and(|line| line.starts_with("ocr    0")));
+    ines.submit(&[("c.png", photo(3))], &["ocr"]).await;
+    assert!(lines.next().is_some_and(|line| line.starts_with("ocr    1")), "only what is another");
+    Command::new("kill").args(["-INT", &watching.id().to_string()]).status().expect("kill");
+    assert_eq!(watching.wait().expect("its end").code(), Some(130));
+    desk.complains(2, &["watch", &Uuid::new_v4().to_string()]);
+    desk.complains(2, &["watch", "--case", "nowhere"]);
+    desk.complains(2, &["watch", "--queues", "--case", "nowhere"]);
 }

@@ -34,6 +34,7 @@ mod table;
 mod train;
 mod training;
 mod user;
+mod watch;
 mod workers;
 
 use std::process::ExitCode;
@@ -72,6 +73,8 @@ enum Command {
     Search(search::SearchArgs),
     /// List one's submissions and how far they are
     Submissions(submissions::SubmissionsArgs),
+    /// Watch work as it goes
+    Watch(watch::WatchArgs),
     /// List one's cases: where photographs go, and who sees them
     Cases(cases::CasesArgs),
     /// Make, show, close, reopen or delete a case, and say who is a member
@@ -159,6 +162,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Status(args) => args.run().await,
         Command::Search(args) => args.run().await,
         Command::Submissions(args) => args.run().await,
+        Command::Watch(args) => args.run().await,
         Command::Cases(args) => args.run().await,
         Command::Case(args) => args.run().await,
         Command::Cancel(args) => args.run().await,

@@ -20,11 +20,13 @@ impl QueuesArgs {
     pub async fn run(self) -> anyhow::Result<Exit> {
         let question =
             Question { path: &["queues"], query: Vec::new(), most: None, nothing: "No model has a queue yet." };
-        self.listing.show(question, ["MODEL", "QUEUED", "RUNNING", "WORKERS", "OLDEST WAITS"], row).await
+        self.listing.show(question, TITLES, row).await
     }
 }
 
-fn row(queue: &Queue) -> [String; 5] {
+pub(super) const TITLES: [&str; 5] = ["MODEL", "QUEUED", "RUNNING", "WORKERS", "OLDEST WAITS"];
+
+pub(super) fn row(queue: &Queue) -> [String; 5] {
     [
         text::clean(&queue.model),
         queue.queued.to_string(),

@@ -27,12 +27,14 @@ impl SubmissionsArgs {
             most: Some(self.limit as usize),
             nothing: "No submission yet: darkroom submit --models MODEL FOLDER",
         };
-        let titles = ["SUBMISSION", "CREATED (UTC)", "STATUS", "IMAGES", "JOBS", "ENDED", "FAILED", "MODELS"];
-        self.listing.show(question, titles, row).await
+        self.listing.show(question, TITLES, row).await
     }
 }
 
-fn row(submission: &SubmissionOut) -> [String; 8] {
+pub(super) const TITLES: [&str; 8] =
+    ["SUBMISSION", "CREATED (UTC)", "STATUS", "IMAGES", "JOBS", "ENDED", "FAILED", "MODELS"];
+
+pub(super) fn row(submission: &SubmissionOut) -> [String; 8] {
     let counts = &submission.counts;
     let models: Vec<&str> = submission.models.keys().map(String::as_str).collect();
     [

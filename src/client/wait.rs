@@ -1,4 +1,4 @@
-//! Waiting for the jobs of a submission, and how long each model will yet need.
+//! Waiting for the jobs of a submission, or watching them, and how long each model will yet need.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::error::ApiError;
+use super::events::{Followed, follow};
 use super::http::{Api, REQUEST_TIMEOUT};
 use super::progress::Progress;
 use super::text;
@@ -63,6 +64,26 @@ pub(super) async fn wait(
     };
     // The last question is asked at the limit itself and deserves its answer.
     tokio::time::timeout(limit + AWAY_PAUSE, poll).await.unwrap_or(Ok(false))
+}
+
+/// Watches a submission until all of its jobs have ended.
+///
+/// A server that goes away meanwhile is waited for.
+///
+/// # Errors
+/// The server refuses to tell.
+pub async fn watch(submission: Uuid, api: &Api, progress: Progress) -> Result<SubmissionOut, ApiError> {
+    let id = submission.to_string();
+    let stage = progress.jobs(0);
+    let begun = Instant::now();
+    let mut pace = ModelPace::default();
+    let query = [("limit", "1".to_owned())];
+    let what = Followed { topic: format!("submission:{id}"), path: &["submissions", &id], query: &query };
+    let seen = |now: SubmissionOut| {
+        stage.set(now.counts.ended, now.counts.jobs, pace.remark(begun.elapsed(), &now.models));
+        now.done.then_some(now)
+    };
+    follow(api, &what, seen).await
 }
 
 /// How fast each model has been since it was first looked at.
