@@ -96,7 +96,8 @@ async fn a_stream_tells_what_the_routes_do_and_every_change_of_it() {
     let id = sent["submission"].as_str().expect("an id");
     let submission = format!("submission:{id}");
     let case = ines.get("/cases").await.ok(200)["items"][0]["id"].as_str().expect("an id").to_owned();
-    let watch = format!("models,workers,queues,{submission},submissions,images,images:{case},models");
+    let export = ines.post("/exports", json!({"case": case, "format": "csv"})).await.ok(201);
+    let watch = format!("models,workers,queues,{submission},submissions,exports:{case},images,images:{case},models");
     for told in at_once(&app.router, &ines, &watch, None).await {
         let (topic, state) = (told.data["topic"].as_str().expect("a topic"), &told.data["state"]);
         let path = match topic.split_once(':') {
@@ -111,6 +112,7 @@ async fn a_stream_tells_what_the_routes_do_and_every_change_of_it() {
             "images" => {
                 assert_eq!((state["images"].is_null(), state["newest_at"].is_string()), (true, true), "{state}");
             }
+            _ if topic.starts_with("exports:") => assert_eq!(state["items"], json!([export])),
             _ if topic.starts_with("images:") => {
                 assert_eq!((&state["images"], state["newest_at"].is_string()), (&json!(1), true));
             }

@@ -19,13 +19,15 @@ pub enum Topic {
     /// The newest training runs.
     Runs,
     Run(Uuid),
+    /// One's own exports of a case, or all of them.
+    Exports(Option<Uuid>),
     /// When the newest photograph came, to a case or to all that are seen.
     Images(Option<Uuid>),
 }
 
 impl Topic {
     /// What each is called, and what follows its name after a colon.
-    pub const FORMS: &str = "queues, models, workers, submissions, submissions:<case>, submission:<id>, runs, run:<id>, images, images:<case>";
+    pub const FORMS: &str = "queues, models, workers, submissions, submissions:<case>, submission:<id>, runs, run:<id>, exports, exports:<case>, images, images:<case>";
 
     /// Reads `models`, or `submission:` and an id.
     pub fn parse(text: &str) -> Option<Self> {
@@ -41,6 +43,7 @@ impl Topic {
             ("submission", Some(id)) => Self::Submission(id),
             ("runs", None) => Self::Runs,
             ("run", Some(id)) => Self::Run(id),
+            ("exports", case) => Self::Exports(case),
             ("images", case) => Self::Images(case),
             _ => return None,
         })
@@ -56,6 +59,7 @@ impl Topic {
             Self::Submission(_) => "submission",
             Self::Runs => "runs",
             Self::Run(_) => "run",
+            Self::Exports(_) => "exports",
             Self::Images(_) => "images",
         }
     }
@@ -63,7 +67,7 @@ impl Topic {
     const fn id(self) -> Option<Uuid> {
         match self {
             Self::Queues | Self::Models | Self::Workers | Self::Runs => None,
-            Self::Submissions(case) | Self::Images(case) => case,
+            Self::Submissions(case) | Self::Exports(case) | Self::Images(case) => case,
             Self::Submission(id) | Self::Run(id) => Some(id),
         }
     }

@@ -15,7 +15,8 @@ use super::{AppState, Shared};
 use crate::api::cases::CasePaging;
 use crate::api::exports::{CreateExport, ExportOut};
 use crate::api::page::Page;
-use crate::service::exports;
+use crate::service::accounts::User;
+use crate::service::{Result, exports};
 use crate::store::exports::ExportRecord;
 
 pub fn router() -> OpenApiRouter<Shared> {
@@ -56,8 +57,19 @@ async fn list_exports(
 ) -> Answer<Json<Page<ExportOut>>> {
     let (case, paging) = query.parts();
     let (limit, before) = extract::paging::<Uuid>("exports", &paging)?;
-    let found = exports::list(&state.ctx, &state.accounts, &user, case, before, limit).await?;
-    Ok(Json(extract::page("exports", found, limit, |export| export.id)))
+    Ok(Json(page(&state, &user, case, before, limit).await?))
+}
+
+/// A page of the list, as the user sees it.
+pub(super) async fn page(
+    state: &Shared,
+    user: &User,
+    case: Option<Uuid>,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Page<ExportOut>> {
+    let found = exports::list(&state.ctx, &state.accounts, user, case, before, limit).await?;
+    Ok(extract::page("exports", found, limit, |export| export.id))
 }
 
 /// Shows an export

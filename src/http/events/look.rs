@@ -8,14 +8,16 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::api::events::ImagesState;
+use crate::api::exports::ExportOut;
 use crate::api::page::{LIMIT_MAX, Page};
 use crate::api::queues::Queue;
 use crate::api::submissions::SubmissionOut;
 use crate::domain::case::CaseRole;
+use crate::domain::export::ExportState;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::topic::Topic;
 use crate::http::auth::ResearcherUser;
-use crate::http::{Shared, models, submissions, training, workers};
+use crate::http::{Shared, exports, models, submissions, training, workers};
 use crate::metrics;
 use crate::service::accounts::User;
 use crate::service::events::{Audience, Following, TopicState};
@@ -82,6 +84,8 @@ async fn audience(state: &Shared, user: &User, topic: Topic) -> Result<Audience>
         // Whether the user may see it, its case says.
         Topic::Queues | Topic::Models | Topic::Workers | Topic::Submission(_) => Ok(Audience::Everybody),
         Topic::Submissions(case) | Topic::Images(case) => of_cases(case).await,
+        // Of a case only while one is a member, as its list sees to.
+        Topic::Exports(_) => Ok(user.owner().map_or(Audience::Everybody, Audience::Account)),
         Topic::Runs | Topic::Run(_) => {
             ResearcherUser::check(user)?;
             Ok(user.owner().map_or(Audience::Everybody, Audience::Account))
@@ -116,6 +120,11 @@ async fn see(state: &Shared, user: &User, topic: Topic, cases: Option<Arc<[Uuid]
         Topic::Run(id) => {
             let shown = training::shown(ctx, user, id, Duration::ZERO, None).await?;
             told(topic, &shown, shown.run.state.ended(), None)
+        }
+        Topic::Exports(case) => {
+            let page = exports::page(state, user, case, None, NEWEST).await?;
+            let over = |export: &ExportOut| matches!(export.state, ExportState::Succeeded | ExportState::Failed);
+            told(topic, &page, page.items.iter().all(over), None)
         }
         Topic::Images(case) => {
             let counted = case.map(|_| IMAGES_COUNTED);

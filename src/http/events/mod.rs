@@ -47,7 +47,7 @@ pub fn router() -> OpenApiRouter<Shared> {
 ///
 /// Server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>). An event `state` has as its data
 /// `{"topic","state"}`: all of one topic as it is now, which is what the topic's route answers (`GET /models`, `/workers`, `/queues`,
-/// `/submissions/{id}`, `/training/results/{id}`; of lists the first page), at first and whenever it is another. Who comes again with the
+/// `/submissions/{id}`, `/training/results/{id}`, `/exports`; of lists the first page), at first and whenever it is another. Who comes again with the
 /// id of the last event as `Last-Event-ID` is told only what differs. An event `problem` with `{"topic","problem"}` ends a topic, as when a
 /// right to it was taken away, or with `"topic":null` all of them. A stream lasts ten minutes at most: come again.
 #[utoipa::path(get, path = "/events", tag = "events", security(("user" = []), ("token" = [])),
