@@ -246,7 +246,7 @@ impl World {
             "remove_export" => export(&self.callers[1], &self.case).await,
             _ => self.export.clone(),
         };
-        let path = with_versions(operation, template)
+        let path = with_query(operation, template)
             .replace("{md5}", &self.md5)
             .replace("/cases/{id}/receipt", &format!("/cases/{}/receipt", self.deleted_case))
             .replace("/cases/{id}/notes/{note}", &format!("/cases/{case}/notes/{note}"))
@@ -266,7 +266,6 @@ impl World {
             .replace("{name}", "ocr")
             .replace("{model}", "ocr")
             .replace("{code}", "not_found")
-            .replace("/events", "/events?watch=models&for_s=0")
             .replace("{file}", &darkroom::sdk::wheel().expect("a wheel").file_name);
         let body = match operation {
             "log_in" => {
@@ -313,13 +312,15 @@ impl World {
     }
 }
 
-/// The path with the versions that are to be compared, where any are.
-fn with_versions(operation: &str, path: &str) -> String {
-    if !["list_changes", "count_changes"].contains(&operation) {
-        return path.to_owned();
-    }
+/// The path with the query that the operation needs, where it needs any.
+fn with_query(operation: &str, path: &str) -> String {
+    let query = match operation {
+        "list_changes" | "count_changes" => "model=ocr&from=v1&to=v2",
+        "follow_events" => "watch=models&for_s=0",
+        _ => return path.to_owned(),
+    };
     let joint = if path.contains('?') { '&' } else { '?' };
-    format!("{path}{joint}model=ocr&from=v1&to=v2")
+    format!("{path}{joint}{query}")
 }
 
 /// Every operation of the document: its id, method and path.

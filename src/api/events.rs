@@ -16,8 +16,8 @@ pub const STREAM_S_MAX: f64 = 600.0;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
-    /// Topics, 1 to 16, separated by commas: `queues`, `models`, `workers`, `submissions`, `submissions:<case>`, `submission:<id>`, `runs`,
-    /// `run:<id>`, `exports`, `exports:<case>`, `images`, `images:<case>`.
+    /// Topics, 1 to 16, separated by commas: `queues`, `models`, `workers`, `submissions`, `submissions:<case>`, `submission:<id>`,
+    /// `datasets`, `runs`, `run:<id>`, `exports`, `exports:<case>`, `images`, `images:<case>`.
     #[param(example = "models,workers", min_length = 1)]
     pub watch: String,
     /// End after so many seconds, 0 to 600 (600): with 0 as soon as each topic was told once.

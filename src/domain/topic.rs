@@ -16,6 +16,8 @@ pub enum Topic {
     /// The newest submissions of a case, or of all that are seen.
     Submissions(Option<Uuid>),
     Submission(Uuid),
+    /// Those that live services train on.
+    Datasets,
     /// The newest training runs.
     Runs,
     Run(Uuid),
@@ -27,7 +29,7 @@ pub enum Topic {
 
 impl Topic {
     /// What each is called, and what follows its name after a colon.
-    pub const FORMS: &str = "queues, models, workers, submissions, submissions:<case>, submission:<id>, runs, run:<id>, exports, exports:<case>, images, images:<case>";
+    pub const FORMS: &str = "queues, models, workers, submissions, submissions:<case>, submission:<id>, datasets, runs, run:<id>, exports, exports:<case>, images, images:<case>";
 
     /// Reads `models`, or `submission:` and an id.
     pub fn parse(text: &str) -> Option<Self> {
@@ -41,6 +43,7 @@ impl Topic {
             ("workers", None) => Self::Workers,
             ("submissions", case) => Self::Submissions(case),
             ("submission", Some(id)) => Self::Submission(id),
+            ("datasets", None) => Self::Datasets,
             ("runs", None) => Self::Runs,
             ("run", Some(id)) => Self::Run(id),
             ("exports", case) => Self::Exports(case),
@@ -57,6 +60,7 @@ impl Topic {
             Self::Workers => "workers",
             Self::Submissions(_) => "submissions",
             Self::Submission(_) => "submission",
+            Self::Datasets => "datasets",
             Self::Runs => "runs",
             Self::Run(_) => "run",
             Self::Exports(_) => "exports",
@@ -66,7 +70,7 @@ impl Topic {
 
     const fn id(self) -> Option<Uuid> {
         match self {
-            Self::Queues | Self::Models | Self::Workers | Self::Runs => None,
+            Self::Queues | Self::Models | Self::Workers | Self::Datasets | Self::Runs => None,
             Self::Submissions(case) | Self::Exports(case) | Self::Images(case) => case,
             Self::Submission(id) | Self::Run(id) => Some(id),
         }

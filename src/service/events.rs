@@ -22,7 +22,7 @@ const PERIOD_OVER: Duration = Duration::from_secs(10);
 const fn period(topic: Topic) -> Duration {
     Duration::from_secs(match topic {
         Topic::Submission(_) | Topic::Run(_) | Topic::Exports(_) | Topic::Queues => 2,
-        Topic::Models | Topic::Workers => 3,
+        Topic::Models | Topic::Workers | Topic::Datasets => 3,
         Topic::Submissions(_) | Topic::Runs => 5,
         Topic::Images(_) => 10,
     })

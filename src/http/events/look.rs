@@ -86,6 +86,10 @@ async fn audience(state: &Shared, user: &User, topic: Topic) -> Result<Audience>
         Topic::Submissions(case) | Topic::Images(case) => of_cases(case).await,
         // Of a case only while one is a member, as its list sees to.
         Topic::Exports(_) => Ok(user.owner().map_or(Audience::Everybody, Audience::Account)),
+        Topic::Datasets => {
+            ResearcherUser::check(user)?;
+            Ok(Audience::Everybody)
+        }
         Topic::Runs | Topic::Run(_) => {
             ResearcherUser::check(user)?;
             Ok(user.owner().map_or(Audience::Everybody, Audience::Account))
@@ -113,6 +117,7 @@ async fn see(state: &Shared, user: &User, topic: Topic, cases: Option<Arc<[Uuid]
             let shown = SubmissionOut::from(shown);
             told(topic, &shown, shown.done, Some(shown.case))
         }
+        Topic::Datasets => told(topic, &training::datasets_page(ctx, None, LIMIT_MAX).await?, false, None),
         Topic::Runs => {
             let page = training::page(ctx, user, RunFilter::default(), NEWEST).await?;
             told(topic, &page, page.items.iter().all(|run| run.state.ended()), None)

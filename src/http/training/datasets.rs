@@ -32,8 +32,13 @@ async fn list_datasets(
     Query(paging): Query<Paging>,
 ) -> Answer<Json<Page<DatasetOut>>> {
     let (limit, after) = extract::paging::<String>("datasets", &paging)?;
-    let found = state.ctx.db.run(async |db| datasets(db, after.as_deref(), limit).await).await?;
-    Ok(Json(extract::page("datasets", found, limit, |dataset| dataset.name.clone())))
+    Ok(Json(datasets_page(&state.ctx, after.as_deref(), limit).await?))
+}
+
+/// A page of the list.
+pub async fn datasets_page(ctx: &Ctx, after: Option<&str>, limit: i64) -> Result<Page<DatasetOut>, Error> {
+    let found = ctx.db.run(async |db| datasets(db, after, limit).await).await?;
+    Ok(extract::page("datasets", found, limit, |dataset| dataset.name.clone()))
 }
 
 /// Changes a dataset

@@ -5,6 +5,7 @@ mod models;
 mod runs;
 mod worker;
 
+pub(super) use self::datasets::datasets_page;
 pub(super) use self::runs::{page, shown};
 
 use utoipa_axum::router::OpenApiRouter;

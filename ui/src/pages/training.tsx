@@ -1,6 +1,7 @@
 /** Training: runs on datasets, their curves while they learn, and what becomes of their models. */
 import { useMemo, useState } from 'preact/hooks';
 import { cancelJob, retryJob } from '../api/jobs';
+import type { Paged } from '../api/client';
 import { datasets as fetchDatasets, modelFile, promote, run as fetchRun, runs as fetchRuns, train, type Dataset, type RunDetail } from '../api/training';
 import { useLive } from '../state/live';
 import { go, route, to } from '../state/route';
@@ -26,7 +27,7 @@ function List() {
   const live = useLive<{ page: Runs; datasets: Dataset[] }>(async (signal) => {
     const [page, datasets] = await Promise.all([fetchRuns(cursor, signal), fetchDatasets(signal)]);
     return { page, datasets };
-  }, () => REFRESH_S, [cursor], cursor === null && { topics: ['runs'], read: ([page], last) => last && { ...last, page: page as Runs } });
+  }, () => REFRESH_S, [cursor], cursor === null && { topics: ['runs', 'datasets'], read: ([page, known]) => ((known as Paged<Dataset>).next_cursor ? null : { page: page as Runs, datasets: (known as Paged<Dataset>).items }) });
   const data = live.data;
   return (
     <>
