@@ -171,6 +171,21 @@ CREATE TABLE seen_label (
   CONSTRAINT seen_label_pkey PRIMARY KEY (queue_id, label)
 );
 
+-- How the queues stood, minute by minute, for some days.
+CREATE TABLE queue_figure (
+  queue_id      integer     NOT NULL CONSTRAINT queue_figure_queue_fkey REFERENCES queue,
+  at            timestamptz NOT NULL,
+  queued        bigint      NOT NULL,
+  running       bigint      NOT NULL,
+  -- Live ones.
+  workers       bigint      NOT NULL,
+  -- How long the first in line had waited.
+  oldest_wait_s real,
+  -- Jobs that had succeeded by then, by all versions.
+  served        bigint      NOT NULL,
+  CONSTRAINT queue_figure_pkey PRIMARY KEY (queue_id, at)
+);
+
 CREATE TABLE worker_session (
   id             uuid        CONSTRAINT worker_session_pkey PRIMARY KEY DEFAULT uuid_v7(),
   key_id         text        NOT NULL CONSTRAINT worker_session_key_fkey REFERENCES api_key,

@@ -40,6 +40,7 @@ mod documents; // OpenAPI, Postman and the pages agree with the code
 mod drain; // a worker is asked to take no more
 mod events; // what streams tell, to whom, and when they end
 mod exports; // what is taken away of cases
+mod figures; // how queues stood in the last days
 mod held_up; // by what others hold or spoiled, nobody is
 mod history; // how long what is over is kept
 mod inspect; // what the bytes of a file say they are

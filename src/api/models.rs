@@ -130,3 +130,38 @@ queue_change! {
         pub retired: Option<bool>,
     }
 }
+
+/// How much of the past is asked about.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    /// How many hours, 1 to 168; 24 when left out.
+    #[param(minimum = 1, maximum = 168)]
+    pub hours: Option<i64>,
+}
+
+/// How a model's queue stood over the last hours, oldest first.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"step_s": 300.0, "items": [{"at": "2026-11-22T09:00:00Z", "queued": 12, "running": 8, "workers": 1, "oldest_wait_s": 1.5, "served": 128}]}))]
+pub struct ModelHistory {
+    /// How long a step is. It is looked at once a minute, and not while no server runs.
+    pub step_s: f64,
+    pub items: Vec<ModelMoment>,
+}
+
+/// How it stood within a step.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct ModelMoment {
+    /// When the step began.
+    pub at: DateTime<Utc>,
+    /// The most that waited at once, as far as was looked.
+    pub queued: i64,
+    pub running: i64,
+    /// The fewest that lived.
+    pub workers: i64,
+    /// The longest that the first in line had waited.
+    pub oldest_wait_s: Option<f64>,
+    /// Jobs that had succeeded by then, since the model is known.
+    pub served: i64,
+}

@@ -13,16 +13,20 @@ use super::auth::AnyUser;
 use super::extract::{self, Json, NoQuery, Path, Query};
 use super::problem::Answer;
 use super::{AppState, Shared};
-use crate::api::models::{ModelOut, ModelsQuery, ServedVersion, UpdateModel};
+use crate::api::models::{HistoryQuery, ModelHistory, ModelMoment, ModelOut, ModelsQuery, ServedVersion, UpdateModel};
 use crate::api::page::Page;
 use crate::domain::fault::Fault;
 use crate::domain::ruling::PolicyChange;
 use crate::service::{Ctx, Error, models as model_service};
+use crate::store::figures::{self, Moment};
 use crate::store::models::{self, Model, ModelChange};
 use crate::store::versions::{self, Version};
 
 pub fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list_models)).routes(routes!(get_model, update_model))
+    OpenApiRouter::new()
+        .routes(routes!(list_models))
+        .routes(routes!(get_model, update_model))
+        .routes(routes!(get_model_history))
 }
 
 /// Lists models
@@ -87,6 +91,43 @@ async fn find(ctx: &Ctx, name: &str) -> Result<(Model, Vec<Version>), Error> {
     params(("name" = String, Path, example = "face_detect")), responses((status = 200, body = ModelOut)))]
 async fn get_model(State(state): AppState, _: AnyUser, _: NoQuery, Path(name): Path<String>) -> Answer<Json<ModelOut>> {
     Ok(Json(find(&state.ctx, &name).await?.into()))
+}
+
+/// The most steps of a history: a curve has no more pixels.
+const STEPS_MAX: u64 = 300;
+
+/// Shows how a model's queue stood
+///
+/// Over the last hours: what waited and ran, who lived, how long the first had waited, and how much was done by then. For curves.
+#[utoipa::path(get, path = "/models/{name}/history", tag = "models", security(("user" = []), ("token" = [])),
+    params(("name" = String, Path, example = "face_detect"), HistoryQuery), responses((status = 200, body = ModelHistory)))]
+async fn get_model_history(
+    State(state): AppState,
+    _: AnyUser,
+    Path(name): Path<String>,
+    Query(query): Query<HistoryQuery>,
+) -> Answer<Json<ModelHistory>> {
+    let hours = extract::within("query", "hours", query.hours.unwrap_or(24), 1..=168)?;
+    let (model, _) = find(&state.ctx, &name).await?;
+    let minutes = hours * 60;
+    // Whole minutes, as it is looked at.
+    let step_s = (minutes as u64).div_ceil(STEPS_MAX) as f64 * 60.0;
+    let look = async |db: &mut PgConnection| figures::history(db, model.id, minutes as f64 * 60.0, step_s).await;
+    let moments = state.ctx.db.run(look).await?;
+    Ok(Json(ModelHistory { step_s, items: moments.into_iter().map(ModelMoment::from).collect() }))
+}
+
+impl From<Moment> for ModelMoment {
+    fn from(m: Moment) -> Self {
+        Self {
+            at: m.at,
+            queued: m.queued,
+            running: m.running,
+            workers: m.workers,
+            oldest_wait_s: m.oldest_wait_s,
+            served: m.served,
+        }
+    }
 }
 
 /// Changes a model

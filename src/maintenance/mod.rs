@@ -8,6 +8,7 @@ mod collect;
 mod derive;
 mod due;
 mod exports;
+mod figures;
 mod items;
 mod pace;
 mod partitions;
@@ -31,6 +32,7 @@ pub use collect::collect_blobs;
 pub use derive::{TRIES_MAX, derive_next};
 pub use due::due_pass;
 pub use exports::{EXPORT_TRIES_MAX, export_next, remove_over};
+pub use figures::keep_figures;
 pub use partitions::make_partitions;
 pub use redis::{compare_epochs, count_forged, reconnect};
 pub use rescue::{rescue, rescue_every};
@@ -68,6 +70,7 @@ pub fn start(ctx: &Arc<Ctx>) -> JoinSet<()> {
     every(&mut loops, ctx, REMOVE_CASES_EVERY, "cases", |ctx| async move { remove_deleted(&ctx).await });
     every(&mut loops, ctx, REMOVE_EXPORTS_EVERY, "exports", |ctx| async move { remove_over(&ctx).await });
     loops.spawn(exports::run(Arc::clone(ctx)));
+    every(&mut loops, ctx, figures::KEEP_EVERY, "figures", |ctx| async move { keep_figures(&ctx).await });
     loops.spawn(items::run(Arc::clone(ctx)));
     loops.spawn(sweep::run(Arc::clone(ctx)));
     for _ in 0..ctx.decoding.decoders {

@@ -12,6 +12,7 @@ pub mod db;
 pub mod derived;
 pub mod epoch;
 pub mod exports;
+pub mod figures;
 pub mod images;
 pub mod items;
 pub mod jobs;

@@ -13,6 +13,7 @@ WITH application (rights, object) AS (VALUES
   ('SELECT, INSERT, UPDATE', 'TABLE queue'),
   ('SELECT, INSERT, UPDATE', 'TABLE model_version'),
   ('SELECT, INSERT', 'TABLE seen_label'),
+  ('SELECT, INSERT, DELETE', 'TABLE queue_figure'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE worker_session'),
   ('SELECT, INSERT, UPDATE, DELETE', 'TABLE image'),
   ('SELECT, INSERT, UPDATE', 'TABLE derived'),
