@@ -26,7 +26,7 @@ const BENCH: &str = "target/page";
 /// The most that a browser fetches before the first photograph, compressed, in bytes.
 const WEIGHT_MAX: usize = 60_000;
 /// What is played in a browser, one after the other.
-const PLAYED: [&str; 3] = ["test/page.mjs", "test/operate.mjs", "test/changes.mjs"];
+const PLAYED: [&str; 4] = ["test/page.mjs", "test/operate.mjs", "test/changes.mjs", "test/trouble.mjs"];
 /// What `make test` shows of it.
 const NOTE: &str = "target/page.txt";
 
@@ -211,23 +211,25 @@ async fn the_built_page_is_what_its_sources_make_and_works_in_a_browser() {
     let server = app.process(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let restart = folder.path().join("restart");
-    let ran = tokio::process::Command::new("node")
-        .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
-        .args(PLAYED)
-        .current_dir(ui)
-        .envs([("BASE", server.base.as_str()), ("PASSWORD", PASSWORD)])
-        .envs([("CHROMIUM", chromium.as_path()), ("RESTART", &restart)])
-        .env("PHOTOS", fs::canonicalize("examples/photos").expect("photographs"))
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let ran = tokio::select! {
-        ran = ran => ran.expect("node"),
-        () = start_again(&app, server, &restart) => unreachable!("it never ends"),
+    let base = server.base.clone();
+    let play = async |file: &'static str| {
+        let mut node = tokio::process::Command::new("node");
+        node.args(["--test-reporter=spec", file]).current_dir(ui).stdin(Stdio::null()).kill_on_drop(true);
+        node.envs([("BASE", base.as_str()), ("PASSWORD", PASSWORD)]);
+        node.envs([("CHROMIUM", chromium.as_path()), ("RESTART", &restart)]);
+        node.env("PHOTOS", fs::canonicalize("examples/photos").expect("photographs"));
+        node.output().await.expect("node")
     };
+    let mut told = Vec::new();
+    tokio::select! {
+        () = async { for file in PLAYED { told.push(succeeded(&play(file).await)) } } => {}
+        () = start_again(&app, server, &restart) => unreachable!("it never ends"),
+    }
     working.abort();
-    let told = succeeded(&ran);
-    println!("{told}");
-    let line = |word: &str| told.lines().find(|line| line.contains(word)).unwrap_or_default().trim().to_owned();
-    note(&format!("built anew; in Chromium {} and {}", line("ℹ pass"), line("ℹ fail")));
+    println!("{}", told.join("\n"));
+    let passed = told
+        .iter()
+        .flat_map(|told| told.lines())
+        .filter_map(|line| line.split_once("ℹ pass ")?.1.trim().parse::<u32>().ok());
+    note(&format!("built anew; in Chromium {} played", passed.sum::<u32>()));
 }

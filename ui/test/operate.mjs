@@ -202,7 +202,7 @@ test('a training run is followed while it learns, downloaded, and promoted', asy
   await page.getByRole('button', { name: 'Promote…' }).click();
   await page.getByRole('textbox', { name: 'Model' }).fill('digits_reader');
   await page.getByRole('dialog').getByRole('button', { name: 'Promote' }).click();
-  await page.getByText('Promoted', { exact: true }).waitFor();
+  await page.locator('dt', { hasText: 'Promoted' }).waitFor();
   await page.getByText('digits_reader').first().waitFor();
   await close();
 });

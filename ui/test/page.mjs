@@ -405,7 +405,7 @@ test('by keyboard alone', async () => {
 
 test('every page passes the checker, in the dark and on a phone too', async () => {
   const { page, close } = await visit('root', { scheme: 'dark', size: { width: 390, height: 844 } });
-  for (const [at, heading] of [['gallery', 'Gallery'], ['upload', 'Upload'], ['cases', 'Cases'], ['work', 'Work'], ['models', 'Models and workers'], ['training', 'Training'], ['keys', 'API keys'], ['people', 'People'], ['account', 'root']]) {
+  for (const [at, heading] of [['gallery', 'Gallery'], ['upload', 'Upload'], ['cases', 'Cases'], ['work', 'Work'], ['models', 'Models and workers'], ['training', 'Training'], ['keys', 'API keys'], ['people', 'People'], ['audit', 'Audit'], ['account', 'root']]) {
     await page.goto(`${BASE}/#/${at}`);
     await page.getByRole('heading', { level: 1, name: heading }).waitFor();
     await page.waitForTimeout(150);

@@ -1,7 +1,8 @@
-/** Models and the workers that serve them: how they are now, and since this page was opened. */
+/** Models and the workers that serve them: how they are now, and how they were. */
+import { signal } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import type { Paged } from '../api/client';
-import { changeModel, drainWorker, listed, models as fetchModels, workers as fetchWorkers, type Model, type Worker } from '../api/models';
+import { changeModel, drainWorker, history, listed, models as fetchModels, workers as fetchWorkers, type Model, type Moment, type Worker } from '../api/models';
 import { useLive } from '../state/live';
 import { to } from '../state/route';
 import { announce } from '../state/session';
@@ -16,7 +17,7 @@ const SAMPLES_MAX = 600;
 
 type Sample = { at: number; queued: number; running: number; done: number };
 type Shown = { models: Model[]; workers: Worker[] };
-/** Kept while the tab lives: the server keeps none. */
+/** Kept while the tab lives: the server looks only once a minute. */
 const seen = new Map<string, Sample[]>();
 
 function sample(models: Model[]): void {
@@ -35,6 +36,10 @@ function readAll([models, workers]: unknown[]): Shown | null {
   return { models: known, workers: page.items };
 }
 
+/** Over how many hours curves are drawn; 0 is since this page was opened. */
+const hours = signal(1);
+const SPANS: [number, string][] = [[0, 'as it happens'], [1, 'the last hour'], [24, 'the last day'], [168, 'the last week']];
+
 export function Models() {
   const [retired, setRetired] = useState(false);
   const live = useLive<Shown>(async (signal) => {
@@ -47,7 +52,10 @@ export function Models() {
     <>
       <Title>Models and workers</Title>
       <Trouble problem={live.problem} again={live.again} />
-      <label class="check"><input type="checkbox" checked={retired} onChange={(event) => setRetired(event.currentTarget.checked)} /> Retired ones too</label>
+      <div class="row">
+        <label>Curves of <select value={String(hours.value)} onChange={(event) => (hours.value = Number(event.currentTarget.value))}>{SPANS.map(([of, name]) => <option key={of} value={of}>{name}</option>)}</select></label>
+        <label class="check"><input type="checkbox" checked={retired} onChange={(event) => setRetired(event.currentTarget.checked)} /> Retired ones too</label>
+      </div>
       {data?.models.length === 0 && <Empty>No model is known yet. <a href="./sdk">How to write and serve one</a>.</Empty>}
       <ul class="cards models">{data?.models.map((model) => <Card key={model.name} model={model} workers={data.workers.filter((worker) => worker.model === model.name)} again={live.again} />)}</ul>
       {data && <Others workers={data.workers.filter((worker) => !worker.model)} again={live.again} />}
@@ -64,6 +72,29 @@ function throughput(samples: Sample[]): [number, number][] {
   });
 }
 
+const [AT_TIME, ON_DAY] = [new Intl.DateTimeFormat(undefined, { timeStyle: 'short' }), new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: 'numeric' })];
+/** The server looks once a minute. */
+const PAST_REFRESH_S = 60;
+
+function Past({ model, hours }: { model: string; hours: number }) {
+  const live = useLive((signal) => history(model, hours, signal), () => PAST_REFRESH_S, [`${model} ${hours}`]);
+  const moments = live.data;
+  if (!moments) return <Trouble problem={live.problem} again={live.again} />;
+  if (moments.length < 2) return <p class="soft">Nothing is known of that time yet: the server looks once a minute.</p>;
+  const at = (one: Moment) => Date.parse(one.at) / 1_000;
+  const points = (of: (one: Moment) => number) => moments.map((one): [number, number] => [at(one), of(one)]);
+  const done = moments.slice(1).map((one, before): [number, number] => [at(one), Math.max(0, one.served - moments[before]!.served) / (at(one) - at(moments[before]!))]);
+  const time = (seconds: number) => (hours > 24 ? ON_DAY : AT_TIME).format(seconds * 1_000);
+  return (
+    <div class="plots">
+      <Plot title="Jobs" zero x={time} curves={[{ name: 'waiting', points: points((one) => one.queued) }, { name: 'running', points: points((one) => one.running) }]} />
+      <Plot title="Done a second" zero x={time} curves={[{ name: 'done', points: done }]} />
+      <Plot title="Longest wait" zero x={time} curves={[{ name: 'seconds', points: points((one) => one.oldest_wait_s ?? 0) }]} />
+      <Plot title="Workers" zero x={time} curves={[{ name: 'live', points: points((one) => one.workers) }]} />
+    </div>
+  );
+}
+
 function Card({ model, workers, again }: { model: Model; workers: Worker[]; again: () => void }) {
   const [open, setOpen] = useState<'settings' | 'retire' | null>(null);
   const doing = useAct();
@@ -76,14 +107,14 @@ function Card({ model, workers, again }: { model: Model; workers: Worker[]; agai
     ['Waiting', model.queued >= 10_000 ? 'over 10,000' : count(model.queued)],
     ['Running', count(model.running) + (model.max_running != null ? ` of ${count(model.max_running)}` : '')],
     ['Waits since', model.oldest_due_at ? when(model.oldest_due_at) : '–'],
-    ['Owner', model.owner ?? 'the installation'],
+    ['Owner', model.owner ?? 'installed'],
   ];
   return (
     <li class="card" aria-label={model.name}>
       <header><h2>{model.name}</h2><span class={`state ${state === 'live' ? 'ok' : 'wait'}`}>{state}</span></header>
       <p class="soft"><bdi>{model.description}</bdi></p>
       <dl class="facts four">{facts.map(([name, said]) => <div key={name}><dt>{name}</dt><dd><bdi>{said}</bdi></dd></div>)}</dl>
-      {samples.length > 1 && (
+      {hours.value > 0 ? <Past model={model.name} hours={hours.value} /> : samples.length > 1 && (
         <div class="plots">
           <Plot title="Jobs" zero x={ago} curves={[{ name: 'waiting', points: samples.map((one) => [one.at, one.queued]) }, { name: 'running', points: samples.map((one) => [one.at, one.running]) }]} />
           <Plot title="Done a second" zero x={ago} curves={[{ name: 'done', points: throughput(samples) }]} />

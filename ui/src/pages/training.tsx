@@ -34,7 +34,7 @@ function List() {
       <Title>Training</Title>
       <Trouble problem={live.problem} again={live.again} />
       {data && data.datasets.length > 0 && <div class="row"><button type="button" class="strong" onClick={() => setStarting(true)}>Start a run…</button></div>}
-      {data?.datasets.length === 0 && <Empty>No dataset is known yet: start a training service that registers one.</Empty>}
+      {data?.datasets.length === 0 && <Empty>No training service is running. Start one, and what it trains on can be chosen here.</Empty>}
       {data && data.page.items.length === 0 && data.datasets.length > 0 && <Empty>No run has been started yet.</Empty>}
       <ul class="cards">
         {data?.page.items.map((run) => (

@@ -2,7 +2,7 @@
 
 export type Curve = { name: string; points: [x: number, y: number][]; dashed?: boolean };
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [640, 180, 52, 22];
+const [WIDTH, HEIGHT, LEFT, BOTTOM] = [380, 140, 42, 20];
 
 /** Round steps for an axis. */
 function ticks(low: number, high: number, wanted: number): number[] {

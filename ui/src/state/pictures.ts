@@ -1,5 +1,6 @@
 /** Pictures as blobs: the token goes in a header, never in an address. Kept within a bound, newest wish first. */
 import { useEffect, useState } from 'preact/hooks';
+import { Refusal } from '../api/client';
 import { original, thumbnail } from '../api/images';
 
 export type Size = 256 | 1024 | 'full';
@@ -57,6 +58,14 @@ async function fetchPicture(md5: string, mediaType: string, size: Size, signal: 
   return small ?? (drawn ? original(md5, signal) : null);
 }
 
+const AGAIN_MAX_S = 15;
+/** In how many seconds it may come after all: a server that is away or busy, or a session that ended, is none that has no picture. */
+function passing(error: unknown, tries: number): number | null {
+  const refused = error instanceof Refusal ? error : null;
+  if (refused && refused.problem.status < 500 && ![401, 429].includes(refused.problem.status)) return null;
+  return refused?.retryAfter ?? Math.min(AGAIN_MAX_S, 2 ** tries);
+}
+
 /** The address of a picture while it is shown. */
 export function usePicture(md5: string, mediaType: string, size: Size): Picture {
   const [picture, setPicture] = useState<Picture>({ url: null, state: 'loading' });
@@ -76,6 +85,7 @@ export function usePicture(md5: string, mediaType: string, size: Size): Picture 
       take(known);
     } else {
       setPicture({ url: null, state: 'loading' });
+      let tries = 0;
       const run = async () => {
         if (abort.signal.aborted) return;
         const meanwhile = kept.get(key);
@@ -87,8 +97,11 @@ export function usePicture(md5: string, mediaType: string, size: Size): Picture 
           // Another that asked for the same may have been faster.
           take(kept.get(key) ?? { url: URL.createObjectURL(blob), bytes: blob.size, users: 0 });
           tidy();
-        } catch {
-          if (!abort.signal.aborted) setPicture({ url: null, state: 'none', why: 'The picture could not be fetched' });
+        } catch (error) {
+          if (abort.signal.aborted) return;
+          const pause = passing(error, (tries += 1));
+          if (pause === null) setPicture({ url: null, state: 'none', why: 'The picture could not be fetched' });
+          else setTimeout(() => { wishes.push({ key, run }); pump(); }, pause * 1_000);
         }
       };
       wishes.push({ key, run });
