@@ -14,7 +14,7 @@ const KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
 
 /// Writes them down, unless another replica did.
 pub async fn keep_figures(ctx: &Ctx) -> Result<()> {
-    ctx.upkeep
+    ctx.chores
         .write(async |tx| {
             if ticks::try_tick(tx, "figures").await? {
                 figures::keep(tx, KEPT.as_secs_f64(), PAUSE.as_secs_f64()).await?;
