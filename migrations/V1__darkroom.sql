@@ -693,6 +693,8 @@ CREATE TABLE job_event_default PARTITION OF job_event DEFAULT;
 CREATE INDEX job_event_job ON job_event (job_id);
 -- For who looks for what people did: no event that a job has by itself pays for it.
 CREATE INDEX job_event_act ON job_event (at) WHERE job_id IS NULL OR (account_id IS NOT NULL AND code <> 'attached');
+-- What was done with a case, or to an account; plain transitions have no subject.
+CREATE INDEX job_event_subject ON job_event (subject_id) WHERE subject_id IS NOT NULL;
 
 CREATE VIEW audit_jobs AS
   SELECT j.id, encode(i.md5, 'hex') AS md5, q.path AS model, j.state::text AS state, NULL::text AS reason, j.priority,

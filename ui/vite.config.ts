@@ -17,5 +17,5 @@ export default defineConfig({
     reportCompressedSize: false,
   },
   worker: { format: 'es', rollupOptions: { output: { entryFileNames: 'assets/hash.js' } } },
-  server: { proxy: { '^/(auth|cases|events|images|jobs|models|predict|problems|search|submissions|training|workers|sdk|docs)(/|\\?|$)': server } },
+  server: { proxy: { '^/(auth|cases|events|exports|images|jobs|models|predict|problems|search|submissions|training|workers|sdk|docs)(/|\\?|$)': server } },
 });

@@ -11,6 +11,7 @@ mod derive;
 mod dev;
 mod doctor;
 mod exit;
+mod export;
 mod healthcheck;
 mod key;
 mod listing;
@@ -34,6 +35,7 @@ mod table;
 mod train;
 mod training;
 mod user;
+mod verify;
 mod watch;
 mod workers;
 
@@ -79,6 +81,10 @@ enum Command {
     Cases(cases::CasesArgs),
     /// Make, show, close, reopen or delete a case, and say who is a member
     Case(cases::CaseArgs),
+    /// Take a case away, or what of it fits a filter, as a file
+    Export(export::ExportArgs),
+    /// Compare a folder that was exported with its manifest; asks no server
+    Verify(verify::VerifyArgs),
     /// Cancel submissions
     Cancel(cancel::CancelArgs),
     /// List the models, their workers and what waits for them
@@ -165,6 +171,8 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Watch(args) => args.run().await,
         Command::Cases(args) => args.run().await,
         Command::Case(args) => args.run().await,
+        Command::Export(args) => args.run().await,
+        Command::Verify(args) => args.run(),
         Command::Cancel(args) => args.run().await,
         Command::Models(args) => args.run().await,
         Command::Workers(args) => args.run().await,

@@ -10,6 +10,7 @@ pub mod counts;
 pub mod destination;
 pub mod error;
 pub mod events;
+pub mod exports;
 pub mod follow;
 pub mod http;
 pub mod options;

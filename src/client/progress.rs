@@ -102,6 +102,7 @@ impl Stage {
         Self { progress, line, bar, line_at: Arc::new(Mutex::new(Instant::now())) }
     }
 
+    /// Counts so much more as done.
     pub(super) fn add(&self, n: u64) {
         self.bar.inc(n);
         self.show();

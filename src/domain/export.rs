@@ -13,15 +13,24 @@ pub enum ExportFormat {
     Csv,
     /// A line of JSON for every image, with all that is told of it.
     Ndjson,
+    /// Images, annotations and categories (COCO), in pixels of the upright images.
+    Coco,
+    /// A graph (CASE/UCO as JSON-LD): files, tools, actions and their results.
+    Case,
+    /// An archive: the photographs as they came, a manifest of hashes, what people wrote, the audit, and all the other formats.
+    Zip,
 }
 
-words!(ExportFormat { Csv "csv", Ndjson "ndjson" });
+words!(ExportFormat { Csv "csv", Ndjson "ndjson", Coco "coco", Case "case", Zip "zip" });
 
 impl ExportFormat {
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8",
             Self::Ndjson => "application/x-ndjson",
+            Self::Coco => "application/json",
+            Self::Case => "application/ld+json",
+            Self::Zip => "application/zip",
         }
     }
 
@@ -30,6 +39,9 @@ impl ExportFormat {
         match self {
             Self::Csv => "csv",
             Self::Ndjson => "ndjson",
+            Self::Coco => "json",
+            Self::Case => "jsonld",
+            Self::Zip => "zip",
         }
     }
 }

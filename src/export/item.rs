@@ -42,6 +42,8 @@ pub(super) struct ToldItem {
     pub(super) text: Option<String>,
     /// Left, top, right, bottom, in fractions of the upright image.
     pub(super) corners: Option<[f64; 4]>,
+    pub(super) polygon: Option<Vec<[f64; 2]>>,
+    pub(super) points: Option<Vec<[f64; 2]>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -64,6 +66,10 @@ struct ItemMembers<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow, rename = "box")]
     corners: Option<&'a RawValue>,
+    #[serde(borrow)]
+    polygon: Option<&'a RawValue>,
+    #[serde(borrow)]
+    points: Option<&'a RawValue>,
 }
 
 impl ToldItem {
@@ -82,6 +88,8 @@ impl ToldItem {
             score: value(members.score),
             text: value(text),
             corners: value(members.corners),
+            polygon: value(members.polygon),
+            points: value(members.points),
         }
     }
 }

@@ -1,61 +1,54 @@
 //! What is taken away, as files: a file for each format. Pure, and bounded: each turns one image after the other into text, and keeps
 //! nothing of those before but what its format must say at the end.
 
+pub mod archive;
+mod case;
 pub mod cell;
+mod coco;
 mod csv;
 mod item;
+pub mod manifest;
+mod pieces;
+pub mod verify;
 
-use chrono::{DateTime, Utc};
-use uuid::Uuid;
-
+use self::case::CaseGraph;
+use self::coco::Coco;
+pub use self::pieces::{DocumentEnd, ExportAbout, Pieces};
 use crate::domain::exhibit::Exhibit;
 use crate::domain::export::ExportFormat;
 
-/// What an export is of.
-#[derive(Debug, Clone)]
-pub struct ExportAbout {
-    pub export: Uuid,
-    pub case: Uuid,
-    pub case_name: String,
-    pub description: String,
-    /// Who asked for it, and when.
-    pub by: String,
-    pub asked_at: DateTime<Utc>,
-    /// The filter; empty for all images of the case.
-    pub filter: String,
-}
-
-/// Text that was written. What must stand behind all the rest of what is written is collected aside.
-#[derive(Debug, Default)]
-pub struct Pieces {
-    pub main: String,
-    pub aside: String,
-}
-
-/// How a document ends: what comes between what was written and what was collected aside, and what comes last.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct DocumentEnd {
-    pub between: String,
-    pub last: String,
-}
+/// The documents of an archive, and where each lies there.
+pub const DOCUMENTS: [(ExportFormat, &str); 4] = [
+    (ExportFormat::Ndjson, "images.ndjson"),
+    (ExportFormat::Csv, "images.csv"),
+    (ExportFormat::Coco, "coco.json"),
+    (ExportFormat::Case, "case.jsonld"),
+];
+/// What an archive says of itself to people.
+pub const README: &str = include_str!("readme.txt");
 
 /// A document that is being written, an image at a time.
 #[derive(Debug)]
 pub enum DocumentWriter {
     Csv,
     Ndjson,
+    Coco(Coco),
+    Case(Box<CaseGraph>),
 }
 
 impl DocumentWriter {
-    /// Begins a document.
-    pub fn begin(format: ExportFormat, _about: &ExportAbout, out: &mut Pieces) -> Self {
-        match format {
+    /// Begins a document; nothing of an archive, which has several.
+    pub fn begin(format: ExportFormat, about: &ExportAbout, out: &mut Pieces) -> Option<Self> {
+        Some(match format {
             ExportFormat::Csv => {
                 csv::begin(&mut out.main);
                 Self::Csv
             }
             ExportFormat::Ndjson => Self::Ndjson,
-        }
+            ExportFormat::Coco => Self::Coco(Coco::begin(about, out)),
+            ExportFormat::Case => Self::Case(Box::new(CaseGraph::begin(about, out))),
+            ExportFormat::Zip => return None,
+        })
     }
 
     /// Writes all that its format tells of an image.
@@ -69,6 +62,8 @@ impl DocumentWriter {
                 out.main.push_str(&serde_json::to_string(exhibit)?);
                 out.main.push('\n');
             }
+            Self::Coco(coco) => coco.add(exhibit, out)?,
+            Self::Case(graph) => graph.add(exhibit, out)?,
         }
         Ok(())
     }
@@ -77,6 +72,8 @@ impl DocumentWriter {
     pub fn end(self) -> DocumentEnd {
         match self {
             Self::Csv | Self::Ndjson => DocumentEnd::default(),
+            Self::Coco(coco) => coco.end(),
+            Self::Case(graph) => graph.end(),
         }
     }
 }

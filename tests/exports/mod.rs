@@ -1,8 +1,10 @@
 //! What is taken away of cases: by whom, in which form, and what becomes of it.
 
 mod acts;
+mod graphs;
 mod tables;
 mod very_large;
+mod whole;
 
 use serde_json::{Value, json};
 use sqlx::PgPool;

@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::archive::Archive;
 use super::document::Document;
-use crate::blob::BlobError;
-use crate::domain::export::EXPORT_IMAGES_MAX;
+use crate::blob::{BlobError, Staged};
+use crate::domain::export::{EXPORT_IMAGES_MAX, ExportFormat};
 use crate::domain::filter::SearchFilter;
 use crate::export::ExportAbout;
 use crate::service::search::{self, SearchAsk, SearchCursor};
 use crate::service::{Ctx, Error};
-use crate::store::exports::{self, ExportAt, ExportInHand, contents};
+use crate::store::exports::contents::{self, ExhibitInStore};
+use crate::store::exports::{self, ExportAt, ExportInHand};
 
 /// How long an export is held, in seconds: more than anything takes between two words that it is.
 pub const HOLD_S: f64 = 120.0;
@@ -49,21 +51,24 @@ pub async fn build(ctx: &Ctx, held: &mut ExportInHand) -> Result<ExportAt, NotBu
     let images = build.find().await?;
     build.images = i32::try_from(images.len()).ok();
     build.renew().await?;
-    let mut document = Document::begin(&ctx.blobs, build.held.format, &about).await?;
+    let mut output = Output::begin(ctx, build.held.format, &about).await?;
     let mut rest = images.as_slice();
     while !rest.is_empty() {
         let few = &rest[..rest.len().min(IMAGES_AT_ONCE)];
         let case = build.held.case_id;
         let (told, looked_at) = ctx.chores.run(async |db| contents::next(db, few, case).await).await?;
         for one in &told {
-            let bytes = document.add(&one.exhibit).await?;
+            let bytes = output.add(one).await?;
             build.count(bytes)?;
+            build.keep_hold().await?;
         }
+        let bytes = output.audit(ctx, &few[..looked_at]).await?;
+        build.count(bytes)?;
         rest = &rest[looked_at..];
         build.done = i32::try_from(images.len() - rest.len()).unwrap_or(i32::MAX);
         build.keep_hold().await?;
     }
-    let staged = document.finish().await?;
+    let staged = output.finish(ctx).await?;
     // It took a while, and may not be theirs any more.
     build.check_standing().await?;
     build.renew().await?;
@@ -74,6 +79,42 @@ pub async fn build(ctx: &Ctx, held: &mut ExportInHand) -> Result<ExportAt, NotBu
     };
     ctx.blobs.keep(&staged, at.blob).await?;
     Ok(at)
+}
+
+/// What an export is written into.
+enum Output {
+    Document(Box<Document>),
+    Archive(Box<Archive>),
+}
+
+impl Output {
+    async fn begin(ctx: &Ctx, format: ExportFormat, about: &ExportAbout) -> Result<Self, Error> {
+        Ok(match Document::begin(&ctx.blobs, format, about).await? {
+            Some(document) => Self::Document(Box::new(document)),
+            None => Self::Archive(Box::new(Archive::begin(&ctx.blobs, about).await?)),
+        })
+    }
+
+    async fn add(&mut self, one: &ExhibitInStore) -> Result<u64, Error> {
+        match self {
+            Self::Document(document) => document.add(&one.exhibit).await,
+            Self::Archive(archive) => archive.add(one).await,
+        }
+    }
+
+    async fn audit(&mut self, ctx: &Ctx, images: &[i64]) -> Result<u64, Error> {
+        match self {
+            Self::Document(_) => Ok(0),
+            Self::Archive(archive) => archive.audit_jobs(ctx, images).await,
+        }
+    }
+
+    async fn finish(self, ctx: &Ctx) -> Result<Staged, Error> {
+        match self {
+            Self::Document(document) => document.finish().await,
+            Self::Archive(archive) => archive.finish(ctx).await,
+        }
+    }
 }
 
 struct Build<'a> {

@@ -14,10 +14,11 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) async fn begin(blobs: &Blobs, format: ExportFormat, about: &ExportAbout) -> Result<Self> {
+    /// Begins one; nothing of an archive.
+    pub(super) async fn begin(blobs: &Blobs, format: ExportFormat, about: &ExportAbout) -> Result<Option<Self>> {
         let mut pieces = Pieces::default();
-        let writer = DocumentWriter::begin(format, about, &mut pieces);
-        Ok(Self { writer, main: Staging::begin(blobs).await?, aside: Staging::begin(blobs).await?, pieces })
+        let Some(writer) = DocumentWriter::begin(format, about, &mut pieces) else { return Ok(None) };
+        Ok(Some(Self { writer, main: Staging::begin(blobs).await?, aside: Staging::begin(blobs).await?, pieces }))
     }
 
     /// Writes what is told of an image; answers how many bytes that is.

@@ -1,5 +1,6 @@
 //! Exports: asked for, shown, fetched and removed by who asked, while they may see the case; and, in `build`, made.
 
+mod archive;
 mod build;
 mod document;
 

@@ -179,3 +179,31 @@ pub async fn about(db: &mut PgConnection, case: Uuid, account: Uuid) -> sqlx::Re
     .fetch_optional(db)
     .await
 }
+
+/// The most events, and the most notes, of a case that are read at once.
+const OF_CASE_MAX: i64 = 1_000;
+
+/// What happened to the jobs on images that submissions to a case asked for, each as JSON.
+pub async fn job_events(db: &mut PgConnection, images: &[i64], case: Uuid) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(include_str!("../sql/exports/job_events.sql")).bind(images).bind(case).fetch_all(db).await
+}
+
+/// What was done with a case after an event, each as JSON behind its id; nothing at the end.
+pub async fn case_events(db: &mut PgConnection, case: Uuid, after: &str) -> sqlx::Result<Vec<(String, String)>> {
+    let sql = sqlx::query_as(include_str!("../sql/exports/case_events.sql"));
+    sql.bind(case).bind(after).bind(OF_CASE_MAX).fetch_all(db).await
+}
+
+/// The next notes on a case itself before one, each as JSON behind its id; nothing at the end.
+pub async fn case_notes(db: &mut PgConnection, case: Uuid, before: Uuid) -> sqlx::Result<Vec<(Uuid, String)>> {
+    sqlx::query_as(
+        "SELECT n.id, json_build_object('md5', NULL, 'id', n.id, 'by', a.name, 'text', n.text, 'at', n.at)::text
+         FROM note AS n JOIN account AS a ON a.id = n.account_id
+         WHERE n.case_id = $1 AND n.image_id IS NULL AND n.id < $2 ORDER BY n.id DESC LIMIT $3",
+    )
+    .bind(case)
+    .bind(before)
+    .bind(OF_CASE_MAX)
+    .fetch_all(db)
+    .await
+}

@@ -9,6 +9,7 @@ import { go, route, to } from '../state/route';
 import { may } from '../state/session';
 import { count, many } from '../parts/format';
 import { forgetPlace, Grid } from '../parts/grid';
+import { Exports } from '../parts/exports';
 import { FilterHelp } from '../parts/help';
 import { labelCounts } from '../parts/items';
 import { csv, save } from '../parts/save';
@@ -60,6 +61,7 @@ function Bar({ q, ofCase, open, counts }: { q: string; ofCase: string | null; op
   const [words, setWords] = useState(q);
   const [saving, setSaving] = useState(false);
   const [help, setHelp] = useState(false);
+  const [taking, setTaking] = useState(false);
   useEffect(() => setWords(q), [q]);
   const add = (word: string) => open(q.split(/\s+/).includes(word) ? q.replace(word, '').replace(/\s+/g, ' ').trim() : `${q} ${word}`.trim(), ofCase);
   const quoted = (value: string) => (/^[\w.-]+$/.test(value) ? value : `"${value.replaceAll('"', '')}"`);
@@ -77,6 +79,7 @@ function Bar({ q, ofCase, open, counts }: { q: string; ofCase: string | null; op
           </select>
         )}
         {ofCase && counts && q && mayEdit(ofCase) && <button type="button" onClick={() => setSaving(true)}>Save filter</button>}
+        {counts && <button type="button" onClick={() => setTaking(true)}>Export…</button>}
         <Sight />
       </form>
       {ofCase && <Saved ofCase={ofCase} open={(words) => open(words, ofCase)} />}
@@ -88,6 +91,7 @@ function Bar({ q, ofCase, open, counts }: { q: string; ofCase: string | null; op
         </div>
       )}
       {help && <FilterHelp close={() => setHelp(false)} />}
+      {taking && <Exports q={q} ofCase={ofCase} close={() => setTaking(false)} />}
       {saving && ofCase && <SaveFilter ofCase={ofCase} words={q} close={() => setSaving(false)} />}
     </>
   );
