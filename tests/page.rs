@@ -26,7 +26,8 @@ const BENCH: &str = "target/page";
 /// The most that a browser fetches before the first photograph, compressed, in bytes.
 const WEIGHT_MAX: usize = 60_000;
 /// What is played in a browser, one after the other.
-const PLAYED: [&str; 4] = ["test/page.mjs", "test/operate.mjs", "test/changes.mjs", "test/trouble.mjs"];
+const PLAYED: [&str; 5] =
+    ["test/page.mjs", "test/operate.mjs", "test/changes.mjs", "test/trouble.mjs", "test/exports.mjs"];
 /// What `make test` shows of it.
 const NOTE: &str = "target/page.txt";
 
