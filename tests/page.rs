@@ -198,7 +198,12 @@ async fn the_built_page_is_what_its_sources_make_and_works_in_a_browser() {
 
     let app = TestApp::new().await;
     app.user("root", Role::ALL).await;
-    for (name, roles) in [("ines", &[Role::Investigator][..]), ("ivo", &[Role::Investigator]), ("vera", &[])] {
+    for (name, roles) in [
+        ("ines", &[Role::Investigator][..]),
+        ("ivo", &[Role::Investigator]),
+        ("ilse", &[Role::Investigator]),
+        ("vera", &[]),
+    ] {
         app.user(name, roles).await;
     }
     let rosa = app.user("rosa", &[Role::Researcher]).await;

@@ -12,6 +12,9 @@ use super::{BlobError, Blobs, CHUNK_BYTES};
 use crate::domain::image::ContentMd5;
 use crate::inspect::{self, Bounds, Flaw, Structure};
 
+/// How much of a large file is on its way to the storage at most: what is left for the end is written within the time of one call.
+const SYNC_EVERY_BYTES: u64 = 256 * 1024 * 1024;
+
 /// A file that is being staged. Hashing and writing happen off the async threads, a chunk at a time.
 pub struct Staging {
     blobs: Blobs,
@@ -26,6 +29,8 @@ struct Work {
     md5: Md5,
     sha256: Sha256,
     bytes: u64,
+    /// How many of them the storage was not told to write down yet.
+    unsynced: u64,
 }
 
 impl Staging {
@@ -33,7 +38,7 @@ impl Staging {
     pub async fn begin(blobs: &Blobs) -> Result<Self, BlobError> {
         let folder = blobs.staging.clone();
         let file = blobs.blocking(move || Ok(NamedTempFile::with_prefix_in("upload-", folder)?)).await?;
-        let work = Work { file, md5: Md5::new(), sha256: Sha256::new(), bytes: 0 };
+        let work = Work { file, md5: Md5::new(), sha256: Sha256::new(), bytes: 0, unsynced: 0 };
         Ok(Self { blobs: blobs.clone(), work: Some(work), chunks: Vec::new(), waiting: 0 })
     }
 
@@ -56,6 +61,11 @@ impl Staging {
                     work.sha256.update(&chunk);
                     work.file.write_all(&chunk)?;
                     work.bytes += chunk.len() as u64;
+                    work.unsynced += chunk.len() as u64;
+                }
+                if work.unsynced >= SYNC_EVERY_BYTES {
+                    work.file.as_file().sync_data()?;
+                    work.unsynced = 0;
                 }
                 Ok(work)
             })

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { accessible, call, chooseFaces, photo, visit } from './stage.mjs';
 
 test('what fits a filter is exported, followed and fetched', async () => {
-  const { page, close } = await visit('ines', { at: '#/upload' });
+  const { page, close } = await visit('ilse', { at: '#/upload' });
   await chooseFaces(page);
   await page.setInputFiles('#files', [photo('astronaut.jpg'), photo('coffee.jpg')]);
   await page.getByRole('button', { name: 'Start' }).click();
@@ -15,7 +15,7 @@ test('what fits a filter is exported, followed and fetched', async () => {
   await page.evaluate((id) => { globalThis.showSaveFilePicker = undefined; location.hash = `#/gallery?q=name%3Aastronaut&case=${id}`; }, own.id);
   await page.getByRole('button', { name: 'Export…' }).press('Enter');
   const dialog = page.getByRole('dialog');
-  assert.equal(await dialog.getByLabel('Case').inputValue(), own.id);
+  assert.equal(await dialog.getByRole('combobox').inputValue(), own.id);
   assert.equal(await dialog.getByLabel('What of it').inputValue(), 'name:astronaut');
   await dialog.getByRole('radio', { name: /NDJSON/ }).check();
   await dialog.getByRole('button', { name: 'Export', exact: true }).click();

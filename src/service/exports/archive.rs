@@ -202,7 +202,7 @@ impl Archive {
     pub(super) async fn audit_jobs(&mut self, ctx: &Ctx, images: &[i64]) -> Result<u64> {
         let case = self.about.case;
         let mut bytes = 0;
-        for event in ctx.upkeep.run(async |db| contents::job_events(db, images, case).await).await? {
+        for event in ctx.chores.run(async |db| contents::job_events(db, images, case).await).await? {
             bytes += self.line(AUDIT, event).await?;
         }
         Ok(bytes)
@@ -213,7 +213,7 @@ impl Archive {
         let case = self.about.case;
         let mut after = String::new();
         loop {
-            let events = ctx.upkeep.run(async |db| contents::case_events(db, case, &after).await).await?;
+            let events = ctx.chores.run(async |db| contents::case_events(db, case, &after).await).await?;
             let Some((last, _)) = events.last() else { break };
             after.clone_from(last);
             for (_, event) in events {
@@ -222,7 +222,7 @@ impl Archive {
         }
         let mut before = Uuid::max();
         loop {
-            let notes = ctx.upkeep.run(async |db| contents::case_notes(db, case, before).await).await?;
+            let notes = ctx.chores.run(async |db| contents::case_notes(db, case, before).await).await?;
             let Some((last, _)) = notes.last() else { return Ok(()) };
             before = *last;
             for (_, note) in notes {
