@@ -17,7 +17,7 @@ use crate::store::exports::contents::{self, ExhibitInStore};
 use crate::store::exports::{self, ExportAt, ExportInHand};
 
 /// How long an export is held, in seconds: more than anything takes between two words that it is.
-pub const HOLD_S: f64 = 120.0;
+pub const HOLD_S: f64 = 300.0;
 /// How often it is said that it is held, and how far it is.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// How many images are read at once.
