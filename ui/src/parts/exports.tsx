@@ -30,6 +30,7 @@ export function Exports({ q, ofCase, close }: { q: string; ofCase: string | null
     (signal) => (chosen ? exportsOf(chosen, signal) : Promise.resolve([])),
     (list) => (list.some((one) => one.state === 'queued' || one.state === 'running') ? LOOK_S : null),
     [chosen],
+    chosen !== '' && { topics: [`exports:${chosen}`] },
   );
   const ask = (event: Event) => {
     event.preventDefault();
