@@ -201,7 +201,7 @@ test('a case: made, filled, shared with somebody who only looks, tagged and note
 });
 
 test('models run where the photographs are; into one’s own case they are copied only by choice', async () => {
-  const ines = await visit('ines', { at: '#/gallery' });
+  const ines = await visit('ines', { at: '#/gallery?q=-case:Quay' });
   const { page } = ines;
   const asked = [];
   const watch = (page) => page.on('request', (request) => request.method() === 'POST' && request.url().endsWith('/predict') && asked.push(request.postDataJSON()));
