@@ -35,7 +35,9 @@ const MEETING: [UseCase; 9] = [
 /// Whether it is worth while to try two use cases together.
 pub fn meet(pair: Pair) -> bool {
     let is_of_case = |one: &UseCase| OF_CASE.contains(one);
-    !pair.iter().any(is_of_case) || pair.iter().all(|one| is_of_case(one) || MEETING.contains(one))
+    // What it withdraws has gone before.
+    let is_idle = pair == [UseCase::WithdrawOther, UseCase::BiteImages];
+    !is_idle && (!pair.iter().any(is_of_case) || pair.iter().all(|one| is_of_case(one) || MEETING.contains(one)))
 }
 
 /// What the case of a use case is like before: it has Ines for a member, or is deleted, and its requests have gone.
