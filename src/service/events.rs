@@ -65,7 +65,7 @@ impl Events {
 
     /// How many topics are followed, each for one audience.
     pub fn followed(&self) -> usize {
-        self.looks.joined()
+        self.looks.known()
     }
 
     /// The next moment at which all look that look once in a period.

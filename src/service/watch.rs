@@ -30,6 +30,11 @@ impl<K: Hash + Eq + Clone, T> Watches<K, T> {
         Watching { watches: self, key, watch }
     }
 
+    /// How many things are waited for, or followed.
+    pub fn known(&self) -> usize {
+        self.0.lock().len()
+    }
+
     /// How many wait, for whatever.
     pub fn joined(&self) -> usize {
         self.0.lock().values().map(|watch| watch.news.receiver_count()).sum()
