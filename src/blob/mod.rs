@@ -77,6 +77,12 @@ impl Blobs {
         Ok(Self { store: Arc::new(store), root, staging, call_wait })
     }
 
+    /// Removes the spool files that a dead process left long ago.
+    pub async fn clear(&self) -> Result<(), BlobError> {
+        let staging = self.staging.clone();
+        self.blocking(move || remove_leftovers(&staging, storage_now(&staging)? - LEFTOVER_AGE)).await
+    }
+
     /// Tries whether bytes can be written where the store lies or would be made; leaves nothing behind.
     pub fn probe(folder: &Path) -> std::io::Result<()> {
         for folder in [folder.join(KEPT), folder.join(STAGING)] {

@@ -130,14 +130,13 @@ async fn get_export_content(
         Ok(portion) => portion,
         Err(refusal) => return Ok(refusal),
     };
-    // What goes on where it broke off was told when it began.
-    let begins = match &portion {
-        Portion::Nothing => false,
-        Portion::Whole => true,
-        Portion::Part(range) => range.start == 0,
+    let from_begin = match &portion {
+        Portion::Nothing => None,
+        Portion::Whole => Some(true),
+        Portion::Part(range) => Some(range.start == 0),
     };
-    if begins && method == Method::GET {
-        exports::tell_fetched(&state.ctx, &user, &export).await?;
+    if let Some(from_begin) = from_begin.filter(|_| method == Method::GET) {
+        exports::tell_fetched(&state.ctx, &user, &export, from_begin).await?;
     }
     let mut response = content.send(&state.ctx.blobs, portion).await?;
     if let Ok(named) = HeaderValue::try_from(format!("attachment; filename=\"{}\"", file_name(&export))) {

@@ -1,4 +1,4 @@
-//! The collector: blobs that no row names, of an image, of its thumbnails, of a run's file or of an export, old enough that no upload can still be on its way to naming
+//! The collector: spool files that nobody writes any more, and blobs that no row names, of an image, of its thumbnails, of a run's file or of an export, old enough that no upload can still be on its way to naming
 //! them, are removed.
 
 use std::time::Duration;
@@ -16,6 +16,7 @@ pub const BLOB_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Removes orphans older than `age`; answers how many.
 pub async fn collect_blobs(ctx: &Ctx, age: Duration) -> Result<usize> {
     ctx.chores.run(training::forget_unselected).await?;
+    ctx.blobs.clear().await?;
     let horizon = ctx.blobs.horizon(age).await?;
     let mut removed = 0;
     let mut pages = std::pin::pin!(ctx.blobs.older_than(horizon));

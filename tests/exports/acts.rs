@@ -1,13 +1,23 @@
 //! Who may have what, how long, and what is refused.
 
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use axum::http::Request;
+use chrono::{DateTime, Utc};
+use darkroom::domain::account::Role;
 use darkroom::maintenance;
-use darkroom::store::exports::{ExportAt, claim, finish};
+use darkroom::store::exports::{ExportAt, claim, contents, finish};
 use serde_json::{Value, json};
+use sqlx::Connection;
 use uuid::Uuid;
 
 use super::{Pier, path_of, told};
 use crate::kit::app::TestApp;
 use crate::kit::images::md5_of;
+use crate::kit::wait::holds_within;
+use crate::races::{beside, until_blocked};
 
 /// How many files of the image store there are.
 fn blobs(app: &TestApp) -> usize {
@@ -48,10 +58,17 @@ async fn an_export_is_its_askers_while_a_member_and_is_told_in_the_audit() {
     }
     pier.viewer.delete(&path).await.problem(404, "not_found");
     assert_eq!(listed(pier.viewer.get("/exports").await.ok(200)), 0);
+    // Who leaves the first byte out fetches it all the same; in however many pieces, that is once.
+    let second = pier.app.user("second", &[Role::Admin]).await;
+    for range in ["bytes=1-", "bytes=2-9"] {
+        let piece = Request::get(format!("{path}/content")).header("range", range).body(Body::empty());
+        assert_eq!(second.send(piece.expect("a request")).await.status, 206);
+    }
     let events = told(&pier.app.outside, &pier.case, &["case_exported", "export_fetched"]).await;
     let events: Vec<(&str, &str)> =
         events.iter().map(|(code, who, _)| (code.as_str(), who.as_deref().expect("who"))).collect();
-    assert_eq!(events, [("case_exported", "vi"), ("export_fetched", "vi"), ("export_fetched", "root")]);
+    let fetched = ["vi", "root", "second"].map(|who| ("export_fetched", who));
+    assert_eq!(events, [&[("case_exported", "vi")][..], &fetched].concat());
     admin.delete(&path).await.ok(204);
     admin.get(&path).await.problem(404, "not_found");
     assert_eq!(blobs(&pier.app), before);
@@ -76,8 +93,16 @@ async fn exports_go_with_their_case_and_when_their_time_is_up() {
     let before = blobs(&pier.app);
     pier.export(&pier.owner, "csv", "").await;
     pier.export(&pier.owner, "ndjson", "").await;
+    // A server that died long ago left half of one, and another is writing.
+    let [left, written] = ["left", "written"].map(|name| pier.app.settings.data.join("staging").join(name));
+    let long_ago = SystemTime::now() - Duration::from_secs(25 * 3600);
+    for (spool, at) in [(&left, long_ago), (&written, SystemTime::now())] {
+        File::create(spool).and_then(|file| file.set_modified(at)).expect("a file");
+    }
     maintenance::remove_over(&pier.app.ctx).await.expect("a tick");
-    maintenance::collect_blobs(&pier.app.ctx, std::time::Duration::ZERO).await.expect("a tick");
+    maintenance::collect_blobs(&pier.app.ctx, Duration::ZERO).await.expect("a tick");
+    assert_eq!((left.exists(), written.exists()), (false, true));
+    std::fs::remove_file(written).expect("the file");
     assert_eq!(blobs(&pier.app), before + 2);
     pier.app.alter("UPDATE export SET expires_at = clock_timestamp() - interval '1 s' WHERE format = 'csv'").await;
     maintenance::remove_over(&pier.app.ctx).await.expect("a tick");
@@ -169,4 +194,54 @@ async fn one_that_grows_too_large_says_so() {
     assert_eq!(small.export().await, 1);
     let failed = pier.owner.get(&path).await.ok(200);
     assert_eq!(failed["error"], "It would have more than 1048576 bytes; narrow the filter.");
+}
+
+#[tokio::test]
+async fn who_ends_one_that_takes_long_says_that_it_is_held() {
+    let pier = Pier::new().await;
+    let path = path_of(&pier.ask(&pier.owner, "zip", "label:nobody").await);
+    // The notes on the case are read when all images are in.
+    let mut rival = beside(&pier.app).await;
+    let mut tx = rival.begin().await.expect("a transaction");
+    sqlx::query("LOCK TABLE note IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.expect("the table");
+    let held = async || -> DateTime<Utc> {
+        let sql = sqlx::query_scalar("SELECT build_at FROM export");
+        sql.fetch_one(&pier.app.outside).await.expect("until when it is held")
+    };
+    let looked = async {
+        until_blocked(&pier.app).await;
+        let before = held().await;
+        let renewed = holds_within(Duration::from_millis(2_500), async || held().await > before).await;
+        tx.rollback().await.expect("the end");
+        renewed
+    };
+    assert_eq!(tokio::join!(pier.app.export(), looked), (1, true));
+    assert_eq!(pier.owner.get(&path).await.ok(200)["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn as_many_images_are_read_at_once_as_have_room() {
+    let pier = Pier::new().await;
+    let sql = "SELECT image_id FROM upload ORDER BY image_id";
+    let images: Vec<i64> = sqlx::query_scalar(sql).fetch_all(&pier.app.outside).await.expect("images");
+    let case: Uuid = pier.case.parse().expect("an id");
+    let looked_at = async |images: &[i64]| {
+        let next = pier.app.ctx.chores.run(async |db| contents::next(db, images, case).await).await;
+        let (told, looked_at) = next.expect("images");
+        assert_eq!(told.len(), looked_at);
+        looked_at
+    };
+    assert_eq!(looked_at(&images).await, 4);
+    // A model said more of the first than is read at once, and as much is written of the second and third.
+    let much = "WITH three AS (SELECT case_id, image_id, account_id, row_number() OVER (ORDER BY image_id) AS place FROM upload)
+                INSERT INTO note (case_id, image_id, account_id, text)
+                  SELECT case_id, image_id, account_id, repeat('x', 4000) FROM three, generate_series(1, 300) WHERE place IN (2, 3);
+                UPDATE outcome SET document = jsonb_set(document, '{summary}', to_jsonb((SELECT string_agg(md5(n::text), '') FROM generate_series(1, 40000) AS n)))
+                  WHERE image_id = (SELECT min(image_id) FROM upload) AND version_id > 0";
+    pier.app.alter(much).await;
+    assert_eq!(looked_at(&images).await, 1);
+    assert_eq!(looked_at(&images[1..]).await, 1);
+    assert_eq!(looked_at(&images[2..]).await, 1);
+    assert_eq!(looked_at(&images[3..]).await, 1);
+    assert_eq!(pier.export(&pier.owner, "ndjson", "").await.split(|byte| *byte == b'\n').count(), 4 + 1);
 }

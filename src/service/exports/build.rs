@@ -1,6 +1,7 @@
 //! An export is made: which images fit, then all that is told of them, a few at a time. Whoever makes it holds it, and says so again and
 //! again; who has lost it stops.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -68,7 +69,7 @@ pub async fn build(ctx: &Ctx, held: &mut ExportInHand) -> Result<ExportAt, NotBu
         build.done = i32::try_from(images.len() - rest.len()).unwrap_or(i32::MAX);
         build.keep_hold().await?;
     }
-    let staged = output.finish(ctx).await?;
+    let staged = build.holding(output.finish(ctx)).await?;
     // It took a while, and may not be theirs any more.
     build.check_standing().await?;
     build.renew().await?;
@@ -77,7 +78,7 @@ pub async fn build(ctx: &Ctx, held: &mut ExportInHand) -> Result<ExportAt, NotBu
         sha256: staged.sha256.to_vec(),
         blob: Uuid::new_v4(),
     };
-    ctx.blobs.keep(&staged, at.blob).await?;
+    build.holding(async { Ok(ctx.blobs.keep(&staged, at.blob).await?) }).await?;
     Ok(at)
 }
 
@@ -182,6 +183,17 @@ impl Build<'_> {
 
     async fn keep_hold(&mut self) -> Result<(), NotBuilt> {
         if self.renewed.elapsed() < RENEW_EVERY { Ok(()) } else { self.renew().await }
+    }
+
+    /// Waits for what takes long at once, and says meanwhile that it is held. Whatever waits in it has a time-out.
+    async fn holding<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, NotBuilt> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done?),
+                () = tokio::time::sleep(RENEW_EVERY) => self.renew().await?,
+            }
+        }
     }
 
     async fn renew(&mut self) -> Result<(), NotBuilt> {

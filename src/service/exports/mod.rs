@@ -95,10 +95,9 @@ pub async fn fetchable(ctx: &Ctx, accounts: &Accounts, user: &User, id: Uuid) ->
     Ok((found, ExportAt { bytes, sha256, blob }))
 }
 
-/// Writes down that somebody fetches an export. Where nothing can be written down, it is not to be sent.
-pub async fn tell_fetched(ctx: &Ctx, user: &User, export: &ExportRecord) -> Result<()> {
-    let told =
-        async |db: &mut PgConnection| exports::tell_fetched(db, export.case_id, user.account.id, export.format).await;
+/// Writes down that somebody fetches an export, from its begin on or a later part. Where nothing can be written down, it is not to be sent.
+pub async fn tell_fetched(ctx: &Ctx, user: &User, export: &ExportRecord, from_begin: bool) -> Result<()> {
+    let told = async |db: &mut PgConnection| exports::tell_fetched(db, export, user.account.id, from_begin).await;
     Ok(ctx.db.run(told).await?)
 }
 

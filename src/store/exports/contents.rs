@@ -17,6 +17,9 @@ use crate::domain::exhibit::{
 const OF_IMAGE_MAX: usize = 1_000;
 /// The most bytes of results that are read at once, but for those of a single image.
 const RESULTS_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The most bytes, as they are stored, of what is asked for at once, but for those of a single image: a result takes several times as much
+/// when it is read.
+const STORED_BYTES_MAX: i64 = 1024 * 1024;
 
 /// An image that is told of, and what finds its bytes.
 #[derive(Debug)]
@@ -74,9 +77,10 @@ impl From<ExhibitRow> for ExhibitInStore {
     }
 }
 
-/// The next of these images with all that is told of them: as many as have their results within bounds, in the order asked. Those are the
-/// answer's second part, gone ones included.
+/// The next of these images with all that is told of them: as many as have room in memory, one at least, in the order asked. How many these
+/// are is the answer's second part, gone ones included.
 pub async fn next(db: &mut PgConnection, images: &[i64], case: Uuid) -> sqlx::Result<(Vec<ExhibitInStore>, usize)> {
+    let images = &images[..room(db, images, case).await?];
     let rows: Vec<ExhibitRow> = sqlx::query_as(include_str!("../sql/exports/images.sql"))
         .bind(images)
         .bind(case)
@@ -93,6 +97,13 @@ pub async fn next(db: &mut PgConnection, images: &[i64], case: Uuid) -> sqlx::Re
     };
     let wanted = &images[..whole];
     Ok((rows.into_iter().filter(|row| wanted.contains(&row.image_id)).map(told).collect(), whole))
+}
+
+/// How many of these images, from the first on, have room together.
+async fn room(db: &mut PgConnection, images: &[i64], case: Uuid) -> sqlx::Result<usize> {
+    let sql = sqlx::query_scalar(include_str!("../sql/exports/room.sql"));
+    let room: i64 = sql.bind(images).bind(case).bind(STORED_BYTES_MAX).fetch_one(db).await?;
+    Ok(usize::try_from(room).unwrap_or_default().clamp(1, images.len()))
 }
 
 #[derive(FromRow)]

@@ -149,12 +149,19 @@ pub async fn remove_over(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
     .await
 }
 
-/// Writes down that the bytes of an export are sent to somebody.
-pub async fn tell_fetched(db: &mut PgConnection, case: Uuid, account: Uuid, format: ExportFormat) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO job_event (code, account_id, subject_id, reason) VALUES ('export_fetched', $1, $2, $3)")
+/// Writes down that the bytes of an export are sent to somebody; of a part that begins later, if none was to them since it was asked for.
+pub async fn tell_fetched(
+    db: &mut PgConnection,
+    export: &ExportRecord,
+    account: Uuid,
+    from_begin: bool,
+) -> sqlx::Result<()> {
+    sqlx::query(include_str!("../sql/exports/tell_fetched.sql"))
         .bind(account)
-        .bind(case.to_string())
-        .bind(format.as_str())
+        .bind(export.case_id.to_string())
+        .bind(export.format.as_str())
+        .bind(from_begin)
+        .bind(export.created_at)
         .execute(db)
         .await?;
     Ok(())
