@@ -182,7 +182,7 @@ fn of_file(exhibit: &Exhibit, file: &str) -> Value {
     if !tags.is_empty() {
         node["uco-core:tag"] = json!(tags);
     }
-    if let Some(first) = exhibit.names.last() {
+    if let Some(first) = exhibit.names.last().filter(|_| !exhibit.older_names_left_out) {
         node["uco-core:objectCreatedTime"] = time(first.uploaded_at);
     }
     node
@@ -225,9 +225,12 @@ fn of_job(job: &ExhibitJob, file: &str, tool: &str) -> Value {
     let status = match job.state.as_str() {
         "queued" => "Pending",
         "running" => "Ongoing",
-        _ => "Fail",
+        "failed" => "Fail",
+        // The ontology has no word for what was taken back.
+        _ => "Unknown",
     };
     let mut node = action(&job.job.to_string(), &job.model, file, tool, status);
+    node["drk:state"] = json!(job.state);
     let why: Vec<&str> =
         [&job.reason, &job.error_type, &job.error_message].iter().filter_map(|part| part.as_deref()).collect();
     if !why.is_empty() {

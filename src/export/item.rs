@@ -80,7 +80,9 @@ impl ToldItem {
             "hash" => (members.algo, members.value),
             "embedding" => (members.space, None),
             "file" => (None, members.name),
-            _ => (members.label, members.text),
+            "box" | "label" | "points" | "text" => (members.label, members.text),
+            // What its places are measured in, nobody knows.
+            _ => return Self { kind, ..Self::default() },
         };
         Self {
             kind,

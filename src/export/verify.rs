@@ -70,7 +70,12 @@ impl fmt::Display for FaultKind {
 /// # Errors
 /// There is no manifest, it is none, or the folder cannot be walked through.
 pub fn verify(folder: &Path) -> io::Result<Verified> {
-    let text = std::fs::read(folder.join(MANIFEST))?;
+    let place = folder.join(MANIFEST);
+    // A link may lead to what never ends, or out of the folder.
+    if !std::fs::symlink_metadata(&place)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let text = std::fs::read(place)?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(io::Error::other)?;
     let mut there = walk(folder)?;
     there.remove(MANIFEST);

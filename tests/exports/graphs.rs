@@ -126,4 +126,14 @@ async fn case_tells_files_tools_actions_and_results_and_refers_to_nothing_else()
         .into_iter()
         .filter(|action| action["uco-action:actionStatus"] == "Fail");
     assert_eq!(failed.count(), 2);
+
+    // A job that was taken back did not fail.
+    let ask = json!({"images": [md5_of(&pier.photos[2])], "models": ["ocr"], "params": {"ocr": {"language": "de"}}, "case": pier.case});
+    let asked = pier.owner.post("/predict", ask).await.ok(202);
+    let id = asked["submission"].as_str().expect("an id");
+    pier.owner.post(&format!("/submissions/{id}/cancel"), json!({})).await.ok(200);
+    let case: Value = serde_json::from_slice(&pier.export(&pier.viewer, "case", "").await).expect("JSON");
+    let mut graph = case["@graph"].as_array().expect("a graph").iter();
+    let cancelled = graph.find(|node| node["drk:state"] == "cancelled").expect("the job that was taken back");
+    assert_eq!(cancelled["uco-action:actionStatus"], "Unknown");
 }

@@ -71,7 +71,7 @@ impl Pier {
             {"type": "label", "label": "outdoors", "score": 0.7},
             {"type": "points", "label": "face", "points": [[0.1, 0.1], [0.3, 0.2]]},
             {"type": "hash", "algo": "phash", "value": "a0fd6ec4373284c7"},
-            {"type": "own-kind", "anything": {"goes": [1, 2]}}],
+            {"type": "own-kind", "box": [10, 20, 30, 40], "unit": "px", "label": "?", "anything": {"goes": [1, 2]}}],
             "fields": {"faces": 1, "side": "left"}, "summary": "one person"});
         let texts =
             json!({"items": [{"type": "text", "text": "+31 6 1234", "box": [0.5, 0.5, 0.75, 0.75], "score": 1.0}]});

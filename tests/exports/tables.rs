@@ -131,6 +131,8 @@ async fn a_row_of_csv_is_an_item_and_no_cell_is_a_formula() {
         (cell(&items[4], "label"), cell(&items[4], "text")),
         ("phash".to_owned(), "a0fd6ec4373284c7".to_owned())
     );
+    // What is measured in nobody knows what, is told nothing of.
+    assert_eq!(["label", "left", "bottom"].map(|title| cell(&items[5], title)), [""; 3]);
     assert_eq!((cell(&items[0], "summary"), cell(&items[1], "summary")), ("one person".to_owned(), String::new()));
     let fields: Value = serde_json::from_str(&cell(&items[0], "fields")).expect("JSON");
     assert_eq!(fields, json!({"faces": 1, "side": "left"}));

@@ -161,6 +161,13 @@ async fn verify_names_what_is_missing_changed_and_additional() {
     assert_eq!(verify(&at("originals")).0, Some(2));
     std::fs::write(at("manifest.json"), "{").expect("a manifest");
     assert_eq!(verify(folder.path()).0, Some(2));
+    // Nor is one believed that lies elsewhere.
+    let elsewhere = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(elsewhere.path(), r#"{"files": []}"#).expect("a manifest");
+    std::fs::remove_file(at("manifest.json")).expect("a file to remove");
+    std::os::unix::fs::symlink(elsewhere.path(), at("manifest.json")).expect("a link");
+    let (code, _, said) = verify(folder.path());
+    assert_eq!((code, said.contains("it is no file")), (Some(2), true), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
