@@ -121,15 +121,14 @@ pub async fn backfill(
 ) -> anyhow::Result<()> {
     let stage = progress.images(total as u64);
     let at_once = order.per_s.unwrap_or(AT_ONCE_MAX).ceil().clamp(1.0, AT_ONCE_MAX) as i64;
-    let (began, mut done) = (Instant::now(), 0);
     let mut version_at: Option<Instant> = None;
     loop {
         if version_at.is_none_or(|at| at.elapsed() >= VERSION_EVERY) {
             place.look_at(newest(&model(api, order).await?), progress);
             version_at = Some(Instant::now());
         }
-        let page = order.page(api, place.cursor.clone(), at_once).await?;
-        done += page.items.len();
+        let (began, page) = (Instant::now(), order.page(api, place.cursor.clone(), at_once).await?);
+        let due = order.due(page.items.len());
         let mut next = place.clone();
         next.cursor = page.next_cursor;
         for (case, images) in in_cases(page.items) {
@@ -160,10 +159,7 @@ pub async fn backfill(
         if place.cursor.is_none() && !place.look_at(newest(&model(api, order).await?), progress) {
             return Ok(());
         }
-        if let Some(per_s) = order.per_s {
-            let due = Duration::try_from_secs_f64(done as f64 / per_s).unwrap_or(Duration::MAX);
-            tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
-        }
+        tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
     }
 }
 
@@ -210,6 +206,12 @@ impl BackfillOrder {
         [("q", self.filter.clone())].into_iter().chain(case).collect()
     }
 
+    /// How long it takes at least to ask for so many images. Each page has its own time: what a slow one missed is not made up for.
+    fn due(&self, images: usize) -> Duration {
+        let seconds = self.per_s.map_or(0.0, |per_s| images as f64 / per_s);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
     async fn page(&self, api: &Api, cursor: Option<String>, limit: i64) -> Result<Page<Hit>, ApiError> {
         let mut query = self.query();
         query.push(("limit", limit.to_string()));
@@ -250,5 +252,25 @@ impl BackfillPlace {
                 _ => self.known += 1,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_page_takes_its_own_time() {
+        let order = |per_s| BackfillOrder {
+            model: "ocr".into(),
+            filter: String::new(),
+            case: None,
+            params: None,
+            priority: 0,
+            per_s,
+        };
+        assert_eq!(order(Some(20.0)).due(50), Duration::from_millis(2_500));
+        assert_eq!((order(Some(0.5)).due(0), order(None).due(200)), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(order(Some(1e-300)).due(200), Duration::MAX);
     }
 }

@@ -257,7 +257,11 @@ impl KeptPlace {
     }
 
     fn forget(&self) -> anyhow::Result<()> {
-        fs::remove_file(&self.0).with_context(|| format!("removing {}", self.0.display()))
+        match fs::remove_file(&self.0) {
+            // The same command ran twice, and the other was done first.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done.with_context(|| format!("removing {}", self.0.display())),
+        }
     }
 }
 
