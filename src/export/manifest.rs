@@ -20,6 +20,9 @@ pub struct ManifestFile {
     /// The names under which a photograph came, the newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// Whether there are older names, which are too many to be told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub older_names_left_out: bool,
 }
 
 /// An image whose bytes could not be taken along.

@@ -101,6 +101,23 @@ async fn bytes_that_are_not_what_came_are_left_out_and_named() {
         [(0, "its bytes are not in the image store"), (1, "its bytes in the image store are not those that came")];
     assert_eq!(left_out, expected.map(|(n, why)| (md5_of(&pier.photos[n]), why.to_owned())).into());
     assert_eq!(lines(&files, "images.ndjson").len(), 4, "what is told of them stays");
+    // Of one that came under more names than are told the manifest says so, and nobody when it came first.
+    let many = "INSERT INTO upload (case_id, image_id, submission_id, account_id, name)
+                SELECT case_id, image_id, gen_random_uuid(), account_id, n || '.jpg'
+                FROM (SELECT * FROM upload ORDER BY image_id DESC LIMIT 1) AS u, generate_series(1, 1000) AS n";
+    pier.app.alter(many).await;
+    let files = unpack(pier.export(&pier.owner, "zip", "").await);
+    let manifest: Value = serde_json::from_slice(&files["manifest.json"]).expect("JSON");
+    let told = |photo: &[u8]| {
+        let md5 = md5_of(photo);
+        let named = manifest["files"].as_array().expect("files").iter().find(|file| file["md5"] == md5).expect("it");
+        (named["names"].as_array().map(Vec::len), named["older_names_left_out"].as_bool())
+    };
+    assert_eq!((told(&pier.photos[3]), told(&pier.photos[2])), ((Some(1000), Some(true)), (Some(1), None)));
+    let graph: Value = serde_json::from_slice(&files["case.jsonld"]).expect("JSON");
+    let came =
+        graph["@graph"].as_array().expect("a graph").iter().filter(|node| node["@type"] == "uco-observable:File");
+    assert_eq!(came.filter(|file| file["uco-core:objectCreatedTime"].is_null()).count(), 1);
 }
 
 /// What `darkroom verify` says of a folder, and how it ends.

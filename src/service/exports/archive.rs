@@ -160,7 +160,8 @@ impl Archive {
             }
         }
         let (md5, sha256) = (exhibit.md5.clone(), exhibit.sha256.clone());
-        self.header(&ManifestFile { path, bytes, md5, sha256, names }, crc32).await?;
+        let older_names_left_out = exhibit.older_names_left_out;
+        self.header(&ManifestFile { path, bytes, md5, sha256, names, older_names_left_out }, crc32).await?;
         let (mut stream, mut crc) = (self.read(one).await?, Crc::new());
         while let Some(chunk) = stream.try_next().await? {
             crc.update(&chunk);
@@ -193,7 +194,8 @@ impl Archive {
             crc.update(&chunk);
         }
         let (md5, sha256) = (staged.md5.to_string(), hex::encode(staged.sha256));
-        let file = ManifestFile { path: path.to_owned(), bytes: staged.bytes, md5, sha256, names: Vec::new() };
+        let (path, bytes) = (path.to_owned(), staged.bytes);
+        let file = ManifestFile { path, bytes, md5, sha256, names: Vec::new(), older_names_left_out: false };
         self.header(&file, crc.sum()).await?;
         append(&mut self.out, staged).await
     }
