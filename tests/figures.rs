@@ -12,7 +12,7 @@ async fn queues_are_looked_at_once_a_minute_and_told_in_steps_for_a_week() {
     let other = app.replica().await;
     let ines = app.investigator("ines").await;
     let worker = app.worker("ocr").await;
-    let history = async |query: &str| ines.get(&format!("/models/ocr/history{query}")).await.ok(200).clone();
+    let history = async |query: &str| ines.get(&format!("/models/ocr/history{query}")).await.ok(200);
     assert_eq!(history("").await, json!({"step_s": 300.0, "items": []}));
     for salt in 0..3 {
         ines.submit(&[("a.png", photo(salt))], &["ocr"]).await;
