@@ -6,7 +6,10 @@ use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Method, Request};
 use darkroom::domain::account::Role;
+use darkroom::domain::fault::{Code, Fault};
+use darkroom::domain::topic::Topic;
 use darkroom::http::serve;
+use darkroom::service::events::{Audience, Events, Following};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -338,4 +341,16 @@ async fn who_follows_the_same_shares_the_looks() {
     let looks = figure("darkroom_event_looks_total{topic=\"models\"}").expect("looks");
     assert!((2.0..=8.0).contains(&looks), "twenty streams of seven seconds cost {looks} looks");
     assert_eq!(figure("darkroom_event_streams"), Some(0.0));
+}
+
+#[tokio::test]
+async fn what_is_refused_for_now_ends_no_topic() {
+    let events = Events::new();
+    let mut one = Following::new(&events, Topic::Models);
+    let busy = Fault::new(Code::TooManyRequests, "More calls wait than can be served.").retry_after(1);
+    let looked = one.look(Audience::Everybody, async { Err(busy.into()) }).await.expect("no refusal");
+    assert!(looked.is_none() && one.due() > tokio::time::Instant::now(), "it is looked at again");
+    let mut two = Following::new(&events, Topic::Workers);
+    let gone = Fault::not_found("submission");
+    two.look(Audience::Everybody, async { Err(gone.into()) }).await.expect_err("a refusal");
 }

@@ -26,6 +26,15 @@ impl Error {
         matches!(source.downcast_ref(), Some(Sql::Io(_) | Sql::PoolTimedOut | Sql::PoolClosed | Sql::Protocol(_)))
     }
 
+    /// Whether the same call may do better a moment later: nothing is wrong with it.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Fault(fault) => fault.retry_after_s.is_some(),
+            Self::Internal(_) => false,
+        }
+    }
+
     /// Whether it would have waited for a lock that somebody else holds.
     pub fn is_locked(&self) -> bool {
         let Self::Unavailable(source) = self else { return false };

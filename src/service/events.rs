@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::watch::{Glance, Watches, Watching};
-use super::{Error, Result};
+use super::Result;
 use crate::domain::topic::Topic;
 
 /// The least time between two looks at a topic, however many follow it.
@@ -134,7 +134,7 @@ impl<'e> Following<'e> {
                 self.rest();
                 Ok(Some(seen))
             }
-            Glance::Seen(Err(Error::Unavailable(_))) => {
+            Glance::Seen(Err(error)) if error.is_passing() => {
                 self.rest();
                 Ok(None)
             }

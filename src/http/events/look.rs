@@ -57,13 +57,13 @@ pub async fn look(
             Err(Fault::not_found("submission"))
         }
         Ok(seen) => Ok(seen),
-        Err(Error::Fault(fault)) => Err(fault),
-        Err(Error::Unavailable(_)) => {
+        Err(error) if error.is_passing() => {
             one.rest();
             Ok(None)
         }
-        Err(Error::Internal(cause)) => {
-            tracing::error!(%topic, %cause, "a topic could not be looked at");
+        Err(Error::Fault(fault)) => Err(fault),
+        Err(cause) => {
+            tracing::error!(%topic, ?cause, "a topic could not be looked at");
             Err(Fault::new(Code::Internal, "Something is broken here."))
         }
     }

@@ -134,7 +134,9 @@ impl Stream {
         loop {
             match state.accounts.again(&self.user).await {
                 Ok(user) => self.user = user,
-                Err(Error::Fault(fault)) => return self.tell_problem(&following, None, fault).await,
+                Err(Error::Fault(fault)) if fault.retry_after_s.is_none() => {
+                    return self.tell_problem(&following, None, fault).await;
+                }
                 // What was known last holds.
                 Err(_) => {}
             }
