@@ -44,6 +44,8 @@ use crate::{maintenance, sdk, telemetry};
 const DRAIN_WAIT: Duration = Duration::from_secs(20);
 /// The shortest key that may sign tokens, in bytes.
 const TOKEN_KEY_BYTES_MIN: usize = 32;
+/// Streams of events look with at most one in so many of the connections for people.
+const EVENT_LOOKS_PART: usize = 3;
 
 /// The connections of the lines of what goes together: as many as their batches run at once.
 const HOT_CONNECTIONS: u32 = Submit::CONNECTIONS
@@ -116,7 +118,7 @@ impl App {
         let keys = Arc::new(Keys::new(&ctx));
         let queues = Arc::new(Queues::new(&ctx));
         let workers = Arc::new(Workers::new(&ctx, &queues));
-        let events = Arc::new(Events::new());
+        let events = Arc::new(Events::new((config.db_connections as usize / EVENT_LOOKS_PART).max(1)));
         let state = UseCases {
             submit: Submit::new(&ctx, &queues),
             lookups: Lookups::new(&ctx),

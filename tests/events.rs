@@ -9,9 +9,10 @@ use darkroom::domain::account::Role;
 use darkroom::domain::fault::{Code, Fault};
 use darkroom::domain::topic::Topic;
 use darkroom::http::serve;
-use darkroom::service::events::{Audience, Events, Following};
+use darkroom::service::events::{Audience, Events, Following, TopicState};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use crate::kit::app::{TestApp, until};
 use crate::kit::client::{Client, assert_mends};
 use crate::kit::images::photo;
+use crate::races::{beside, until_blocked};
 use crate::training::{Trainer, start};
 
 /// The longest that any event is waited for here.
@@ -344,8 +346,36 @@ async fn who_follows_the_same_shares_the_looks() {
 }
 
 #[tokio::test]
+async fn what_streams_look_at_leaves_connections_to_what_people_ask() {
+    let app = TestApp::with(|s| s.db_connections = 6).await;
+    let ines = app.investigator("ines").await;
+    let mut rival = beside(&app).await;
+    let mut tx = rival.begin().await.expect("a transaction");
+    sqlx::raw_sql("LOCK TABLE submission IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.expect("a lock");
+    let mut open = Vec::new();
+    for _ in 0..12 {
+        open.push(Reader::open(&app.router, &ines, &format!("submission:{}", Uuid::new_v4()), None).await);
+    }
+    until("all to be followed", async || app.followed() == 12).await;
+    until_blocked(&app).await;
+    let asked = tokio::time::timeout(Duration::from_secs(2), ines.get("/models")).await;
+    asked.expect("an answer while looks wait").ok(200);
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    assert!(app.count(waiting).await <= 2, "a third of the connections looks");
+    tx.rollback().await.expect("the end");
+    for mut reader in open {
+        assert_eq!(
+            reader.next().await.expect("an event").data["problem"]["status"],
+            404,
+            "in the end each is looked at"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_refused_for_now_ends_no_topic() {
-    let events = Events::new();
+    let events = Events::new(1);
     let mut one = Following::new(&events, Topic::Models);
     let busy = Fault::new(Code::TooManyRequests, "More calls wait than can be served.").retry_after(1);
     let looked = one.look(Audience::Everybody, async { Err(busy.into()) }).await.expect("no refusal");
@@ -353,4 +383,19 @@ async fn what_is_refused_for_now_ends_no_topic() {
     let mut two = Following::new(&events, Topic::Workers);
     let gone = Fault::not_found("submission");
     two.look(Audience::Everybody, async { Err(gone.into()) }).await.expect_err("a refusal");
+}
+
+#[tokio::test]
+async fn of_what_was_seen_for_others_so_many_bytes_are_kept() {
+    let events = Events::new(1);
+    let state = || TopicState { json: vec![b' '; 1 << 20].into(), mark: 0, over: false, case: None };
+    let (mut following, mut seen) = (Vec::new(), Vec::new());
+    for _ in 0..100 {
+        let mut one = Following::new(&events, Topic::Run(Uuid::new_v4()));
+        let state = one.look(Audience::Everybody, async { Ok(state()) }).await.expect("no refusal").expect("a state");
+        seen.push(std::sync::Arc::downgrade(&state));
+        following.push(one);
+    }
+    let kept = seen.iter().filter(|state| state.strong_count() > 0).count();
+    assert_eq!(kept, 32, "MiB");
 }

@@ -1,14 +1,17 @@
 //! Streams of events: how often topics are looked at, and that those who follow the same share their looks.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::watch::{Glance, Watches, Watching};
-use super::Result;
+use super::{Error, Result};
 use crate::domain::topic::Topic;
 
 /// The least time between two looks at a topic, however many follow it.
@@ -17,6 +20,8 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 const LOOK_SOON: Duration = Duration::from_millis(200);
 /// How often is looked at what is over: it may yet be tried again, promoted or removed.
 const PERIOD_OVER: Duration = Duration::from_secs(10);
+/// The most bytes of states that are kept for others who follow the same, as thousands of topics may be followed: those that were seen last.
+const KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// How often a topic is looked at though nothing is heard of it.
 const fn period(topic: Topic) -> Duration {
@@ -53,14 +58,19 @@ pub struct TopicState {
 
 /// The topics that streams of this replica follow.
 pub struct Events {
-    looks: Watches<(Topic, Audience), TopicState>,
+    looks: Watches<(Topic, Audience), Weak<TopicState>>,
+    kept: Mutex<KeptStates>,
     /// The periods of all streams are counted from here, so that they look at the same moments: together.
     began: Instant,
+    /// How many may be looked at at once: thousands come due together, and what people ask needs connections as well.
+    turns: Semaphore,
 }
 
 impl Events {
-    pub fn new() -> Self {
-        Self { looks: Watches::default(), began: Instant::now() }
+    /// Looks at so many topics at once.
+    pub fn new(at_once: usize) -> Self {
+        let (looks, kept) = (Watches::default(), Mutex::default());
+        Self { looks, kept, began: Instant::now(), turns: Semaphore::new(at_once) }
     }
 
     /// How many topics are followed, each for one audience.
@@ -75,9 +85,21 @@ impl Events {
     }
 }
 
-impl Default for Events {
-    fn default() -> Self {
-        Self::new()
+/// States that were seen last, whoever saw them.
+#[derive(Default)]
+struct KeptStates {
+    states: VecDeque<Arc<TopicState>>,
+    bytes: usize,
+}
+
+impl KeptStates {
+    fn keep(&mut self, seen: Arc<TopicState>) {
+        self.bytes += seen.json.len();
+        self.states.push_back(seen);
+        while self.bytes > KEPT_BYTES_MAX {
+            let Some(oldest) = self.states.pop_front() else { break };
+            self.bytes -= oldest.json.len();
+        }
     }
 }
 
@@ -85,7 +107,7 @@ impl Default for Events {
 pub struct Following<'e> {
     pub topic: Topic,
     events: &'e Events,
-    looks: Option<Watching<'e, (Topic, Audience), TopicState>>,
+    looks: Option<Watching<'e, (Topic, Audience), Weak<TopicState>>>,
     audience: Option<Audience>,
     /// When to look next.
     due: Instant,
@@ -124,12 +146,28 @@ impl<'e> Following<'e> {
             self.audience = Some(audience);
         }
         let Some(looks) = &self.looks else { return Ok(None) };
+        let events = self.events;
+        let look = async {
+            // Whoever gets no turn comes again: a stream has other topics, and its reader waits for a sign of life.
+            let turn = timeout(LOOK_PAUSE, events.turns.acquire()).await.ok().and_then(std::result::Result::ok);
+            let _turn = turn.ok_or(sqlx::Error::PoolTimedOut)?;
+            let seen = Arc::new(look.await?);
+            let kept = Arc::downgrade(&seen);
+            events.kept.lock().keep(seen);
+            Ok::<_, Error>(kept)
+        };
         match looks.look_since(self.since, LOOK_PAUSE, look).await {
             Glance::NotBefore(at) => {
                 (self.due, self.not_before) = (at, at);
                 Ok(None)
             }
             Glance::Seen(Ok(seen)) => {
+                let Some(seen) = seen.upgrade() else {
+                    // It went, with so many others that came since.
+                    self.since = Instant::now();
+                    self.due = self.since + LOOK_PAUSE;
+                    return Ok(None);
+                };
                 (self.looked, self.over, self.not_before) = (true, seen.over, Instant::now() + LOOK_PAUSE);
                 self.rest();
                 Ok(Some(seen))
