@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use clap::Args;
-use console::Term;
+use console::{Term, truncate_str};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -83,10 +83,9 @@ async fn show<T: DeserializeOwned, const N: usize>(
         let rows: Vec<_> = page.items.iter().map(&row).collect();
         let shown = match &terminal {
             Some(terminal) => {
-                let most = usize::from(terminal.size().0).saturating_sub(2);
                 // What is wrong with the terminal, the next write says.
                 let _ = terminal.clear_last_lines(lines);
-                lined_up(titles, rows.iter().take(most).cloned().collect())
+                fitted(titles, &rows, terminal.size())
             }
             None => {
                 let shown = lined_up(titles, rows.iter().filter(|row| !before.contains(row)).cloned().collect());
@@ -103,7 +102,32 @@ async fn show<T: DeserializeOwned, const N: usize>(
     if failed.kind() == ErrorKind::BrokenPipe { Ok(Exit::Success) } else { Err(failed.into()) }
 }
 
+/// As much as a terminal of so many lines and columns shows: what it wrapped, or scrolled away, would not be taken back.
+fn fitted<const N: usize>(titles: [&str; N], rows: &[[String; N]], (lines, columns): (u16, u16)) -> String {
+    let most = usize::from(lines).saturating_sub(2);
+    let whole = lined_up(titles, rows.iter().take(most).cloned().collect());
+    whole.lines().map(|line| format!("{}\n", truncate_str(line, columns.into(), "…"))).collect()
+}
+
 fn lined_up<const N: usize>(titles: [&str; N], rows: Vec<[String; N]>) -> String {
     let lines: Vec<_> = std::iter::once(titles.map(str::to_owned)).chain(rows).collect();
     table::aligned(&lines, |_, _, cell| cell)
+}
+
+#[cfg(test)]
+mod tests {
+    use console::measure_text_width;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shown_fits_the_terminal() {
+        let row = ["0198a0c2-7d2e-7b61-9d1d-3f0f6f1f2a10".to_owned(), "\u{1f600} ".repeat(40)];
+        let rows = vec![row; 40];
+        for size in [(24, 80), (24, 20), (5, 200)] {
+            let shown = fitted(["SUBMISSION", "MODELS"], &rows, size);
+            assert_eq!(shown.lines().count(), usize::from(size.0) - 1, "{size:?}");
+            assert!(shown.lines().all(|line| measure_text_width(line) <= size.1.into()), "{size:?}: {shown}");
+        }
+    }
 }
