@@ -9,7 +9,7 @@ import { Empty, Field, Title, Trouble, useAct } from '../parts/small';
 const KINDS: Record<string, string> = {
   'Signing in': 'user_logged_in,log_in_failed,user_logged_out',
   'Photographs looked at': 'image_viewed',
-  'Cases and their members': 'case_made,case_changed,case_closed,case_reopened,case_deleted,case_exported,member_set,member_removed',
+  'Cases and their members': 'case_made,case_changed,case_closed,case_reopened,case_deleted,case_exported,export_fetched,member_set,member_removed',
   'Accounts and keys': 'user_created,user_changed,key_created,key_disabled',
   'Models and workers': 'model_registered,model_changed,dataset_registered,dataset_changed,run_promoted,worker_registered,worker_changed,worker_left,worker_lost',
   'Jobs given up or cancelled': 'withdrawn,cancelled',

@@ -27,7 +27,8 @@ export function Gallery() {
   useEffect(() => {
     openList(q, ofCase);
   }, [q, ofCase]);
-  useLive(async (signal, last) => { if (last) await lookForNew(signal); return true; }, () => NEW_S, [q, ofCase], { topics: [ofCase ? `images:${ofCase}` : 'images'] });
+  // What a filter finds grows with results and tags, too, of which no topic tells.
+  useLive(async (signal, last) => { if (last) await lookForNew(signal); return true; }, () => NEW_S, [q, ofCase], q === '' && { topics: [ofCase ? `images:${ofCase}` : 'images'] });
   const list = hits.value;
   const shownCase = caseOf(ofCase);
   const searched = useLive((signal) => counts(q, ofCase, signal), () => null, [q, ofCase]);

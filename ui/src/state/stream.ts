@@ -97,12 +97,13 @@ function connect(): void {
   }).then(() => current(() => after(performance.now() - began < AGAIN_S * 1_000))(), (error) => current(() => after(true, error))());
 }
 
-/** A stream that was cut off is had again by and by; one that came to its end, at once. */
+/** A stream that was cut off is had again by and by; one that came to its end, within a second: all tabs lose theirs together. */
 function after(failed: boolean, error?: unknown): void {
   if (failed) failures += 1;
   const asked = error instanceof Refusal ? (error.retryAfter ?? 0) : 0;
   drop();
-  soon(failed ? Math.max(asked, Math.min(AGAIN_MAX_S, AGAIN_S * 2 ** (failures - 1))) * 1_000 : 0);
+  const pause = failed ? Math.max(asked, Math.min(AGAIN_MAX_S, AGAIN_S * 2 ** (failures - 1))) : 0;
+  soon((pause * (1 + Math.random() / 4) + (failed ? 0 : Math.random())) * 1_000);
 }
 
 function drop(): void {
