@@ -137,7 +137,7 @@ pub struct Serve {
     /// What is run as a decoder: this program, but for tests.
     #[arg(skip)]
     pub decoder: Program,
-    /// The largest export of a case, in bytes
+    /// The most bytes of the exports of an account together
     #[arg(long, env = "DARKROOM_EXPORT_BYTES_MAX", default_value_t = 64 * 1024 * 1024 * 1024)]
     pub export_bytes_max: u64,
     /// Seconds that an export is kept after it was made

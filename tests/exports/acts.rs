@@ -184,16 +184,32 @@ async fn what_cannot_be_made_is_refused_at_once_or_says_why() {
 }
 
 #[tokio::test]
-async fn one_that_grows_too_large_says_so() {
+async fn those_of_an_account_grow_to_a_bound_together() {
     let pier = Pier::new().await;
     let small = pier.app.replica_with(|settings| settings.export_bytes_max = 1 << 20).await;
     let much = "INSERT INTO note (case_id, image_id, account_id, text)
-                SELECT u.case_id, u.image_id, u.account_id, repeat('x', 4000) FROM upload AS u, generate_series(1, 100)";
+                SELECT u.case_id, u.image_id, u.account_id, repeat('x', 4000) FROM upload AS u, generate_series(1, 50)";
     pier.app.alter(much).await;
-    let path = path_of(&pier.ask(&pier.owner, "ndjson", "").await);
+    let mut paths = Vec::new();
+    for asker in [&pier.owner, &pier.owner, &pier.viewer] {
+        paths.push(path_of(&pier.ask(asker, "ndjson", "").await));
+        assert_eq!(small.export().await, 1);
+    }
+    let admin = pier.app.admin().await;
+    let states = async || {
+        let mut states = Vec::new();
+        for path in &paths {
+            states.push(admin.get(path).await.ok(200)["state"].clone());
+        }
+        states
+    };
+    assert_eq!(states().await, ["succeeded", "failed", "succeeded"]);
+    let failed = pier.owner.get(&paths[1]).await.ok(200);
+    let why = "Your exports would have more than 1048576 bytes together; narrow the filter, or remove others.";
+    assert_eq!(failed["error"], why);
+    pier.owner.delete(&paths[0]).await.ok(204);
+    pier.ask(&pier.owner, "ndjson", "").await;
     assert_eq!(small.export().await, 1);
-    let failed = pier.owner.get(&path).await.ok(200);
-    assert_eq!(failed["error"], "It would have more than 1048576 bytes; narrow the filter.");
 }
 
 #[tokio::test]

@@ -46,8 +46,9 @@ impl<E: Into<Error>> From<E> for NotBuilt {
 
 /// Makes a held export; answers where its bytes lie, which no row names yet.
 pub async fn build(ctx: &Ctx, held: &mut ExportInHand) -> Result<ExportAt, NotBuilt> {
-    let mut build = Build { ctx, held, renewed: Instant::now(), images: None, done: 0, bytes: 0 };
+    let mut build = Build { ctx, held, renewed: Instant::now(), images: None, done: 0, bytes: 0, kept: 0 };
     build.check_standing().await?;
+    build.kept = ctx.chores.run(async |db| exports::kept_bytes(db, build.held.account_id).await).await?;
     let about = build.about().await?;
     let images = build.find().await?;
     build.images = i32::try_from(images.len()).ok();
@@ -125,6 +126,8 @@ struct Build<'a> {
     images: Option<i32>,
     done: i32,
     bytes: u64,
+    /// What the other exports of the account have.
+    kept: u64,
 }
 
 impl Build<'_> {
@@ -175,8 +178,11 @@ impl Build<'_> {
     fn count(&mut self, bytes: u64) -> Result<(), NotBuilt> {
         self.bytes += bytes;
         let most = self.ctx.limits.export_bytes_max;
-        if self.bytes > most {
-            return Err(NotBuilt::Never(format!("It would have more than {most} bytes; narrow the filter.")));
+        if self.kept + self.bytes > most {
+            let why = format!(
+                "Your exports would have more than {most} bytes together; narrow the filter, or remove others."
+            );
+            return Err(NotBuilt::Never(why));
         }
         Ok(())
     }

@@ -193,6 +193,13 @@ pub async fn may_see(db: &mut PgConnection, account: Uuid, case: Uuid) -> sqlx::
     sqlx::query_scalar(include_str!("../sql/exports/standing.sql")).bind(account).bind(case).fetch_one(db).await
 }
 
+/// How many bytes the exports of an account have that are made.
+pub async fn kept_bytes(db: &mut PgConnection, account: Uuid) -> sqlx::Result<u64> {
+    let sum = "SELECT coalesce(sum(bytes), 0)::bigint FROM export WHERE account_id = $1";
+    let bytes: i64 = sqlx::query_scalar(sum).bind(account).fetch_one(db).await?;
+    Ok(bytes.unsigned_abs())
+}
+
 /// Holds an export for so many seconds more, and writes down how far it is; answers until when, or nothing if it is no more held.
 pub async fn renew(
     db: &mut PgConnection,
