@@ -14,7 +14,6 @@ use darkroom::store::{is_crossed, ticks};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::files;
 use super::gate::Pool;
 use super::submit::{Asks, retry, submit};
 use super::world::Facts;
@@ -40,8 +39,7 @@ use_cases! {
     Submit Hot, Resubmit Hot, Rerun Hot, Retry Common, ClaimHinted Hot, ClaimRanked Hot, ClaimCounted Common, ClaimSuspect Common,
     Replay Common, Succeed Hot, Fail Hot, Release Common, BeatWithout Common, Leave Common, Rescue Common, Cancel Common,
     Withdraw Common, WithdrawOther Common, Expire Common, RemoveImages Common, RemoveResults Common, RemoveSubmissions Common,
-    RemoveJobs Common, WriteDown Common, DeleteCase Common, BiteRequests Common, BiteImages Common, AddMember Common,
-    LoseMember Common, Tag Common,
+    RemoveJobs Common, WriteDown Common,
 }
 
 /// What a use case was told.
@@ -60,7 +58,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn moved(&mut self, moved: &[Moved]) {
+    fn moved(&mut self, moved: &[Moved]) {
         self.moved.extend(moved.iter().map(|job| (job.id, job.version, job.state.ended())));
     }
 
@@ -125,7 +123,6 @@ pub async fn run(case: UseCase, db: &mut PgConnection, f: &Facts) -> Done {
             remove(db, case).await
         }
         UseCase::WriteDown => write_down(db).await,
-        _ => files::run(case, db, f).await,
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// What is no step of its own, and goes with the statement before it: nobody else meets what it changes before the COMMIT. A
 /// submission that is named is another matter: see [`STEP`].
-const FREE: [&str; 19] = [
+const FREE: [&str; 9] = [
     "BEGIN",
     "ROLLBACK",
     "SET ",
@@ -25,16 +25,6 @@ const FREE: [&str; 19] = [
     "-- Opens submissions",
     "INSERT INTO request",
     "-- Those of the wanted that their submissions have asked for before",
-    "-- Gives cases titles",
-    "SELECT role FROM member",
-    "SELECT (SELECT role FROM member",
-    "SELECT c.deleted_at",
-    "DELETE FROM export WHERE case_id",
-    "SELECT h.image_id AS id",
-    "DELETE FROM tag AS t",
-    "INSERT INTO tag",
-    "-- Removes the titles of a case",
-    "UPDATE casefile SET removed",
 ];
 
 /// A step that does nothing; what follows it and is none goes with it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use darkroom::domain::job::JobState;
-use darkroom::store::images::{Namer, Title};
+use darkroom::store::images::Namer;
 use darkroom::store::submissions::{self, Opening, Request};
 use darkroom::store::submit::{self, Terms, Wanted, Wish};
 use darkroom::store::{images, is_crossed};
@@ -37,9 +37,10 @@ pub async fn submit(db: &mut PgConnection, f: &Facts, asks: &Asks<'_>) -> Done {
     }
 }
 
-/// The submission, if its case is open.
-async fn open(tx: &mut PgConnection, id: Option<Uuid>, account: Uuid, case: Uuid) -> sqlx::Result<Option<Uuid>> {
-    Ok(submissions::open(tx, &[Opening { id, account, case }]).await?.remove(0).map(|opened| opened.id))
+/// The submission, whose case is open.
+async fn open(tx: &mut PgConnection, id: Option<Uuid>, account: Uuid, case: Uuid) -> sqlx::Result<Uuid> {
+    let opened = submissions::open(tx, &[Opening { id, account, case }]).await?.remove(0);
+    Ok(opened.expect("an open case").id)
 }
 
 async fn submit_once(db: &mut PgConnection, f: &Facts, asks: &Asks<'_>, careful: bool) -> sqlx::Result<Report> {
@@ -48,20 +49,9 @@ async fn submit_once(db: &mut PgConnection, f: &Facts, asks: &Asks<'_>, careful:
     if asks.named.is_some() {
         sqlx::query(STEP).execute(&mut *tx).await?;
     }
-    let Some(submission) = open(&mut tx, asks.named, asks.account, asks.case).await? else { return Ok(report) };
+    let submission = open(&mut tx, asks.named, asks.account, asks.case).await?;
     let md5s: Vec<_> = asks.images.iter().map(|at| (0, f.images[*at].1)).collect();
     let kept = images::lock_visible(&mut tx, &md5s, &[Namer { cases: None, into: asks.case }]).await?;
-    let title = |named: &images::NamedImage| Title {
-        case: asks.case,
-        image_id: named.image.known.id,
-        submission,
-        account: asks.account,
-        name: "a.png",
-    };
-    let titles: Vec<Title<'_>> = kept.iter().filter(|named| !named.held).map(title).collect();
-    if !titles.is_empty() {
-        images::give_titles(&mut tx, &titles).await?;
-    }
     let wish = |image_id: i64| Wish {
         wanted: Wanted { image_id, queue_id: f.queue, params_id: f.params },
         terms: Terms { priority: 3, run_at: None, finish_within_s: 3e6 },
@@ -134,7 +124,7 @@ pub async fn retry(db: &mut PgConnection, f: &Facts) -> Done {
     let mut careful = false;
     loop {
         let mut tx = db.begin().await?;
-        let submission = open(&mut tx, None, f.ines, f.cases[0]).await?.expect("an open case");
+        let submission = open(&mut tx, None, f.ines, f.cases[0]).await?;
         if images::lock_kept(&mut tx, &[f.images[4].0]).await?.is_empty() {
             return Ok(report);
         }

@@ -48,14 +48,6 @@ WHERE NOT $10 AND a.state = 'cancelled' AND a.finished_at > (SELECT max(at) FROM
 UNION ALL
 SELECT 'image ' || j.image_id || ' is gone, and job ' || j.id || ' lives' FROM job AS j WHERE j.image_id NOT IN (SELECT id FROM image)
 UNION ALL
-SELECT 'image ' || i.id || ' is there, and no case holds it' FROM image AS i WHERE NOT EXISTS (SELECT FROM upload AS u WHERE u.image_id = i.id)
-UNION ALL
-SELECT 'account ' || m.account_id || ' is a member of a case that is deleted'
-FROM member AS m JOIN casefile AS c ON c.id = m.case_id WHERE c.deleted_at IS NOT NULL
-UNION ALL
-SELECT 'submission ' || s.id || ' was made to a case that was deleted' FROM submission AS s JOIN casefile AS c ON c.id = s.case_id
-WHERE s.created_at > c.deleted_at
-UNION ALL
 SELECT 'session ' || s.session_id || ' runs ' || s.jobs || ' jobs, one of them alone'
 FROM (SELECT session_id, count(*) AS jobs FROM job WHERE state = 'running' GROUP BY session_id HAVING bool_or(suspect)) AS s
 WHERE s.jobs > 1

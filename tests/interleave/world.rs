@@ -5,13 +5,11 @@ use darkroom::domain::image::ContentMd5;
 use darkroom::maintenance;
 use darkroom::store::work::{Holder, Lease};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::cases::{Report, UseCase, holder};
-use super::files;
 use crate::kit::app::{TestApp, Worker};
-use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo};
 
 /// Two jobs that run under one claim of a busy worker, one that is queued, one that is to be claimed alone, and two images
@@ -23,7 +21,7 @@ pub struct Facts {
     pub params: i64,
     pub ines: Uuid,
     pub jo: Uuid,
-    /// Ines's own case, and one that Jo has made.
+    /// Their own cases.
     pub cases: [Uuid; 2],
     /// The two that run, the queued one, and the suspect.
     pub live: Vec<Uuid>,
@@ -59,7 +57,7 @@ const KEEP_ROWS: &str = "
   $$;
   CREATE FUNCTION kept.set_back() RETURNS void LANGUAGE plpgsql AS $$
   DECLARE
-    names text[] := ARRAY['casefile', 'member', 'worker_session', 'submission', 'image', 'upload', 'tag', 'job', 'claim', 'job_archive', 'outcome', 'item', 'attempt', 'request', 'job_event'];
+    names text[] := ARRAY['worker_session', 'submission', 'image', 'upload', 'job', 'claim', 'job_archive', 'outcome', 'item', 'attempt', 'request', 'job_event'];
   BEGIN
     IF to_regclass('kept.job') IS NULL THEN
       FOR i IN 1..cardinality(names) LOOP
@@ -112,12 +110,7 @@ impl World {
         live.sort();
         let (submission, claim) = (uuid(&made["submission"]), Uuid::new_v4());
         assert_eq!(busy.claim_as(claim, 2, 0.0).await.len(), 2);
-        let harbour = uuid(&jo.post("/cases", json!({"name": "Harbour"})).await.ok(201)["id"]);
-        let files = [live[1].1, live[2].1].iter().fold(Form::default(), |form, salt| form.file("a.png", &photo(*salt)));
-        let form = files.text("models", "ocr").text("case", &harbour.to_string());
-        let other_submission = uuid(&jo.upload(form).await.ok(202)["submission"]);
-        let tagged = json!({"images": [md5_of(&photo(live[1].1)), md5_of(&photo(live[2].1))], "add": ["sea"]});
-        jo.post(&format!("/cases/{harbour}/tags"), tagged).await.ok(200);
+        let other_submission = uuid(&jo.submit(&[file(live[1].1), file(live[2].1)], &["ocr"]).await["submission"]);
         app.write_down_items().await;
         app.alter(KEEP_ROWS).await;
         app.alter(AGE).await;
@@ -138,7 +131,7 @@ impl World {
             params: one(app.ctx.db.pool(), "SELECT params_id FROM job WHERE id = $1::uuid", &live[0].to_string()).await,
             ines: account("ines").await,
             jo: account("jo").await,
-            cases: [own_case("ines").await, harbour],
+            cases: [own_case("ines").await, own_case("jo").await],
             cancelled,
             busy: holder(busy.id.parse().expect("a UUID"), &key),
             free: holder(free.id.parse().expect("a UUID"), &key),
@@ -164,7 +157,6 @@ impl World {
         if pair.contains(&UseCase::ClaimCounted) {
             run(db, "UPDATE queue SET max_running = 3").await;
         }
-        run_owned(db, files::prepare(pair)).await;
         if pair.contains(&UseCase::Expire) {
             run(
                 db,
@@ -182,7 +174,7 @@ impl World {
         let moved: Vec<(Uuid, i32, bool)> = reports.iter().flat_map(|r| r.moved.iter().copied()).collect();
         let forgotten = pair.contains(&UseCase::RemoveResults);
         // An administrator asks nobody, and what is late or rejected ends whoever waits.
-        let by_force = pair.contains(&UseCase::Cancel) || pair.contains(&UseCase::BiteImages);
+        let by_force = pair.contains(&UseCase::Cancel);
         let (jobs, versions, ended): (Vec<_>, Vec<_>, Vec<_>) = split(&moved);
         let refused: Vec<(Uuid, i32)> = reports.iter().flat_map(|r| r.refused.iter().copied()).collect();
         let mut wrong: Vec<String> = sqlx::query_scalar(include_str!("verdict.sql"))
@@ -209,13 +201,6 @@ impl World {
         twice("a word was accepted", leases(|r| &r.accepted), &mut wrong);
         twice("a version was reached", moved.iter().map(|m| (m.0, m.1)).collect(), &mut wrong);
         wrong
-    }
-}
-
-/// Carries out statements that were put together.
-async fn run_owned(db: &mut PgConnection, sql: String) {
-    if !sql.is_empty() {
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.expect("rows");
     }
 }
 
