@@ -2,6 +2,7 @@
 
 mod item;
 mod pixels;
+mod told;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde_json::value::RawValue;
 pub use self::item::ItemRow;
 use self::item::{NAME_CHARS_MAX, Parts, TEXT_CHARS_MAX, Wrong, is_name, read};
 pub use self::pixels::Upright;
+pub use self::told::ToldItem;
 use super::fault::{Code, Fault};
 use super::json;
 use super::name::shorten;

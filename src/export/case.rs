@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Builder;
 
-use super::item::ToldResult;
 use super::pieces::{DocumentEnd, ExportAbout, Pieces};
+use super::result::ToldResult;
 use crate::domain::exhibit::{Exhibit, ExhibitDerived, ExhibitJob, ExhibitResult};
 
 /// What the prefixes stand for: those of the ontology, what is named here, and words of our own.

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::item::{ToldItem, ToldResult};
 use super::pieces::{DocumentEnd, ExportAbout, Pieces};
+use super::result::ToldResult;
 use crate::domain::exhibit::Exhibit;
+use crate::domain::result::ToldItem;
 use crate::domain::result::Upright;
 
 /// The most categories, which are in memory while it is written: further labels are of one more, and told beside.

@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use super::cell::text_cell;
-use super::item::{ToldItem, ToldResult};
+use super::result::ToldResult;
 use crate::domain::exhibit::{Exhibit, ExhibitJob, ExhibitResult};
+use crate::domain::result::ToldItem;
 
 /// The columns of an image, of a result or job, and of an item.
 const TITLES: [&str; 31] = [

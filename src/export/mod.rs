@@ -6,9 +6,9 @@ mod case;
 pub mod cell;
 mod coco;
 mod csv;
-mod item;
 pub mod manifest;
 mod pieces;
+mod result;
 pub mod verify;
 
 use self::case::CaseGraph;

@@ -52,7 +52,7 @@ pub(super) struct Wrong {
 /// The members that have a meaning; an item may have others, which are the model's own.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
-enum Member {
+pub(super) enum Member {
     Type,
     Box,
     Polygon,
@@ -124,7 +124,7 @@ impl<'a> Parts<'a> {
         self.get(Member::Box).filter(|_| self.kind().is_some_and(|kind| kind == "box")).and_then(read)
     }
 
-    fn get(&self, member: Member) -> Option<&'a RawValue> {
+    pub(super) fn get(&self, member: Member) -> Option<&'a RawValue> {
         self.0[member as usize]
     }
 
