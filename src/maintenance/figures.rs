@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::service::{Ctx, Result};
-use crate::store::{figures, ticks};
+use crate::store::{figures, queues, ticks};
 
 /// How often they are written down.
 pub(super) const KEEP_EVERY: Duration = Duration::from_secs(60);
@@ -17,7 +17,8 @@ pub async fn keep_figures(ctx: &Ctx) -> Result<()> {
     ctx.chores
         .write(async |tx| {
             if ticks::try_tick(tx, "figures").await? {
-                figures::keep(tx, KEPT.as_secs_f64(), PAUSE.as_secs_f64()).await?;
+                let depths = queues::depths(tx).await?;
+                figures::keep(tx, &depths, KEPT.as_secs_f64(), PAUSE.as_secs_f64()).await?;
             }
             Ok(())
         })

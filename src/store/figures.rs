@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 
+use super::queues::Depth;
+
 /// How a queue stood within a step of time.
 #[derive(Debug, Clone, FromRow)]
 pub struct Moment {
@@ -18,9 +20,19 @@ pub struct Moment {
     pub served: i64,
 }
 
-/// Writes down how every queue stands, unless that was done within `pause_s`; forgets what is older than `kept_s`.
-pub async fn keep(db: &mut PgConnection, kept_s: f64, pause_s: f64) -> sqlx::Result<()> {
-    sqlx::query(include_str!("sql/figures/keep.sql")).bind(kept_s).bind(pause_s).execute(db).await?;
+/// Writes down how queues stand, unless that was done within `pause_s`; forgets what is older than `kept_s`.
+pub async fn keep(db: &mut PgConnection, depths: &[Depth], kept_s: f64, pause_s: f64) -> sqlx::Result<()> {
+    let count = |of: fn(&Depth) -> i64| depths.iter().map(of).collect::<Vec<_>>();
+    sqlx::query(include_str!("sql/figures/keep.sql"))
+        .bind(depths.iter().map(|depth| depth.model.as_str()).collect::<Vec<_>>())
+        .bind(count(|depth| depth.queued))
+        .bind(count(|depth| depth.running))
+        .bind(count(|depth| depth.workers))
+        .bind(depths.iter().map(|depth| depth.oldest_wait_s).collect::<Vec<_>>())
+        .bind(kept_s)
+        .bind(pause_s)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
