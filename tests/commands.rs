@@ -35,6 +35,9 @@ async fn what_is_there_is_listed_and_taken_back() {
     assert!(found.starts_with("NAME") && found.contains("a.png") && found.contains("40x30"), "{found}");
     assert_eq!(desk.json(0, &["search", "type:png", "--json"])["items"][0]["by"], "ada");
     assert!(desk.says(0, &["search", "label:nobody"]).contains("No image fits"));
+    assert!(desk.complains(2, &["search", "--case", "Harbour"]).contains("no case of yours is named"));
+    desk.says(0, &["case", "make", "Harbour"]);
+    assert!(desk.says(0, &["search", "--case", "Harbour"]).contains("No image fits"), "none of that case");
     assert!(desk.complains(2, &["search", "lable:x"]).contains("at character 1"));
     let jobs = worker.claim(1).await;
     let workers = desk.says(0, &["workers", "--model", "ocr"]);

@@ -9,8 +9,7 @@ use serde_json::json;
 use super::exit::Exit;
 use super::session::Connection;
 use super::table;
-use crate::api::page::{LIMIT_MAX, Page};
-use crate::client::http::{Api, REQUEST_TIMEOUT};
+use crate::client::http::Api;
 use crate::client::text;
 
 /// Options of every subcommand that lists.
@@ -33,6 +32,14 @@ pub struct Question<'a> {
 }
 
 impl Listing {
+    /// The server, as who logged in.
+    ///
+    /// # Errors
+    /// Nobody has logged in there.
+    pub fn api(&self) -> anyhow::Result<Api> {
+        self.connection.api()
+    }
+
     /// Reads what was asked for and prints it: whole as JSON, or each item as a row.
     ///
     /// # Errors
@@ -46,7 +53,7 @@ impl Listing {
     where
         T: Serialize + DeserializeOwned,
     {
-        let items: Vec<T> = read(&self.connection.api()?, &question).await?;
+        let items: Vec<T> = self.api()?.list(question.path, &question.query, question.most).await?;
         let shown = if self.json {
             serde_json::to_string_pretty(&json!({ "items": items }))?
         } else if items.is_empty() {
@@ -58,29 +65,6 @@ impl Listing {
         };
         text::print(&format!("{}\n", shown.trim_end()))?;
         Ok(Exit::Success)
-    }
-}
-
-/// Page after page, until the last one or until there are enough.
-async fn read<T: DeserializeOwned>(api: &Api, question: &Question<'_>) -> anyhow::Result<Vec<T>> {
-    let most = question.most.unwrap_or(usize::MAX);
-    let limit = i64::try_from(most).unwrap_or(LIMIT_MAX).min(LIMIT_MAX);
-    let mut items = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let mut query = question.query.clone();
-        if let Some(cursor) = cursor {
-            query.extend([("cursor", cursor), ("limit", limit.to_string())]);
-        } else if question.most.is_some() {
-            query.push(("limit", limit.to_string()));
-        }
-        let page: Page<T> = api.get(question.path, &query, REQUEST_TIMEOUT).await?;
-        items.extend(page.items);
-        cursor = page.next_cursor;
-        if cursor.is_none() || items.len() >= most {
-            items.truncate(most);
-            return Ok(items);
-        }
     }
 }
 

@@ -1,13 +1,12 @@
 //! `darkroom search`: images by what is known of them.
 
 use clap::Args;
-use uuid::Uuid;
 
 use super::exit::Exit;
 use super::listing::{Listing, Question, minute};
 use super::table::NAME_MAX;
 use crate::api::search::Hit;
-use crate::client::text;
+use crate::client::{cases, text};
 
 /// Search images by a filter, newest first
 #[derive(Debug, Args)]
@@ -21,9 +20,9 @@ pub struct SearchArgs {
     // A term that is negated begins like an option.
     #[arg(allow_hyphen_values = true, default_value = "")]
     filter: String,
-    /// Only images of this case, by its id
-    #[arg(long, value_name = "ID")]
-    case: Option<Uuid>,
+    /// Only images of this case, by its name or id
+    #[arg(long)]
+    case: Option<String>,
     /// How many to list
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -35,7 +34,10 @@ impl SearchArgs {
     /// # Errors
     /// See [`crate::client::error::ApiError`].
     pub async fn run(self) -> anyhow::Result<Exit> {
-        let case = self.case.map(|case| ("case", case.to_string()));
+        let case = match &self.case {
+            Some(named) => Some(("case", cases::find(&self.listing.api()?, named).await?.id.to_string())),
+            None => None,
+        };
         let question = Question {
             path: &["search"],
             query: [("q", self.filter)].into_iter().chain(case).collect(),

@@ -7,7 +7,6 @@ use super::error::{ApiError, ClientFault, Repeat};
 use super::http::{Api, REQUEST_TIMEOUT, answer, decode};
 use super::text;
 use crate::api::cases::{CaseOut, CaseReceipt, CreateCase, SetMember, UpdateCase};
-use crate::api::page::{LIMIT_MAX, Page};
 use crate::domain::case::CaseRole;
 
 /// The case of this id, or of this name among those that one sees.
@@ -18,18 +17,8 @@ pub async fn find(api: &Api, named: &str) -> anyhow::Result<CaseOut> {
     if let Ok(id) = named.parse::<Uuid>() {
         return Ok(api.get(&["cases", &id.to_string()], &[], REQUEST_TIMEOUT).await?);
     }
-    let mut found: Vec<CaseOut> = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let mut query = vec![("limit", LIMIT_MAX.to_string())];
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        let page: Page<CaseOut> = api.get(&["cases"], &query, REQUEST_TIMEOUT).await?;
-        found.extend(page.items.into_iter().filter(|case| case.name == named));
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            break;
-        }
-    }
+    let mut found: Vec<CaseOut> = api.list(&["cases"], &[], None).await?;
+    found.retain(|case| case.name == named);
     let name = text::one_line(named, 80);
     let told = match (found.pop(), &found[..]) {
         (Some(case), []) => return Ok(case),

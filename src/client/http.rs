@@ -15,6 +15,7 @@ use super::destination::{Destination, is_loopback};
 use super::error::{ApiError, ClientFault, Repeat};
 use super::text;
 use crate::api::accounts::TokenOut;
+use crate::api::page::{LIMIT_MAX, Page};
 use crate::api::problem::Problem;
 
 /// Time-out of a request without a file or a wait in it.
@@ -94,6 +95,37 @@ impl Api {
     ) -> Result<T, ApiError> {
         let request = || self.request(Method::GET, path).timeout(timeout).query(query);
         self.retrying(Repeat::Harmless, async || decode(answer(request()).await?).await).await
+    }
+
+    /// The items of a list, page after page, until the last one or until there are as many as wanted.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&'static str, String)],
+        most: Option<usize>,
+    ) -> Result<Vec<T>, ApiError> {
+        let enough = most.unwrap_or(usize::MAX);
+        let limit = i64::try_from(enough).unwrap_or(LIMIT_MAX).min(LIMIT_MAX).to_string();
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = query.to_vec();
+            // Short lists have neither, and refuse both.
+            if most.is_some() || cursor.is_some() {
+                query.push(("limit", limit.clone()));
+            }
+            query.extend(cursor.map(|cursor| ("cursor", cursor)));
+            let page: Page<T> = self.get(path, &query, REQUEST_TIMEOUT).await?;
+            items.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() || items.len() >= enough {
+                items.truncate(enough);
+                return Ok(items);
+            }
+        }
     }
 
     /// `POST` of a JSON body.

@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use crate::api::accounts::UserOut;
 use crate::api::cases::CaseOut;
-use crate::api::page::{LIMIT_MAX, Page};
 use crate::api::search::ImagesCounted;
 use crate::cli::exit::Exit;
 use crate::cli::session::{Connection, folder, keep_private};
@@ -145,7 +144,8 @@ async fn run(
 }
 
 async fn show(api: &Api, order: &BackfillOrder, place: &BackfillPlace, json: bool) -> anyhow::Result<Exit> {
-    let names = if place.passed_over.is_empty() { Vec::new() } else { case_names(api).await? };
+    let names: Vec<CaseOut> =
+        if place.passed_over.is_empty() { Vec::new() } else { api.list(&["cases"], &[], None).await? };
     let passed = place.passed_over.iter();
     let shown = if json {
         let passed = passed.map(|(case, over)| json!({"case": case, "name": name_of(&names, *case), "images": over.images, "why": over.why}));
@@ -183,7 +183,7 @@ async fn dry_run(
     let stage = Progress::stderr().images(found.total as u64);
     let by_case = backfill::by_case(api, order, &stage).await?;
     drop(stage);
-    let names = case_names(api).await?;
+    let names: Vec<CaseOut> = api.list(&["cases"], &[], None).await?;
     let is_admin = account.roles.contains(&Role::Admin);
     let why = |case: &Uuid| {
         let case = names.iter().find(|known| known.id == *case)?;
@@ -209,21 +209,6 @@ async fn dry_run(
     };
     text::print(&format!("{}\n", shown.trim_end()))?;
     Ok(Exit::Success)
-}
-
-/// The cases that one sees.
-async fn case_names(api: &Api) -> anyhow::Result<Vec<CaseOut>> {
-    let (mut found, mut cursor): (Vec<CaseOut>, Option<String>) = (Vec::new(), None);
-    loop {
-        let mut query = vec![("limit", LIMIT_MAX.to_string())];
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        let page: Page<CaseOut> = api.get(&["cases"], &query, REQUEST_TIMEOUT).await?;
-        found.extend(page.items);
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            return Ok(found);
-        }
-    }
 }
 
 fn name_of(names: &[CaseOut], case: Uuid) -> String {
