@@ -29,8 +29,8 @@ for (;;) {
   try {
     for (const { id, lease_no, image, params } of (await call("/jobs/claim", { worker: me.worker, claim_id: randomUUID(), max: 1, wait_s: 25 })).jobs) {
       held = [{ id, lease_no }];
-      const done = await call(image.url).then((bytes) => predict(bytes, params)).then((result) => ({ outcome: "succeeded", result }),
-        ({ name, message }) => ({ outcome: "retry", error: { type: name, message } }));       // "rejected": this image will never do
+      const done = await call(image.url).then((bytes) => predict(bytes, params)).then((result) => ({ outcome: "succeeded", result: JSON.parse(JSON.stringify(result)) }))
+        .catch(({ name, message }) => ({ outcome: "retry", error: { type: name, message } }));       // "rejected": this image will never do
       await call("/jobs/complete", { worker: me.worker, items: [{ id, lease_no, ...done }] });
       held = [];
     }

@@ -9,7 +9,7 @@ predict() {                                  # your model: a file and params in,
   jq -n --argjson bytes "$(($(wc -c < "$1")))" '{fields: {bytes: $bytes}, summary: "\($bytes) bytes"}'
 }
 
-call() {                                     # path, file for the answer, body: the same again until the server answers
+call() {                                     # path, file for the answer, body or @file: the same again until the server answers
   local to=(-H @"$mine/key" "${DARKROOM_URL%/}$1") status
   case $1 in http*) to=("$1") ;; esac        # the key goes to this host only
   until status=$(curl -sS "${to[@]}" -H 'Content-Type: application/json' ${3:+--data-binary "$3"} --max-time 60 --retry 1000 \
@@ -26,9 +26,10 @@ done &
 while call /jobs/claim "$mine/claim" '{"worker": "'"$worker"'", "claim_id": "'"$(uuid)"'", "max": 1, "wait_s": 25}'; do
   jq -ce '.jobs[]' "$mine/claim" > "$mine/job" || continue
   jq -c '{id, lease_no}' "$mine/job" > "$mine/held"; : > "$mine/result"
-  { call "$(jq -r .image.url "$mine/job")" "$mine/image" && predict "$mine/image" "$(jq -c .params "$mine/job")" > "$mine/result" && [ -s "$mine/result" ]; } 2> "$mine/error" &&
-    done='{outcome: "succeeded", result: $result[0]}' || done='{outcome: "retry", error: {type: "predict", message: "failed: \($error)"}}'
-  call /jobs/complete "$mine/done" "$(jq -c --rawfile error "$mine/error" --slurpfile result "$mine/result" --arg worker "$worker" "{\$worker, items: [. + $done]}" "$mine/held")"
+  { call "$(jq -r .image.url "$mine/job")" "$mine/image" && predict "$mine/image" "$(jq -c .params "$mine/job")" > "$mine/result" && jq -es 'length == 1' "$mine/result" > /dev/null; } 2> "$mine/error" &&
+    done='{outcome: "succeeded", result: $result[0]}' || { done='{outcome: "retry", error: {type: "predict", message: "failed: \($error)"}}'; : > "$mine/result"; }
+  jq -c --rawfile error "$mine/error" --slurpfile result "$mine/result" --arg worker "$worker" "{\$worker, items: [. + $done]}" "$mine/held" > "$mine/send"
+  call /jobs/complete "$mine/done" "@$mine/send"
   : > "$mine/held"
 done
 exit 1

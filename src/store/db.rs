@@ -146,9 +146,14 @@ impl Db {
     ) -> Result<T, E> {
         self.run(async |connection| {
             let mut tx = connection.begin().await?;
-            let done = work(&mut tx).await?;
-            tx.commit().await?;
-            Ok(done)
+            let done = work(&mut tx).await;
+            match &done {
+                Ok(_) => tx.commit().await?,
+                // At once: left to the pool, its locks would be held for a while after this has answered.
+                Err(error) if !error.is_unavailable() => tx.rollback().await?,
+                Err(_) => {}
+            }
+            done
         })
         .await
     }
