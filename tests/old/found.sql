@@ -2,6 +2,9 @@
 -- after $1 up to $2, whose outcomes are there.
 INSERT INTO queue (name, last_version) VALUES ('clip', 'v1');
 INSERT INTO model_version (queue_id, name) SELECT id, 'v1' FROM queue WHERE name = 'clip';
+-- A model of which a second version has read a tenth of the images again.
+INSERT INTO queue (name, last_version) VALUES ('detect', 'v2');
+INSERT INTO model_version (queue_id, name) SELECT id, v FROM queue, unnest(ARRAY['v1', 'v2']) AS v WHERE queue.name = 'detect';
 
 CREATE FUNCTION grow_found(before integer, images integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -23,6 +26,14 @@ BEGIN
   SELECT n, 'done', timestamp '2000-01-01' + interval '1 min' * n, CASE WHEN n % 5000 = 10 THEN 'Leica M3' ELSE 'Camera ' || n % 300 END,
          ('x' || substr(md5(n::text), 1, 16))::bit(64)::bigint, '\x01', sha256(''), gen_random_uuid(), '{1,2,3,4}'
   FROM generate_series(before + 1, images) AS n;
+  -- Of each tenth a box has moved, of each five-thousandth it is lost.
+  INSERT INTO outcome (image_id, params_id, finished_at, queue_id, version_id, job_version, state, attempt, job_id, document)
+  SELECT n, (SELECT min(id) FROM params), now(), v.queue_id, v.id, 3, 'succeeded', 1, uuid_v7(),
+         jsonb_build_object('fields', '{}'::jsonb, 'summary', NULL, 'items', CASE WHEN v.name = 'v1' OR n % 5000 > 0 THEN
+           jsonb_build_array(jsonb_build_object('type', 'box', 'label', 'person', 'score', 0.9,
+             'box', jsonb_build_array(0.1, 0.1, CASE v.name WHEN 'v1' THEN 0.6 ELSE 0.7 END, 0.6))) ELSE '[]' END)
+  FROM generate_series(before + 1, images) AS n, model_version AS v
+  WHERE v.queue_id = (SELECT id FROM queue WHERE name = 'detect') AND n % 10 = 0;
   -- The newest two thousand have embeddings, of 512 numbers each.
   INSERT INTO outcome (image_id, params_id, finished_at, queue_id, version_id, job_version, state, attempt, job_id, document)
   SELECT n, (SELECT min(id) FROM params), now(), clip, (SELECT id FROM model_version WHERE queue_id = clip), 3, 'succeeded', 1, uuid_v7(),

@@ -18,6 +18,9 @@ const LED: i64 = 20_000 * 10 + SOON;
 /// Where the walk goes on as far as it may, and what indexes there are was looked at in vain.
 const FAR: i64 = 20_000 * LOOKED_AT;
 
+/// Two hundred images of which two results are compared, and the walk to find them.
+const COMPARED: i64 = 200 * LOOKED_AT + SOON;
+
 /// Searches for everything that there is, often, seldom and never.
 pub async fn measure(app: &TestApp, meter: &Meter, images: u32) -> Vec<Cost> {
     let (ines, root) = (app.log_in("ines", PASSWORD).await, app.log_in("root", PASSWORD).await);
@@ -69,6 +72,15 @@ pub async fn measure(app: &TestApp, meter: &Meter, images: u32) -> Vec<Cost> {
         let (cost, _) =
             call(meter, &format!("ines counts {filter}"), Some(FAR), async || ines.1.get(&path).await).await;
         costs.push(cost);
+    }
+    for who in [ines, ("root", &root)] {
+        for (route, asked, bound) in [("", "", COMPARED), ("", "&kind=lost", COMPARED), ("/counts", "", 10 * COMPARED)]
+        {
+            let path = format!("/search/changes{route}?model=detect&from=v1&to=v2{asked}");
+            costs.push(
+                call(meter, &format!("{} GET {path}", who.0), Some(bound), async || who.1.get(&path).await).await.0,
+            );
+        }
     }
     costs
 }
