@@ -153,6 +153,7 @@ fn a_folder_that_is_not_ours_is_refused_with_all_that_lies_in_it() {
             .arg("dev")
             .current_dir(here.path())
             .env_remove("DATABASE_URL")
+            .env("DARKROOM_LISTEN", "127.0.0.1:0")
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = child.spawn().expect("darkroom");
