@@ -1,7 +1,9 @@
 //! How jobs come to be: attached to, answered from the cache, or made. `work` has every way on from there.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::QueryAs;
+use sqlx::{FromRow, PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::place::AskedPlace;
@@ -137,20 +139,8 @@ pub struct Made {
 /// # Errors
 /// Breaks `job_single_flight` when another submission has made one of them since [`attach`]: start again.
 pub async fn insert(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<Made>> {
-    sqlx::query_as(include_str!("sql/submit/insert.sql"))
-        .bind(wishes.iter().map(|wish| wish.wanted.image_id).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.wanted.queue_id).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.wanted.params_id).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.terms.priority).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.terms.run_at).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.terms.finish_within_s).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.submission).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.account).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.retry_of).collect::<Vec<_>>())
-        .bind(wishes.iter().map(|wish| wish.takes_result).collect::<Vec<_>>())
-        .bind(wishes.len() as i64)
-        .fetch_all(db)
-        .await
+    let takes_result: Vec<_> = wishes.iter().map(|wish| wish.takes_result).collect();
+    of_wishes(include_str!("sql/submit/insert.sql"), wishes).bind(takes_result).fetch_all(db).await
 }
 
 /// A job that was made or attached to; see [`insert_or_attach`].
@@ -164,7 +154,15 @@ pub struct MadeOrFound {
 /// The careful way, after [`insert`] met another submission: makes a job for every wish or attaches to the one that is live by
 /// now, and writes the requests that wait for them.
 pub async fn insert_or_attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::Result<Vec<MadeOrFound>> {
-    sqlx::query_as(include_str!("sql/submit/insert_or_attach.sql"))
+    of_wishes(include_str!("sql/submit/insert_or_attach.sql"), wishes).fetch_all(db).await
+}
+
+/// A statement over wishes, each of whose fields is an array of it, and their number.
+fn of_wishes<T: for<'r> FromRow<'r, PgRow>>(
+    sql: &'static str,
+    wishes: &[Wish],
+) -> QueryAs<'static, Postgres, T, PgArguments> {
+    sqlx::query_as(sql)
         .bind(wishes.iter().map(|wish| wish.wanted.image_id).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.wanted.queue_id).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.wanted.params_id).collect::<Vec<_>>())
@@ -175,6 +173,4 @@ pub async fn insert_or_attach(db: &mut PgConnection, wishes: &[Wish]) -> sqlx::R
         .bind(wishes.iter().map(|wish| wish.account).collect::<Vec<_>>())
         .bind(wishes.iter().map(|wish| wish.retry_of).collect::<Vec<_>>())
         .bind(wishes.len() as i64)
-        .fetch_all(db)
-        .await
 }

@@ -3,16 +3,16 @@
 -- answers that came since the caller asked for one: it may have ended the very job that was live then.
 -- $1 images, $2 queues and $3 params, free of repeats and in order; for each $4 its priority, $5 the instant before which it
 -- is not to run or null, $6 the seconds after which it expires, $7 the submission, $8 the account, $9 the ended job that it
--- tries again or null, $10 whether a success answers it as well; $11 their number.
+-- tries again or null; $10 their number; $11 for each whether a success answers it as well.
 WITH base AS MATERIALIZED (
   -- One id is made, and the others count on from it: in order, and as unlikely to be met again as the first.
   SELECT clock_timestamp() AS at, left(uuid_v7()::text, 24) AS prefix, floor(random() * 2 ^ 47)::bigint AS first
 ), wanted AS MATERIALIZED (
   SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::smallint[], $5::timestamptz[], $6::float8[], $7::uuid[],
-                       $8::uuid[], $9::uuid[], $10::boolean[])
+                       $8::uuid[], $9::uuid[], $11::boolean[])
     WITH ORDINALITY AS w (image_id, queue_id, params_id, priority, not_before, finish_within_s, submission_id, account_id,
                           retry_of, takes_result, place)
-  LIMIT $11
+  LIMIT $10
 ), served AS MATERIALIZED (
   -- As in cached.sql.
   SELECT q.id AS queue_id, coalesce(
