@@ -7,6 +7,9 @@ FROM (
   ORDER BY id DESC LIMIT $3
 ) AS c
 CROSS JOIN LATERAL (
-  SELECT count(*) AS images FROM (SELECT DISTINCT image_id FROM upload WHERE case_id = c.id ORDER BY image_id LIMIT $4) AS u
+  SELECT count(*) AS images FROM (
+    -- A range of one case: only the key has this order, so that no index of all images is walked for those of a small case.
+    SELECT DISTINCT case_id, image_id FROM upload WHERE case_id >= c.id AND case_id <= c.id ORDER BY case_id, image_id LIMIT $4
+  ) AS u
 ) AS i
 ORDER BY c.id DESC
