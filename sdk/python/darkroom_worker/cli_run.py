@@ -12,6 +12,8 @@ from .process import Spec
 from .run import Run
 from .session import Settings
 
+log = logging.getLogger("darkroom")
+
 HELP = "serve a model from the queue"
 DESCRIPTION = ("Load the model in MODEL (a .py file, or a folder with model.py), register it at the server, and serve its queue. "
                "The first SIGTERM or Ctrl-C finishes what is in hand, the second gives it back. Exit codes: 0, 1 for what is "
@@ -111,14 +113,20 @@ def _read(option: str, variable: str, kind: Any, given: Any) -> Any:
 def _key(path: Optional[str]) -> str:
     """The key from the environment, or from a file."""
     key, until = os.environ.get("DARKROOM_API_KEY", "").strip(), time.monotonic() + KEY_WAIT_S
+    missed = None
     while path and not key and time.monotonic() < until:
         try:
-            key = Path(path).read_text().strip()
-        except OSError:
-            pass
-        time.sleep(0 if key else 0.5)
+            key, told = Path(path).read_text().strip(), "it is empty"
+        except OSError as error:
+            told = error.strerror or str(error)
+        if not key:
+            if told != missed:
+                log.warning("no API key in %s: %s; waiting for it, %d s at most", path, told, until - time.monotonic())
+            missed = told
+            time.sleep(0.5)
     if not key:
-        raise ModelError("no API key: name a file that holds one with --api-key-file, or set DARKROOM_API_KEY")
+        raise ModelError("no API key%s: name a file that holds one with --api-key-file, or set DARKROOM_API_KEY" % (
+            " in %s" % path if path else ""))
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ModelError("this is no API key: it begins with dr_ and is one word")
     return key

@@ -21,6 +21,8 @@ class Found(NamedTuple):
 def media_type(file: Path) -> Optional[str]:
     """What a file is by its first bytes; None if it is no image or cannot be read."""
     try:
+        if not file.is_file():  # a pipe would never end
+            return None
         with file.open("rb") as opened:
             head = opened.read(HEAD_BYTES)
     except OSError:

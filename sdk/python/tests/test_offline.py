@@ -40,12 +40,13 @@ def try_out(*arguments, **options):
 
 
 def test_folders_are_searched_by_content_and_each_photograph_is_a_line_of_json(write, photos):
+    os.mkfifo(photos / "pipe.png")
     code, lines, told = try_out(write("shade.py", SHADE), photos, photos / "a.png")
     assert code == 0, told
     assert [Path(line["file"]).name for line in lines] == ["a.png", ".hidden"]
     assert lines[0]["outcome"] == "succeeded" and lines[0]["error"] is None and len(lines[0]["md5"]) == 32 and lines[0]["ms"] > 0
     assert lines[0]["result"]["items"] == [{"type": "label", "label": "png", "score": 0.5}]
-    assert "shade 1: 2 photographs, 0 failed, 1 other file skipped; p50 " in told
+    assert "shade 1: 2 photographs, 0 failed, 2 other files skipped; p50 " in told
 
 
 def test_a_folder_is_its_model_py_or_the_file_named_as_it_is(write, photos, tmp_path):

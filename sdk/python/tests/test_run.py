@@ -284,3 +284,15 @@ def test_wrong_usage_says_what_to_do(server, serve, write, monkeypatch, capsys):
             assert main(["run", path, *flags]) == 2 and why in capsys.readouterr().err
     worker = serve(path, "--server", server.url, DARKROOM_URL="http://127.0.0.1:1", DARKROOM_NAME="other")
     worker.hears("other code-.* is registered")
+
+
+def test_a_key_that_is_not_there_yet_is_waited_for_aloud(write, tmp_path, monkeypatch, capsys, caplog):
+    monkeypatch.delenv("DARKROOM_API_KEY", raising=False)
+    monkeypatch.setattr("darkroom_worker.cli_run.KEY_WAIT_S", 0.2)
+    key = tmp_path / "worker.key"
+    for text, why in (None, "No such file"), ("", "it is empty"):
+        if text is not None:
+            key.write_text(text)
+        assert main(["run", write("m.py", QUICK), "--api-key-file", str(key)]) == 2
+        assert "no API key in %s: %s; waiting" % (key, why) in caplog.text.replace("No such file or directory", "No such file")
+        assert "no API key in %s: name a file" % key in capsys.readouterr().err
