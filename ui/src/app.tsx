@@ -79,7 +79,6 @@ function Frame() {
   const { page, id } = route.value;
   const Shown = PAGES[page]?.show ?? Nowhere;
   useEffect(() => {
-    showCurrent();
     const from = before.current;
     before.current = page;
     if (from === null) return;
@@ -91,6 +90,8 @@ function Frame() {
     // Who comes back from a photograph finds it in the grid, once that is laid out.
     if (page === 'gallery' && from === 'photo') requestAnimationFrame(() => requestAnimationFrame(() => focus('.tile a[tabindex="0"]')));
   }, [page, id]);
+  // The names of some come once it is known what there is.
+  useEffect(showCurrent, [page, caseList.value === null]);
   const sending = phase.value === 'sending' || phase.value === 'paused';
   return (
     <>

@@ -61,16 +61,21 @@ test('what a new version changed is shown with both boxes, by kind, label and fi
   await before.locator('img').waitFor();
   assert.deepEqual([await before.locator('.marks .clost').count(), await before.locator('.marks .cmoved').count(), await before.locator('.marks g').count()], [1, 1, 2]);
   assert.deepEqual([await after.locator('.marks .cgained').count(), await after.locator('.marks .cmoved').count(), await after.locator('.marks g').count()], [1, 1, 2]);
+  // By sign and by line, for those who do not tell the colours apart.
+  const signs = async (figure) => (await figure.locator('.tag').allInnerTexts()).sort();
+  assert.deepEqual([await signs(before), await signs(after)], [['− person', '↔ car'], [`+ ${hostile}`, '↔ car']]);
+  const line = (kind) => card.locator(`.c${kind} .over`).first().evaluate((path) => getComputedStyle(path).strokeDasharray);
+  assert.equal(new Set([await line('gained'), await line('lost'), await line('moved')]).size, 3);
   await accessible(page, 'changes');
 
   const kinds = page.getByRole('group', { name: 'What changed' });
-  await kinds.getByRole('button', { name: /^Nothing/ }).click();
+  await kinds.getByRole('button', { name: /^Unchanged/ }).click();
   await card.getByRole('link', { name: 'coffee.jpg' }).waitFor();
-  await kinds.getByRole('button', { name: /^Moved/ }).click();
+  await kinds.getByRole('button', { name: /Moved/ }).click();
   await card.getByRole('link', { name: 'astronaut.jpg' }).waitFor();
   await page.getByRole('group', { name: 'Labels' }).getByRole('button', { name: /person/ }).click();
   await page.getByText('Nothing of the kind changed').waitFor();
-  await kinds.getByRole('button', { name: /^Anything/ }).click();
+  await kinds.getByRole('button', { name: 'Any change' }).click();
   await card.locator('.labels li', { hasText: 'lost person' }).waitFor();
   assert.equal(await card.locator('.labels li').count(), 1);
   await page.getByLabel('Filter').fill('lable:x');
@@ -97,9 +102,12 @@ test('what a new version changed is shown with both boxes, by kind, label and fi
   await right.getByText('by v2').waitFor();
   await right.locator('.marks g').nth(1).waitFor();
   assert.equal(await left.locator('.marks g').count(), 2);
+  assert.deepEqual([await signs(left), await signs(right)], [['− person', '↔ car'], [`+ ${hostile}`, '↔ car']]);
+  for (const words of ['lost person', `gained ${hostile}`, 'moved car']) await dialog.getByRole('list', { name: 'What changed' }).getByText(words).waitFor();
   await accessible(page, 'two results');
   await dialog.getByLabel('Left').selectOption({ index: 0 });
   await left.getByText('by v2').waitFor();
+  await dialog.getByText('Nothing changed').waitFor();
   await dialog.getByLabel('Left').selectOption({ index: 1 });
   await dialog.getByRole('link', { name: 'What changed on all photographs' }).click();
   await card.locator('.labels li', { hasText: 'lost person' }).waitFor();

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { accessible, BASE, chooseFaces, HOSTILE, PASSWORD, photo, PHOTOS, text, visit } from './stage.mjs';
+import { accessible, BASE, call, chooseFaces, HOSTILE, PASSWORD, photo, PHOTOS, text, visit } from './stage.mjs';
 
 test('a wrong password is said to be one', async () => {
   const { page, close } = await visit(null);
@@ -42,6 +42,13 @@ test('upload, progress, boxes, photograph; what strangers wrote is text', async 
   await tile.locator('.marks g').nth(2).waitFor({ state: 'attached' });
   assert.equal(await tile.locator('.marks g').count(), 3);
   await accessible(page, 'gallery');
+  // A filter that does not parse stays, to be mended.
+  await page.goto(`${BASE}/#/gallery?q=lable%3Aface`);
+  await page.getByRole('alert').getByText('at character 1').waitFor();
+  assert.equal(await page.getByLabel('Filter', { exact: true }).inputValue(), 'lable:face');
+  await page.getByLabel('Filter', { exact: true }).fill('');
+  await page.getByRole('button', { name: 'Find' }).click();
+  await tile.locator('.marks g').nth(2).waitFor({ state: 'attached' });
   await page.getByLabel(/Score/).fill('0.9');
   await tile.locator('.marks g').nth(2).waitFor({ state: 'detached' });
   assert.equal(await tile.locator('.marks g').count(), 2);
@@ -329,12 +336,17 @@ test('what changes is told by one stream: asked is nothing, nor told while nobod
   await settled('models,workers');
   // As the first question and the first event cross.
   await page.waitForTimeout(1_500);
+  await page.getByLabel('Curves of').selectOption('as it happens');
+  const moments = () => card.locator('.curve').first().evaluate((path) => path.getAttribute('d').split('L').length);
+  await card.locator('.curve').first().waitFor();
   asked.length = 0;
   await pause(true);
   await shows('paused');
-  // As long as it waits between two questions.
+  const drawn = await moments();
+  // As long as it waits between two questions: nothing is asked, nothing changes, and time goes on in the curves.
   await page.waitForTimeout(3_500);
   assert.deepEqual(asked, []);
+  assert.ok((await moments()) > drawn);
   const go = async (at, watched) => { await page.goto(`${BASE}/#/${at}`); await settled(watched); };
   await go('work', 'submissions');
   await go('gallery', 'images');
@@ -378,6 +390,31 @@ test('what changes is told by one stream: asked is nothing, nor told while nobod
   for (let tries = 0; tries < 400 && seen.open.size === 0; tries += 1) await page.waitForTimeout(50);
   assert.equal(seen.open.size, 1);
   await close();
+});
+
+test('who looks at other jobs of a submission follows it by the same stream; the jobs are asked for once a change', async () => {
+  const [rosa, ines] = [await visit('rosa'), await visit('ines')];
+  const { page } = ines;
+  const pause = (paused) => call(rosa.page, 'PATCH', '/models/faces', { paused });
+  await pause(true);
+  const { items: [{ md5 }] } = await call(page, 'GET', '/images?limit=1');
+  const { submission } = await call(page, 'POST', '/predict', { images: [md5], models: ['faces'], rerun: true });
+  const seen = streams(page);
+  let asked = 0;
+  page.on('request', (request) => { if (/\/jobs\?/.test(request.url())) asked += 1; });
+  await page.goto(`${BASE}/#/work/${submission}`);
+  await page.locator('.jobs li').getByText('the model is paused').waitFor();
+  await until(() => seen.open.size === 1, 'one stream');
+  await page.waitForTimeout(1_500);
+  asked = 0;
+  await page.getByRole('combobox', { name: 'State' }).selectOption('queued');
+  // As long as it waits between two questions where there is no stream.
+  await page.waitForTimeout(3_500);
+  assert.deepEqual([asked, seen.open.size, seen.watched()], [1, 1, `submission:${submission}`]);
+  await pause(false);
+  await page.locator('td[data-label=Done]', { hasText: /^1$/ }).waitFor();
+  await ines.close();
+  await rosa.close();
 });
 
 test('by keyboard alone', async () => {

@@ -120,7 +120,7 @@ function Members({ one, owns, refresh }: { one: Case; owns: boolean; refresh: ()
       <ul class="members">
         {one.members.map((member) => (
           <li key={member.user}>
-            <bdi>{member.user}</bdi>{member.user === me.value?.name && <span class="soft">you</span>}
+            <span><bdi>{member.user}</bdi>{member.user === me.value?.name && <span class="soft"> you</span>}</span>
             {owns
               ? <select aria-label={`Role of ${member.user}`} value={member.role} disabled={doing.busy} onChange={(event) => void set(member.user, event.currentTarget.value as CaseRole)}>{ROLES.map((one) => <option key={one}>{one}</option>)}</select>
               : <span class="soft">{member.role}</span>}

@@ -4,15 +4,14 @@ import { changeCounts, changes, type Change, type ChangeKind, type Compared } fr
 import { models, type Model } from '../api/models';
 import { caseList, caseName } from '../state/cases';
 import { useLive } from '../state/live';
-import { usePicture } from '../state/pictures';
 import { go, route, to } from '../state/route';
 import { announce } from '../state/session';
-import { count, many, upright } from '../parts/format';
-import { itemsOf, shapes, text, type Shape } from '../parts/items';
-import { Marks } from '../parts/marks';
+import { bothDrawn, Changed } from '../parts/differ';
+import { count, many } from '../parts/format';
+import { Pictured } from '../parts/pictured';
 import { Empty, Field, Title, Trouble, useAct } from '../parts/small';
 
-const KINDS: [ChangeKind | null, string][] = [[null, 'Anything'], ['gained', 'Gained'], ['lost', 'Lost'], ['moved', 'Moved'], ['same', 'Nothing']];
+const KINDS: [ChangeKind | null, string][] = [[null, 'Any change'], ['gained', '+ Gained'], ['lost', '− Lost'], ['moved', '↔ Moved'], ['same', 'Unchanged']];
 /** Pages that may be without one of which something changed: so many are looked through before somebody is asked. */
 const LOOKED_THROUGH = 10;
 const LABELS_MAX = 20;
@@ -113,51 +112,21 @@ function Found({ of, kind, label, open }: { of: Compared; kind: ChangeKind | nul
   );
 }
 
-/** In the colour of what happened, whatever the label. */
-const marked = (items: unknown[], as: 'gained' | 'lost' | 'moved'): Shape[] => shapes(items, 0).map((shape) => ({ ...shape, colour: as, score: null }));
-
 function Both({ of, change }: { of: Compared; change: Change }) {
-  const moved = change.moved.map((one) => [one.from, one.to]);
-  const before = [...marked(change.lost, 'lost'), ...marked(moved.map((one) => one[0]), 'moved')];
-  const after = [...marked(change.gained, 'gained'), ...marked(moved.map((one) => one[1]), 'moved')];
+  const [before, after] = bothDrawn(change);
   const name = change.name.split('/').pop() ?? change.md5;
   return (
     <li class="card">
       <header><h2><a href={to('photo', change.md5)}><bdi>{name}</bdi></a></h2>{change.same > 0 && <span class="soft">{many(change.same, 'thing')} the same</span>}</header>
       <div class="pair">
-        <Side name={of.from} alt={`${name}, ${of.from}`} change={change} drawn={before} />
-        <Side name={of.to} alt={`${name}, ${of.to}`} change={change} drawn={after} />
+        {([[of.from, before], [of.to, after]] as const).map(([version, drawn]) => (
+          <figure key={version}><Pictured seen={change} alt={`${name}, ${version}`} drawn={drawn} /><figcaption class="soft mono"><bdi>{version}</bdi></figcaption></figure>
+        ))}
       </div>
       <ul class="labels">
-        <Words items={change.lost} how="lost" />
-        <Words items={change.gained} how="gained" />
-        <Words items={moved.map((one) => one[1])} how="moved" />
+        <Changed {...change} />
         {change.incomplete && <li class="soft">and more, which is not shown</li>}
       </ul>
     </li>
   );
-}
-
-function Side({ name, alt, change, drawn }: { name: string; alt: string; change: Change; drawn: Shape[] }) {
-  const picture = usePicture(change.md5, change.media_type, 1024);
-  const [width, height] = upright(change);
-  return (
-    <figure>
-      <span class="frame" style={{ aspectRatio: `${width}/${height}` }}>
-        {picture.url ? <><img src={picture.url} alt={alt} width={width} height={height} draggable={false} /><Marks shapes={drawn} tags /></> : <span class="nopreview">{picture.why}</span>}
-      </span>
-      <figcaption class="soft mono"><bdi>{name}</bdi></figcaption>
-    </figure>
-  );
-}
-
-const WORD = { lost: 'lost', gained: 'gained', moved: 'moved' };
-
-function Words({ items, how }: { items: unknown[]; how: keyof typeof WORD }) {
-  const counted = new Map<string, number>();
-  for (const item of itemsOf(items)) {
-    const what = text(item, 'label') ?? text(item, 'text') ?? text(item, 'value') ?? text(item, 'type') ?? '';
-    counted.set(what, (counted.get(what) ?? 0) + 1);
-  }
-  return <>{[...counted].slice(0, LABELS_MAX).map(([what, n]) => <li key={what} class={`drawn c${how}`}>{WORD[how]} <b><bdi>{what.slice(0, 80)}</bdi></b>{n > 1 && <span>×{n}</span>}</li>)}</>;
 }

@@ -69,18 +69,18 @@ function Bar({ q, ofCase, open, counts }: { q: string; ofCase: string | null; op
   return (
     <>
       <form class="bar-filter" role="search" onSubmit={(event) => { event.preventDefault(); open(words.trim(), ofCase); }}>
-        {counts && <input type="search" aria-label="Filter" placeholder={'label:person>=0.6 -label:car text:"street" tag:x'} value={words} spellcheck={false} autocapitalize="off"
-          onInput={(event) => setWords(event.currentTarget.value)} />}
-        {counts && <button type="submit" class="strong">Find</button>}
-        {counts && <button type="button" aria-label="How filters are written" onClick={() => setHelp(true)}>?</button>}
+        <input type="search" aria-label="Filter" placeholder={'label:person>=0.6 -label:car text:"street" tag:x'} value={words} spellcheck={false} autocapitalize="off"
+          onInput={(event) => setWords(event.currentTarget.value)} />
+        <button type="submit" class="strong">Find</button>
+        <button type="button" aria-label="How filters are written" onClick={() => setHelp(true)}>?</button>
         {caseList.value && (
           <select aria-label="Case" value={ofCase ?? ''} onChange={(event) => open(q, event.currentTarget.value || null)}>
             <option value="">All cases</option>
             {caseList.value.map((one) => <option key={one.id} value={one.id}>{caseName(one)}</option>)}
           </select>
         )}
-        {ofCase && counts && q && mayEdit(ofCase) && <button type="button" onClick={() => setSaving(true)}>Save filter</button>}
-        {counts && <button type="button" onClick={() => setTaking(true)}>Export…</button>}
+        {ofCase && q && mayEdit(ofCase) && <button type="button" onClick={() => setSaving(true)}>Save filter</button>}
+        <button type="button" onClick={() => setTaking(true)}>Export…</button>
         <Sight />
       </form>
       {ofCase && <Saved ofCase={ofCase} open={(words) => open(words, ofCase)} />}

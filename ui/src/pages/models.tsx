@@ -1,6 +1,6 @@
 /** Models and the workers that serve them: how they are now, and how they were. */
 import { signal } from '@preact/signals';
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Paged } from '../api/client';
 import { changeModel, drainWorker, history, listed, models as fetchModels, workers as fetchWorkers, type Model, type Moment, type Worker } from '../api/models';
 import { useLive } from '../state/live';
@@ -12,8 +12,8 @@ import { Plot } from '../parts/plot';
 import { Confirm, Dialog, Empty, Field, Title, Trouble, useAct } from '../parts/small';
 
 const REFRESH_S = 3;
-/** Half an hour of them. */
-const SAMPLES_MAX = 600;
+/** How often is written down how it stands, and how many of that are kept: half an hour. */
+const [SAMPLE_S, SAMPLES_MAX] = [3, 600];
 
 type Sample = { at: number; queued: number; running: number; done: number };
 type Shown = { models: Model[]; workers: Worker[] };
@@ -32,7 +32,6 @@ function sample(models: Model[]): void {
 function readAll([models, workers]: unknown[]): Shown | null {
   const [known, page] = [listed([models]), workers as Paged<Worker>];
   if (!known || page.next_cursor) return null;
-  sample(known);
   return { models: known, workers: page.items };
 }
 
@@ -44,10 +43,22 @@ export function Models() {
   const [retired, setRetired] = useState(false);
   const live = useLive<Shown>(async (signal) => {
     const [models, workers] = await Promise.all([fetchModels(retired, signal), fetchWorkers(signal)]);
-    sample(models);
     return { models, workers };
   }, () => REFRESH_S, [retired], !retired && { topics: ['models', 'workers'], read: readAll });
   const data = live.data;
+  const now = useRef(live);
+  now.current = live;
+  const [, draw] = useState(0);
+  useEffect(() => {
+    const look = () => {
+      if (document.hidden || now.current.problem || !now.current.data) return;
+      sample(now.current.data.models);
+      draw((times) => times + 1);
+    };
+    const timer = setInterval(look, SAMPLE_S * 1_000);
+    look();
+    return () => clearInterval(timer);
+  }, [!data]);
   return (
     <>
       <Title>Models and workers</Title>

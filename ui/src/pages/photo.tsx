@@ -93,7 +93,8 @@ function Shown({ seen, all, again, trouble }: { seen: Seen; all: All | null; aga
   const name = seen.name ?? seen.md5;
   const at = places.value.get(seen.md5);
   const inside = caseHolding(seen.md5) ?? all?.image.case ?? null;
-  const open = all?.jobs.filter((job) => job.state !== 'succeeded') ?? [];
+  // What is under way, and what became of the newest try: how earlier ones failed is told by each job.
+  const open = all?.jobs.filter((job, at, jobs) => ['queued', 'running'].includes(job.state) || (job.state !== 'succeeded' && jobs.findIndex((one) => one.model === job.model) === at)) ?? [];
   return (
     <div class="photo">
       <div class="photo-top">
@@ -135,12 +136,13 @@ function Large({ seen, name, drawn }: { seen: Seen; name: string; drawn: Shape[]
   const picture = usePicture(seen.md5, seen.media_type, 'full');
   const preview = usePicture(seen.md5, seen.media_type, 256);
   const [width, height] = upright(seen);
+  const [broken, setBroken] = useState(false);
   return (
     <Zoom label={`${name}; plus and minus zoom`}>
-      {picture.state === 'none'
-        ? <p class="nopreview">{picture.why}</p>
+      {picture.state === 'none' || broken
+        ? <p class="nopreview">{picture.why ?? 'The browser cannot draw this file: it may be damaged.'}</p>
         : <span class="frame" style={{ '--ratio': String(width / height) }}>
-            <img src={picture.url ?? preview.url ?? undefined} alt={name} draggable={false} width={width} height={height} class={picture.url ? '' : 'soon'} />
+            <img src={picture.url ?? preview.url ?? undefined} alt={name} draggable={false} width={width} height={height} class={picture.url ? '' : 'soon'} onError={() => picture.url && setBroken(true)} />
             <Marks shapes={drawn} tags />
           </span>}
     </Zoom>

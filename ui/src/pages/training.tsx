@@ -6,7 +6,7 @@ import { datasets as fetchDatasets, modelFile, promote, run as fetchRun, runs as
 import { useLive } from '../state/live';
 import { go, route, to } from '../state/route';
 import { announce } from '../state/session';
-import { count, reasonWord, short, size, uuid, value, when } from '../parts/format';
+import { count, pretty, reasonWord, short, size, uuid, value, when } from '../parts/format';
 import { JobMore } from '../parts/job';
 import { Plot, type Curve } from '../parts/plot';
 import { SchemaForm, type Params } from '../parts/schema';
@@ -81,13 +81,17 @@ function Start({ datasets, close }: { datasets: Dataset[]; close: () => void }) 
   );
 }
 
-/** One plot per measure; names that differ only in what follows a slash or an underscore of train and validation go together. */
+/** One plot per measure; names that differ only in what they say of train and validation go together, as do those of its variants, after a slash. */
+const measureOf = (name: string) => name.replace(/^(train|training|val|valid|validation|test)[_/.-]|[_/.-](train|training|val|valid|validation|test)$/i, '');
 function plotsOf(run: RunDetail): [string, Curve[]][] {
   const plots = new Map<string, Map<string, Curve>>();
+  const measures = new Set(run.metrics.flatMap((point) => Object.keys(point.values as object).map(measureOf)));
   for (const point of run.metrics) {
     for (const [name, of] of Object.entries(point.values as Record<string, unknown>)) {
       if (typeof of !== 'number') continue;
-      const measure = name.replace(/^(train|training|val|valid|validation|test)[_/.-]|[_/.-](train|training|val|valid|validation|test)$/i, '');
+      const whole = measureOf(name);
+      const before = whole.split('/')[0]!;
+      const measure = measures.has(before) ? before : whole;
       const curves = plots.get(measure) ?? new Map<string, Curve>();
       const label = run.attempt > 1 ? `${name}, attempt ${point.attempt}` : name;
       const curve = curves.get(label) ?? { name: label, points: [], dashed: point.attempt < run.attempt };
@@ -140,7 +144,7 @@ function Details({ run }: { run: RunDetail }) {
       {run.checkpoint && <div><dt>Checkpoint</dt><dd>{size(run.checkpoint.bytes)}, {run.checkpoint.epoch != null ? `epoch ${run.checkpoint.epoch}, ` : ''}{when(run.checkpoint.at)}</dd></div>}
       {run.model && <div><dt>Model, SHA-256</dt><dd><Copy text={run.model.sha256} what="SHA-256" /></dd></div>}
       {run.promoted.map((one) => <div key={one.model + one.version}><dt>Promoted</dt><dd>{one.model} <code><bdi>{one.version}</bdi></code>, {when(one.at)}</dd></div>)}
-      {result != null && <div><dt>Result</dt><dd><pre>{JSON.stringify(result, null, 1).slice(0, 5_000)}</pre></dd></div>}
+      {result != null && <div><dt>Result</dt><dd><pre tabIndex={0}>{pretty(result).slice(0, 5_000)}</pre></dd></div>}
     </dl>
   );
 }

@@ -130,7 +130,7 @@ function Progress() {
     <section class="panel" aria-label="Progress">
       <p class="big">{done ? `Done: ${many(sum.taken, 'photograph')} taken` : sum.hashed < sum.files ? `Looking at ${many(sum.files, 'file')}: ${count(sum.hashed)}` : phase.value === 'choosing' ? `${many(sum.files - sum.skipped - sum.refused, 'photograph')} ready` : `${count(over)} of ${many(sum.files, 'file')}`}{phase.value === 'paused' && ' – paused'}</p>
       <div class="bar" role="progressbar" aria-label="Files" aria-valuemin={0} aria-valuemax={sum.files} aria-valuenow={over}>
-        <i class="ok" style={{ flexGrow: sum.taken }} /><i class="no" style={{ flexGrow: sum.refused }} /><i class="off" style={{ flexGrow: sum.skipped }} /><i class="rest" style={{ flexGrow: sum.files - over }} />
+        {([['ok', sum.taken], ['no', sum.refused], ['off', sum.skipped], ['rest', sum.files - over]] as const).map(([kind, n]) => n > 0 && <i key={kind} class={kind} style={{ flexGrow: n }} />)}
       </div>
       <p class="soft">{facts}</p>
       {waitingFor.value && <p class="failure" role="status">{waitingFor.value}</p>}
@@ -171,7 +171,7 @@ function Files() {
         <li key={item.path + item.file.lastModified + item.file.size}>
           <bdi class="name">{item.path}</bdi>
           <span class="soft">{size(item.file.size)}</span>
-          <span class={`state ${item.state === 'taken' ? 'ok' : item.state === 'sending' ? 'run' : 'wait'}`}>{item.known && item.state === 'ready' ? 'known already' : item.state === 'sending' && item.sent > 0 && !item.known ? `${Math.round((item.sent / Math.max(1, item.file.size)) * 100)} %` : WORDS[item.state]}</span>
+          <span class={`state ${item.state === 'taken' ? 'ok' : item.state === 'sending' ? 'run' : ''}`}>{item.known && item.state === 'ready' ? 'known already' : item.state === 'sending' && item.sent > 0 && !item.known ? `${Math.round((item.sent / Math.max(1, item.file.size)) * 100)} %` : WORDS[item.state]}</span>
           {item.state === 'ready' && phase.value !== 'sending' && <button type="button" class="plain" aria-label={`Leave out ${item.path}`} onClick={() => remove(item)}>✕</button>}
         </li>
       ))}

@@ -35,7 +35,7 @@ function List() {
       <ul class="cards">
         {live.data?.items.map((one) => (
           <li key={one.id} class="card">
-            <header><a class="cover" href={to('work', one.id)}><strong>{when(one.created_at)}</strong> <span class="soft mono">{short(one.id)}</span></a><State of={one.status} /></header>
+            <header><a class="cover" href={to('work', one.id)}><strong>{when(one.created_at)}</strong></a><State of={one.status} /></header>
             <p class="soft">{caseOf(one.case) && <><bdi>{caseName(caseOf(one.case)!)}</bdi>: </>}{many(one.counts.images, 'photograph')}, {many(one.counts.jobs, 'job')}: {Object.keys(one.models).join(', ')}</p>
             <Bar counts={one.counts} label={`Progress of ${short(one.id)}`} />
           </li>
@@ -75,7 +75,7 @@ function One({ id }: { id: string }) {
             {one.counts.failed > 0 && <button type="button" onClick={() => setAsking('redrive')}>Try all {count(one.counts.failed)} that failed again…</button>}
           </div>
           {one.counts.failed === 0 && <Photographs one={one} />}
-          <Jobs submission={id} counts={one.counts} changed={live.again} />
+          <Jobs one={one} changed={live.again} />
           {one.counts.failed > 0 && <Photographs one={one} />}
           {asking === 'cancel' && <Confirm title="Cancel this submission?" verb="Cancel it" act={() => cancelSubmission(id).then((said) => { announce(`${many(said.cancelled, 'job')} cancelled`); live.again(); })} close={() => setAsking(null)}>
             <p>What waits or runs for it ends. What is done stays, and what others wait for goes on.</p></Confirm>}
@@ -106,13 +106,16 @@ function Redrive({ submission, failed, close }: { submission: string; failed: nu
 
 const STATES: (JobState | '')[] = ['', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
 
-function Jobs({ submission, counts, changed }: { submission: string; counts: Submission['counts']; changed: () => void }) {
+function Jobs({ one, changed }: { one: Submission; changed: () => void }) {
+  const { id: submission, counts } = one;
   const [state, setState] = useState<JobState | ''>(counts.failed > 0 ? 'failed' : '');
   const [cursors, setCursors] = useState<(string | null)[]>([null]);
   const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
   const doing = useAct();
   const cursor = cursors.at(-1) ?? null;
-  const live = useLive((signal) => fetchJobs({ submission, ...(state ? { state } : {}) }, cursor, signal), (page) => (page.items.some((job) => ['queued', 'running'].includes(job.state)) ? REFRESH_S : null), [submission, state, cursor, counts.ended], { topics: [`submission:${submission}`] });
+  const live = useLive((signal) => fetchJobs({ submission, ...(state ? { state } : {}) }, cursor, signal), () => (one.done ? null : REFRESH_S), [submission, state, cursor, one.done],
+    // It tells counts, and how the first photographs are: of others a job may move, and no count with it.
+    { topics: [`submission:${submission}`], beside: () => (one.done || !one.next_cursor ? null : SLOW_S) });
   const failed = live.data?.items.filter((job) => job.state === 'failed' || job.state === 'cancelled') ?? [];
   const retry = () => void doing.act(async () => {
     for (const id of picked) await retryJob(id);
@@ -129,7 +132,7 @@ function Jobs({ submission, counts, changed }: { submission: string; counts: Sub
       <Trouble problem={doing.problem ?? live.problem} />
       {live.data?.items.length === 0 && <p class="soft">None.</p>}
       <ul class="jobs">
-        {live.data?.items.map((job) => <Row key={job.id} job={job} picked={picked.has(job.id)} toggle={() => toggle(job.id)} changed={() => { live.again(); changed(); }} />)}
+        {live.data?.items.map((job) => <Row key={job.id} job={job} name={one.images.find((image) => image.md5 === job.md5)?.name} picked={picked.has(job.id)} toggle={() => toggle(job.id)} changed={() => { live.again(); changed(); }} />)}
       </ul>
       <div class="row">
         {cursors.length > 1 && <button type="button" onClick={() => setCursors(cursors.slice(0, -1))}>Before</button>}
@@ -139,7 +142,7 @@ function Jobs({ submission, counts, changed }: { submission: string; counts: Sub
   );
 }
 
-function Row({ job, picked, toggle, changed }: { job: Job; picked: boolean; toggle: () => void; changed: () => void }) {
+function Row({ job, name, picked, toggle, changed }: { job: Job; name: string | null | undefined; picked: boolean; toggle: () => void; changed: () => void }) {
   const [open, setOpen] = useState(false);
   const retriable = job.state === 'failed' || job.state === 'cancelled';
   return (
@@ -147,7 +150,7 @@ function Row({ job, picked, toggle, changed }: { job: Job; picked: boolean; togg
       <div class="row tight">
         <input type="checkbox" aria-label={`Select job ${short(job.id)}`} disabled={!retriable} checked={picked} onChange={toggle} />
         <strong>{job.model}</strong> <State of={job.state} note={jobNote(job)} />
-        {job.md5 && <a class="mono" href={to('photo', job.md5)}>{short(job.md5)}</a>}
+        {job.md5 && <a class={name ? 'name' : 'mono'} href={to('photo', job.md5)}><bdi>{name?.split('/').pop() ?? short(job.md5)}</bdi></a>}
         <span class="soft">{when(job.finished_at ?? job.started_at ?? job.created_at)}</span>
         <button type="button" class="link" aria-expanded={open} onClick={() => setOpen(!open)}>{open ? 'Less' : 'More'}<span class="unseen"> of job {short(job.id)}</span></button>
       </div>

@@ -2,7 +2,7 @@
 import type { Model } from '../api/models';
 import { listed, models } from '../api/models';
 import { useLive } from '../state/live';
-import { count } from './format';
+import { count, many } from './format';
 import { SchemaForm, type Params } from './schema';
 import { Trouble } from './small';
 
@@ -35,7 +35,7 @@ export function ChooseModels({ chosen, change, disabled }: { chosen: Chosen; cha
 
 function Choice({ model, params, toggle, change }: { model: Model; params: Params | undefined; toggle: () => void; change: (params: Params) => void }) {
   const live = model.workers > 0;
-  const how = model.paused ? 'paused: jobs wait' : live ? `${count(model.workers)} live${model.queued ? `, ${count(model.queued)} waiting` : ''}` : 'no live worker: jobs wait for one';
+  const how = model.paused ? 'paused: jobs wait' : live ? `${many(model.workers, 'worker')}${model.queued ? `, ${count(model.queued)} waiting` : ''}` : 'no worker: jobs wait for one';
   return (
     <div class={`choice${params ? ' chosen' : ''}`}>
       <label class="check"><input type="checkbox" checked={!!params} onChange={toggle} />

@@ -103,7 +103,7 @@ function One({ one, again }: { one: Export; again: () => void }) {
       {came !== null && <p class="row"><progress aria-label={`${name}: how much has come`} max={one.bytes ?? 1} value={came} /> <span class="soft">{size(came)} have come</span></p>}
       <Trouble problem={doing.problem} />
       <p class="row">
-        {one.state === 'succeeded' && came === null && <button type="button" class="strong" disabled={doing.busy} onClick={fetchIt} aria-label={`Download: ${name}`}>Download</button>}
+        {one.state === 'succeeded' && came === null && <button type="button" disabled={doing.busy} onClick={fetchIt} aria-label={`Download: ${name}`}>Download</button>}
         {came !== null && <button type="button" onClick={() => stop.current?.abort()}>Stop</button>}
         <button type="button" disabled={doing.busy} onClick={() => void doing.act(() => removeExport(one.id), 'The export was removed').then((good) => good && again())} aria-label={`Remove: ${name}`}>Remove</button>
       </p>

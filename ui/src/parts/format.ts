@@ -23,14 +23,18 @@ export function seconds(s: number): string {
   return `${Math.round(s / 86_400)} days`;
 }
 
+/** In words with what it was: the clock of the browser may be wrong, so no "ago". */
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 export function when(at: string | null | undefined): string {
   const time = at ? new Date(at) : null;
   return time && !Number.isNaN(time.getTime()) ? DAY.format(time) : '–';
 }
 
-/** In words with what it was: the clock of the browser may be wrong, so no "ago". */
-export const short = (id: string) => id.slice(0, 8);
+/** Enough of an id or a hash to tell it from others: ids begin with the time, which many share. */
+export const short = (id: string) => (id.includes('-') ? id.slice(-8) : id.slice(0, 8));
+
+/** JSON to be read: lists of numbers take one line. */
+export const pretty = (of: unknown) => JSON.stringify(of, null, 1).replace(/\[[^[\]{}"]*\]/g, (list) => list.replace(/\s+/g, ' '));
 
 /** A value of a result's fields. */
 export function value(of: unknown): string {

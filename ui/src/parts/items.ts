@@ -1,8 +1,8 @@
 /** What models say, made safe to draw: whatever is malformed is passed over. */
 
-export type Shape = { points: [number, number][]; dots: boolean; label: string; score: number | null; colour: number | string; dashed: boolean; text: boolean };
+export type Shape = { points: [number, number][]; dots: boolean; label: string; score: number | null; colour: number | string; dashed: boolean };
 
-type Item = Record<string, unknown>;
+export type Item = Record<string, unknown>;
 const isItem = (value: unknown): value is Item => typeof value === 'object' && value !== null && !Array.isArray(value);
 export const itemsOf = (items: unknown): Item[] => (Array.isArray(items) ? items.filter(isItem) : []);
 export const text = (item: Item, key: string): string | null => (typeof item[key] === 'string' ? (item[key] as string) : null);
@@ -12,7 +12,7 @@ export const score = (item: Item): number | null => (typeof item.score === 'numb
 const fraction = (value: unknown): number | null =>
   typeof value === 'number' && Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : null;
 
-function corners(box: unknown): [number, number][] | null {
+export function corners(box: unknown): [number, number][] | null {
   if (!Array.isArray(box) || box.length !== 4) return null;
   const [x0, y0, x1, y1] = box.map(fraction);
   if (x0 == null || y0 == null || x1 == null || y1 == null) return null;
@@ -50,7 +50,7 @@ export function shapes(items: unknown, scoreMin: number, dashed = false): Shape[
     if (!where || type === 'embedding') continue;
     const label = text(item, 'label') ?? text(item, 'text') ?? '';
     const isText = type === 'text';
-    found.push({ points: where, dots, label, score: isText ? null : sure, colour: colourOf(isText ? 'text' : label), dashed, text: isText });
+    found.push({ points: where, dots, label, score: isText ? null : sure, colour: colourOf(isText ? 'text' : label), dashed });
   }
   return found;
 }

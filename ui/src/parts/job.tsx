@@ -3,7 +3,7 @@ import { cancelJob, job as fetchJob, retryJob, type Job, type JobHistory } from 
 import { useLive } from '../state/live';
 import { may, me } from '../state/session';
 import { reasonWord, seconds, short, waitingWord, when } from './format';
-import { State, Trouble, useAct } from './small';
+import { Trouble, useAct } from './small';
 
 const ENDED = ['succeeded', 'failed', 'cancelled'];
 const REFRESH_S = 3;
@@ -22,8 +22,8 @@ export function JobMore({ id, changed }: { id: string; changed: () => void }) {
   const act = (run: () => Promise<unknown>, said: string) => void doing.act(run, said).then((good) => { if (good) { live.again(); changed(); } });
   return (
     <div class="job">
-      <p><State of={job.state} note={jobNote(job)} /> <span class="soft">Job <code>{job.id}</code>{job.retry_of && <>, another try of <code>{short(job.retry_of)}</code></>}</span></p>
-      {job.error && <Failure error={job.error} />}
+      <p><span class="soft">Job <code>{job.id}</code>{job.retry_of && <>, another try of <code>{short(job.retry_of)}</code></>}</span></p>
+      {job.error && job.attempts.at(-1)?.error_message !== job.error.message && <Failure error={job.error} />}
       <Attempts job={job} />
       <History job={job} />
       <Trouble problem={doing.problem} />

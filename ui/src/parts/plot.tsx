@@ -5,10 +5,10 @@ export type Curve = { name: string; points: [x: number, y: number][]; dashed?: b
 const [WIDTH, HEIGHT, LEFT, BOTTOM] = [380, 140, 42, 20];
 
 /** Round steps for an axis. */
-function ticks(low: number, high: number, wanted: number): number[] {
+function ticks(low: number, high: number, wanted: number, whole: boolean): number[] {
   const rough = (high - low) / wanted || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((times) => times * power).find((step) => step >= rough) ?? power;
+  const step = [1, 2, 5, 10].map((times) => times * power).find((step) => step >= rough && (!whole || step >= 1)) ?? (whole ? 1 : power);
   const found: number[] = [];
   for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-9; at += step) found.push(Number(at.toPrecision(12)));
   return found;
@@ -32,7 +32,7 @@ export function Plot({ title, curves, x = String, zero }: { title: string; curve
     <figure class="plot">
       <figcaption>{title} {curves.map((curve, at) => <span key={curve.name} class={`key c${at % 8}`}><bdi>{curve.name}</bdi> <b>{short(curve.points.at(-1)?.[1] ?? 0)}</b></span>)}</figcaption>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`${title}: now ${last}`}>
-        {ticks(low, high, 4).map((at) => <g key={at}><path class="line" d={`M${LEFT} ${py(at)}H${WIDTH - 8}`} /><text x={LEFT - 6} y={py(at) + 4} text-anchor="end">{short(at)}</text></g>)}
+        {ticks(low, high, 5, ys.every(Number.isInteger)).map((at) => <g key={at}><path class="line" d={`M${LEFT} ${py(at)}H${WIDTH - 8}`} /><text x={LEFT - 6} y={py(at) + 4} text-anchor="end">{short(at)}</text></g>)}
         <text x={LEFT} y={HEIGHT - 4}>{x(left)}</text>
         {right > left && <text x={WIDTH - 8} y={HEIGHT - 4} text-anchor="end">{x(right)}</text>}
         {curves.map((curve, nth) => {

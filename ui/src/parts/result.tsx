@@ -1,7 +1,7 @@
 /** What one version of a model said of a photograph. */
 import { useState } from 'preact/hooks';
 import type { Job } from '../api/jobs';
-import { seconds, value, when } from './format';
+import { pretty, seconds, short, value, when } from './format';
 import { colourOf, itemsOf, score, text } from './items';
 import { JobMore } from './job';
 import { More } from './small';
@@ -19,7 +19,7 @@ export function ResultCard({ said, job, shown, show, changed }: { said: Said; jo
   const drawn = items.some((item) => ['box', 'text', 'points'].includes(text(item, 'type') ?? ''));
   const summary = typeof said.result.summary === 'string' ? said.result.summary : null;
   const params = said.params && typeof said.params === 'object' && Object.keys(said.params).length > 0 ? JSON.stringify(said.params) : null;
-  const facts = [when(said.finished_at), job?.duration_s != null && `took ${seconds(job.duration_s)}`, job?.worker && `worker ${job.worker.slice(0, 8)}`].filter(Boolean).join(' · ');
+  const facts = [when(said.finished_at), job?.duration_s != null && `took ${seconds(job.duration_s)}`, job?.worker && `worker ${short(job.worker)}`].filter(Boolean).join(' · ');
   return (
     <section class={`result${said.older ? ' older' : ''}`} aria-label={`${said.model}, version ${said.version}`}>
       <header>
@@ -33,7 +33,7 @@ export function ResultCard({ said, job, shown, show, changed }: { said: Said; jo
       <Texts items={items} />
       <Fields fields={said.result.fields} items={items} />
       <More summary="How it came about">{() => <JobMore id={said.job} changed={changed} />}</More>
-      <More summary="As JSON">{() => <pre tabIndex={0}>{JSON.stringify(said.result, null, 1).slice(0, JSON_MAX)}</pre>}</More>
+      <More summary="As JSON">{() => <pre tabIndex={0}>{pretty(said.result).slice(0, JSON_MAX)}</pre>}</More>
     </section>
   );
 }

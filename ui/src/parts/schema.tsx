@@ -32,7 +32,7 @@ export function SchemaForm({ schema, params, change }: { schema: unknown; params
 
 function One({ name, schema, needed, value, set }: { name: string; schema: Schema; needed: boolean; value: unknown; set: (value: unknown) => void }) {
   const label = `${string(schema.title) ?? name}${needed ? ' (needed)' : ''}`;
-  const preset = schema.default === undefined ? '' : JSON.stringify(schema.default);
+  const preset = schema.default === undefined ? '' : (string(schema.default) ?? JSON.stringify(schema.default));
   const hint = string(schema.description);
   const type = typeOf(schema);
   if (Array.isArray(schema.enum)) {
@@ -54,6 +54,17 @@ function One({ name, schema, needed, value, set }: { name: string; schema: Schem
           <option value="">{preset ? `As usual: ${preset}` : 'As usual'}</option><option value="true">yes</option><option value="false">no</option>
         </select>
       </Field>
+    );
+  }
+  if (type === 'array' && isObject(schema.items) && Array.isArray(schema.items.enum)) {
+    const now: unknown[] = Array.isArray(value) ? value : Array.isArray(schema.default) ? schema.default : [];
+    const pick = (some: unknown[]) => set(some.length > 0 ? some : undefined);
+    return (
+      <fieldset>
+        <legend>{label}</legend>
+        <div class="row">{schema.items.enum.map((one) => <label class="check" key={String(one)}><input type="checkbox" checked={now.includes(one)} onChange={(event) => pick(event.currentTarget.checked ? [...now, one] : now.filter((other) => other !== one))} /> {String(one)}</label>)}</div>
+        {hint && <small>{hint}</small>}
+      </fieldset>
     );
   }
   if (type === 'number' || type === 'integer') {
@@ -85,7 +96,7 @@ function Json({ label, hint, value, set, preset }: { label: string; hint?: strin
   };
   return (
     <Field label={label} hint={wrong ? 'This is not JSON yet; it is not used.' : hint}>
-      <textarea rows={2} class="mono" spellcheck={false} placeholder={preset || '{}'} aria-invalid={wrong} value={written} onInput={(event) => write(event.currentTarget.value)} />
+      <textarea rows={2} class="mono" spellcheck={false} placeholder={preset} aria-invalid={wrong} value={written} onInput={(event) => write(event.currentTarget.value)} />
     </Field>
   );
 }

@@ -7,13 +7,16 @@ import type { Counts } from '../api/submissions';
 import { announce } from '../state/session';
 import { count, stateWord, tone } from './format';
 
+/** Without what only a program can do. */
+const said = (mend: string) => mend.replace(/,? with [A-Z]+ \/[^\s,;:]*[^\s,;:.]/g, '').split(/(?<=\.) /).filter((one) => !/[A-Z]{3,} \/|`/.test(one)).join(' ');
+
 /** What went wrong, and what to do. */
 export function Trouble({ problem, again }: { problem: Problem | null; again?: () => void }) {
   if (!problem) return null;
   return (
     <div class="trouble" role="alert">
       <p><strong>{problem.title}.</strong> {problem.detail}</p>
-      <p class="soft">{problem.mend}</p>
+      <p class="soft">{said(problem.mend)}</p>
       {problem.errors?.length > 1 && <ul>{problem.errors.slice(0, 20).map((error, at) => <li key={at}>{error.detail}</li>)}</ul>}
       {problem.request_id && <p class="soft mono">Request {problem.request_id}</p>}
       {again && <button type="button" onClick={again}>Try again</button>}

@@ -60,7 +60,7 @@ function Framed({ url, drawn, tags }: { url: string | null; drawn: Shape[]; tags
   if (!url) return null;
   return (
     <span class="frame">
-      <img src={url} alt="" draggable={false} decoding="async" />
+      <img src={url} alt="" draggable={false} decoding="async" onError={(event) => (event.currentTarget.style.visibility = 'hidden')} />
       <Marks shapes={drawn} tags={tags} />
     </span>
   );

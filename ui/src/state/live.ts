@@ -10,7 +10,12 @@ import { carries, follow, overtaken, stateOf } from './stream';
 export type Live<T> = { data: T | null; problem: Problem | null; again: () => void };
 
 /** Topics of the stream of events, and how what they say is read; null where that is not enough. Without, they only say when to load again. */
-export type Topics<T> = { topics: readonly string[]; read?: (states: unknown[], last: T | null) => T | null };
+export type Topics<T> = {
+  topics: readonly string[];
+  read?: (states: unknown[], last: T | null) => T | null;
+  /** In how many seconds it is asked for all the same: what the stream does not tell. */
+  beside?: (data: T) => number | null;
+};
 
 const SLOWEST_S = 15;
 /** How long the stream may take to say what is new when one comes back to the tab. */
@@ -41,7 +46,7 @@ export function useLive<T>(
     const topics = told ? told.topics : [];
     /** Whether what the stream says is enough. */
     let enough = told && !told.read;
-    const rest = (data: T) => (enough && carries(topics) ? null : next(data));
+    const rest = (data: T) => (told && enough && carries(topics) ? (told.beside?.(data) ?? null) : next(data));
     // Of another thing nothing is shown; of the same, what was there until there is something newer.
     if (about.current !== keys[0]) setState({ data: null, problem: null });
     about.current = keys[0];
@@ -107,6 +112,8 @@ export function useLive<T>(
     document.addEventListener('visibilitychange', turn);
     addEventListener('online', turn);
     const unfollow = topics.length > 0 ? follow({ topics, told: hear, lost: () => last !== null && plan(rest(last)), refused: () => void ask() }) : () => {};
+    // The stream has told it before, and tells it again only when it is another.
+    if (told && told.read && carries(topics)) hear(true);
     const unsubscribe = ended.subscribe((is) => !is && void ask());
     return () => {
       over = true;

@@ -52,9 +52,6 @@ export function follow(follower: Follower): () => void {
   soon(GATHER_MS);
   return () => {
     followers.delete(follower);
-    const all = new Set([...followers].flatMap((one) => one.topics));
-    for (const topic of states.keys()) if (!all.has(topic)) states.delete(topic);
-    for (const topic of barred) if (!all.has(topic)) barred.delete(topic);
     soon(GATHER_MS);
   };
 }
@@ -66,6 +63,10 @@ function soon(ms: number): void {
 
 function connect(): void {
   clearTimeout(timer);
+  // Who leaves a topic may follow it again at once: only now is it known that nobody does.
+  const all = new Set([...followers].flatMap((one) => one.topics));
+  for (const topic of states.keys()) if (!all.has(topic)) states.delete(topic);
+  for (const topic of barred) if (!all.has(topic)) barred.delete(topic);
   const topics = document.hidden || ended.value || !token.value ? [] : wanted();
   if (connection && topics.join() === carried.join()) return;
   drop();
