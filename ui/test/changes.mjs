@@ -63,7 +63,7 @@ test('what a new version changed is shown with both boxes, by kind, label and fi
   assert.deepEqual([await after.locator('.marks .cgained').count(), await after.locator('.marks .cmoved').count(), await after.locator('.marks g').count()], [1, 1, 2]);
   // By sign and by line, for those who do not tell the colours apart.
   const signs = async (figure) => (await figure.locator('.tag').allInnerTexts()).sort();
-  assert.deepEqual([await signs(before), await signs(after)], [['− person', '↔ car'], [`+ ${hostile}`, '↔ car']]);
+  assert.deepEqual([await signs(before), await signs(after)], [['↔ car', '− person'], [`+ ${hostile}`, '↔ car']]);
   const line = (kind) => card.locator(`.c${kind} .over`).first().evaluate((path) => getComputedStyle(path).strokeDasharray);
   assert.equal(new Set([await line('gained'), await line('lost'), await line('moved')]).size, 3);
   await accessible(page, 'changes');
@@ -102,7 +102,7 @@ test('what a new version changed is shown with both boxes, by kind, label and fi
   await right.getByText('by v2').waitFor();
   await right.locator('.marks g').nth(1).waitFor();
   assert.equal(await left.locator('.marks g').count(), 2);
-  assert.deepEqual([await signs(left), await signs(right)], [['− person', '↔ car'], [`+ ${hostile}`, '↔ car']]);
+  assert.deepEqual([await signs(left), await signs(right)], [['↔ car', '− person'], [`+ ${hostile}`, '↔ car']]);
   for (const words of ['lost person', `gained ${hostile}`, 'moved car']) await dialog.getByRole('list', { name: 'What changed' }).getByText(words).waitFor();
   await accessible(page, 'two results');
   await dialog.getByLabel('Left').selectOption({ index: 0 });

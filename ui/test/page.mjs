@@ -338,7 +338,7 @@ test('what changes is told by one stream: asked is nothing, nor told while nobod
   await page.waitForTimeout(1_500);
   await page.getByLabel('Curves of').selectOption('as it happens');
   const moments = () => card.locator('.curve').first().evaluate((path) => path.getAttribute('d').split('L').length);
-  await card.locator('.curve').first().waitFor();
+  await card.locator('.curve').first().waitFor({ state: 'attached' });
   asked.length = 0;
   await pause(true);
   await shows('paused');

@@ -47,10 +47,10 @@ test('the server is killed and started while pages are open and an upload is und
   await close();
 });
 
-/** A line to the server that carries so many bytes a second up each connection, and that can be cut. */
+/** A line to the server that carries so many bytes a second up each connection, and that can be cut, or fall silent. */
 async function lineOf(bytesPerSecond) {
   const { hostname, port } = new URL(BASE);
-  const line = { carried: 0, up: true, pairs: new Set() };
+  const line = { carried: 0, up: true, silent: false, pairs: new Set() };
   const server = net.createServer((client) => {
     if (!line.up) return client.destroy();
     const onward = net.connect(Number(port), hostname);
@@ -62,12 +62,12 @@ async function lineOf(bytesPerSecond) {
       line.carried += bytes.length;
       onward.write(bytes);
       client.pause();
-      setTimeout(() => client.resume(), (bytes.length / bytesPerSecond) * 1_000);
+      setTimeout(() => line.silent || client.resume(), (bytes.length / bytesPerSecond) * 1_000);
     });
   }).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   const cut = () => { line.up = false; line.pairs.forEach((end) => end()); };
-  return { line, cut, mend: () => { line.up = true; }, base: `http://127.0.0.1:${server.address().port}`, close: () => { cut(); server.close(); } };
+  return { line, cut, hush: () => { line.silent = true; }, mend: () => { line.up = true; line.silent = false; }, base: `http://127.0.0.1:${server.address().port}`, close: () => { cut(); server.close(); } };
 }
 
 test('the network goes in the middle of a large upload over a slow line, twice, and comes back', async (t) => {
@@ -87,6 +87,9 @@ test('the network goes in the middle of a large upload over a slow line, twice, 
     }
   };
   await carried(0.3);
+  slow.hush();
+  await page.getByText('Nothing has moved for 10 seconds').waitFor({ timeout: 20_000 });
+  assert.equal(await page.getByText(/ left$/).count(), 0);
   slow.cut();
   await page.getByText('nothing is lost').first().waitFor();
   await accessible(page, 'an upload without a network');

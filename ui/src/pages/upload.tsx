@@ -113,7 +113,7 @@ function Drop() {
 function Progress() {
   const sum = totals.value;
   const over = sum.taken + sum.refused + sum.skipped;
-  const left = rate.value > 0 ? (sum.bytes - sum.sent) / rate.value : null;
+  const left = rate.value > 1_000 ? (sum.bytes - sum.sent) / rate.value : null;
   const done = phase.value === 'done';
   useEffect(() => {
     if (done) announce(`Upload finished: ${many(sum.taken, 'photograph')} taken, ${sum.refused} refused`);

@@ -1,12 +1,13 @@
 /** Photographs on their way to the server: hashed, known ones named, new ones sent; paused, resumed, and never lost sight of. */
 import { batch, computed, effect, signal, untracked } from '@preact/signals';
-import { asProblem, BASE, ended, problemOf, Refusal, token, Unreachable, type Problem } from '../api/client';
+import { asProblem, ended, problemOf, Refusal, token, Unreachable, type Problem } from '../api/client';
 import { statuses } from '../api/images';
 import { submit, type Submitted } from '../api/submissions';
 import type { Chosen } from '../parts/choose';
 import { paramsOf } from '../parts/choose';
 import { uuid } from '../parts/format';
 import { hash } from './hashing';
+import { send } from './send';
 import { me } from './session';
 
 export type FileState = 'waiting' | 'hashing' | 'ready' | 'sending' | 'taken' | 'refused' | 'skipped';
@@ -21,8 +22,9 @@ const JOBS_MAX = 10_000;
 const AT_ONCE = 3;
 const RATE_OVER_S = 8;
 const AGAIN_MAX_S = 15;
-/** A connection over which nothing has moved for so long is dead; a slow one empties its buffers within it. */
-const STALLED_S = 120;
+/** After so long without anything that moves it is said. */
+const QUIET_S = 10;
+const QUIET = `Nothing has moved for ${QUIET_S} seconds: the server is busy, or the network is gone. It goes on by itself.`;
 /** Everybody's own: who signs in on the same browser neither sees nor replaces another's. */
 const stored = () => `darkroom.upload.${me.value?.name}`;
 
@@ -151,6 +153,7 @@ export function start(): void {
 /** What is half sent is sent again later: the submission's id keeps it from being done twice. */
 export function pause(): void {
   phase.value = 'paused';
+  waitingFor.value = null;
   for (const abort of running) abort.abort();
 }
 
@@ -225,6 +228,7 @@ function nextBatch(): Item[] | null {
 async function sendBatch(some: Item[]): Promise<void> {
   const abort = new AbortController();
   running.add(abort);
+  movedAt = performance.now();
   try {
     const answer = some[0]!.known ? await nameThem(some, abort.signal) : await sendThem(some, abort.signal);
     settle(some, answer);
@@ -244,7 +248,6 @@ const common = () => ({ models: Object.keys(chosen.value), params: paramsOf(chos
 
 const nameThem = (some: Item[], signal: AbortSignal) => submit({ images: some.map((item) => item.md5!), ...common() }, signal);
 
-/** By XMLHttpRequest, which alone tells how much has been sent. */
 function sendThem(some: Item[], signal: AbortSignal): Promise<Submitted> {
   const form = new FormData();
   const { models, params, ...rest } = common();
@@ -253,35 +256,13 @@ function sendThem(some: Item[], signal: AbortSignal): Promise<Submitted> {
   form.append('params', JSON.stringify(params));
   for (const [name, value] of Object.entries(rest)) form.append(name, String(value));
   for (const item of some) form.append('images', item.file, item.path);
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open('POST', `${BASE}/predict`);
-    request.responseType = 'json';
-    const mine = token.value;
-    request.setRequestHeader('authorization', `Bearer ${mine}`);
-    let before = 0;
-    let watch = 0;
-    const moved = () => {
-      clearTimeout(watch);
-      watch = window.setTimeout(() => request.abort(), STALLED_S * 1_000);
-    };
-    request.upload.onprogress = (event) => {
-      moved();
-      sentBytes += Math.max(0, event.loaded - before);
-      before = event.loaded;
-      share(some, event.loaded);
-    };
-    request.onload = () => {
-      if (request.status === 202) return resolve(request.response as Submitted);
-      if (request.status === 401 && mine === token.value) ended.value = true;
-      reject(new Refusal(asProblem(request.response, request.status), Number(request.getResponseHeader('retry-after')) || null));
-    };
-    request.onerror = () => reject(new Unreachable('The server cannot be reached.'));
-    request.onabort = () => reject(signal.aborted ? new DOMException('paused', 'AbortError') : new Unreachable('The connection is dead.'));
-    request.onloadend = () => clearTimeout(watch);
-    signal.addEventListener('abort', () => request.abort());
-    moved();
-    request.send(form);
+  let before = 0;
+  return send(form, signal, (loaded) => {
+    movedAt = performance.now();
+    if (waitingFor.value === QUIET) waitingFor.value = null;
+    sentBytes += Math.max(0, loaded - before);
+    before = loaded;
+    share(some, loaded);
   });
 }
 
@@ -351,11 +332,13 @@ function goOn(): void {
 // ── how fast, and what is kept
 
 let sentBytes = 0;
+let movedAt = 0;
 setInterval(() => {
   const now = sentBytes / RATE_OVER_S;
   // A running mean: what is older than a few seconds fades.
   sentBytes -= now;
-  rate.value = phase.value === 'sending' ? now : 0;
+  if (running.size > 0 && !waitingFor.value && performance.now() - movedAt > QUIET_S * 1_000) waitingFor.value = QUIET;
+  rate.value = phase.value === 'sending' && !waitingFor.value ? now : 0;
 }, 1_000);
 
 function remember(): void {
