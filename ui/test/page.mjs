@@ -195,6 +195,7 @@ test('a case: made, filled, shared with somebody who only looks, tagged and note
   await page.getByLabel('A note').fill('The same <i>jacket</i>');
   await page.getByRole('button', { name: 'Keep the note' }).click();
   await page.locator('.note').getByText('The same <i>jacket</i>').waitFor();
+  const seen = await page.evaluate(() => location.hash);
   await ines.close();
   const vera = await visit('vera', { at: `#/gallery?case=${id}` });
   await vera.page.locator('.tile').first().waitFor();
@@ -205,6 +206,15 @@ test('a case: made, filled, shared with somebody who only looks, tagged and note
   await vera.page.getByText('The same <i>jacket</i>').waitFor();
   assert.equal(await vera.page.getByLabel('A note').count(), 0);
   await vera.close();
+  // One that the gallery has not listed, as whoever comes by a link.
+  for (const [user, tags] of [['ines', 1], ['vera', 0]]) {
+    const linked = await visit(user);
+    await linked.context.route('**/search?*', (route) => route.fulfill({ json: { items: [], next_cursor: null } }));
+    await linked.page.goto(`${BASE}/${seen}`);
+    await linked.page.getByText('The same <i>jacket</i>').waitFor();
+    if (tags) await linked.page.locator('.chip', { hasText: '#pier' }).waitFor();
+    await linked.close();
+  }
 });
 
 test('models run where the photographs are; into one’s own case they are copied only by choice', async () => {
@@ -347,6 +357,16 @@ test('what changes is told by one stream: asked is nothing, nor told while nobod
   await page.waitForTimeout(3_500);
   assert.deepEqual(asked, []);
   assert.ok((await moments()) > drawn);
+  // Away from the topics and back before a connection is made: they are carried as before.
+  await page.getByLabel('Retired ones too').evaluate(async (box) => {
+    box.click();
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 5)));
+    box.click();
+  });
+  await page.waitForTimeout(1_500);
+  asked.length = 0;
+  await page.waitForTimeout(3_500);
+  assert.deepEqual([asked, seen.open.size], [[], 1]);
   const go = async (at, watched) => { await page.goto(`${BASE}/#/${at}`); await settled(watched); };
   await go('work', 'submissions');
   await go('gallery', 'images');
@@ -392,7 +412,7 @@ test('what changes is told by one stream: asked is nothing, nor told while nobod
   await close();
 });
 
-test('who looks at other jobs of a submission follows it by the same stream; the jobs are asked for once a change', async () => {
+test('who looks at other jobs of a submission follows it by the same stream', async () => {
   const [rosa, ines] = [await visit('rosa'), await visit('ines')];
   const { page } = ines;
   const pause = (paused) => call(rosa.page, 'PATCH', '/models/faces', { paused });

@@ -1,19 +1,13 @@
-import { all, api, got, keepToken, type Schemas } from './client';
+import { all, api, BASE, got, keepToken, send, type Schemas } from './client';
 
 export type User = Schemas['User'];
 export type Role = Schemas['Role'];
 
 export async function logIn(username: string, password: string): Promise<void> {
   const body = new URLSearchParams({ grant_type: 'password', username, password });
-  const answer = await got(
-    api.POST('/auth/login', {
-      body: { grant_type: 'password', username, password },
-      bodySerializer: () => body,
-      // A token that has ended is not sent along.
-      headers: { 'content-type': 'application/x-www-form-urlencoded', authorization: 'Basic Og==' },
-    }),
-  );
-  keepToken(answer.access_token);
+  // A token that has ended is not sent along.
+  const answer = await send(new Request(`${BASE}/auth/login`, { method: 'POST', body, headers: { authorization: 'Basic Og==' } }));
+  keepToken(((await answer.json()) as Schemas['TokenOut']).access_token);
 }
 
 export const logOut = (everywhere: boolean) => api.POST('/auth/logout', { params: { query: { everywhere } } });

@@ -100,7 +100,7 @@ function Found({ of, kind, label, open }: { of: Compared; kind: ChangeKind | nul
         <div class="facets" role="group" aria-label="Labels">
           {counts.labels.filter((one) => one.label).slice(0, LABELS_MAX).map((one) => (
             <button type="button" key={one.type + one.label} class="chip" aria-pressed={label === one.label} onClick={() => open({ label: label === one.label ? null : one.label! })}>
-              <bdi>{one.label}</bdi> <span class="soft">+{count(one.gained)} −{count(one.lost)}{one.moved > 0 && ` ↔${count(one.moved)}`}</span></button>
+              <bdi>{one.label}</bdi> <span class="soft">{([['+', one.gained], ['−', one.lost], ['↔', one.moved]] as const).flatMap(([sign, n]) => (n > 0 ? sign + count(n) : [])).join(' ')}</span></button>
           ))}
         </div>
       )}

@@ -1,5 +1,5 @@
 /** What people say of a photograph in a case: tags and notes. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { addNote, notes, removeNote, tag, type Note } from '../api/cases';
 import type { Paged } from '../api/client';
 import { hits, setTags as keepTags } from '../state/gallery';
@@ -9,10 +9,11 @@ import { when } from './format';
 import { Trouble, useAct } from './small';
 import { TagThem } from './tags';
 
-export function NotesAndTags({ md5 }: { md5: string }) {
+/** In the case that the gallery lists it in, or, of one that is not listed, in `ofCase`. */
+export function NotesAndTags({ md5, ofCase }: { md5: string; ofCase: string | null }) {
   const hit = hits.value.find((hit) => hit.md5 === md5);
-  if (!hit) return null;
-  return <InCase key={hit.case + md5} md5={md5} ofCase={hit.case} first={hit.tags} />;
+  const there = hit?.case ?? ofCase;
+  return there ? <InCase key={there + md5} md5={md5} ofCase={there} first={hit?.tags ?? null} /> : null;
 }
 
 /** So many pages of notes, as one list. */
@@ -26,7 +27,7 @@ async function firstNotes(pages: number, ofCase: string, md5: string, signal: Ab
   return list;
 }
 
-function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: string[] }) {
+function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: string[] | null }) {
   const [tags, setTags] = useState(first);
   const [tagging, setTagging] = useState(false);
   const [words, setWords] = useState('');
@@ -41,6 +42,11 @@ function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: st
     setTags(answer.tags);
     keepTags([answer]);
   };
+  useEffect(() => {
+    if (first) setTags(first);
+    // Lists alone tell the tags to those who may not change them.
+    else if (edits) void doing.act(() => look([]));
+  }, [!first, edits]);
   const note = (event: Event) => {
     event.preventDefault();
     void doing.act(() => addNote(ofCase, md5, words.trim()), 'Note kept').then((good) => {
@@ -53,7 +59,7 @@ function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: st
     <>
       <h2>Tags and notes</h2>
       <div class="row">
-        {tags.map((word) => <span class="chip" key={word}>#<bdi>{word}</bdi>{edits && <button type="button" class="plain" aria-label={`Remove the tag ${word}`} onClick={() => void doing.act(() => look([word]))}>✕</button>}</span>)}
+        {tags?.map((word) => <span class="chip" key={word}>#<bdi>{word}</bdi>{edits && <button type="button" class="plain" aria-label={`Remove the tag ${word}`} onClick={() => void doing.act(() => look([word]))}>✕</button>}</span>)}
         {edits && <button type="button" onClick={() => setTagging(true)}>Add a tag…</button>}
       </div>
       {live.data?.items.map((one) => (
