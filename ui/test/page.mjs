@@ -470,6 +470,9 @@ test('by keyboard alone', async () => {
 
 test('every page passes the checker, in the dark and on a phone too', async () => {
   const { page, close } = await visit('root', { scheme: 'dark', size: { width: 390, height: 844 } });
+  // However long a name that somebody gave.
+  await call(page, 'POST', '/cases', { name: 'n'.repeat(200) });
+  await page.reload();
   for (const [at, heading] of [['gallery', 'Gallery'], ['upload', 'Upload'], ['cases', 'Cases'], ['work', 'Work'], ['models', 'Models and workers'], ['training', 'Training'], ['keys', 'API keys'], ['people', 'People'], ['audit', 'Audit'], ['account', 'root']]) {
     await page.goto(`${BASE}/#/${at}`);
     await page.getByRole('heading', { level: 1, name: heading }).waitFor();
