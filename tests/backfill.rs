@@ -1,5 +1,6 @@
 //! `darkroom backfill --model`: a model over stored photographs, stopped and gone on with, and nothing asked twice.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,6 +21,20 @@ fn start(desk: &Desk, options: &[&str]) -> Child {
 
 fn interrupt(child: &Child) {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
+}
+
+/// The files that remember how far it is.
+fn kept_in(desk: &Desk) -> Vec<PathBuf> {
+    let folder = desk.home.path().join(".config/darkroom/backfill");
+    std::fs::read_dir(folder).expect("a folder").flatten().map(|file| file.path()).collect()
+}
+
+/// Changes what is remembered.
+fn remember(desk: &Desk, change: impl FnOnce(&mut Value)) {
+    let kept = kept_in(desk).remove(0);
+    let mut place: Value = serde_json::from_slice(&std::fs::read(&kept).expect("a file")).expect("JSON");
+    change(&mut place);
+    std::fs::write(&kept, place.to_string()).expect("a file");
 }
 
 async fn new_case(who: &Client, name: &str) -> String {
@@ -104,6 +119,10 @@ async fn what_was_stopped_goes_on_each_image_in_its_case_and_none_twice() {
     let made = app.count("SELECT count(*) FROM job").await;
     assert!((1..5).contains(&made), "{made} jobs");
 
+    // As if the answers had been lost on the way: it asks again, and the server recognises it.
+    remember(&desk, |place| {
+        (place["cursor"], place["looked"], place["passed_over"]) = (Value::Null, json!(0), json!({}));
+    });
     let whole = desk.json(1, &["backfill", "--model", "ocr", "--where", "", "--json"]);
     assert_eq!((&whole["version"], &whole["images"], &whole["gone"]), (&json!("v2"), &json!(8), &json!(0)), "{whole}");
     assert_eq!(whole["submissions"].as_array().map(Vec::len), Some(2), "{whole}");
@@ -118,11 +137,10 @@ async fn what_was_stopped_goes_on_each_image_in_its_case_and_none_twice() {
     let own = "SELECT count(*) FROM job AS j JOIN submission AS s ON s.id = j.submission_id
                JOIN upload AS u ON u.image_id = j.image_id AND u.case_id = s.case_id";
     assert_eq!(app.count(own).await, 5, "each in its case");
-    assert_eq!(
-        app.count("SELECT count(*) FROM request AS r JOIN job AS j ON j.id = r.job_id").await,
-        5,
-        "asked for once"
-    );
+    let requests = "SELECT count(*) FROM request AS r JOIN job AS j ON j.id = r.job_id";
+    assert_eq!(app.count(requests).await, 5, "asked for once");
+    let submissions = "SELECT count(DISTINCT r.submission_id) FROM request AS r JOIN job AS j ON j.id = r.job_id";
+    assert_eq!(app.count(submissions).await, 2, "one for each case");
     assert_eq!(app.count("SELECT count(*) FROM upload").await, 8, "nobody has another title by it");
     for id in whole["submissions"].as_array().expect("ids") {
         ines.get(&format!("/submissions/{}", id.as_str().expect("an id"))).await.ok(200);
@@ -208,14 +226,13 @@ async fn what_cannot_be_run_is_told_and_asks_for_nothing() {
     until("the first job", async || app.count("SELECT count(*) FROM job").await > 0).await;
     interrupt(&child);
     assert_eq!(child.wait_with_output().expect("an end").status.code(), Some(130));
-    let folder = desk.home.path().join(".config/darkroom/backfill");
-    let kept: Vec<_> = std::fs::read_dir(&folder).expect("a folder").flatten().map(|file| file.path()).collect();
+    let kept = kept_in(&desk);
     assert_eq!(kept.len(), 1);
     std::fs::write(&kept[0], b"{").expect("a file");
     assert!(desk.complains(1, &all).contains("--anew"));
     desk.says(0, &with(&["--anew"]));
     assert_eq!((app.count("SELECT count(*) FROM job").await, app.count(MOST_JOBS).await), (2, 2));
-    assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 0);
+    assert_eq!(kept_in(&desk).len(), 0);
     work_off(&app, &new).await;
     // Who may submit to own models only is told what is missing.
     desk.log_in("rosa");
