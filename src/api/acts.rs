@@ -16,7 +16,7 @@ pub struct ActsQuery {
     /// What happened: one code or several, joined by commas, as docs/audit.md has them.
     #[param(example = "member_set,member_removed")]
     pub code: Option<String>,
-    /// What was acted upon: an account or case by name or id, an image by its MD5, a key or worker by its id.
+    /// What was acted upon: an account or case by name or id, an image by its MD5, a key or worker by its id; ids in either case.
     pub subject: Option<String>,
     /// Of this model; of a training set `dataset/` and its name.
     pub model: Option<String>,

@@ -40,7 +40,7 @@ pub struct ServerEvent {
 /// The data of an event `state`: all of one topic as it is now.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct TopicEvent {
-    /// As it was asked for.
+    /// As `watch` names it; ids are in lower case with hyphens, however they were given.
     pub topic: String,
     /// What the topic's route answers, the first page of it where that is a list.
     pub state: Value,

@@ -6,7 +6,7 @@
 WITH sought AS MATERIALIZED (
   SELECT (SELECT id FROM account WHERE name = $6) AS account, (SELECT id FROM queue WHERE path = $9) AS queue,
          ARRAY(SELECT id::text FROM account WHERE name = $7 UNION ALL SELECT id::text FROM casefile WHERE name = $7
-               UNION ALL SELECT id::text FROM image WHERE md5 = $8 UNION ALL SELECT $7) AS subjects
+               UNION ALL SELECT id::text FROM image WHERE md5 = $8 UNION ALL SELECT lower($7)) AS subjects
 ), looked AS MATERIALIZED (
   SELECT e.at, e.ctid AS place, e.code, e.account_id, e.subject_id, e.key_id, e.session_id, e.queue_id, e.job_id, e.submission_id, e.reason,
          e.count, e.former_at
@@ -19,7 +19,7 @@ WITH sought AS MATERIALIZED (
 ), fitting AS (
   SELECT l.* FROM looked AS l, sought AS s
   WHERE ($5::text[] IS NULL OR l.code = ANY($5)) AND ($6::text IS NULL OR l.account_id = s.account) AND ($9::text IS NULL OR l.queue_id = s.queue)
-    AND ($7::text IS NULL OR l.subject_id = ANY(s.subjects) OR $7 IN (l.key_id, l.session_id::text)
+    AND ($7::text IS NULL OR l.subject_id = ANY(s.subjects) OR lower($7) IN (l.key_id, l.session_id::text)
          -- Whom a case let in or shut out is in the reason.
          OR l.code IN ('member_set', 'member_removed') AND split_part(l.reason, ' ', 1) = ANY(s.subjects))
   ORDER BY l.at DESC, l.place DESC LIMIT $11
