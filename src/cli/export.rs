@@ -120,7 +120,7 @@ async fn made(api: &Api, mut export: ExportOut) -> anyhow::Result<ExportOut> {
     }
 }
 
-/// The export that was begun to be taken to this place before, if the server still has it; what is left of others goes.
+/// The export that was begun to be taken to this place before, if the server still has it.
 async fn begun(api: &Api, wanted: &CreateExport, path: &Path) -> anyhow::Result<Option<(ExportOut, PathBuf)>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let read = |error| ClientFault::Usage(format!("cannot look into {}: {error}", folder.display()));
@@ -131,7 +131,10 @@ async fn begun(api: &Api, wanted: &CreateExport, path: &Path) -> anyhow::Result<
         match exports::look(api, id).await {
             Ok(export) if is_wanted(&export, wanted) => found = Some((export, part)),
             Ok(_) => {}
-            Err(error) if error.status() == Some(404) => std::fs::remove_file(&part)?,
+            Err(error) if error.status() == Some(404) => text::say(&format!(
+                "{} is of no export that this server knows: remove it, if it is not another server's or account's",
+                text::clean(&part.display().to_string())
+            )),
             Err(error) => return Err(error.into()),
         }
     }

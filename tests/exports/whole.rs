@@ -199,17 +199,21 @@ async fn the_program_takes_a_case_away_and_goes_on_with_half_a_file() {
     assert!(said.contains("4 images") && said.contains(&sha256_of(&whole)), "{said}");
     assert_eq!(pier.app.count("SELECT count(*) FROM export").await, 1);
 
-    // Half of it lies there, and half of one that the server has no more.
+    // Half of it lies there, and half of one that this server does not know: it may be another's.
     let id: String =
         sqlx::query_scalar("SELECT id::text FROM export").fetch_one(&pier.app.outside).await.expect("an id");
     let part = desk.home.path().join(format!("pier.ndjson.{id}.part"));
-    let lost = desk.home.path().join(format!("pier.ndjson.{}.part", uuid::Uuid::new_v4()));
+    let other = desk.home.path().join(format!("pier.ndjson.{}.part", uuid::Uuid::new_v4()));
     std::fs::write(&part, &whole[..whole.len() / 2]).expect("half a file");
-    std::fs::write(&lost, b"half").expect("half a file");
+    std::fs::write(&other, b"half").expect("half a file");
     std::fs::remove_file(&out).expect("the export");
-    assert!(desk.complains(0, &args).contains("Going on with what was begun before"));
+    let said = desk.complains(0, &args);
+    assert!(
+        said.contains("Going on with what was begun before") && said.contains(other.to_str().expect("a path")),
+        "{said}"
+    );
     assert_eq!(std::fs::read(&out).expect("the export"), whole);
-    assert!(!part.exists() && !lost.exists());
+    assert_eq!((part.exists(), std::fs::read(&other).expect("it stays")), (false, b"half".to_vec()));
     let fetched = "SELECT count(*) FROM job_event WHERE code = 'export_fetched'";
     assert_eq!((pier.app.count("SELECT count(*) FROM export").await, pier.app.count(fetched).await), (1, 1));
 
