@@ -12,6 +12,7 @@ mod dev;
 mod doctor;
 mod exit;
 mod export;
+mod exports;
 mod healthcheck;
 mod key;
 mod listing;
@@ -83,6 +84,8 @@ enum Command {
     Case(cases::CaseArgs),
     /// Take a case away, or what of it fits a filter, as a file
     Export(export::ExportArgs),
+    /// List exports that are kept, or remove some
+    Exports(exports::ExportsArgs),
     /// Compare a folder that was exported with its manifest; asks no server
     Verify(verify::VerifyArgs),
     /// Cancel submissions
@@ -172,6 +175,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Cases(args) => args.run().await,
         Command::Case(args) => args.run().await,
         Command::Export(args) => args.run().await,
+        Command::Exports(args) => args.run().await,
         Command::Verify(args) => args.run(),
         Command::Cancel(args) => args.run().await,
         Command::Models(args) => args.run().await,

@@ -47,7 +47,7 @@ async fn create_export(
 
 /// Lists exports
 ///
-/// One's own of cases that one is a member of, newest first; everybody's for administrators.
+/// One's own of cases that one is a member of, and everybody's of cases that one owns, newest first; all for administrators.
 #[utoipa::path(get, path = "/exports", tag = "exports", security(("user" = []), ("token" = [])), params(CasePaging),
     responses((status = 200, body = Page<ExportOut>)))]
 async fn list_exports(
@@ -74,7 +74,7 @@ pub(super) async fn page(
 
 /// Shows an export
 ///
-/// How far it is. For who asked for it, while a member of its case, and administrators.
+/// How far it is. For who asked for it, while a member of its case, owners of the case, and administrators.
 #[utoipa::path(get, path = "/exports/{id}", tag = "exports", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 200, body = ExportOut)))]
 async fn get_export(
@@ -88,7 +88,8 @@ async fn get_export(
 
 /// Removes an export
 ///
-/// Its bytes go with it; one that is still being made is given up. For who asked for it, while a member of its case, and administrators.
+/// Its bytes go with it; one that is still being made is given up. For who asked for it, while a member of its case, owners of the case,
+/// and administrators.
 #[utoipa::path(delete, path = "/exports/{id}", tag = "exports", security(("user" = []), ("token" = [])), params(("id" = Uuid, Path)),
     responses((status = 204)))]
 async fn remove_export(
@@ -104,7 +105,7 @@ async fn remove_export(
 /// Sends an export's bytes
 ///
 /// Once it has succeeded; before, and if it failed: 409 `export_not_ready`. Knows ETag, Range and If-Range, so that a download that broke
-/// off goes on where it was. For who asked for it, while a member of its case, and administrators.
+/// off goes on where it was. For who asked for it, while a member of its case, owners of the case, and administrators.
 #[utoipa::path(get, path = "/exports/{id}/content", tag = "exports", security(("user" = []), ("token" = [])),
     params(("id" = Uuid, Path), ("Range" = Option<String>, Header, description = "One range of bytes, as `bytes=0-1023`.")),
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>, description = "The file.", example = json!("(bytes)")),

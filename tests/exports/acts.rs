@@ -14,7 +14,8 @@ use sqlx::Connection;
 use uuid::Uuid;
 
 use super::{Pier, path_of, told};
-use crate::kit::app::TestApp;
+use crate::kit::app::{TestApp, until};
+use crate::kit::client::Client;
 use crate::kit::images::md5_of;
 use crate::kit::wait::holds_within;
 use crate::races::{beside, until_blocked};
@@ -37,9 +38,10 @@ async fn an_export_is_its_askers_while_a_member_and_is_told_in_the_audit() {
     let done = pier.viewer.get(&path).await.ok(200);
     assert_eq!((&done["state"], &done["images"], &done["images_done"]), (&json!("succeeded"), &json!(1), &json!(1)));
     assert_eq!(blobs(&pier.app), before + 1);
-    let admin = pier.app.admin().await;
+    let (admin, editor) = (pier.app.admin().await, pier.app.investigator("ed").await);
+    pier.owner.put(&format!("/cases/{}/members/ed", pier.case), json!({"role": "editor"})).await.ok(200);
     for (who, status) in
-        [(&pier.viewer, 200), (&admin, 200), (&pier.owner, 404), (&pier.stranger, 404), (&pier.app.nobody(), 401)]
+        [(&pier.viewer, 200), (&admin, 200), (&editor, 404), (&pier.stranger, 404), (&pier.app.nobody(), 401)]
     {
         assert_eq!(who.get(&path).await.status, status);
         assert_eq!(who.get(&format!("{path}/content")).await.status, status);
@@ -47,7 +49,8 @@ async fn an_export_is_its_askers_while_a_member_and_is_told_in_the_audit() {
     let listed = |answer: Value| answer["items"].as_array().expect("items").len();
     let of_case = format!("/exports?case={}", pier.case);
     assert_eq!(listed(pier.viewer.get(&of_case).await.ok(200)), 1);
-    assert_eq!(listed(pier.owner.get(&of_case).await.ok(200)), 0, "it is not the owner's");
+    assert_eq!(listed(editor.get(&of_case).await.ok(200)), 0, "it is another's");
+    editor.delete(&path).await.problem(404, "not_found");
     assert_eq!(listed(admin.get("/exports").await.ok(200)), 1);
     pier.stranger.get(&of_case).await.problem(404, "not_found");
 
@@ -72,6 +75,44 @@ async fn an_export_is_its_askers_while_a_member_and_is_told_in_the_audit() {
     admin.delete(&path).await.ok(204);
     admin.get(&path).await.problem(404, "not_found");
     assert_eq!(blobs(&pier.app), before);
+}
+
+#[tokio::test]
+async fn who_owns_a_case_sees_and_removes_what_is_kept_of_it() {
+    let pier = Pier::new().await;
+    let path = path_of(&pier.ask(&pier.viewer, "csv", "").await);
+    pier.stranger.post("/cases", json!({"name": "Other"})).await.ok(201);
+    let listed = async |who: &Client, query: &str| {
+        let page = who.get(&format!("/exports{query}")).await.ok(200);
+        page["items"].as_array().expect("items").iter().map(path_of).collect::<Vec<_>>()
+    };
+    let of_case = format!("?case={}", pier.case);
+    assert_eq!(
+        (listed(&pier.owner, "").await, listed(&pier.owner, &of_case).await),
+        (vec![path.clone()], vec![path.clone()])
+    );
+    assert_eq!(pier.owner.get(&path).await.ok(200)["by"], "vi");
+    assert_eq!(listed(&pier.stranger, "").await.len(), 0);
+    // Also of who is no member any more, and only as long as it is one's own case.
+    pier.owner.delete(&format!("/cases/{}/members/vi", pier.case)).await.ok(204);
+    pier.owner.put(&format!("/cases/{}/members/ivo", pier.case), json!({"role": "owner"})).await.ok(200);
+    until("the new owner to see it", async || listed(&pier.stranger, "").await == [path.clone()]).await;
+    pier.owner.put(&format!("/cases/{}/members/olga", pier.case), json!({"role": "editor"})).await.ok(200);
+    assert_eq!(listed(&pier.owner, "").await.len(), 0);
+    pier.owner.delete(&path).await.problem(404, "not_found");
+    pier.stranger.delete(&path).await.ok(204);
+    assert_eq!(pier.app.count("SELECT count(*) FROM export").await, 0);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_not_an_export_that_is_not_there() {
+    let pier = Pier::new().await;
+    let path = path_of(&pier.ask(&pier.viewer, "csv", "").await);
+    pier.owner.delete(&format!("/cases/{}/members/vi", pier.case)).await.ok(204);
+    until("the end of the membership", async || pier.viewer.get(&path).await.status == 404).await;
+    pier.app.alter("ALTER TABLE member RENAME TO away").await;
+    let said = pier.viewer.get(&path).await;
+    assert!(said.status.is_server_error(), "{}", said.status);
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{NAMES, Pier, path_of, sha256_of};
+use super::{NAMES, Pier, sha256_of};
+use crate::kit::desk::{Desk, NOBODY};
 use crate::kit::images::md5_of;
 use crate::kit::process::DARKROOM;
 
@@ -229,6 +230,13 @@ async fn the_program_takes_a_case_away_and_goes_on_with_half_a_file() {
     assert!(few.contains("1 images"), "{few}");
     desk.complains(2, &["export", "lable:x", "--case", &pier.case, "-o", place]);
     desk.complains(2, &["export", "--case", "nowhere", "-o", place]);
-    let failing = path_of(&pier.ask(&pier.owner, "csv", "").await);
-    pier.owner.delete(&failing).await;
+    // What is kept is listed, and goes by its id; of the case its owner sees and removes that of others, too.
+    let theirs = pier.ask(&pier.viewer, "coco", "").await["id"].as_str().expect("an id").to_owned();
+    let listed = desk.json(0, &["exports", "--case", "Pier \"4\"", "--json"]);
+    assert_eq!((&listed["items"][0]["id"], &listed["items"][0]["by"]), (&json!(theirs), &json!("vi")), "{listed}");
+    let table = desk.says(0, &["exports"]);
+    assert!(table.contains(&id) && table.contains(&theirs) && table.contains("label:person"), "{table}");
+    desk.says(0, &["exports", "--remove", &id, "--remove", &theirs]);
+    assert_eq!(pier.app.count("SELECT count(*) FROM export").await, 1);
+    desk.complains(2, &["exports", "--remove", &id]);
 }

@@ -1,4 +1,4 @@
-//! Exports: asked for, shown, fetched and removed by who asked, while they may see the case; and, in `build`, made.
+//! Exports: asked for, shown, fetched and removed by who asked, while they may see the case, and who owns it; and, in `build`, made.
 
 mod archive;
 mod build;
@@ -58,7 +58,8 @@ fn missing() -> Error {
     Fault::not_found("export").into()
 }
 
-/// The user's exports, newest first, from before the cursor: of one case, or all; everybody's for an administrator.
+/// The user's exports, and everybody's of the cases that the user owns, newest first, from before the cursor: of one case, or all;
+/// everybody's for an administrator.
 pub async fn list(
     ctx: &Ctx,
     accounts: &Accounts,
@@ -68,18 +69,20 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<ExportRecord>> {
     let seen = narrowed(ctx, accounts, user, case).await?;
-    let asked = ExportsAsked { account: user.owner(), case, seen: seen.as_deref() };
+    let owned: Vec<Uuid> = user.cases.iter().filter(|of| of.role == CaseRole::Owner).map(|of| of.case).collect();
+    let asked = ExportsAsked { account: user.owner(), owned: &owned, case, seen: seen.as_deref() };
     Ok(ctx.db.run(async |db| exports::list(db, asked, before, limit).await).await?)
 }
 
-/// An export for who asked for it, while they may see its case, and administrators.
+/// An export for who asked for it, while they may see its case, who owns the case, and administrators.
 pub async fn find(ctx: &Ctx, accounts: &Accounts, user: &User, id: Uuid) -> Result<ExportRecord> {
     let found = ctx.db.run(async |db| exports::find(db, id).await).await?.ok_or_else(missing)?;
-    let own = found.account_id == user.account.id;
-    if !user.is_admin() && (!own || enter(accounts, user, found.case_id, CaseRole::Viewer).await.is_err()) {
-        return Err(missing());
+    let need = if found.account_id == user.account.id { CaseRole::Viewer } else { CaseRole::Owner };
+    match enter(accounts, user, found.case_id, need).await {
+        Ok(_) => Ok(found),
+        Err(error @ Error::Fault(_)) if !error.is_passing() => Err(missing()),
+        Err(error) => Err(error),
     }
-    Ok(found)
 }
 
 /// An export that can be fetched, and where its bytes lie.

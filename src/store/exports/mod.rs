@@ -86,6 +86,8 @@ pub async fn create(
 pub struct ExportsAsked<'a> {
     /// Whose; nothing for everybody's.
     pub account: Option<Uuid>,
+    /// Cases of which everybody's are listed.
+    pub owned: &'a [Uuid],
     /// Of which case; nothing for all.
     pub case: Option<Uuid>,
     /// The cases that are seen; nothing for all.
@@ -101,6 +103,7 @@ pub async fn list(
 ) -> sqlx::Result<Vec<ExportRecord>> {
     sqlx::query_as(include_str!("../sql/exports/list.sql"))
         .bind(asked.account)
+        .bind(asked.owned)
         .bind(asked.case)
         .bind(asked.seen)
         .bind(before.unwrap_or(Uuid::max()))
