@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use crate::client::error::ClientFault;
+use crate::client::progress::Progress;
 use crate::client::text;
 use crate::export::manifest::MANIFEST;
 use crate::export::verify::{Verified, verify};
@@ -32,7 +33,10 @@ impl VerifyArgs {
     /// # Errors
     /// There is no manifest in the folder, or it is none.
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let found = verify(&self.folder).map_err(|error| {
+        let stage = Progress::stderr().compared();
+        let all = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let tell = |done, of| stage.set(all(done), all(of), String::new());
+        let found = verify(&self.folder, tell).map_err(|error| {
             let place = self.folder.join(MANIFEST).display().to_string();
             let told = match error.kind() {
                 io::ErrorKind::NotFound => {
@@ -42,6 +46,7 @@ impl VerifyArgs {
             };
             ClientFault::Usage(told)
         })?;
+        drop(stage);
         let tell = if self.json { print_json } else { print };
         tell(&found)?;
         Ok(if found.faults.is_empty() { Exit::Success } else { Exit::SomeFailed })

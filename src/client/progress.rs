@@ -51,6 +51,12 @@ impl Progress {
         Stage::begin(self, download_line, bytes, template)
     }
 
+    /// A stage that counts bytes that are compared.
+    pub fn compared(self) -> Stage {
+        let template = "{spinner} comparing [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
+        Stage::begin(self, compared_line, 0, template)
+    }
+
     /// A stage that counts percents of a training run.
     pub(super) fn run(self) -> Stage {
         let template = "{spinner} training  [{bar:30}] {pos} % {elapsed} {wide_msg}";
@@ -151,6 +157,10 @@ fn upload_line(done: u64, total: u64, elapsed: Duration, _: &str) -> String {
 
 fn download_line(done: u64, total: u64, elapsed: Duration, _: &str) -> String {
     format!("fetching: {}", moved(done, total, elapsed))
+}
+
+fn compared_line(done: u64, total: u64, elapsed: Duration, _: &str) -> String {
+    format!("comparing: {}", moved(done, total, elapsed))
 }
 
 fn moved(done: u64, total: u64, elapsed: Duration) -> String {

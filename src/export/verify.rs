@@ -65,11 +65,11 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// Compares a folder with its manifest, reading every file whole.
+/// Compares a folder with its manifest, reading every file whole; `tell` hears of how many bytes how many are read.
 ///
 /// # Errors
-/// There is no manifest, it is none, or the folder cannot be walked through.
-pub fn verify(folder: &Path) -> io::Result<Verified> {
+/// There is no manifest, or it is none.
+pub fn verify(folder: &Path, mut tell: impl FnMut(u64, u64)) -> io::Result<Verified> {
     let place = folder.join(MANIFEST);
     // A link may lead to what never ends, or out of the folder.
     if !std::fs::symlink_metadata(&place)?.is_file() {
@@ -77,8 +77,10 @@ pub fn verify(folder: &Path) -> io::Result<Verified> {
     }
     let text = std::fs::read(place)?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(io::Error::other)?;
-    let mut there = walk(folder)?;
+    let (mut there, locked) = walk(folder);
     there.remove(MANIFEST);
+    let of = manifest.files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.bytes));
+    let mut done: u64 = 0;
     let mut verified = Verified {
         files: 0,
         bytes: 0,
@@ -92,12 +94,17 @@ pub fn verify(folder: &Path) -> io::Result<Verified> {
             _ if !seen.insert(&file.path) || !is_inside(&file.path) || file.path == MANIFEST => {
                 Some(FaultKind::WronglyNamed)
             }
+            None if locked.iter().any(|folder| Path::new(&file.path).starts_with(&folder.path)) => {
+                Some(FaultKind::Unreadable("its folder cannot be entered".to_owned()))
+            }
             None => Some(FaultKind::Missing),
             Some((_, false)) => Some(FaultKind::NoFile),
             Some((path, true)) => {
-                compare(&path, file).unwrap_or_else(|error| Some(FaultKind::Unreadable(error.to_string())))
+                let compared = compare(&path, file, |bytes| tell(done.saturating_add(bytes), of));
+                compared.unwrap_or_else(|error| Some(FaultKind::Unreadable(error.to_string())))
             }
         };
+        done = done.saturating_add(file.bytes);
         match fault {
             Some(kind) => verified.faults.push(FolderFault { path: file.path.clone(), kind }),
             None => {
@@ -107,23 +114,36 @@ pub fn verify(folder: &Path) -> io::Result<Verified> {
         }
     }
     verified.faults.extend(there.into_keys().map(|path| FolderFault { path, kind: FaultKind::Additional }));
+    verified.faults.extend(locked);
     verified.faults.sort();
     Ok(verified)
 }
 
-/// All that lies below a folder but for folders, by path, and whether it is a file. Links are not followed.
-fn walk(folder: &Path) -> io::Result<BTreeMap<String, (PathBuf, bool)>> {
-    let mut there = BTreeMap::new();
-    for entry in WalkDir::new(folder).min_depth(1).follow_links(false) {
-        let entry = entry?;
-        if entry.file_type().is_dir() {
-            continue;
-        }
-        let below = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+/// All that lies below a folder but for folders, by path, and whether it is a file; and the folders that cannot be entered. Links are not
+/// followed.
+fn walk(folder: &Path) -> (BTreeMap<String, (PathBuf, bool)>, Vec<FolderFault>) {
+    let (mut there, mut locked) = (BTreeMap::new(), Vec::new());
+    let name = |path: &Path| {
+        let below = path.strip_prefix(folder).unwrap_or(path);
         let names: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-        there.insert(names.join("/"), (entry.path().to_owned(), entry.file_type().is_file()));
+        names.join("/")
+    };
+    for entry in WalkDir::new(folder).min_depth(1).follow_links(false) {
+        match entry {
+            Ok(entry) if entry.file_type().is_dir() => {}
+            Ok(entry) => {
+                there.insert(name(entry.path()), (entry.path().to_owned(), entry.file_type().is_file()));
+            }
+            Err(error) => {
+                let path = name(error.path().unwrap_or(folder));
+                let why = error
+                    .into_io_error()
+                    .map_or_else(|| "it leads back to itself".to_owned(), |error| error.to_string());
+                locked.push(FolderFault { path, kind: FaultKind::Unreadable(why) });
+            }
+        }
     }
-    Ok(there)
+    (there, locked)
 }
 
 /// Whether a path names something inside the folder, however paths are written where it is read.
@@ -131,12 +151,13 @@ fn is_inside(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains(['\\', ':', '\0'])
 }
 
-fn compare(path: &Path, file: &ManifestFile) -> io::Result<Option<FaultKind>> {
+/// Compares a file with what is said of it; `tell` hears how many bytes of it are read.
+fn compare(path: &Path, file: &ManifestFile, mut tell: impl FnMut(u64)) -> io::Result<Option<FaultKind>> {
     let mut opened = File::open(path)?;
     if opened.metadata()?.len() != file.bytes {
         return Ok(Some(FaultKind::Changed("size")));
     }
-    let (mut md5, mut sha256, mut chunk) = (Md5::new(), Sha256::new(), vec![0; CHUNK_BYTES]);
+    let (mut md5, mut sha256, mut chunk, mut read) = (Md5::new(), Sha256::new(), vec![0; CHUNK_BYTES], 0);
     loop {
         let count = opened.read(&mut chunk)?;
         if count == 0 {
@@ -144,6 +165,8 @@ fn compare(path: &Path, file: &ManifestFile) -> io::Result<Option<FaultKind>> {
         }
         md5.update(&chunk[..count]);
         sha256.update(&chunk[..count]);
+        read += count as u64;
+        tell(read);
     }
     let wrong =
         [("MD5", hex::encode(md5.finalize()), &file.md5), ("SHA-256", hex::encode(sha256.finalize()), &file.sha256)];

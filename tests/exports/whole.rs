@@ -1,7 +1,10 @@
 //! The archive: what came comes out, under names that are safe anywhere, and `verify` finds whatever was changed since.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
 use std::io::{Cursor, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -123,7 +126,11 @@ async fn bytes_that_are_not_what_came_are_left_out_and_named() {
 
 /// What `darkroom verify` says of a folder, and how it ends.
 fn verify(folder: &Path) -> (Option<i32>, Vec<String>, String) {
-    let done = Command::new(DARKROOM).arg("verify").arg(folder).output().expect("darkroom");
+    verify_by(Command::new(DARKROOM).arg("verify").arg(folder))
+}
+
+fn verify_by(command: &mut Command) -> (Option<i32>, Vec<String>, String) {
+    let done = command.output().expect("darkroom");
     let lines = String::from_utf8(done.stdout).expect("UTF-8").lines().map(str::to_owned).collect();
     (done.status.code(), lines, String::from_utf8(done.stderr).expect("UTF-8"))
 }
@@ -188,10 +195,54 @@ async fn verify_names_what_is_missing_changed_and_additional() {
     assert_eq!((code, said.contains("it is no file")), (Some(2), true), "{said}");
 }
 
+#[test]
+fn a_folder_that_cannot_be_entered_is_named_and_the_rest_is_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let locked = folder.path().join("locked");
+    std::fs::create_dir(&locked).expect("a folder");
+    let file = |path: &str| json!({"path": path, "bytes": 1, "md5": "0", "sha256": "0"});
+    let manifest = json!({"files": [file("locked/a.jpg"), file("gone.txt")]});
+    std::fs::write(folder.path().join("manifest.json"), manifest.to_string()).expect("a manifest");
+    for (path, mode) in [(folder.path(), 0o755), (&locked, 0o000)] {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("a folder of ours");
+    }
+    // Root is let in everywhere.
+    let mut command = Command::new(DARKROOM);
+    if std::fs::metadata(&locked).expect("a folder").uid() == 0 {
+        let runs = Command::new(DARKROOM).arg("--version").uid(NOBODY).output().is_ok_and(|out| out.status.success());
+        if !runs {
+            return;
+        }
+        command.uid(NOBODY);
+    }
+    let (code, said, beside) = verify_by(command.arg("verify").arg(folder.path()));
+    assert_eq!((code, said.len()), (Some(1), 3), "{said:?} {beside}");
+    assert_eq!(said[0], "gone.txt: missing");
+    assert!(
+        said[1].starts_with("locked: unreadable: ") && said[2].starts_with("locked/a.jpg: unreadable: "),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn how_far_it_is_is_told_while_a_folder_is_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |path: &str, bytes: usize| {
+        std::fs::write(folder.path().join(path), vec![b'x'; bytes]).expect("a file");
+        json!({"path": path, "bytes": bytes, "md5": "0", "sha256": "0"})
+    };
+    let manifest = json!({"files": [file("large", 3_000_000), file("small", 10)]});
+    std::fs::write(folder.path().join("manifest.json"), manifest.to_string()).expect("a manifest");
+    let mut told = Vec::new();
+    darkroom::export::verify::verify(folder.path(), |done, of| told.push((done, of))).expect("a manifest");
+    assert!(told.len() > 3 && told.is_sorted() && told.iter().all(|(_, of)| *of == 3_000_010), "{told:?}");
+    assert_eq!(told.last(), Some(&(3_000_010, 3_000_010)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_program_takes_a_case_away_and_goes_on_with_half_a_file() {
     let pier = Pier::new().await;
-    let (desk, _server) = crate::kit::desk::Desk::of(&pier.app, "olga");
+    let (desk, _server) = Desk::of(&pier.app, "olga");
     let out = desk.home.path().join("pier.ndjson");
     let place = out.to_str().expect("a path in UTF-8");
     let args = ["export", "--case", "Pier \"4\"", "--format", "ndjson", "-o", place];
