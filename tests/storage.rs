@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use darkroom::domain::account::Role;
 use darkroom::maintenance;
@@ -64,7 +65,7 @@ impl Faulty {
     /// Nothing in the database, and no bytes but those that the collector takes.
     async fn nothing_half_stored(&self) {
         assert_eq!(self.app.count("SELECT (SELECT count(*) FROM image) + (SELECT count(*) FROM job)").await, 0);
-        maintenance::collect_blobs(&self.app.ctx, std::time::Duration::ZERO).await.expect("a tick");
+        maintenance::collect_blobs(&self.app.ctx, Duration::ZERO).await.expect("a tick");
         assert_eq!(files_below(self.app.ctx.blobs.root()), Vec::<String>::new());
     }
 }
@@ -117,6 +118,24 @@ async fn a_slow_disk_is_503_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn bytes_that_do_not_come_are_not_waited_for() {
+    let faulty = Faulty::start().await;
+    assert_eq!(faulty.upload(png_of(3_000_000, 1)).await.0, 202);
+    let read = async || {
+        let path = format!("{}/images/{}/content", faulty.server.base, md5_of(&png_of(3_000_000, 1)));
+        let asked = reqwest::Client::new().get(path).bearer_auth(faulty.ines.token.as_ref().expect("a token"));
+        let answer = asked.send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200, "the file is there");
+        answer.bytes().await.map(|bytes| bytes.len()).ok()
+    };
+    faulty.storage("stuck");
+    let ended = tokio::time::timeout(Duration::from_secs(30), read()).await.expect("an end");
+    assert_eq!(ended, None, "and not as if it were whole");
+    faulty.storage("");
+    assert_eq!(read().await, Some(3_000_000));
+}
+
+#[tokio::test]
 async fn bytes_and_their_folders_are_on_stable_storage_before_the_202() {
     let faulty = Faulty::start().await;
     for (salt, size) in [(1, 200), (2, 3_000_000)] {
@@ -150,8 +169,7 @@ async fn a_server_whose_clock_is_two_days_fast_collects_nothing_young() {
         std::fs::create_dir_all(&folder).expect("a folder");
         let path = folder.join(uuid::Uuid::new_v4().to_string());
         let file = std::fs::File::create(&path).expect("a file");
-        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(days * 86_400))
-            .expect("an age");
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(days * 86_400)).expect("an age");
         path
     };
     let young: Vec<_> = (0..20).map(|n| orphan(n, 0)).collect();

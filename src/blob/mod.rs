@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as BlobPath;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
@@ -115,16 +115,19 @@ impl Blobs {
         }
     }
 
-    /// Streams a blob, or a range of its bytes.
+    /// Streams a blob, or a range of its bytes; each piece comes in time, or the stream ends with [`BlobError::Slow`].
     pub async fn read(
         &self,
         sha256: &[u8],
         blob: Uuid,
         range: Option<Range<u64>>,
-    ) -> Result<impl Stream<Item = Result<Bytes, object_store::Error>> + Send + use<>, BlobError> {
+    ) -> Result<impl Stream<Item = Result<Bytes, BlobError>> + Send + use<>, BlobError> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let found = self.waited(self.store.get_opts(&blob_path(sha256, blob), options)).await?;
-        Ok(found.into_stream())
+        Ok(stream::try_unfold((self.clone(), found.into_stream()), |(blobs, mut pieces)| async move {
+            let piece = blobs.waited(pieces.try_next()).await?;
+            Ok(piece.map(|piece| (piece, (blobs, pieces))))
+        }))
     }
 
     /// The storage's own clock less an age: files are as old as it says, and this machine's clock may be wrong.

@@ -88,7 +88,6 @@ async fn ask(
         orientation: held.orientation.and_then(|turned| u8::try_from(turned).ok()),
     };
     let bytes = ctx.blobs.read(&held.sha256, held.blob, None).await.map_err(NoReply::Source)?;
-    let bytes = futures_util::StreamExt::map(bytes, |chunk| chunk.map_err(BlobError::from));
     decoder.ask(&photograph, bytes, || BlobError::Slow).await
 }
 

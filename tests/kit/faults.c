@@ -6,6 +6,7 @@
  *                       grow      what would make a file below a folder `base` longer fails with ENOSPC
  *                       readonly  opening with O_CREAT fails with EROFS
  *                       slow      fsync and fdatasync take two seconds longer
+ *                       stuck     reading takes four seconds longer
  *                       ahead N   the wall clock is N seconds ahead, on top of FAULTS_CLOCK_S
  *   FAULTS_CLOCK_S    seconds that the wall clock is ahead; the monotonic clocks stay right
  *   FAULTS_FSYNC_LOG  gets one line with the path after each fsync or fdatasync that succeeded
@@ -90,9 +91,11 @@ static size_t size_of(const struct iovec *parts, int count) {
     return size;
 }
 
+#define STUCK(fd) if (hit(fd, "stuck")) sleep(4);
 #define GROWS(fd, at, size) if (grows(fd, at, size)) { errno = ENOSPC; return -1; }
 #define FULL(fd) if (hit(fd, "full")) { errno = ENOSPC; return -1; }
 
+ssize_t read(int fd, void *data, size_t size) { STUCK(fd) return REAL(read)(fd, data, size); }
 ssize_t write(int fd, const void *data, size_t size) { FULL(fd) return REAL(write)(fd, data, size); }
 ssize_t writev(int fd, const struct iovec *parts, int count) { FULL(fd) return REAL(writev)(fd, parts, count); }
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { FULL(fd) GROWS(fd, at, size) return REAL(pwrite)(fd, data, size, at); }

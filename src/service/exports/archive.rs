@@ -146,8 +146,7 @@ impl Archive {
 
     async fn read(&self, one: &ExhibitInStore) -> std::result::Result<BytesOfImage, BlobError> {
         let sha256 = hex::decode(&one.exhibit.sha256).unwrap_or_default();
-        let stream = self.blobs.read(&sha256, one.blob, None).await?;
-        Ok(stream.map_err(BlobError::from).boxed())
+        Ok(self.blobs.read(&sha256, one.blob, None).await?.boxed())
     }
 
     async fn original(&mut self, one: &ExhibitInStore, crc32: u32) -> Result<()> {
