@@ -228,6 +228,8 @@ async fn what_cannot_be_run_is_told_and_asks_for_nothing() {
     assert_eq!(child.wait_with_output().expect("an end").status.code(), Some(130));
     let kept = kept_in(&desk);
     assert_eq!(kept.len(), 1);
+    remember(&desk, |place| place["cursor"] = json!("of-another-server"));
+    assert!(desk.complains(2, &all).contains("--anew"), "a place is not known to every server");
     std::fs::write(&kept[0], b"{").expect("a file");
     assert!(desk.complains(1, &all).contains("--anew"));
     desk.says(0, &with(&["--anew"]));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::error::{ApiError, Repeat};
+use super::error::{ApiError, ClientFault, Repeat};
 use super::http::{Api, REQUEST_TIMEOUT};
 use super::progress::{Progress, Stage};
 use super::text;
@@ -91,7 +91,7 @@ pub async fn model(api: &Api, order: &BackfillOrder) -> Result<ModelOut, ApiErro
 ///
 /// # Errors
 /// See [`ApiError`].
-pub async fn by_case(api: &Api, order: &BackfillOrder, stage: &Stage) -> Result<BTreeMap<Uuid, usize>, ApiError> {
+pub async fn by_case(api: &Api, order: &BackfillOrder, stage: &Stage) -> anyhow::Result<BTreeMap<Uuid, usize>> {
     let (mut found, mut cursor): (BTreeMap<Uuid, usize>, Option<String>) = (BTreeMap::new(), None);
     loop {
         let page = order.page(api, cursor, LIMIT_MAX).await?;
@@ -191,13 +191,14 @@ async fn ask(
     let places: Vec<usize> = (0..images.len()).collect();
     match judge(&places, api.post(&["predict"], &body, Repeat::Harmless).await) {
         Ok(answer) => Ok(Ok(answer.taken.into_iter().map(|(_, image)| image).collect())),
-        Err(ApiError::Refused { problem, .. }) if is_of_the_case(&problem) => Ok(Err(problem)),
+        Err(ApiError::Refused { problem, .. }) if is_about(&problem, "/case") => Ok(Err(problem)),
         Err(error) => Err(error),
     }
 }
 
-fn is_of_the_case(problem: &Problem) -> bool {
-    !problem.errors.is_empty() && problem.errors.iter().all(|error| error.pointer == "/case")
+/// Whether something is refused because of this field and of nothing else.
+fn is_about(problem: &Problem, pointer: &str) -> bool {
+    !problem.errors.is_empty() && problem.errors.iter().all(|error| error.pointer == pointer)
 }
 
 impl BackfillOrder {
@@ -212,11 +213,17 @@ impl BackfillOrder {
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
-    async fn page(&self, api: &Api, cursor: Option<String>, limit: i64) -> Result<Page<Hit>, ApiError> {
+    async fn page(&self, api: &Api, cursor: Option<String>, limit: i64) -> anyhow::Result<Page<Hit>> {
         let mut query = self.query();
         query.push(("limit", limit.to_string()));
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        api.get(&["search"], &query, REQUEST_TIMEOUT).await
+        match api.get(&["search"], &query, REQUEST_TIMEOUT).await {
+            Err(ApiError::Refused { problem, .. }) if is_about(&problem, "/cursor") => {
+                let told = "the server does not know any more where this was stopped: give --anew to begin anew";
+                Err(ClientFault::Usage(told.to_owned()).into())
+            }
+            page => Ok(page?),
+        }
     }
 }
 

@@ -134,7 +134,7 @@ async fn run(
         }
     };
     if let Err(error) = done {
-        if place.looked > 0 {
+        if place.looked > 0 && error.downcast_ref::<ClientFault>().is_none() {
             text::say(&format!("{} were looked at; the same command goes on with the rest.", place.looked));
         }
         return Err(error);
