@@ -95,7 +95,7 @@ pub struct MovedItem {
 
 /// What changed, in numbers.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"images": {"count": 2000, "at_least": true}, "gained": 120, "lost": 31, "moved": 12, "same": 1850,
+#[schema(example = json!({"images": {"count": 2000, "at_least": true}, "gained": 120, "lost": 31, "moved": 12, "same": 1850, "incomplete": 0,
     "labels": [{"type": "box", "label": "face", "gained": 140, "lost": 35, "moved": 12, "same": 5210}]}))]
 pub struct ChangeCountsOut {
     /// How many were compared.
@@ -106,6 +106,8 @@ pub struct ChangeCountsOut {
     pub moved: usize,
     /// Of how many nothing changed.
     pub same: usize,
+    /// Of how many more items were said than were compared: what is counted of them may only be left out.
+    pub incomplete: usize,
     /// By type and label, those that changed most first.
     pub labels: Vec<LabelChanged>,
 }

@@ -105,6 +105,7 @@ impl From<ChangeCounts> for ChangeCountsOut {
             lost: counts.lost,
             moved: counts.moved,
             same: counts.same,
+            incomplete: counts.incomplete,
             labels: labels.collect(),
         }
     }

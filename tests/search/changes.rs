@@ -162,7 +162,7 @@ async fn what_was_gained_lost_and_moved_is_told_with_its_boxes() {
     assert_eq!((&of("5.png")["incomplete"], &of("5.png")["distance"]), (&json!(false), &Value::Null));
     let counts = ask(&ines, "/search/changes/counts", &[]).await.ok(200);
     let expected = json!({
-        "images": {"count": 5, "at_least": false}, "gained": 2, "lost": 2, "moved": 1, "same": 1,
+        "images": {"count": 5, "at_least": false}, "gained": 2, "lost": 2, "moved": 1, "same": 1, "incomplete": 0,
         "labels": [{"type": "box", "label": "car", "gained": 1, "lost": 1, "moved": 1, "same": 1},
                    {"type": "text", "label": null, "gained": 1, "lost": 1, "moved": 0, "same": 0},
                    {"type": "box", "label": "person", "gained": 0, "lost": 0, "moved": 0, "same": 3}],
@@ -305,4 +305,13 @@ async fn what_is_compared_is_bounded_and_pages_go_on() {
         items.iter().all(|one| one["incomplete"] == true && one["gained"].as_array().is_some_and(|g| g.len() > 10))
     );
     assert_eq!(names(&ines, &[("q", "before:2020-01-01T00:00:20")]).await.len(), 19);
+    // Nor are more items compared of one image than the bound: then that is said of the counts, too.
+    app.alter(
+        "UPDATE outcome SET document = jsonb_build_object('fields', '{}'::jsonb, 'items', (
+           SELECT jsonb_agg(jsonb_build_object('type', 'text', 'text', n::text)) FROM generate_series(1, 501) AS n))
+         WHERE version_id = (SELECT id FROM model_version WHERE name = 'v2') AND image_id = (SELECT id FROM image WHERE bytes = 1 AND media_type = 'image/jpeg')",
+    )
+    .await;
+    let counts = ask(&ines, "/search/changes/counts", &[("q", "before:2020-01-01T00:00:05")]).await.ok(200);
+    assert_eq!((&counts["gained"], &counts["incomplete"]), (&json!(4), &json!(1)));
 }

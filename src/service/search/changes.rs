@@ -123,6 +123,8 @@ pub struct ChangeCounts {
     pub lost: usize,
     pub moved: usize,
     pub same: usize,
+    /// Images of which more items were said than were compared.
+    pub incomplete: usize,
     /// By type and label, those first that changed most.
     pub labels: Vec<(LabelKey, LabelChanges)>,
 }
@@ -150,6 +152,7 @@ pub async fn count(ctx: &Ctx, user: &User, ask: &ChangesAsk) -> Result<ChangeCou
         counts.lost += usize::from(!comparison.lost.is_empty());
         counts.moved += usize::from(!comparison.moved.is_empty());
         counts.same += usize::from(comparison.is(Some(ChangeKind::Same)));
+        counts.incomplete += usize::from(comparison.cut);
         let mut of = |item: &KnownItem<'_>, add: fn(&mut LabelChanges)| {
             add(labels.entry((item.said.kind, item.said.label.clone())).or_default());
         };
