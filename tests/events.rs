@@ -324,6 +324,58 @@ async fn a_stream_ends_with_its_client_and_with_the_service() {
 }
 
 #[tokio::test]
+async fn a_stream_whose_reader_does_not_read_ends_with_the_service() {
+    let app = TestApp::with(|s| s.client_wait_s = 600.0).await;
+    let ines = app.investigator("ines").await;
+    let _unread = Reader::open(&app.router, &ines, "models,workers", None).await;
+    until("the first event to lie there, and the next to wait", async || app.followed() == 2).await;
+    app.stop();
+    until("the stream to end", async || app.followed() == 0).await;
+}
+
+#[tokio::test]
+async fn a_title_that_is_written_late_is_told_and_what_is_counted_is_bounded() {
+    let app = TestApp::new().await;
+    app.worker("ocr").await;
+    let (ines, admin) = (app.investigator("ines").await, app.admin().await);
+    let case = ines.get("/cases").await.ok(200)["items"][0]["id"].as_str().expect("an id").to_owned();
+    for salt in 1..=2 {
+        ines.submit(&[("a.png", photo(salt))], &["ocr"]).await;
+    }
+    let watches = [(&ines, "images".to_owned()), (&ines, format!("images:{case}")), (&admin, "images".to_owned())];
+    let mut before = Vec::new();
+    for (who, watch) in &watches {
+        before.push(at_once(&app.router, who, watch, None).await.remove(0).id);
+    }
+    let late = "INSERT INTO upload (case_id, image_id, submission_id, account_id, name, at)
+                SELECT case_id, image_id, submission_id, account_id, 'late.png', at - interval '1 s' FROM upload ORDER BY at DESC LIMIT 1";
+    app.alter(late).await;
+    for ((who, watch), last) in watches.iter().zip(&before) {
+        assert_eq!(at_once(&app.router, who, watch, Some(last)).await.len(), 1, "{watch}");
+    }
+    // However often one photograph was named, no more titles are looked at than so many.
+    let many = "INSERT INTO upload (case_id, image_id, submission_id, account_id, name)
+                SELECT case_id, image_id, submission_id, account_id, n || '.png'
+                FROM (SELECT * FROM upload ORDER BY image_id LIMIT 1) AS u, generate_series(1, 20000) AS n";
+    app.alter(many).await;
+    let told = at_once(&app.router, &ines, &watches[1].1, None).await.remove(0);
+    assert_eq!(told.data["state"]["images"], 1, "of the first 20,000 titles");
+}
+
+#[tokio::test]
+async fn lists_hear_of_jobs_less_often_than_what_one_job_moves() {
+    let events = Events::new(1);
+    for (topic, seconds) in [(Topic::Submissions(None), 1.5..2.5), (Topic::Models, 0.5..1.5)] {
+        let mut one = Following::new(&events, topic);
+        let state = TopicState { json: Default::default(), mark: 0, over: false, case: None };
+        one.look(Audience::Everybody, async { Ok(state) }).await.expect("no refusal").expect("a state");
+        one.hear();
+        let due = one.due() - tokio::time::Instant::now();
+        assert!(seconds.contains(&due.as_secs_f64()), "{topic}: {due:?}");
+    }
+}
+
+#[tokio::test]
 async fn who_follows_the_same_shares_the_looks() {
     let app = TestApp::new().await;
     let server = app.process(&[]);

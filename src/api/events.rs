@@ -56,8 +56,10 @@ pub struct TopicProblem {
 /// The state of a topic `images`: whether there is anything new to be listed.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ImagesState {
-    /// Of a case, how many photographs it holds, counted up to 10,000; null of all that are seen.
+    /// Of a case, how many photographs it holds, counted up to 10,000, under 20,000 names; null of all that are seen.
     pub images: Option<i64>,
     /// When the newest of them came.
     pub newest_at: Option<chrono::DateTime<chrono::Utc>>,
+    /// How many names came in the ten seconds before it, counted up to 1,000: one that was written late moves this alone.
+    pub late: i64,
 }

@@ -14,14 +14,20 @@ use super::watch::{Glance, Watches, Watching};
 use super::{Error, Result};
 use crate::domain::topic::Topic;
 
-/// The least time between two looks at a topic, however many follow it.
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// The longest that a look waits for its turn.
+const TURN_WAIT: Duration = Duration::from_secs(1);
 /// How soon after a job has ended what it may have moved is looked at: those that end together are seen together.
 const LOOK_SOON: Duration = Duration::from_millis(200);
 /// How often is looked at what is over: it may yet be tried again, promoted or removed.
 const PERIOD_OVER: Duration = Duration::from_secs(10);
 /// The most bytes of states that are kept for others who follow the same, as thousands of topics may be followed: those that were seen last.
 const KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The least time between two looks at a topic, however many follow it. Any job may move a list, and each of those who follow theirs has
+/// another one.
+const fn pause(topic: Topic) -> Duration {
+    Duration::from_secs(if matches!(topic, Topic::Submissions(_)) { 2 } else { 1 })
+}
 
 /// How often a topic is looked at though nothing is heard of it.
 const fn period(topic: Topic) -> Duration {
@@ -149,14 +155,15 @@ impl<'e> Following<'e> {
         let events = self.events;
         let look = async {
             // Whoever gets no turn comes again: a stream has other topics, and its reader waits for a sign of life.
-            let turn = timeout(LOOK_PAUSE, events.turns.acquire()).await.ok().and_then(std::result::Result::ok);
+            let turn = timeout(TURN_WAIT, events.turns.acquire()).await.ok().and_then(std::result::Result::ok);
             let _turn = turn.ok_or(sqlx::Error::PoolTimedOut)?;
             let seen = Arc::new(look.await?);
             let kept = Arc::downgrade(&seen);
             events.kept.lock().keep(seen);
             Ok::<_, Error>(kept)
         };
-        match looks.look_since(self.since, LOOK_PAUSE, look).await {
+        let pause = pause(self.topic);
+        match looks.look_since(self.since, pause, look).await {
             Glance::NotBefore(at) => {
                 (self.due, self.not_before) = (at, at);
                 Ok(None)
@@ -165,10 +172,10 @@ impl<'e> Following<'e> {
                 let Some(seen) = seen.upgrade() else {
                     // It went, with so many others that came since.
                     self.since = Instant::now();
-                    self.due = self.since + LOOK_PAUSE;
+                    self.due = self.since + pause;
                     return Ok(None);
                 };
-                (self.looked, self.over, self.not_before) = (true, seen.over, Instant::now() + LOOK_PAUSE);
+                (self.looked, self.over, self.not_before) = (true, seen.over, Instant::now() + pause);
                 self.rest();
                 Ok(Some(seen))
             }

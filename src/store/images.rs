@@ -315,18 +315,28 @@ async fn walk(
     walk.bind(most).fetch_all(db).await
 }
 
-/// How many images a case holds, counted up to a limit, if one is given; and when the newest title of those came that these cases hold,
-/// or, with none given, of all.
+/// How many titles are looked at when images are counted.
+const TITLES_COUNTED: i64 = 20_000;
+/// How long before the newest title others may have come that were written later, in seconds: longer than a submission takes.
+const LATE_S: f64 = 10.0;
+/// How many of those are counted.
+const LATE_COUNTED: i64 = 1_000;
+
+/// How many images a case holds, counted up to a limit, if one is given; when the newest title of those came that these cases hold, or,
+/// with none given, of all; and how many came shortly before it.
 pub async fn newest(
     db: &mut PgConnection,
     cases: Option<&[Uuid]>,
     counted: Option<i64>,
-) -> sqlx::Result<(Option<i64>, Option<DateTime<Utc>>)> {
-    let Some(cases) = cases else {
-        let newest = "SELECT NULL::bigint, max(at) FROM (SELECT at FROM upload ORDER BY (at AT TIME ZONE 'UTC') DESC, image_id DESC LIMIT 1) AS u";
-        return sqlx::query_as(newest).fetch_one(db).await;
+) -> sqlx::Result<(Option<i64>, Option<DateTime<Utc>>, i64)> {
+    let newest = match cases {
+        Some(cases) => {
+            let newest = sqlx::query_as(include_str!("sql/images/newest.sql"));
+            newest.bind(cases).bind(counted).bind(TITLES_COUNTED)
+        }
+        None => sqlx::query_as(include_str!("sql/images/newest_all.sql")),
     };
-    sqlx::query_as(include_str!("sql/images/newest.sql")).bind(cases).bind(counted).fetch_one(db).await
+    newest.bind(LATE_S).bind(LATE_COUNTED).fetch_one(db).await
 }
 
 /// The most bytes of an image's results that are read at once.

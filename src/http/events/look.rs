@@ -133,9 +133,9 @@ async fn see(state: &Shared, user: &User, topic: Topic, cases: Option<Arc<[Uuid]
         }
         Topic::Images(case) => {
             let counted = case.map(|_| IMAGES_COUNTED);
-            let (images, newest_at) =
+            let (images, newest_at, late) =
                 ctx.db.run(async |db| images::newest(db, cases.as_deref(), counted).await).await?;
-            told(topic, &ImagesState { images, newest_at }, false, None)
+            told(topic, &ImagesState { images, newest_at, late }, false, None)
         }
     }
 }

@@ -119,14 +119,18 @@ struct Stream {
 impl Stream {
     async fn follow(mut self, topics: Vec<Topic>, known: Vec<u64>) {
         let _open = metrics::StreamOpen::new();
-        // That the reader is gone is the usual end.
-        let _ = self.tell_all(topics, &known).await;
+        let mut stopping = self.state.ctx.stopping.clone();
+        tokio::select! {
+            // That the reader is gone is the usual end.
+            _ = self.tell_all(topics, &known) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
         drop(self.room);
     }
 
     async fn tell_all(&mut self, topics: Vec<Topic>, known: &[u64]) -> Result<(), Gone> {
         let state = Shared::clone(&self.state);
-        let (mut ended, mut stopping) = (state.ctx.waiters.watch_ended(), state.ctx.stopping.clone());
+        let mut ended = state.ctx.waiters.watch_ended();
         let mut following: Vec<Following<'_>> =
             topics.into_iter().map(|topic| Following::new(&state.events, topic)).collect();
         // Jobs may end by the thousand a second: of what was heard once, no more is listened for until it was looked at.
@@ -162,7 +166,6 @@ impl Stream {
                     following.iter_mut().for_each(Following::hear);
                     heard = true;
                 }
-                _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
                 () = self.to.closed() => return Err(Gone),
             }
             if Instant::now() >= beat {
