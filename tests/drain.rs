@@ -73,6 +73,16 @@ async fn a_worker_that_is_asked_to_drain_gets_nothing_new_and_is_told_by_claim_a
     rosa.patch(&path, json!({"draining": true})).await.ok(200);
     admin.patch(&path, json!({"draining": false})).await.ok(200);
     assert_eq!(claim(&worker, 5.0).await, (false, 2));
+    // Nobody who waits is woken by it.
+    let other = Worker::register(worker.key.clone(), "ocr", "v1").await;
+    let waiting = tokio::spawn(async move { claim(&other, 40.0).await });
+    until("the claim to wait", async || app.ctx.waiters.waiting_for("ocr", 0) == 1).await;
+    let before = app.ctx.waiters.lined_up();
+    for _ in 0..5 {
+        admin.patch(&path, json!({"draining": false})).await.ok(200);
+    }
+    assert_eq!((app.ctx.waiters.lined_up(), app.ctx.waiters.waiting_for("ocr", 0)), (before, 1));
+    waiting.abort();
     let told = "SELECT count(*) FROM audit_events WHERE code = 'worker_changed' AND account IS NOT NULL AND worker IS NOT NULL AND model = 'ocr'
                 AND (account, reason) IN (('rosa', 'draining'), ('root', 'recalled'))";
     assert_eq!(app.count(told).await, 2);

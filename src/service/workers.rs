@@ -198,9 +198,10 @@ impl Workers {
             let fault = Fault::new(Code::MissingRole, "The worker's key belongs to somebody else.");
             return Err(fault.mend("Ask its owner or an administrator.").into());
         }
-        self.ctx.db.run(async |db| workers::ask_to_drain(db, worker, draining, user.account.id).await).await?;
-        // Its claim may wait here; elsewhere, its beat tells it.
-        self.ctx.waiters.wake_model(&found.path, 0, WAKE_MAX, Wake::Probed);
+        if self.ctx.db.run(async |db| workers::ask_to_drain(db, worker, draining, user.account.id).await).await? {
+            // Its claim may wait here; elsewhere, its beat tells it.
+            self.ctx.waiters.wake_model(&found.path, 0, WAKE_MAX, Wake::Probed);
+        }
         Ok(find().await?.ok_or_else(|| Fault::not_found("worker"))?)
     }
 

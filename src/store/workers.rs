@@ -349,9 +349,9 @@ async fn select(
     list.bind(model).bind(before).bind(limit).bind(only).fetch_all(db).await
 }
 
-/// Asks a live session to take no more, or asks it no longer.
-pub async fn ask_to_drain(db: &mut PgConnection, session: Uuid, draining: bool, by: Uuid) -> sqlx::Result<()> {
+/// Asks a live session to take no more, or asks it no longer; answers whether that is another than before.
+pub async fn ask_to_drain(db: &mut PgConnection, session: Uuid, draining: bool, by: Uuid) -> sqlx::Result<bool> {
     let ask = sqlx::query(include_str!("sql/workers/ask_to_drain.sql"));
-    ask.bind(session).bind(draining).bind(by).execute(db).await?;
-    Ok(())
+    let asked = ask.bind(session).bind(draining).bind(by).execute(db).await?;
+    Ok(asked.rows_affected() > 0)
 }
