@@ -5,12 +5,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Method, Request};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use darkroom::domain::account::Role;
 use darkroom::domain::fault::{Code, Fault};
 use darkroom::domain::topic::Topic;
 use darkroom::http::serve;
 use darkroom::service::events::{Audience, Events, Following, TopicState};
 use futures_util::StreamExt;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sqlx::Connection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -331,6 +334,27 @@ async fn a_stream_whose_reader_does_not_read_ends_with_the_service() {
     until("the first event to lie there, and the next to wait", async || app.followed() == 2).await;
     app.stop();
     until("the stream to end", async || app.followed() == 0).await;
+}
+
+#[tokio::test]
+async fn a_token_that_expires_ends_the_stream() {
+    let app = TestApp::new().await;
+    let sql = sqlx::query_scalar("SELECT value FROM setting WHERE name = 'token_key'");
+    let key: String = sql.fetch_one(&app.outside).await.expect("the key that signs tokens");
+    // The token that she was given, as if it were made for a shorter time.
+    let token = app.investigator("ines").await.token.expect("a token");
+    let said = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("its claims")).expect("base64");
+    let mut said: Value = serde_json::from_slice(&said).expect("JSON");
+    said["exp"] = json!(said["iat"].as_i64().expect("a time") + 4);
+    let token =
+        encode(&Header::new(Algorithm::HS256), &said, &EncodingKey::from_secret(key.as_bytes())).expect("a token");
+    let ines = Client::new(app.router.clone(), Some(token));
+    let mut reader = Reader::open(&app.router, &ines, "queues&for_s=20", None).await;
+    reader.until("queues", |_| true).await;
+    let told = reader.next().await.expect("an event");
+    assert_eq!((told.kind.as_str(), &told.data["topic"]), ("problem", &Value::Null), "{told:?}");
+    assert_eq!(told.data["problem"]["code"], "expired_credential");
+    assert!(reader.next().await.is_none(), "and that is the end");
 }
 
 #[tokio::test]
