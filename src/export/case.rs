@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Builder;
@@ -64,10 +65,20 @@ impl CaseGraph {
     }
 
     fn node(&mut self, out: &mut Pieces, node: Value) {
+        self.node_with(out, node, &[]);
+    }
+
+    /// Writes a node with JSON in it as it is kept: read as values, its numbers would be what a double holds of them.
+    fn node_with(&mut self, out: &mut Pieces, node: Value, kept: &[(&str, Option<&RawValue>)]) {
         let comma = if std::mem::replace(&mut self.begun, true) { ",\n" } else { "" };
         out.aside.push_str(comma);
         out.aside.push_str(&json!({"@id": node["@id"]}).to_string());
-        out.main.push_str(&node.to_string());
+        let mut text = node.to_string();
+        for (word, json) in kept.iter().filter_map(|(word, json)| Some((word, (*json)?))) {
+            text.pop();
+            text.push_str(&format!(r#","{word}":{{"@type":"@json","@value":{json}}}}}"#));
+        }
+        out.main.push_str(&text);
         out.main.push_str(",\n");
     }
 
@@ -86,11 +97,7 @@ impl CaseGraph {
 
     fn result(&mut self, out: &mut Pieces, result: &ExhibitResult, file: &str, tool: &str) -> serde_json::Result<()> {
         let (job, told) = (result.job.to_string(), ToldResult::read(&result.result)?);
-        let mut node = json!({"@id": id("result", &job), "@type": "uco-analysis:AnalyticResult",
-            "drk:document": {"@type": "@json", "@value": result.result}});
-        if let Some(params) = &result.params {
-            node["drk:params"] = json!({"@type": "@json", "@value": params});
-        }
+        let mut node = json!({"@id": id("result", &job), "@type": "uco-analysis:AnalyticResult"});
         if let Some(summary) = &told.summary {
             node["uco-core:description"] = json!(summary);
         }
@@ -114,7 +121,7 @@ impl CaseGraph {
                 "uco-analysis:classification": classes});
         }
         let named = (node["@id"].clone(), format!("{} {}", result.model, result.version));
-        self.node(out, node);
+        self.node_with(out, node, &[("drk:document", Some(&*result.result)), ("drk:params", result.params.as_deref())]);
         let mut action = action(&job, &named.1, file, tool, "Complete/Finish");
         action["uco-action:result"] = json!({"@id": named.0});
         action["uco-action:endTime"] = time(result.finished_at);

@@ -67,8 +67,10 @@ fn ids(value: &Value, named: &mut BTreeSet<String>, referred: &mut BTreeSet<Stri
 #[tokio::test]
 async fn case_tells_files_tools_actions_and_results_and_refers_to_nothing_else() {
     let pier = Pier::new().await;
-    let case: Value = serde_json::from_slice(&pier.export(&pier.viewer, "case", "").await).expect("JSON");
-    let (mut named, mut referred) = (BTreeSet::new(), BTreeSet::new());
+    pier.app.alter("UPDATE outcome SET document = jsonb_set(document, '{fields,exact}', '12345678901234567890.123456789') WHERE document->'fields' ? 'faces'").await;
+    let text = String::from_utf8(pier.export(&pier.viewer, "case", "").await).expect("UTF-8");
+    let (case, mut named, mut referred): (Value, _, _) =
+        (serde_json::from_str(&text).expect("JSON"), BTreeSet::new(), BTreeSet::new());
     ids(&case["@graph"], &mut named, &mut referred);
     assert_eq!(referred.difference(&named).next(), None);
     let graph = case["@graph"].as_array().expect("a graph");
@@ -105,6 +107,7 @@ async fn case_tells_files_tools_actions_and_results_and_refers_to_nothing_else()
         .find(|action| action["uco-action:object"]["@id"] == file["@id"] && action["uco-core:name"] == "detect v1")
         .expect("the action");
     let record = pier.record(0).await;
+    assert!(text.contains(r#""exact": 12345678901234567890.123456789"#), "what no double holds is as it was said");
     let known = record["results"]
         .as_array()
         .expect("results")
