@@ -140,6 +140,8 @@ async fn get_export_content(
         exports::tell_fetched(&state.ctx, &user, &export, from_begin).await?;
     }
     let mut response = content.send(&state.ctx.blobs, portion).await?;
+    // Who is put out of the case is not to find it in a browser's cache.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(named) = HeaderValue::try_from(format!("attachment; filename=\"{}\"", file_name(&export))) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, named);
     }

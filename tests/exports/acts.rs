@@ -44,7 +44,9 @@ async fn an_export_is_its_askers_while_a_member_and_is_told_in_the_audit() {
         [(&pier.viewer, 200), (&admin, 200), (&editor, 404), (&pier.stranger, 404), (&pier.app.nobody(), 401)]
     {
         assert_eq!(who.get(&path).await.status, status);
-        assert_eq!(who.get(&format!("{path}/content")).await.status, status);
+        let content = who.get(&format!("{path}/content")).await;
+        assert_eq!(content.status, status);
+        assert!(status != 200 || content.headers["cache-control"] == "no-store", "a browser keeps nothing of it");
     }
     let listed = |answer: Value| answer["items"].as_array().expect("items").len();
     let of_case = format!("/exports?case={}", pier.case);
@@ -113,6 +115,18 @@ async fn a_database_that_is_away_is_not_an_export_that_is_not_there() {
     pier.app.alter("ALTER TABLE member RENAME TO away").await;
     let said = pier.viewer.get(&path).await;
     assert!(said.status.is_server_error(), "{}", said.status);
+}
+
+#[tokio::test]
+async fn accounts_take_turns_at_having_theirs_made() {
+    let pier = Pier::new().await;
+    for who in [&pier.owner, &pier.owner, &pier.owner, &pier.viewer, &pier.viewer] {
+        pier.ask(who, "csv", "label:nobody").await;
+    }
+    assert_eq!(pier.app.export().await, 5);
+    let made = "SELECT string_agg(a.name, ' ' ORDER BY e.finished_at) FROM export AS e JOIN account AS a ON a.id = e.account_id";
+    let turns: String = sqlx::query_scalar(made).fetch_one(&pier.app.outside).await.expect("names");
+    assert_eq!(turns, "olga vi olga vi olga");
 }
 
 #[tokio::test]

@@ -186,7 +186,7 @@ pub struct ExportInHand {
     pub held_until: DateTime<Utc>,
 }
 
-/// Takes the export that has waited longest, and holds it for so many seconds.
+/// Takes the export whose turn it is, and holds it for so many seconds.
 pub async fn claim(db: &mut PgConnection, hold_s: f64) -> sqlx::Result<Option<ExportInHand>> {
     sqlx::query_as(include_str!("../sql/exports/claim.sql")).bind(hold_s).fetch_optional(db).await
 }
