@@ -119,7 +119,7 @@ function Progress() {
     if (done) announce(`Upload finished: ${many(sum.taken, 'photograph')} taken, ${sum.refused} refused`);
   }, [done]);
   const facts = [
-    `${size(sum.sent)} of ${size(sum.bytes)}`,
+    sum.bytes > 0 && `${size(sum.sent)} of ${size(sum.bytes)}`,
     sum.known > 0 && `${many(sum.known, 'photograph')} known already, not sent`,
     sum.skipped > 0 && `${many(sum.skipped, 'file')} skipped`,
     sum.refused > 0 && `${count(sum.refused)} refused`,

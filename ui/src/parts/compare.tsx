@@ -32,7 +32,7 @@ export function Compare({ seen, said, close }: { seen: Seen; said: Said[]; close
         <Side seen={seen} said={said} at={shown[1]} drawn={drawn[1]!} label="Right" choose={(at) => setShown([shown[0], at])} />
       </div>
       {changed && <ul class="labels" aria-label="What changed">
-        <Changed {...changed} />
+        <Changed {...changed} scoreMin={scoreMin.value} />
         <li class="soft">{none ? 'Nothing changed.' : changed.same[0].length > 0 && `${many(changed.same[0].length, 'thing')} the same`}</li>
       </ul>}
       {changed && before.version !== after.version && <p><a href={to('changes', null, { model: after.model, from: before.version, to: after.version })}>What changed on all photographs</a></p>}

@@ -57,10 +57,10 @@ export const bothDrawn = ({ gained, lost, moved }: Differences, scoreMin = 0): [
 export const sameDrawn = (items: unknown[], scoreMin: number) => marked(items, 'same', scoreMin);
 
 /** The same in words, once for all that are alike. */
-export function Changed({ lost, gained, moved }: Differences) {
+export function Changed({ lost, gained, moved, scoreMin = 0 }: Differences & { scoreMin?: number }) {
   const words = (how: How, items: unknown[]) => {
     const counted = new Map<string, number>();
-    for (const item of itemsOf(items)) counted.set(what(item), (counted.get(what(item)) ?? 0) + 1);
+    for (const item of itemsOf(items)) if ((score(item) ?? 1) >= scoreMin) counted.set(what(item), (counted.get(what(item)) ?? 0) + 1);
     return [...counted].slice(0, WORDS_MAX).map(([what, n]) => <li key={what} class={`drawn c${how}`}>{how} <b><bdi>{what.slice(0, 80)}</bdi></b>{n > 1 && <span>×{n}</span>}</li>);
   };
   return <>{words('lost', lost)}{words('gained', gained)}{words('moved', moved.map((one) => one.to))}</>;
