@@ -21,6 +21,7 @@ test('what fits a filter is exported, followed and fetched', async () => {
   await dialog.getByRole('button', { name: 'Export', exact: true }).click();
   await dialog.getByText('done', { exact: true }).waitFor();
   await dialog.getByText('1 photograph,').waitFor();
+  await dialog.getByText('by ilse').waitFor();
   await accessible(page, 'exports');
   const fetching = page.waitForEvent('download');
   await dialog.getByRole('button', { name: /^Download/ }).click();

@@ -94,7 +94,7 @@ function Found({ of, kind, label, open }: { of: Compared; kind: ChangeKind | nul
     <>
       <div class="facets" role="group" aria-label="What changed">
         {KINDS.map(([one, name]) => <button type="button" key={name} class="chip" aria-pressed={kind === one} onClick={() => open({ kind: one })}>{name}{one && numbers && <span class="soft">{count(numbers[one])}</span>}</button>)}
-        {counts && <span class="soft">{many(counts.images.count, 'photograph')}{counts.images.at_least && ' or more'} compared</span>}
+        {counts && <span class="soft">{many(counts.images.count, 'photograph')}{counts.images.at_least && ' or more'} compared{counts.incomplete > 0 && `; of ${count(counts.incomplete)} only the surest items`}</span>}
       </div>
       {counts && counts.labels.some((one) => one.label) && (
         <div class="facets" role="group" aria-label="Labels">

@@ -65,8 +65,8 @@ export function Exports({ q, ofCase, close }: { q: string; ofCase: string | null
 
 function List({ all, again }: { all: Export[]; again: () => void }) {
   return (
-    <section aria-label="Your exports of this case">
-      <h3>Your exports of this case</h3>
+    <section aria-label="Exports of this case">
+      <h3>Exports of this case</h3>
       {all.length === 0 ? <Empty>None yet. They are kept for a while after they were made.</Empty> : <ul class="exports">{all.map((one) => <One key={one.id} one={one} again={again} />)}</ul>}
     </section>
   );
@@ -94,7 +94,7 @@ function One({ one, again }: { one: Export; again: () => void }) {
   const name = `${one.format.toUpperCase()} of ${when(one.created_at)}`;
   return (
     <li>
-      <p><strong>{name}</strong> <State of={one.state} /> {one.q ? <code><bdi>{one.q}</bdi></code> : <span class="soft">everything</span>}</p>
+      <p><strong>{name}</strong> <State of={one.state} /> <span class="soft">by <bdi>{one.by}</bdi></span>, {one.q ? <code><bdi>{one.q}</bdi></code> : <span class="soft">everything</span>}</p>
       {(one.state === 'queued' || one.state === 'running') && (
         <p class="row"><progress aria-label={`${name}: how far it is`} max={one.images ?? 1} value={one.images ? one.images_done : undefined} /> <span class="soft">{one.images === null ? 'looking for what fits' : `${count(one.images_done)} of ${many(one.images ?? 0, 'photograph')}`}</span></p>
       )}
