@@ -11,12 +11,14 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 use super::{document, fits, operations};
 use crate::kit::process::DARKROOM;
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 15] = [
     "README.md",
     "docs/audit.md",
     "docs/benchmarks.md",
+    "docs/cases.md",
     "docs/develop.md",
     "docs/events.md",
+    "docs/exports.md",
     "docs/operations.md",
     "docs/page.md",
     "docs/protocol.md",
