@@ -79,7 +79,7 @@ impl App {
         let (upkeep, chores) = (Db::upkeep(options.clone()), Db::chores(options.clone()));
         if db.run(sqlx::Connection::ping).await.is_err() {
             // The pool tried until its time was up, and says no more than that.
-            store::connect(&options).await.context("cannot connect to PostgreSQL; is DATABASE_URL right?")?;
+            store::connect(&options).await.with_context(|| store::unreached(&options))?;
         }
         let secret = db.run(async |db| prepare(config, db).await).await?;
         let tokens = Tokens::new(&secret);

@@ -11,7 +11,7 @@ use crate::blob::Blobs;
 use crate::client::text;
 use crate::config::{Serve, read_secret};
 use crate::index::keys;
-use crate::store::{accounts, connect, items, migrate, queues, rights};
+use crate::store::{accounts, connect, items, migrate, queues, rights, unreached};
 
 /// How long each part may take to answer: longer than connecting may.
 const CHECK_WAIT: Duration = Duration::from_secs(8);
@@ -101,7 +101,7 @@ async fn postgres(findings: &mut Findings, config: &Serve) -> Option<PgConnectio
     let mut db = match connect(&options).await {
         Ok(db) => db,
         Err(error) => {
-            findings.wrong(&format!("PostgreSQL: {error}"), "check DATABASE_URL, and that the server runs");
+            findings.wrong(&format!("PostgreSQL: {error}"), &unreached(&options));
             return None;
         }
     };

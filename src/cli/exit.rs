@@ -84,11 +84,24 @@ pub fn conclude(result: anyhow::Result<Exit>) -> Exit {
     match result {
         Ok(exit) => exit,
         Err(error) => {
-            let lines: Vec<String> = format!("{error:#}").lines().map(text::clean).collect();
+            let lines: Vec<String> = whole(&error).lines().map(text::clean).collect();
             text::say(&format!("error: {}", lines.join("\n")));
             Exit::of_error(&error)
         }
     }
+}
+
+/// An error and its causes, but for what one says that the one before has said.
+fn whole(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        match told.as_str() {
+            "" => told = cause,
+            before if before.ends_with(&cause) => {}
+            _ => told = format!("{told}: {cause}"),
+        }
+    }
+    told
 }
 
 #[cfg(test)]
@@ -114,5 +127,11 @@ mod tests {
         }
         assert_eq!(Exit::of_error(&ClientFault::Usage("no files".to_owned()).into()).code(), 2);
         assert_eq!(Exit::of_error(&anyhow::anyhow!("disk")).code(), 1);
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow::anyhow!("refused").context("cannot talk: refused").context("is it there?");
+        assert_eq!(whole(&error), "is it there?: cannot talk: refused");
     }
 }

@@ -139,7 +139,8 @@ impl Password {
         };
         check_password(&text).map_err(|fault| anyhow::anyhow!("{}", fault.detail))?;
         let hash = hash_password(&text)?;
-        let mut db = self.database.options()?.connect().await.context("cannot connect to PostgreSQL")?;
+        let options = self.database.options()?;
+        let mut db = options.connect().await.with_context(|| store::unreached(&options))?;
         store::migrate::check(&mut db).await?;
         Ok((text, hash, db))
     }

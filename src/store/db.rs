@@ -186,6 +186,15 @@ pub async fn attempt(
     }
 }
 
+/// What there is to say where PostgreSQL cannot be reached: where it was looked for, without the password.
+pub fn unreached(options: &PgConnectOptions) -> String {
+    let address = || format!("{}:{}", options.get_host(), options.get_port());
+    let place = options.get_socket().map_or_else(address, |socket| socket.display().to_string());
+    format!(
+        "cannot connect to PostgreSQL at {place}; is DATABASE_URL right, and does it run? `darkroom demo` brings its own"
+    )
+}
+
 /// One connection of its own: unlike a pool, it says at once why there is none.
 pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let late = |_| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "it does not answer").into());

@@ -8,6 +8,7 @@ use refinery_core::{Migration, Report};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
+use super::db::unreached;
 use super::rights::{self, Logins};
 
 /// The newest migration this program knows. Raise it with every file added under `migrations/`: refinery's
@@ -26,7 +27,7 @@ const LOCK_WAIT: &str = "3s";
 
 /// The one connection that may change the schema; another program waits here until it is closed.
 async fn alone(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
-    let mut connection = PgConnection::connect_with(options).await.context("cannot connect to PostgreSQL")?;
+    let mut connection = PgConnection::connect_with(options).await.with_context(|| unreached(options))?;
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut connection).await?;
     sqlx::query("SELECT set_config('lock_timeout', $1, false)").bind(LOCK_WAIT).execute(&mut connection).await?;
     Ok(connection)

@@ -36,4 +36,6 @@ pub mod versions;
 pub mod work;
 pub mod workers;
 
-pub use db::{Db, attempt, broken_constraint, connect, is_bad_value, is_crossed, is_timed_out, is_unavailable};
+pub use db::{
+    Db, attempt, broken_constraint, connect, is_bad_value, is_crossed, is_timed_out, is_unavailable, unreached,
+};
