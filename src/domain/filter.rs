@@ -227,8 +227,9 @@ fn keyed(key: &Spelt, value: Spelt, comparison: Option<Comparison>) -> Result<Te
 }
 
 fn unknown<T>(key: &Spelt) -> Result<T, FilterFlaw> {
-    let near = nearest(&key.text, KEYS).map_or_else(String::new, |near| format!("; did you mean `{near}:`?"));
-    FilterFlaw::at(key.place, format!("no key is `{}:`{near}", shorten(&key.text)))
+    let told = nearest(&key.text, KEYS)
+        .map_or_else(|| format!("keys are {}", KEYS.join(", ")), |near| format!("did you mean `{near}:`?"));
+    FilterFlaw::at(key.place, format!("no key is `{}:`; {told}", shorten(&key.text)))
 }
 
 /// `width>=1000`, or the field of a result.

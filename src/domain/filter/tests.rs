@@ -89,7 +89,7 @@ fn what_does_not_hold_is_told_with_its_character() {
     let two = format!("similar:{hex} like:{hex}");
     let cases = [
         ("lable:person", 1, "did you mean `label:`"),
-        ("beach http://x", 7, "no key is `http:`"),
+        ("beach http://x", 7, "no key is `http:`; keys are label, model, "),
         ("label:", 7, "missing"),
         ("label: person", 7, "missing"),
         ("label:person>=", 15, "missing"),
