@@ -62,11 +62,13 @@ pub async fn build(ctx: &Ctx, held: &mut ExportInHand) -> Result<ExportAt, NotBu
         for one in &told {
             let bytes = output.add(one).await?;
             build.count(bytes)?;
+            build.done += 1;
             build.keep_hold().await?;
         }
         let bytes = output.audit(ctx, &few[..looked_at]).await?;
         build.count(bytes)?;
         rest = &rest[looked_at..];
+        // Those that went meanwhile are done, too.
         build.done = i32::try_from(images.len() - rest.len()).unwrap_or(i32::MAX);
         build.keep_hold().await?;
     }
