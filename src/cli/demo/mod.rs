@@ -80,7 +80,7 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     migrate::settle_rights(&database, &Logins { application: login(APPLICATION), auditor: login(AUDITOR) }).await?;
     let app = App::new(&settings(&postgres, &redis)).await?;
     let ctx = Arc::clone(&app.ctx);
-    let listener = listen().await?;
+    let listener = listen(start).await?;
     let base = format!("http://{}", listener.local_addr()?);
     alone.say(&format!(": {base}, its passwords were printed where it was started"))?;
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
@@ -132,11 +132,14 @@ fn settings(postgres: &Postgres, redis: &Redis) -> Serve {
     serve
 }
 
-async fn listen() -> anyhow::Result<TcpListener> {
-    match TcpListener::bind(LISTEN).await {
-        Ok(listener) => Ok(listener),
-        Err(_) => TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("cannot listen on 127.0.0.1"),
+async fn listen(start: Instant) -> anyhow::Result<TcpListener> {
+    if let Ok(listener) = TcpListener::bind(LISTEN).await {
+        return Ok(listener);
     }
+    let free = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("cannot listen on 127.0.0.1")?;
+    let place = free.local_addr()?;
+    say(start, &format!("{LISTEN} is taken: write http://{place} wherever a page says http://localhost:8080"));
+    Ok(free)
 }
 
 async fn demonstrate(ctx: &Ctx, base: &str, python: &Path, start: Instant) -> anyhow::Result<(Exit, Vec<Server>)> {
@@ -223,6 +226,7 @@ fn postman_environment(base: &str, passwords: &Passwords) -> anyhow::Result<Stri
 fn farewell(base: &str, passwords: &Passwords, report: &Path, environment: &Path, outcome: &SubmitReport) -> String {
     let md5 = outcome.photos.first().map_or("", |photo| photo.md5.as_str());
     let report = report.canonicalize().unwrap_or_else(|_| report.to_path_buf());
+    let program = std::env::current_exe().unwrap_or_default();
     format!(
         "
 Page         {base}
@@ -232,6 +236,11 @@ Researcher   {RESEARCHER}  {researcher}
 Admin        {ADMIN}  {admin}
 Report       file://{report}
 Postman      {environment} (with postman/darkroom.postman_collection.json)
+
+Go on as README.md does, from \"Use it\":
+
+export PATH={programs}:$PATH
+darkroom login --server {base} --user {INVESTIGATOR}
 
 Submit and look up with curl:
 
@@ -243,6 +252,7 @@ curl -s \"{base}/predict/{md5}?wait_s=30\" -H \"Authorization: Bearer $TOKEN\"
         researcher = passwords.researcher,
         admin = passwords.admin,
         report = report.display(),
+        programs = program.parent().unwrap_or(Path::new(".")).display(),
         environment = environment.display(),
     )
 }
