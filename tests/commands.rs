@@ -72,6 +72,9 @@ async fn a_case_is_made_filled_shared_closed_and_deleted() {
         app.user(name, &[Role::Investigator]).await;
     }
     let (desk, _server) = Desk::of(&app, "ines");
+    let made = desk.complains(0, &["case", "make", "Pier 5"]);
+    assert!(made.contains("--case \"Pier 5\"") && !made.contains("Another"), "{made}");
+    assert!(desk.says(0, &["case", "delete", "Pier 5", "--yes"]).contains("0 images"));
     let id = desk.says(0, &["case", "make", "Pier 4", "--description", "21 November"]);
     let id = id.trim();
     let photo = desk.write("a.png", &photo(1));
@@ -86,10 +89,11 @@ async fn a_case_is_made_filled_shared_closed_and_deleted() {
     assert!(listed.starts_with("CASE") && listed.contains(id) && listed.contains("own"), "{listed}");
     assert_eq!(desk.json(0, &["cases", "--json"])["items"][0]["members"][1]["user"], "jo");
     assert!(desk.says(0, &["case", "close", "Pier 4"]).contains("closed"));
-    assert!(desk.complains(2, &["submit", "-m", "ocr", &photo, "--case", id, "--no-wait"]).contains("closed"));
+    let refused = desk.complains(2, &["submit", "-m", "ocr", &photo, "--case", id, "--no-wait"]);
+    assert!(refused.contains("`darkroom case reopen`") && refused.matches("is closed").count() == 1, "{refused}");
     assert!(desk.says(0, &["case", "reopen", "Pier 4"]).contains("open"));
     assert!(desk.complains(0, &["case", "remove", "Pier 4", "jo"]).contains("no member"));
-    desk.says(0, &["case", "make", "Pier 4"]);
+    assert!(desk.complains(0, &["case", "make", "Pier 4"]).contains("Another case is named \"Pier 4\", too"));
     assert!(desk.complains(2, &["case", "show", "Pier 4"]).contains(id), "both are named");
     assert_eq!(desk.json(0, &["case", "show", id, "--json"])["description"], "21 November");
     assert!(desk.complains(2, &["case", "delete", id]).contains("--yes"));
@@ -127,6 +131,8 @@ async fn photographs_go_out_and_results_come_back() {
     let desk = Desk::at(&server);
 
     desk.says(3, &["submit", "-m", "ocr", "."]);
+    let empty = desk.write("empty", b"");
+    assert!(desk.complains(2, &["login", "--user", "ines", "--password-file", &empty]).contains("password is empty"));
     let password = desk.write("password", PASSWORD.as_bytes());
     let greeting = desk.says(0, &["login", "--user", "ines", "--password-file", &password]);
     assert!(greeting.contains("as ines (investigator, researcher)"), "{greeting}");
@@ -136,6 +142,13 @@ async fn photographs_go_out_and_results_come_back() {
     let (first, second) = (desk.write("a.png", &photo(1)), desk.write("b.png", &photo(2)));
     let bad = desk.write("notes.png", b"no photograph");
     desk.says(2, &["submit", "-m", "nobody_knows", &first]);
+    let alone = desk.says(1, &["submit", "-m", "ocr", &bad]);
+    assert!(alone.contains("Not an image.") && alone.contains("Send a JPEG"), "as beside others: {alone}");
+    assert!(
+        desk.complains(2, &["submit", "-m", "ocr", "/dev/null"])
+            .contains("among 1 file (1 a pipe, a socket or a device)")
+    );
+    assert!(desk.complains(2, &["verify", &bad]).contains("notes.png is no folder: unpack it"));
     let id = Uuid::new_v4().to_string();
     let sent =
         desk.json(1, &["submit", "-m", "ocr", &first, &second, &bad, "--submission", &id, "--no-wait", "--json"]);
@@ -164,7 +177,9 @@ async fn photographs_go_out_and_results_come_back() {
     assert!(folder.contains("is a folder"), "{folder}");
     let looked_up = desk.json(1, &["status", "--json", &first, &second])["items"].clone();
     assert_eq!(looked_up.as_array().map(Vec::len), Some(2));
-    desk.says(1, &["status", &"0".repeat(32)]);
+    assert!(desk.says(1, &["status", &"0".repeat(32)]).contains("not yours to see.\n"), "in full");
+    assert!(desk.complains(0, &["search", "--limit", "1"]).contains("--limit takes another"));
+    assert!(!desk.complains(0, &["search", "--limit", "3"]).contains("--limit"));
     assert!(Path::new(&desk.home.path().join(".config/darkroom/session.json")).is_file());
     app.user("rosa", &[Role::Researcher]).await;
     desk.says(0, &["login", "--user", "rosa", "--password-file", &password]);

@@ -149,11 +149,16 @@ impl CaseArgs {
 }
 
 async fn make(args: MakeArgs) -> anyhow::Result<()> {
+    let api = args.connection.api()?;
     let new = CreateCase { name: args.name, description: args.description };
-    let made = cases::make(&args.connection.api()?, &new).await?;
+    let made = cases::make(&api, &new).await?;
     text::print(&format!("{}\n", made.id))?;
-    let name = text::one_line(&made.name, 80);
-    text::say(&format!("Put photographs into it: darkroom submit --case {name:?} --models MODEL FOLDER"));
+    let mut called = format!("{:?}", text::one_line(&made.name, 80));
+    if cases::named(&api, &made.name).await?.len() > 1 {
+        text::say(&format!("Another case is named {called}, too: from now on say which by its id."));
+        called = made.id.to_string();
+    }
+    text::say(&format!("Put photographs into it: darkroom submit --case {called} --models MODEL FOLDER"));
     Ok(())
 }
 

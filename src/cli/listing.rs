@@ -64,6 +64,9 @@ impl Listing {
             table::aligned(&lines, |_, _, cell| cell)
         };
         text::print(&format!("{}\n", shown.trim_end()))?;
+        if question.most == Some(items.len()) && !self.json {
+            text::say(&format!("No more than {} are listed: --limit takes another number.", items.len()));
+        }
         Ok(Exit::Success)
     }
 }

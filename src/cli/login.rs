@@ -39,6 +39,11 @@ impl LoginArgs {
         let anonymous = Api::new(&to, None)?;
         let user = self.user_name().await?;
         let password = self.password(&user).await?;
+        if password.is_empty() {
+            return Err(
+                ClientFault::Usage("the password is empty: it is the first line of what is read".to_owned()).into()
+            );
+        }
         let answer = match anonymous.log_in(&user, &password).await {
             // "Sign in again" would be strange advice here.
             Err(error) if matches!(error.status(), Some(400 | 401)) => {

@@ -132,7 +132,7 @@ fn rows(targets: &[AskedImage], found: &[LookedUp]) -> String {
         let Some(item) = target.found(found) else { continue };
         let jobs = target.jobs(found).unwrap_or_default();
         if jobs.is_empty() {
-            let why = item.problem.as_ref().map_or_else(|| "no job yet".to_owned(), |p| p.sentence());
+            let why = item.problem.as_ref().map_or_else(|| "no job yet".to_owned(), |p| p.detail.clone());
             let state = if item.problem.is_some() { "unknown" } else { "-" };
             rows.push(TableRow {
                 file: text::middle_cut(&target.name, table::NAME_MAX),

@@ -42,6 +42,10 @@ impl VerifyArgs {
                 io::ErrorKind::NotFound => {
                     format!("there is no {place}: name the folder into which the export was unpacked")
                 }
+                io::ErrorKind::NotADirectory => {
+                    let file = self.folder.display();
+                    format!("{file} is no folder: unpack it, as with `unzip {file} -d FOLDER`, and name that one")
+                }
                 _ => format!("cannot use {place}: {error}"),
             };
             ClientFault::Usage(told)

@@ -17,8 +17,7 @@ pub async fn find(api: &Api, named: &str) -> anyhow::Result<CaseOut> {
     if let Ok(id) = named.parse::<Uuid>() {
         return Ok(api.get(&["cases", &id.to_string()], &[], REQUEST_TIMEOUT).await?);
     }
-    let mut found: Vec<CaseOut> = api.list(&["cases"], &[], None).await?;
-    found.retain(|case| case.name == named);
+    let mut found = self::named(api, named).await?;
     let name = text::one_line(named, 80);
     let told = match (found.pop(), &found[..]) {
         (Some(case), []) => return Ok(case),
@@ -31,6 +30,16 @@ pub async fn find(api: &Api, named: &str) -> anyhow::Result<CaseOut> {
         }
     };
     Err(ClientFault::Usage(told).into())
+}
+
+/// Those of this name, among the cases that one sees.
+///
+/// # Errors
+/// See [`ApiError`].
+pub async fn named(api: &Api, name: &str) -> Result<Vec<CaseOut>, ApiError> {
+    let mut found: Vec<CaseOut> = api.list(&["cases"], &[], None).await?;
+    found.retain(|case| case.name == name);
+    Ok(found)
 }
 
 /// Makes a case.

@@ -8,11 +8,15 @@ use super::error::ApiError;
 use crate::api::problem::Problem;
 
 /// Commands for the routes that mends name.
-const COMMANDS: [(&str, &str); 4] = [
+const COMMANDS: [(&str, &str); 8] = [
     ("GET /training/datasets", "`darkroom training datasets`"),
     ("GET /models", "`darkroom models`"),
     ("a token of POST /auth/login", "a token of `darkroom login`"),
     ("with PATCH /auth/users/{name}, and sees there", "(`darkroom user`), and sees there"),
+    ("with PATCH /cases/{id} and `closed` false", "with `darkroom case reopen`"),
+    ("with PUT /cases/{id}/members/{user}", "with `darkroom case add`"),
+    ("with POST /cases:", "with `darkroom case make`:"),
+    ("docs/search.md has the grammar", "`darkroom search --help` has the keys"),
 ];
 
 impl Problem {
@@ -63,11 +67,17 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}", self.sentence(), self.status)?;
+        // One that the sentence tells already is told by its place alone.
+        let (told, untold): (Vec<_>, Vec<_>) =
+            self.errors.iter().partition(|fault| self.detail.contains(&fault.detail));
+        for fault in told {
+            write!(f, ", at {}", fault.pointer)?;
+        }
         if let Some(request) = &self.request_id {
             write!(f, ", request {request}")?;
         }
         f.write_str(")")?;
-        for fault in &self.errors {
+        for fault in untold {
             write!(f, "\n  {}: {}", fault.pointer, fault.detail)?;
         }
         if self.status == 401 {
@@ -89,6 +99,15 @@ mod tests {
         )
         .unwrap();
         let expected = "Unknown model. No model is named \"x\". `darkroom models` lists them. (422, request r1)";
+        assert_eq!(problem.to_string(), expected);
+        let problem: Problem = serde_json::from_str(
+            r#"{"type":"","title":"Case closed","status":409,"code":"case_closed","detail":"It is closed.",
+                "mend":"Have it reopened, with PATCH /cases/{id} and `closed` false.","request_id":null,
+                "errors":[{"in":"form","pointer":"/case","code":"case_closed","detail":"It is closed."},
+                          {"in":"form","pointer":"/models/0","code":"unknown_model","detail":"No such model."}]}"#,
+        )
+        .unwrap();
+        let expected = "Case closed. It is closed. Have it reopened, with `darkroom case reopen`. (409, at /case)\n  /models/0: No such model.";
         assert_eq!(problem.to_string(), expected);
         let bare = Problem::unexplained(StatusCode::BAD_GATEWAY);
         assert_eq!(bare.to_string(), "Bad Gateway. (502)");

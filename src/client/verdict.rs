@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::error::ApiError;
 use crate::api::problem::Problem;
 use crate::api::submit::{Submitted, SubmittedImage};
+use crate::domain::fault::Code;
 
 /// What the server answered to all requests together, by position among the files.
 #[derive(Default)]
@@ -61,7 +62,10 @@ fn file_faults(problem: &Problem, n: usize) -> Option<Vec<Problem>> {
         let pointer = format!("/images/{index}");
         let fault = problem.errors.iter().find(|fault| fault.pointer == pointer)?;
         let (code, detail) = (fault.code.clone(), fault.detail.clone());
-        let (title, mend) = (String::new().into(), String::new());
+        // A newer server may have codes of its own.
+        let (title, mend) =
+            Code::ALL.iter().find(|known| code == known.as_str()).map_or(("", ""), |c| (c.title(), c.help()));
+        let (title, mend) = (title.into(), mend.to_owned());
         Some(Problem { code, detail, title, mend, errors: Vec::new(), ..problem.clone() })
     };
     (0..n).map(fault).collect()
@@ -86,7 +90,8 @@ mod tests {
         let faults = [("/images/0", "not_an_image", ""), ("/images/1", "empty_file", "No bytes.")];
         let judged = judge(&[4, 7], refused(422, &faults)).unwrap();
         assert_eq!(judged.rejected[1].0, 7);
-        assert_eq!(judged.rejected[1].1.detail, "No bytes.");
+        let told = judged.rejected[1].1.sentence();
+        assert!(told.starts_with("Empty file. No bytes. Send the file again"), "{told}");
     }
 
     #[test]

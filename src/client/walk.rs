@@ -1,6 +1,6 @@
 //! From the paths of a command line to the files to send, and to requests of bounded size. Every file is accounted for.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Cursor, Read};
 use std::ops::Range;
@@ -73,10 +73,20 @@ pub(super) fn collect(paths: &[PathBuf]) -> Result<Collected, ClientFault> {
         }
     }
     if collected.files.is_empty() && collected.unreadable.is_empty() {
-        let looked = text::count(collected.skipped.len(), "file");
-        return Err(ClientFault::Usage(format!("no photograph among {looked}: name a folder that holds some")));
+        return Err(ClientFault::Usage(nothing_to_send(&collected.skipped)));
     }
     Ok(collected)
+}
+
+/// `no photograph among 3 files (2 empty; 1 not an image, by its content): name a folder that holds some`
+fn nothing_to_send(skipped: &[SkippedFile]) -> String {
+    let mut reasons: BTreeMap<SkipReason, usize> = BTreeMap::new();
+    for file in skipped {
+        *reasons.entry(file.reason).or_default() += 1;
+    }
+    let told: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {}", reason.told())).collect();
+    let why = if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) };
+    format!("no photograph among {}{why}: name a folder that holds some", text::count(skipped.len(), "file"))
 }
 
 impl Collected {
