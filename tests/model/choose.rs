@@ -129,13 +129,7 @@ impl Chooser {
                 let lead = if there { None } else { self.toward(m, goal, &(0..SLOTS).collect::<Vec<_>>()) };
                 lead.or_else(|| self.rarest(possible.iter().filter(|(_, step)| m.state(step.slot) == goal)))
             }
-            Plan::Run(goal) => {
-                let runs: Vec<usize> = (SLOTS..ALL_SLOTS).collect();
-                let there = runs.iter().any(|slot| m.state(*slot) == goal);
-                let lead = if there { None } else { self.toward(m, goal, &runs) };
-                let fit = |step: &Step| is_run(step.slot) && m.state(step.slot) == goal;
-                lead.or_else(|| self.rarest(possible.iter().filter(|(_, step)| fit(step))))
-            }
+            Plan::Run(goal) => self.run(m, goal, possible),
             Plan::After(how, goal) => {
                 let back = m.newest(slot).is_some_and(|job| m.jobs[job].past.iter().any(|past| past.how == how));
                 let op = match how {
@@ -159,6 +153,27 @@ impl Chooser {
             Plan::Pause(_) => Some(self.random(Op::Pause, slot)),
             Plan::Fill(goal) => self.fill(m, goal),
         }
+    }
+
+    /// The pair itself where it can be; else what brings a run into the state. One that waits may have had no lease yet of which a
+    /// worker could speak: it is claimed and given back, while another worker lives.
+    fn run(&mut self, m: &Model, goal: State, possible: &[(u32, Step)]) -> Option<Step> {
+        let is_there = |slot: usize| is_run(slot) && m.state(slot) == goal;
+        let is_pair = |step: &Step| is_there(step.slot) && ops::aim(m, *step).is_some_and(|aim| aim.row == self.pair.0);
+        let pair: Vec<Step> = possible.iter().map(|(_, step)| *step).filter(is_pair).collect();
+        if let Some(step) = pair.choose(&mut self.rng) {
+            return Some(*step);
+        }
+        let runs: Vec<usize> = (SLOTS..ALL_SLOTS).collect();
+        let lead = match runs.iter().copied().find(|slot| is_there(*slot)) {
+            None => self.toward(m, goal, &runs),
+            Some(slot) if goal == State::Queued => match over(m, model_of(slot)) {
+                Some(worker) => Some(Step { op: Op::Register, slot, pick: worker }),
+                None => self.toward(m, State::Running, &runs),
+            },
+            Some(_) => None,
+        };
+        lead.or_else(|| self.rarest(possible.iter().filter(|(_, step)| is_there(step.slot))))
     }
 
     /// The limit comes last: it would keep the slot from its state.
@@ -213,7 +228,6 @@ impl Chooser {
         let model = model_of(slot);
         let live = ops::live_sessions(m, model);
         let fit: Vec<usize> = (0..live.len()).filter(|at| m.held(live[*at]).is_empty() == empty).collect();
-        let over = |worker: &usize| m.sessions[m.session_of(model, *worker)].end.is_some();
         let busy = ops::slots(Some(model)).find(|slot| m.state(*slot) == State::Running);
         if m.paused[model] {
             self.random(Op::Resume, slot)
@@ -225,7 +239,7 @@ impl Chooser {
             self.random(Op::Unlimit, slot)
         } else if let Some(at) = fit.choose(&mut self.rng) {
             Step { op: Op::Claim, slot, pick: *at + 2 * live.len() * self.rng.random_range(0..40) }
-        } else if let Some(worker) = (0..WORKERS).find(over) {
+        } else if let Some(worker) = over(m, model) {
             Step { op: Op::Register, slot, pick: worker }
         } else {
             self.random(Op::Die, busy.unwrap_or(slot))
@@ -261,4 +275,9 @@ impl Chooser {
             (None, None) => None,
         }
     }
+}
+
+/// A worker of the model whose session has ended.
+fn over(m: &Model, model: usize) -> Option<usize> {
+    (0..WORKERS).find(|worker| m.sessions[m.session_of(model, *worker)].end.is_some())
 }
