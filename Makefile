@@ -23,7 +23,7 @@ demo-train:
 test:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo test -- --test-threads=4
+	cargo test
 	@cat target/postman.txt target/crates.txt target/requests.txt target/python.txt target/page.txt
 	DURATION=120 LEASE_S=2 cargo test --test chaos
 
