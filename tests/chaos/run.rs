@@ -1,5 +1,6 @@
 //! The whole run: start, injure, let everything end, judge.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,9 @@ async fn run(site: &Arc<Site>) -> anyhow::Result<bool> {
         one.shutdown().await;
     }
     let quiet = now_s();
-    probers.shutdown().await;
+    // None is cut off: nobody else would run the job that it had just submitted.
+    site.probing.store(false, Ordering::Relaxed);
+    probers.join_all().await;
     clear_away(site).await;
     drain(site).await?;
     // What a killed replica left in the mirror must be gone by then.

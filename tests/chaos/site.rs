@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -161,6 +161,8 @@ pub struct Site {
     pub lives: Mutex<Vec<Life>>,
     /// Submissions whose jobs nobody is left to run.
     pub left_behind: Mutex<Vec<Uuid>>,
+    /// Whether probers go on.
+    pub probing: AtomicBool,
     /// What came too late.
     pub late: Mutex<Vec<String>>,
     /// Answers that contradict an earlier one, or bytes that could not be read.

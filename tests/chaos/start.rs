@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -88,6 +88,7 @@ pub async fn start(asked: Settings) -> anyhow::Result<Site> {
         wounds: Mutex::default(),
         lives: Mutex::default(),
         left_behind: Mutex::default(),
+        probing: AtomicBool::new(true),
         late: Mutex::default(),
         contradictions: Mutex::default(),
         watched: AtomicU64::new(0),

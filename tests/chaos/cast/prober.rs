@@ -2,6 +2,7 @@
 //! complete, look up, leave. When each was done is noted; how long there may be none is the judge's.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -22,9 +23,9 @@ const CLAIM_WAIT_S: f64 = 1.0;
 const CLAIMS: usize = 5;
 const REST: Duration = Duration::from_millis(400);
 
-/// One lifecycle after another, without end.
+/// One lifecycle after another, until there is enough.
 pub async fn run(site: Arc<Site>, at: usize) {
-    loop {
+    while site.probing.load(Ordering::Relaxed) {
         let (from, submission) = (now_s(), Uuid::new_v4());
         match lifecycle(&site, at, submission).await {
             Ok(()) => site.lived(Life { at, from, to: now_s() }),
