@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
@@ -43,8 +44,10 @@ async fn a_page_of_images_looks_at_so_many_titles_and_the_next_goes_on() {
     let (sizes, all) = pages(&h.owner, "/images?limit=500").await;
     let distinct: HashSet<&str> = all.iter().filter_map(|item| item["md5"].as_str()).collect();
     assert_eq!((all.len(), distinct.len()), (4_502, 4_502), "each image once");
-    let times: Vec<&str> = all.iter().filter_map(|item| item["uploaded_at"].as_str()).collect();
-    assert!(times.is_sorted_by(|a, b| a >= b), "newest first");
+    // As times: text of them has as many digits as it needs.
+    let time = |item: &Value| item["uploaded_at"].as_str()?.parse::<DateTime<Utc>>().ok();
+    let times: Vec<_> = all.iter().map(|item| time(item).unwrap_or_else(|| panic!("{item}"))).collect();
+    assert!(times.is_sorted_by(|a, b| a >= b), "newest first: {times:?}");
     let in_case = all.iter().filter(|item| item["case"] == h.case.as_str()).count();
     assert_eq!(in_case, 101, "each at its newest title");
     let short = sizes[..sizes.len() - 1].iter().filter(|size| **size < 500).count();
