@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -20,7 +21,7 @@ type object = map[string]any
 
 var base, _ = url.Parse(os.Getenv("DARKROOM_URL"))
 var client = http.Client{Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-var held atomic.Value // the job in hand
+var held, asked atomic.Value // the job in hand; whether it was asked to end
 
 func predict(image []byte, params any) (any, error) { // your model: bytes in, anything JSON-like out
 	return object{"fields": object{"bytes": len(image)}, "summary": fmt.Sprintf("%d bytes", len(image))}, nil
@@ -32,16 +33,20 @@ func uuid() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
+func ask(to *url.URL, method string, body object) (*http.Response, error) {
+	sent, _ := json.Marshal(body)
+	request, _ := http.NewRequest(method, to.String(), bytes.NewReader(sent))
+	request.Header.Set("Content-Type", "application/json")
+	if to.Host == base.Host && to.Scheme == base.Scheme { // the key to this host only
+		request.Header.Set("Authorization", "Bearer "+os.Getenv("DARKROOM_API_KEY"))
+	}
+	return client.Do(request)
+}
+
 func call(path, method string, body object) (said []byte, read object, err error) { // the same again until the server answers
 	to, err := base.Parse(path)
 	for wait := 1; err == nil; time.Sleep(time.Duration(wait) * time.Second) {
-		sent, _ := json.Marshal(body)
-		request, _ := http.NewRequest(method, to.String(), bytes.NewReader(sent))
-		request.Header.Set("Content-Type", "application/json")
-		if to.Host == base.Host && to.Scheme == base.Scheme { // the key to this host only
-			request.Header.Set("Authorization", "Bearer "+os.Getenv("DARKROOM_API_KEY"))
-		}
-		response, lost := client.Do(request)
+		response, lost := ask(to, method, body)
 		if lost != nil {
 			continue
 		}
@@ -77,14 +82,34 @@ func attempt(job object) object { // "rejected" in place of "retry": this image 
 	return object{"id": job["id"], "lease_no": job["lease_no"], "outcome": "retry", "error": object{"type": "error", "message": err.Error()}}
 }
 
+func leave(worker any) { // what it holds goes back at once
+	time.AfterFunc(5*time.Second, func() { os.Exit(0) })
+	to, _ := base.Parse("/workers/" + worker.(string))
+	ask(to, "DELETE", nil)
+	os.Exit(0)
+}
+
 func main() {
 	_, me, err := call("/workers/register", "POST", object{"service": "predict", "model": "image_size", "version": "1", "instance": uuid()})
 	held.Store([]object{})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM)
 	go func() { // beats, or the server takes the job back after lease_s
 		for err == nil {
 			time.Sleep(time.Duration(me["heartbeat_s"].(float64) * float64(time.Second)))
-			call("/workers/"+me["worker"].(string)+"/heartbeat", "POST", object{"jobs": held.Load()})
+			_, told, _ := call("/workers/"+me["worker"].(string)+"/heartbeat", "POST", object{"jobs": held.Load()})
+			if told["drain"] == true && asked.Load() == nil {
+				signals <- syscall.SIGTERM
+			}
 		}
+	}()
+	go func() { // ends when it has done what it holds; at the second signal, now
+		<-signals
+		asked.Store(true)
+		if len(held.Load().([]object)) > 0 {
+			<-signals
+		}
+		leave(me["worker"])
 	}()
 	for err == nil {
 		var claim object
@@ -94,6 +119,9 @@ func main() {
 				held.Store([]object{{"id": job["id"], "lease_no": job["lease_no"]}})
 				_, _, err = call("/jobs/complete", "POST", object{"worker": me["worker"], "items": []object{attempt(job)}})
 				held.Store([]object{})
+			}
+			if asked.Load() != nil {
+				leave(me["worker"])
 			}
 		}
 	}

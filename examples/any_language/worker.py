@@ -1,14 +1,18 @@
-import http.client, json, os, sys, threading, time, urllib.parse, urllib.request, uuid
+import http.client, json, os, signal, sys, threading, time, urllib.parse, urllib.request, uuid
 
-URL, KEY, held = os.environ["DARKROOM_URL"].rstrip("/") + "/", os.environ["DARKROOM_API_KEY"], []
+URL, KEY, held, ending = os.environ["DARKROOM_URL"].rstrip("/") + "/", os.environ["DARKROOM_API_KEY"], [], False
 
 def predict(image, params):                  # your model: bytes in, anything JSON-like out
     return {"fields": {"bytes": len(image)}, "summary": "%d bytes" % len(image)}
 
-def call(path, body=None):                   # the same again until the server answers
-    request = urllib.request.Request(urllib.parse.urljoin(URL, path), body and json.dumps(body).encode(), {"Content-Type": "application/json"})
+def ask(path, body=None, method=None):
+    request = urllib.request.Request(urllib.parse.urljoin(URL, path), body and json.dumps(body).encode(), {"Content-Type": "application/json"}, method=method)
     if request.full_url.startswith(URL):     # the key to this host only
         request.add_unredirected_header("Authorization", "Bearer " + KEY)
+    return request
+
+def call(path, body=None):                   # the same again until the server answers
+    request = ask(path, body)
     while True:
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
@@ -23,10 +27,24 @@ def call(path, body=None):                   # the same again until the server a
 
 def beat():                                  # or the server takes the job back after lease_s
     while not time.sleep(me["heartbeat_s"]):
-        call("/workers/%s/heartbeat" % me["worker"], {"jobs": list(held)})
+        if call("/workers/%s/heartbeat" % me["worker"], {"jobs": list(held)})["drain"] and not ending:
+            end()
+
+def leave():                                 # what it holds goes back at once
+    try:
+        urllib.request.urlopen(ask("/workers/" + me["worker"], method="DELETE"), timeout=5).close()
+    finally:
+        os._exit(0)
+
+def end(*_):                                 # when it has done what it holds; at the second signal, now
+    global ending
+    again, ending = ending, True
+    if again or not held:
+        leave()
 
 me = call("/workers/register", {"service": "predict", "model": "image_size", "version": "1", "instance": str(uuid.uuid4())})
 threading.Thread(target=beat, daemon=True).start()
+signal.signal(signal.SIGTERM, end)
 while True:
     for job in call("/jobs/claim", {"worker": me["worker"], "claim_id": str(uuid.uuid4()), "max": 1, "wait_s": 25})["jobs"]:
         held.append({"id": job["id"], "lease_no": job["lease_no"]})
@@ -37,3 +55,5 @@ while True:
             done = {"outcome": "retry", "error": {"type": type(error).__name__, "message": str(error) or repr(error)}}
         call("/jobs/complete", {"worker": me["worker"], "items": [dict(done, **held[0])]})
         held.clear()
+    if ending:
+        leave()

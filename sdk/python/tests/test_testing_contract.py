@@ -24,6 +24,9 @@ LANGUAGES = {"Python": ("worker.py", [sys.executable, "-u"]), "Node": ("worker.m
 STEP_S = 60.0  # for each step of a worker that keeps the rules, on a slow machine
 PARTS = 3  # a trial takes as long as its longest part
 MUSTS = [rule.name for rule in RULES if rule.must]
+ENDS = ["finishes and leaves on SIGTERM", "finishes and ends when the server says `drain`"]  # which those of the page keep as well
+AT_ONCE = "gives back what it holds on a second SIGTERM"  # bash hears a signal only when what it waits for has ended
+KEPT = {language: MUSTS + ENDS + ([AT_ONCE] if language != "shell" else []) for language in LANGUAGES}
 
 
 def command(language: str, folder: pathlib.Path) -> List[str]:
@@ -83,7 +86,7 @@ def judged(trials: ThreadPoolExecutor, tmp_path_factory: Any) -> Dict[str, Trial
     model.write_text("def predict(image):\n    return {'bytes': len(image.read())}\n")
     whole = {"photo_facts": photo_facts, "darkroom-worker run": lambda: [sys.executable, "-m", "darkroom_worker", "run", str(model)]}
     tried = {name: Trial(trials, [rule.name for rule in RULES], starts) for name, starts in whole.items()}
-    return dict(tried, **{name: Trial(trials, MUSTS, partial(command, name, folder)) for name in LANGUAGES})
+    return dict(tried, **{name: Trial(trials, KEPT[name], partial(command, name, folder)) for name in LANGUAGES})
 
 
 # what a worker may do wrong, as a change of the one in Python, and the rule that must notice
@@ -108,6 +111,10 @@ WRONG: Dict[str, Tuple[str, str, str]] = {
     "a typo": ('"wait_s": 25', '"wait": 25', "sends nothing that the server cannot read"),
     "a field demanded": ("return json.load(answer) if body else answer.read()",
                          'return (lambda told: 1 / 0 if "x_later" in told else told)(json.load(answer)) if body else answer.read()', "ignores fields"),
+    "deaf to SIGTERM": ("signal.signal(signal.SIGTERM, end)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)", "finishes and leaves on SIGTERM"),
+    "ends in the middle": ("    if again or not held:", "    if True:", "finishes and leaves on SIGTERM"),
+    "deaf to drain": ('["drain"] and not ending', '["drain"] is None', "finishes and ends when the server says `drain`"),
+    "holds on": ("    if again or not held:", "    if not held:", "gives back what it holds on a second SIGTERM"),
     "stops at a refusal": ('**held[0])]})', '**held[0])]})["items"][0]["state"] or 1 / 0', "goes on when its result is refused"),
     "stops at a lost lease": ('**held[0])]})', '**held[0])]})["items"][0]["state"] or 1 / 0', "goes on when a lease was lost"),
 }
@@ -134,9 +141,9 @@ def test_what_a_worker_does_wrong_is_noticed(noticed: Dict[str, Any], name: str)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_worker_of_the_page_keeps_what_must_be_kept(judged: Dict[str, Trial], language: str) -> None:
+def test_the_worker_of_the_page_keeps_what_must_be_kept_and_ends_well(judged: Dict[str, Trial], language: str) -> None:
     verdicts = judged[language].verdicts()
-    assert len(verdicts) == len(MUSTS) and not [line(verdict) for verdict in verdicts if verdict.word == "failed"]
+    assert len(verdicts) == len(KEPT[language]) and not [line(verdict) for verdict in verdicts if verdict.why]
 
 
 @pytest.mark.parametrize("name", ["photo_facts", "darkroom-worker run"])
