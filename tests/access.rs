@@ -40,6 +40,7 @@ const TABLE: &[(&str, [u16; 8])] = &[
     ("cancel_submission", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("list_images", [401, 200, 200, 200, 200, 200, 403, 403]),
     ("get_image", [401, 200, 404, 404, 404, 200, 403, 403]),
+    ("get_image_changes", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("get_image_thumbnail", [401, 200, 404, 404, 404, 200, 403, 403]),
     ("get_image_content", [401, 200, 404, 404, 404, 200, 200, 404]),
     // The case is the investigator's; the note on it, and the filter, too. The administrator is a member of nothing.
@@ -120,6 +121,8 @@ struct World {
     submission: String,
     live_job: String,
     ended_job: String,
+    /// One with other params, which has a result.
+    answered_job: String,
     worker: Worker,
     key_id: String,
     /// The investigator's cases: one that is, and one that was.
@@ -152,6 +155,9 @@ async fn world() -> World {
     worker
         .complete(&job, json!({"outcome": "rejected", "error": {"type": "ValueError", "traceback": "secret path"}}))
         .await;
+    let again = json!({"images": [md5_of(&picture(1))], "models": ["ocr"], "params": {"ocr": {"least": 0.5}}});
+    let answered = owner.post("/predict", again).await.ok(202);
+    worker.succeed(&worker.claim(1).await[0]).await;
     let second = owner.post("/predict", json!({"images": [md5_of(&picture(1))], "models": ["ocr"]})).await.ok(202);
     let trainer = Trainer::with_key(train.clone(), "digits", Value::Null).await;
     let (ended_run, run) = runs(&trainer, &researcher).await;
@@ -169,6 +175,7 @@ async fn world() -> World {
         md5: md5_of(&picture(1)),
         submission: second["submission"].as_str().expect("an id").to_owned(),
         live_job: second["images"][0]["jobs"][0]["id"].as_str().expect("an id").to_owned(),
+        answered_job: answered["images"][0]["jobs"][0]["id"].as_str().expect("an id").to_owned(),
         ended_job: first["images"][0]["jobs"][0]["id"].as_str().expect("an id").to_owned(),
         key_id: spare["id"].as_str().expect("an id").to_owned(),
         callers: [app.nobody(), owner, stranger, researcher, other, admin, predict, train],
@@ -247,7 +254,7 @@ impl World {
             "remove_export" => export(&self.callers[1], &self.case).await,
             _ => self.export.clone(),
         };
-        let path = with_query(operation, template)
+        let path = with_query(operation, template, &self.answered_job)
             .replace("{md5}", &self.md5)
             .replace("/cases/{id}/receipt", &format!("/cases/{}/receipt", self.deleted_case))
             .replace("/cases/{id}/notes/{note}", &format!("/cases/{case}/notes/{note}"))
@@ -313,10 +320,11 @@ impl World {
     }
 }
 
-/// The path with the query that the operation needs, where it needs any.
-fn with_query(operation: &str, path: &str) -> String {
+/// The path with the query that the operation needs, where it needs any; `job` has a result.
+fn with_query(operation: &str, path: &str, job: &str) -> String {
     let query = match operation {
         "list_changes" | "count_changes" => "model=ocr&from=v1&to=v2",
+        "get_image_changes" => &format!("from={job}&to={job}"),
         "follow_events" => "watch=models&for_s=0",
         _ => return path.to_owned(),
     };

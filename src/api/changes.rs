@@ -68,10 +68,32 @@ pub struct ChangeCountsQuery {
 pub struct Change {
     #[serde(flatten)]
     pub hit: Hit,
-    /// What only the version `to` says.
+    #[serde(flatten)]
+    pub changed: ChangedItems,
+}
+
+/// Which two results of an image are compared.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ImageChangesQuery {
+    /// The job of the result that is compared with, as the image's record names it.
+    #[param(example = "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f")]
+    pub from: Uuid,
+    /// The job of the result whose changes are told.
+    #[param(example = "019aac9e-9b10-7d00-8a11-0c5a2b7f0a60")]
+    pub to: Uuid,
+}
+
+/// What changed from one result of an image to another. Items are told as the results have them.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"gained": [{"type": "box", "box": [0.35, 0.14, 0.53, 0.33], "label": "face", "score": 0.98}], "lost": [], "moved": [],
+    "same": 2, "incomplete": false}))]
+pub struct ChangedItems {
+    /// What only the result `to` says.
     #[schema(value_type = Vec<ResultItem>)]
     pub gained: Vec<Box<RawValue>>,
-    /// What only the version `from` said.
+    /// What only the result `from` said.
     #[schema(value_type = Vec<ResultItem>)]
     pub lost: Vec<Box<RawValue>>,
     /// Boxes of one label that overlap, but not by nearly all.

@@ -6,23 +6,25 @@ use utoipa_axum::routes;
 
 use super::auth::AnyUser;
 use super::budget;
-use super::extract::{self, Json, Query};
+use super::extract::{self, Json, Path, Query};
 use super::problem::Answer;
 use super::search::{ask, shown};
 use super::{AppState, Shared};
-use crate::api::changes::{Change, ChangeCountsOut, ChangeCountsQuery, ChangesQuery, LabelChanged, MovedItem};
+use crate::api::changes::{
+    Change, ChangeCountsOut, ChangeCountsQuery, ChangedItems, ChangesQuery, ImageChangesQuery, LabelChanged, MovedItem,
+};
 use crate::api::page::Page;
 use crate::api::search::ImagesCounted;
 use crate::domain::fault::Fault;
 use crate::domain::json::check_text;
 use crate::service::search::SearchAsk;
-use crate::service::search::changes::{self, ChangeCounts, ChangedImage, ChangesAsk};
+use crate::service::search::changes::{self, ChangeCounts, ChangedImage, ChangesAsk, ItemsChanged};
 
 /// The list, as its cursors name it.
 const LIST: &str = "changes";
 
 pub fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list_changes)).routes(routes!(count_changes))
+    OpenApiRouter::new().routes(routes!(list_changes)).routes(routes!(count_changes)).routes(routes!(get_image_changes))
 }
 
 /// Lists what changed between two versions of a model
@@ -66,6 +68,24 @@ async fn count_changes(
     Ok(Json(counts.into()))
 }
 
+/// Shows what changed from one result of an image to another
+///
+/// Two results of one model, by two versions of it or with other params, each named by the `job` that the image's record tells with it.
+/// They are compared as those of `GET /search/changes` are. For members of a case that holds the image, and administrators.
+#[utoipa::path(get, path = "/images/{md5}/changes", tag = "images", security(("user" = []), ("token" = [])),
+    params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6"), ImageChangesQuery),
+    responses((status = 200, body = ChangedItems)))]
+async fn get_image_changes(
+    State(state): AppState,
+    AnyUser(user): AnyUser,
+    Query(query): Query<ImageChangesQuery>,
+    Path(md5): Path<String>,
+) -> Answer<Json<ChangedItems>> {
+    let md5 = extract::md5(&md5, "path", "/md5")?;
+    let changed = changes::of_image(&state.ctx, &user, md5, [query.from, query.to]).await;
+    Ok(Json(changed.map_err(|error| error.within("query"))?.into()))
+}
+
 fn asked(model: String, versions: [String; 2], label: Option<String>, search: SearchAsk) -> Result<ChangesAsk, Fault> {
     for text in versions.iter().chain([&model]) {
         check_text(text)?;
@@ -77,15 +97,14 @@ fn asked(model: String, versions: [String; 2], label: Option<String>, search: Se
 impl From<ChangedImage> for Change {
     fn from(changed: ChangedImage) -> Self {
         let ChangedImage { hit, distance, change } = changed;
-        let moved = change.moved.into_iter().map(|(from, to, overlap)| MovedItem { from, to, overlap });
-        Self {
-            hit: shown((hit, distance)),
-            gained: change.gained,
-            lost: change.lost,
-            moved: moved.collect(),
-            same: change.same,
-            incomplete: change.incomplete,
-        }
+        Self { hit: shown((hit, distance)), changed: change.into() }
+    }
+}
+
+impl From<ItemsChanged> for ChangedItems {
+    fn from(ItemsChanged { gained, lost, moved, same, incomplete }: ItemsChanged) -> Self {
+        let moved = moved.into_iter().map(|(from, to, overlap)| MovedItem { from, to, overlap });
+        Self { gained, lost, moved: moved.collect(), same, incomplete }
     }
 }
 

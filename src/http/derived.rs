@@ -64,10 +64,10 @@ async fn get_image_thumbnail(
     let (image, known) = ctx
         .db
         .run(async |db| {
-            let image =
+            let found =
                 images::find(db, md5, scope.as_deref()).await?.ok_or_else(|| Error::from(Fault::not_found("image")))?;
-            let known = derived::find(db, image.known.id).await?;
-            Ok::<_, Error>((image.known, known))
+            let known = derived::find(db, found.image.known.id).await?;
+            Ok::<_, Error>((found.image.known, known))
         })
         .await?;
     let format = preferred(&headers);

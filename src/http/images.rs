@@ -19,7 +19,7 @@ use crate::domain::fault::Fault;
 use crate::domain::image::ContentMd5;
 use crate::service::{Ctx, Error, cases};
 use crate::store::derived;
-use crate::store::images::{self, ImagePlace, ImageRecord, ImagesPage};
+use crate::store::images::{self, ImagePlace, ImageRecord, ImagesPage, TaggedRecord};
 
 /// The most results shown with an image's record.
 const RESULTS_MAX: i64 = 1000;
@@ -51,7 +51,7 @@ async fn list_images(
 
 /// Shows an image's record
 ///
-/// With what is known of it without any model, and the result of every model and version; `params` is null where only others asked with
+/// With its tags in the case that it names, what is known of it without any model, and the result of every model and version; `params` is null where only others asked with
 /// them. For members of a case that holds the image, and administrators.
 #[utoipa::path(get, path = "/images/{md5}", tag = "images", security(("user" = []), ("token" = [])),
     params(("md5" = String, Path, example = "9e107d9d372bb6826bd81d3542a419d6")), responses((status = 200, body = ImageRecordOut)))]
@@ -63,18 +63,19 @@ async fn get_image(
 ) -> Answer<Json<ImageRecordOut>> {
     let md5 = extract::md5(&md5, "path", "/md5")?;
     let (ctx, scope) = (&state.ctx, user.scope());
-    let (image, derived, (results, more)) = ctx
+    let (TaggedRecord { image, tags }, derived, (results, more)) = ctx
         .db
         .run(async |db| {
-            let image =
+            let found =
                 images::find(db, md5, scope.as_deref()).await?.ok_or_else(|| Error::from(Fault::not_found("image")))?;
-            let derived = derived::find(db, image.known.id).await?;
-            let results = images::results(db, image.known.id, scope.as_deref(), RESULTS_MAX).await?;
-            Ok::<_, Error>((image, derived, results))
+            let id = found.image.known.id;
+            let derived = derived::find(db, id).await?;
+            let results = images::results(db, id, scope.as_deref(), RESULTS_MAX).await?;
+            Ok::<_, Error>((found, derived, results))
         })
         .await?;
     let derived = derived.map(DerivedOut::from);
-    Ok(Json(ImageRecordOut { image: image.into(), derived, results, older_left_out: more }))
+    Ok(Json(ImageRecordOut { image: image.into(), tags, derived, results, older_left_out: more }))
 }
 
 /// Sends an image's bytes
@@ -119,7 +120,10 @@ async fn get_image_content(
 /// The image, if the caller may have its bytes.
 async fn image_for(ctx: &Ctx, caller: &Caller, md5: ContentMd5) -> Result<ImageRecord, Error> {
     let image = match caller {
-        Caller::User(user) => ctx.db.run(async |db| images::find(db, md5, user.scope().as_deref()).await).await?,
+        Caller::User(user) => {
+            let found = ctx.db.run(async |db| images::find(db, md5, user.scope().as_deref()).await).await?;
+            found.map(|found| found.image)
+        }
         Caller::Key(key) => ctx.work.run(async |db| images::find_for_key(db, md5, &key.id).await).await?,
     };
     image.ok_or_else(|| Fault::not_found("image").into())

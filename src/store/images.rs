@@ -176,8 +176,21 @@ pub struct ImageRecord {
     pub case_id: Option<Uuid>,
 }
 
+/// The same, with what people say of it.
+#[derive(Debug, FromRow)]
+pub struct TaggedRecord {
+    #[sqlx(flatten)]
+    pub image: ImageRecord,
+    /// Its tags in that case, in order.
+    pub tags: Vec<String>,
+}
+
 /// One image, if one of these cases holds it; with no cases given, whoever holds it.
-pub async fn find(db: &mut PgConnection, key: ContentMd5, cases: Option<&[Uuid]>) -> sqlx::Result<Option<ImageRecord>> {
+pub async fn find(
+    db: &mut PgConnection,
+    key: ContentMd5,
+    cases: Option<&[Uuid]>,
+) -> sqlx::Result<Option<TaggedRecord>> {
     sqlx::query_as(include_str!("sql/images/find.sql")).bind(key.0.to_vec()).bind(cases).fetch_optional(db).await
 }
 
@@ -361,6 +374,28 @@ pub async fn results(
         results.push(row);
     }
     Ok((results, false))
+}
+
+/// What a job said of an image.
+#[derive(Debug, FromRow)]
+pub struct ResultOfJob {
+    pub job_id: Uuid,
+    /// Its model.
+    pub queue_id: i32,
+    /// As JSON text.
+    pub document: String,
+}
+
+/// What these jobs said of an image, in no order; nothing of one that said nothing of it, or whose result another took the place of.
+pub async fn results_of(db: &mut PgConnection, image_id: i64, jobs: &[Uuid]) -> sqlx::Result<Vec<ResultOfJob>> {
+    sqlx::query_as(
+        "SELECT job_id, queue_id, document::text AS document FROM outcome
+         WHERE image_id = $1 AND version_id > 0 AND job_id = ANY($2)",
+    )
+    .bind(image_id)
+    .bind(jobs)
+    .fetch_all(db)
+    .await
 }
 
 /// Those of these blobs that an image row names: the rest may be collected.

@@ -19,6 +19,7 @@ async fn seen(h: &Harbour, who: &Client) -> Vec<(String, bool)> {
     let paths = [
         image(1),
         format!("{}/content", image(1)),
+        format!("{}/changes?from={job}&to={job}", image(1), job = h.job),
         format!("/predict/{md5}"),
         format!("/predict/{md5}?models=ocr"),
         format!("/submissions/{}", h.submission),
@@ -79,6 +80,7 @@ async fn a_case_is_seen_by_its_members_and_administrators_alone() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let record = h.viewer.get(&image(1)).await.ok(200);
     assert_eq!((&record["case"], &record["name"]), (&json!(h.case), &json!("a.png")));
+    assert_eq!(record["tags"], json!(["pier"]), "who only looks sees them, too");
     let shown = h.viewer.get(&h.path("")).await.ok(200);
     assert_eq!((&shown["role"], &shown["images"], &shown["own"]), (&json!("viewer"), &json!(1), &json!(false)));
     let members = shown["members"].as_array().expect("members").iter();
@@ -110,6 +112,14 @@ async fn the_same_image_in_two_cases_tells_each_its_own() {
     h.stranger.get(&format!("/jobs/{}", h.job)).await.problem(404, "not_found");
     h.stranger.post(&other_tags(&other), json!({"images": [md5_of(&photo(1))], "add": ["train"]})).await.ok(200);
     assert_eq!(h.viewer.get(&h.path("/tags")).await.ok(200)["items"], json!([]));
+    h.editor.post(&h.path("/tags"), json!({"images": [md5_of(&photo(1))], "add": ["sea", "pier"]})).await.ok(200);
+    // Of a record they are those of the case that it names: of all that hold it the one to which it came last.
+    for (who, case, tags) in
+        [(&h.viewer, &h.case, &["pier", "sea"][..]), (&h.stranger, &other, &["train"]), (&h.admin, &other, &["train"])]
+    {
+        let record = who.get(&image(1)).await.ok(200);
+        assert_eq!((&record["case"], &record["tags"]), (&json!(case), &json!(tags)));
+    }
     // A member of both sees it once, under its newest name.
     add(&h.stranger, &other, "vi", "viewer").await;
     let images = h.viewer.get("/images").await.ok(200)["items"].clone();

@@ -9,7 +9,7 @@ use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo};
 
 /// What changed, as one is answered.
-async fn changes(who: &Client, fields: &[(&str, &str)]) -> Answer {
+pub async fn changes(who: &Client, fields: &[(&str, &str)]) -> Answer {
     ask(who, "/search/changes", fields).await
 }
 
@@ -40,7 +40,7 @@ async fn names_behind(who: &Client, fields: &[(&str, &str)], mut cursor: String)
     }
 }
 
-fn boxed(label: &str, x: f64) -> Value {
+pub fn boxed(label: &str, x: f64) -> Value {
     json!({"type": "box", "box": [x, 0.1, x + 0.4, 0.5], "label": label, "score": 0.9})
 }
 
@@ -49,7 +49,7 @@ fn said(items: &[Value]) -> Value {
 }
 
 /// Completes all that waits, by what is said of each image.
-async fn answer(worker: &Worker, of: &[(u64, Vec<Value>)]) {
+pub async fn answer(worker: &Worker, of: &[(u64, Vec<Value>)]) {
     loop {
         let jobs = worker.claim(8).await;
         for job in &jobs {
@@ -71,7 +71,7 @@ async fn next_version(worker: &Worker, version: &str) -> Worker {
     next
 }
 
-async fn run(app: &TestApp, who: &Client, case: &str, salts: &[u64], params: Value) {
+pub async fn run(app: &TestApp, who: &Client, case: &str, salts: &[u64], params: Value) {
     let images: Vec<String> = salts.iter().map(|salt| md5_of(&photo(*salt))).collect();
     let body =
         json!({"images": images, "models": ["detect"], "case": case, "params": {"detect": params}, "rerun": true});
@@ -115,7 +115,7 @@ fn sayings() -> [Vec<(u64, Vec<Value>)>; 2] {
 }
 
 /// A case of ines with six photographs, of five of which both versions said something.
-async fn harbour() -> (TestApp, Client, String, Worker) {
+pub async fn harbour() -> (TestApp, Client, String, Worker) {
     let app = TestApp::new().await;
     let (ines, old) = (app.investigator("ines").await, worker(&app, "detect").await);
     let case = new_case(&ines, "Harbour").await;

@@ -3,6 +3,7 @@
 mod bad;
 mod bounds;
 mod changes;
+mod compared;
 mod keys;
 mod near;
 mod sight;

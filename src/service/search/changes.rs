@@ -1,4 +1,5 @@
-//! What changed between two versions of a model: of the images that fit a filter, a page at a time, and in numbers.
+//! What changed between two versions of a model: of the images that fit a filter, a page at a time, and in numbers; and of one image
+//! between two results.
 //!
 //! An image is compared if both said something of it with the same params. Like a search it costs what a page does: so many titles
 //! are looked at, so many results read, for so long; a short page says where to go on.
@@ -9,15 +10,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::plan::{SearchAsk, make};
 use super::{FoundImages, SearchCursor, next_images};
 use crate::domain::compare::{ChangeKind, Differences, MovedBox, compare};
 use crate::domain::fault::{Code, Fault};
+use crate::domain::image::ContentMd5;
 use crate::domain::name::{nearest, shorten};
 use crate::domain::result::KnownItem;
 use crate::service::accounts::User;
-use crate::service::{Ctx, Result};
+use crate::service::{Ctx, Error, Result};
+use crate::store::images;
 use crate::store::is_timed_out;
 use crate::store::search::{self, ComparedVersion, ShownHit};
 
@@ -110,6 +114,31 @@ pub async fn find(
         Some(ChangedImage { distance: found.images[place].1, hit, change })
     };
     Ok(ChangesPage { images: shown.into_iter().filter_map(image).collect(), next: found.next })
+}
+
+/// What changed of an image from the result of one job to that of another.
+pub async fn of_image(ctx: &Ctx, user: &User, md5: ContentMd5, [from, to]: [Uuid; 2]) -> Result<ItemsChanged> {
+    let scope = user.scope();
+    let results = ctx
+        .db
+        .run(async |db| {
+            let found = images::find(db, md5, scope.as_deref()).await?.ok_or_else(|| Fault::not_found("image"))?;
+            Ok::<_, Error>(images::results_of(db, found.image.known.id, &[from, to]).await?)
+        })
+        .await?;
+    let of = |job: Uuid, pointer: &str| {
+        results.iter().find(|result| result.job_id == job).ok_or_else(|| {
+            let mend = "Look at the image's results again: what was computed anew is of another job. GET /images/{md5} names it with each.";
+            Fault::not_found("result of this image").mend(mend).on(pointer)
+        })
+    };
+    let (before, after) = (of(from, "/from")?, of(to, "/to")?);
+    if before.queue_id != after.queue_id {
+        let detail = "from and to are results of two models: they are two things, not one that changed.";
+        let mend = "Name two results of one model, as GET /images/{md5} lists them.";
+        return Err(Fault::new(Code::InvalidField, detail).mend(mend).on("/to").into());
+    }
+    Ok(ItemsChanged::of(&compare(&before.document, &after.document, None)).0)
 }
 
 /// What changed in numbers.

@@ -2,7 +2,8 @@
 -- $1 MD5; $2 the cases of which one must hold it, or null for an administrator: then the newest title of any is told. Of a deleted case the
 -- titles go step by step, and nobody sees what it alone held.
 SELECT i.id, i.md5, i.sha256, i.bytes, i.media_type, i.width, i.height, i.frames, i.orientation, i.warnings, i.blob,
-       t.name, coalesce(t.at, i.created_at) AS uploaded_at, t.case_id
+       t.name, coalesce(t.at, i.created_at) AS uploaded_at, t.case_id,
+       ARRAY(SELECT g.tag FROM tag AS g WHERE g.case_id = t.case_id AND g.image_id = i.id ORDER BY g.tag) AS tags
 FROM image AS i
 LEFT JOIN LATERAL (
   SELECT u.name, u.at, u.case_id FROM upload AS u
