@@ -95,11 +95,21 @@ test('what a new version changed is shown with both boxes, by kind, label and fi
   await card.locator('.labels li', { hasText: 'gained person' }).waitFor();
 
   await card.getByRole('link').click();
+  const asked = [];
+  await page.route('**/images/*/changes?*', (route) => {
+    asked.push(new URL(route.request().url()).search);
+    const gone = { title: 'Gone', status: 404, code: 'not_found', detail: 'It has run again.', mend: 'Look again.', errors: [], request_id: null };
+    return asked.length === 1 ? route.fulfill({ status: 404, json: gone }) : route.continue();
+  });
   await page.getByRole('button', { name: 'Compare…' }).click();
   const dialog = page.getByRole('dialog', { name: 'Compare two results' });
   const [left, right] = [dialog.locator('figure').first(), dialog.locator('figure').last()];
   await left.getByText('by v1').waitFor();
   await right.getByText('by v2').waitFor();
+  // What is refused is told, and both are drawn as they are.
+  await dialog.getByRole('alert').getByText('It has run again').waitFor();
+  assert.deepEqual([await signs(left), await signs(right)], [['car 0.90', 'person 0.90'], [`${hostile} 0.90`, 'car 0.90']]);
+  await dialog.getByRole('button', { name: 'Try again' }).click();
   await right.locator('.marks g').nth(1).waitFor();
   assert.equal(await left.locator('.marks g').count(), 2);
   assert.deepEqual([await signs(left), await signs(right)], [['↔ car', '− person'], [`+ ${hostile}`, '↔ car']]);
@@ -108,6 +118,9 @@ test('what a new version changed is shown with both boxes, by kind, label and fi
   await dialog.getByLabel('Left').selectOption({ index: 0 });
   await left.getByText('by v2').waitFor();
   await dialog.getByText('Nothing changed').waitFor();
+  await dialog.getByText('2 things the same').waitFor();
+  for (const side of [left, right]) assert.deepEqual([await side.locator('.marks .csame').count(), await signs(side)], [2, [hostile, 'car']]);
+  assert.equal(new Set(asked).size, 2);
   await dialog.getByLabel('Left').selectOption({ index: 1 });
   await dialog.getByRole('link', { name: 'What changed on all photographs' }).click();
   await card.locator('.labels li', { hasText: 'lost person' }).waitFor();

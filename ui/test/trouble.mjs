@@ -96,6 +96,8 @@ test('the network goes in the middle of a large upload over a slow line, twice, 
   // One may look at something else meanwhile.
   await page.getByRole('link', { name: 'Gallery', exact: true }).click();
   await page.locator('.away').waitFor();
+  await page.locator('main .trouble').first().waitFor({ state: 'attached' });
+  assert.equal(await page.getByText('cannot be reached').filter({ visible: true }).count(), 1, 'it is said once');
   await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: /^Upload/ }).click();
   slow.mend();
   await page.evaluate(() => dispatchEvent(new Event('online')));

@@ -5,6 +5,7 @@ export type Case = Schemas['Case'];
 export type CaseRole = Schemas['CaseRole'];
 export type CaseReceipt = Schemas['CaseReceipt'];
 export type Tag = Schemas['TagCount'];
+export type Tagged = Schemas['TaggedImage'];
 export type Note = Schemas['Note'];
 export type SavedFilter = Schemas['SavedFilter'];
 

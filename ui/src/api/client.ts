@@ -42,6 +42,8 @@ export function keepToken(value: string | null): void {
 
 /** Answers that stand for a server that is restarting, or a proxy that finds none. */
 const GONE = [502, 503, 504];
+/** Whether it says no more than that there is no server. */
+export const isAway = ({ code, status }: Problem) => code === 'unreachable' || (code === 'unknown' && GONE.includes(status));
 
 /** Within so many seconds an answer begins, beyond those that it was asked to wait: a connection that died says nothing for minutes. */
 const ANSWER_S = 20;
@@ -71,7 +73,7 @@ export async function send(request: Request): Promise<Response> {
     return response;
   }
   const refusal = await refused(response);
-  away.value = GONE.includes(response.status) && refusal.problem.code === 'unknown';
+  away.value = isAway(refusal.problem);
   if (response.status === 401 && mine && mine === token.value) ended.value = true;
   throw refusal;
 }

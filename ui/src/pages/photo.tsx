@@ -123,7 +123,7 @@ function Shown({ seen, all, again, trouble }: { seen: Seen; all: All | null; aga
             show={(on) => setToggled({ ...toggled, [one.job + one.version]: on })} />
         ))}
         {all && inside && mayEdit(inside) && <RunAgain md5={seen.md5} ofCase={inside} said={said} again={again} />}
-        <NotesAndTags md5={seen.md5} ofCase={inside} />
+        <NotesAndTags md5={seen.md5} record={all?.image} />
         {all && <Facts image={all.image} />}
       </div>
       {comparing && <Compare seen={seen} said={said} close={() => setComparing(false)} />}

@@ -129,7 +129,8 @@ function Jobs({ one, changed }: { one: Submission; changed: () => void }) {
         {failed.length > 0 && <button type="button" class="link" onClick={() => setPicked(new Set(failed.map((job) => job.id)))}>Select these {failed.length}</button>}
         {picked.size > 0 && <button type="button" disabled={doing.busy} onClick={retry}>Try {many(picked.size, 'job')} again</button>}
       </div>
-      <Trouble problem={doing.problem ?? live.problem} />
+      <Trouble problem={doing.problem} />
+      <Trouble problem={live.problem} again={live.again} />
       {live.data?.items.length === 0 && <p class="soft">None.</p>}
       <ul class="jobs">
         {live.data?.items.map((job) => <Row key={job.id} job={job} name={one.images.find((image) => image.md5 === job.md5)?.name} picked={picked.has(job.id)} toggle={() => toggle(job.id)} changed={() => { live.again(); changed(); }} />)}

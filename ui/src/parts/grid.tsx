@@ -67,7 +67,7 @@ export function Grid() {
     const before = laid.current;
     const grown = before && before.width === width && before.list[0] === list[0] && before.list[before.layout.full - 1] === list[before.layout.full - 1];
     const ratio = (at: number) => { const [w, h] = upright(list[at]!); return w / h; };
-    const layout = layOut(list.length, ratio, Math.max(1, width), small ? 120 : 210, GAP_PX, grown ? before.layout : undefined);
+    const layout = layOut(list.length, ratio, Math.max(1, width), small ? 150 : 210, GAP_PX, grown ? before.layout : undefined);
     laid.current = { list, width, layout };
     return layout;
   }, [list, width]);

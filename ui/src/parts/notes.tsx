@@ -1,7 +1,8 @@
 /** What people say of a photograph in a case: tags and notes. */
 import { useEffect, useState } from 'preact/hooks';
-import { addNote, notes, removeNote, tag, type Note } from '../api/cases';
-import type { Paged } from '../api/client';
+import { addNote, notes, removeNote, tag, type Note, type Tagged } from '../api/cases';
+import { Refusal, type Paged } from '../api/client';
+import type { ImageRecord } from '../api/images';
 import { hits, setTags as keepTags } from '../state/gallery';
 import { mayEdit } from '../state/cases';
 import { useLive } from '../state/live';
@@ -9,11 +10,12 @@ import { when } from './format';
 import { Trouble, useAct } from './small';
 import { TagThem } from './tags';
 
-/** In the case that the gallery lists it in, or, of one that is not listed, in `ofCase`. */
-export function NotesAndTags({ md5, ofCase }: { md5: string; ofCase: string | null }) {
+/** In the case that the gallery lists it in, or, of one that is not listed, in that of its record. */
+export function NotesAndTags({ md5, record }: { md5: string; record: ImageRecord | undefined }) {
   const hit = hits.value.find((hit) => hit.md5 === md5);
-  const there = hit?.case ?? ofCase;
-  return there ? <InCase key={there + md5} md5={md5} ofCase={there} first={hit?.tags ?? null} /> : null;
+  const there = hit?.case ?? record?.case;
+  // The record is newer than the list, and may be told of another case.
+  return there ? <InCase key={there + md5} md5={md5} ofCase={there} first={(record?.case === there ? record.tags : hit?.tags) ?? null} /> : null;
 }
 
 /** So many pages of notes, as one list. */
@@ -35,18 +37,16 @@ function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: st
   const [pages, setPages] = useState(1);
   const live = useLive((signal) => firstNotes(pages, ofCase, md5, signal), () => null, [ofCase, md5, pages]);
   const edits = mayEdit(ofCase);
-  // An answer names the tags as they now are.
-  const look = async (remove: string[]) => {
-    const [answer] = await tag(ofCase, [md5], [], remove);
-    if (!answer || answer.problem) return;
-    setTags(answer.tags);
-    keepTags([answer]);
-  };
   useEffect(() => {
     if (first) setTags(first);
-    // Lists alone tell the tags to those who may not change them.
-    else if (edits) void doing.act(() => look([]));
-  }, [!first, edits]);
+  }, [first]);
+  // An answer names the tags as they now are.
+  const take = ([now]: Tagged[]) => {
+    if (now?.problem) throw new Refusal(now.problem, null);
+    if (!now) return;
+    setTags(now.tags);
+    keepTags([now]);
+  };
   const note = (event: Event) => {
     event.preventDefault();
     void doing.act(() => addNote(ofCase, md5, words.trim()), 'Note kept').then((good) => {
@@ -59,7 +59,7 @@ function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: st
     <>
       <h2>Tags and notes</h2>
       <div class="row">
-        {tags?.map((word) => <span class="chip" key={word}>#<bdi>{word}</bdi>{edits && <button type="button" class="plain" aria-label={`Remove the tag ${word}`} onClick={() => void doing.act(() => look([word]))}>✕</button>}</span>)}
+        {tags?.map((word) => <span class="chip" key={word}>#<bdi>{word}</bdi>{edits && <button type="button" class="plain" aria-label={`Remove the tag ${word}`} onClick={() => void doing.act(async () => take(await tag(ofCase, [md5], [], [word])))}>✕</button>}</span>)}
         {edits && <button type="button" onClick={() => setTagging(true)}>Add a tag…</button>}
       </div>
       {live.data?.items.map((one) => (
@@ -71,8 +71,9 @@ function InCase({ md5, ofCase, first }: { md5: string; ofCase: string; first: st
       {live.data?.next_cursor && <p class="soft">The newest {live.data.items.length} notes are shown. <button type="button" class="link" onClick={() => setPages(pages + 1)}>Show older ones</button></p>}
       {edits && <form onSubmit={note}><label class="field"><span>A note</span><textarea rows={2} maxLength={4_000} value={words} onInput={(event) => setWords(event.currentTarget.value)} /></label>
         {words.trim() && <div class="row end"><button type="submit" disabled={doing.busy}>Keep the note</button></div>}</form>}
-      <Trouble problem={doing.problem ?? live.problem} />
-      {tagging && <TagThem ofCase={ofCase} images={[md5]} close={() => setTagging(false)} done={() => void look([])} />}
+      <Trouble problem={doing.problem} />
+      <Trouble problem={live.problem} again={live.again} />
+      {tagging && <TagThem ofCase={ofCase} images={[md5]} close={() => setTagging(false)} done={take} />}
     </>
   );
 }

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import type { Problem } from '../api/client';
-import { problemOf } from '../api/client';
+import { isAway, problemOf } from '../api/client';
 import type { Counts } from '../api/submissions';
 import { announce } from '../state/session';
 import { count, stateWord, tone } from './format';
@@ -13,8 +13,9 @@ const said = (mend: string) => mend.replace(/,? with [A-Z]+ \/[^\s,;:]*[^\s,;:.]
 /** What went wrong, and what to do. */
 export function Trouble({ problem, again }: { problem: Problem | null; again?: () => void }) {
   if (!problem) return null;
+  // What was to be shown is asked for again: that the server is away is said once, above the page.
   return (
-    <div class="trouble" role="alert">
+    <div class={again && isAway(problem) ? 'trouble away-too' : 'trouble'} role="alert">
       <p><strong>{problem.title}.</strong> {problem.detail}</p>
       <p class="soft">{said(problem.mend)}</p>
       {problem.errors?.length > 1 && <ul>{problem.errors.slice(0, 20).map((error, at) => <li key={at}>{error.detail}</li>)}</ul>}

@@ -1,6 +1,6 @@
 /** Tags on photographs of a case. */
 import { useState } from 'preact/hooks';
-import { tag, tags, type Tag } from '../api/cases';
+import { tag, tags, type Tag, type Tagged } from '../api/cases';
 import { setTags } from '../state/gallery';
 import { useLive } from '../state/live';
 import { announce } from '../state/session';
@@ -12,7 +12,7 @@ import { Dialog, Field, Trouble, useAct } from './small';
 /** The most photographs that one request tags. */
 const AT_ONCE = 1_000;
 
-export function TagThem({ ofCase, images, close, done }: { ofCase: string; images: string[]; close: () => void; done?: () => void }) {
+export function TagThem({ ofCase, images, close, done }: { ofCase: string; images: string[]; close: () => void; done?: (now: Tagged[]) => void }) {
   const [word, setWord] = useState('');
   const doing = useAct();
   const used = useLive<Tag[]>(() => tags(ofCase), () => null, [ofCase]);
@@ -23,13 +23,12 @@ export function TagThem({ ofCase, images, close, done }: { ofCase: string; image
         const some = images.slice(from, from + AT_ONCE);
         const { answer, problem } = await part(tag(ofCase, some, add, remove));
         refused.push(...(problem ? some.map(() => problem) : answer.flatMap((one) => one.problem ?? [])));
-        if (answer) setTags(answer.filter((one) => !one.problem));
+        const now = answer?.filter((one) => !one.problem) ?? [];
+        setTags(now);
+        done?.(now);
       }
       const changed = images.length - refused.length;
-      if (changed > 0) {
-        announce(add.length ? `Tagged ${add[0]}: ${count(changed)}` : `Tag ${remove[0]} removed: ${count(changed)}`);
-        done?.();
-      }
+      if (changed > 0) announce(add.length ? `Tagged ${add[0]}: ${count(changed)}` : `Tag ${remove[0]} removed: ${count(changed)}`);
       tell(refused, images.length, 'photographs were left as they are');
     }).then((good) => good && close());
   return (
