@@ -212,6 +212,8 @@ test('a case: made, filled, shared with somebody who only looks, tagged and note
     linked.page.on('request', (request) => request.url().endsWith('/tags') && linked.wrong.push('tags are told without being asked for'));
     await linked.context.route('**/search?*', (route) => route.fulfill({ json: { items: [], next_cursor: null } }));
     await linked.page.goto(`${BASE}/${seen}`);
+    // What the gallery had listed is forgotten.
+    await linked.page.reload();
     await linked.page.getByText('The same <i>jacket</i>').waitFor();
     const chip = linked.page.locator('.chip', { hasText: '#pier' });
     await chip.waitFor();
