@@ -180,6 +180,10 @@ async fn retry_and_redrive_make_new_jobs() {
         (&json!(true), &json!(1), &Value::Null),
         "the other is under way again"
     );
+    assert_eq!(dry["next_cursor"], Value::Null, "all were looked at");
+    let mut from_elsewhere = filter.clone();
+    from_elsewhere["cursor"] = ines.get("/jobs?limit=1").await.ok(200)["next_cursor"].clone();
+    admin.post("/jobs/redrive", from_elsewhere).await.problem(422, "invalid_field");
     let mut act = filter;
     act["dry_run"] = json!(false);
     let done = admin.post("/jobs/redrive", act).await.ok(200);

@@ -110,15 +110,20 @@ pub struct Redrive {
     pub submission: Option<Uuid>,
     /// True when left out: only say which jobs it would be.
     pub dry_run: Option<bool>,
+    /// `next_cursor` of the redrive before.
+    pub cursor: Option<String>,
 }
 
 /// What a redrive found and made.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"dry_run": true, "matched": 1, "items": [{"id": null, "retry_of": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f"}]}))]
+#[schema(example = json!({"dry_run": true, "matched": 1, "items": [{"id": null, "retry_of": "019aac9e-4e3c-7d00-8a11-0c5a2b7f0a5f"}],
+    "next_cursor": null}))]
 pub struct Redriven {
     pub dry_run: bool,
     pub matched: usize,
     pub items: Vec<RedrivenJob>,
+    /// Where the next one goes on; null when all were looked at.
+    pub next_cursor: Option<String>,
 }
 
 /// One ended job and what became of it.

@@ -129,8 +129,9 @@ async fn retry_job(
 
 /// Tries ended jobs again by filter
 ///
-/// For administrators; at most 1,000 at once, newest first; repeat it for more, it leaves alone what was tried again since. A dry run unless
-/// `dry_run` is false.
+/// For administrators; at most 1,000 at once, newest first, among a bounded number that it looks at, so that it may find fewer, or none, and
+/// there are more: repeat it with `next_cursor` until that is null. It leaves alone what was tried again since. A dry run unless `dry_run` is
+/// false.
 #[utoipa::path(post, path = "/jobs/redrive", tag = "jobs", security(("user" = []), ("token" = [])), request_body = Redrive,
     responses((status = 200, body = Redriven)))]
 async fn redrive_jobs(
@@ -140,11 +141,12 @@ async fn redrive_jobs(
 ) -> Answer<Json<Redriven>> {
     let dry_run = ask.dry_run.unwrap_or(true);
     let filter = read_redrive(ask)?;
-    let (found, made) = jobs::redrive(&state.ctx, &user, &filter, !dry_run).await?;
-    let ids = made.into_iter().chain(std::iter::repeat(None));
+    let redriven = jobs::redrive(&state.ctx, &user, filter, !dry_run).await?;
+    let ids = redriven.made.into_iter().chain(std::iter::repeat(None));
     let items: Vec<RedrivenJob> =
-        found.iter().zip(ids).map(|(job, id)| RedrivenJob { id, retry_of: job.status.id }).collect();
-    Ok(Json(Redriven { dry_run, matched: items.len(), items }))
+        redriven.found.iter().zip(ids).map(|(job, id)| RedrivenJob { id, retry_of: job.status.id }).collect();
+    let next_cursor = redriven.next.map(|place| extract::write_cursor("redrive", &place));
+    Ok(Json(Redriven { dry_run, matched: items.len(), items, next_cursor }))
 }
 
 fn read_redrive(ask: Redrive) -> Result<Filter, Fault> {
@@ -155,11 +157,14 @@ fn read_redrive(ask: Redrive) -> Result<Filter, Fault> {
     if ask.reason.as_deref().is_some_and(|reason| !known.contains(&reason)) {
         return Err(Fault::invalid("body", "/reason", format!("A reason is one of {}.", known.join(", "))));
     }
+    let after = extract::read_cursor("redrive", ask.cursor.as_deref())
+        .map_err(|_| Fault::invalid("body", "/cursor", "The cursor was not given by a redrive."))?;
     Ok(Filter {
         model: ask.model,
         state: Some(ask.state.as_str()),
         reason: ask.reason,
         submission: ask.submission,
+        after,
         ..Filter::default()
     })
 }

@@ -15,7 +15,7 @@ use crate::domain::account::Role;
 use crate::domain::case::CaseRole;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::job::JobState;
-use crate::store::jobs::{self, Asker, Filter, JobRecord};
+use crate::store::jobs::{self, Asker, Filter, JobPlace, JobRecord};
 use crate::store::submissions::{self, Opening, Request, Withdrawn};
 use crate::store::submit::{self, MadeOrFound, Terms, Wanted, Wish};
 use crate::store::work::Moved;
@@ -23,6 +23,10 @@ use crate::store::{cases, images};
 
 /// The most jobs that one redrive makes.
 pub const REDRIVE_MAX: i64 = 1000;
+
+/// How many pages of candidates one redrive looks at, each of a bounded number: among a million of which few failed it goes on in steps of
+/// some tenths of a second.
+const REDRIVE_PAGES: usize = 3;
 
 /// How many of them one transaction makes.
 const REDRIVE_AT_ONCE: usize = 250;
@@ -247,18 +251,22 @@ async fn make_again(
     Ok(made)
 }
 
-/// The failed or cancelled jobs that a redrive by this filter would try again, newest first, and with `act`
-/// the new jobs made for them, nothing where the image is gone or no case is open. Those that were tried again since are left alone, so that a
-/// redrive of more than [`REDRIVE_MAX`] is done by repeating it.
-pub async fn redrive(
-    ctx: &Ctx,
-    user: &User,
-    filter: &Filter,
-    act: bool,
-) -> Result<(Vec<JobRecord>, Vec<Option<Uuid>>)> {
-    let mut filter = Filter { last_word: true, ..filter.clone() };
+/// What a redrive found and made.
+pub struct RedrivePage {
+    /// The failed or cancelled jobs that it tries again.
+    pub found: Vec<JobRecord>,
+    /// If it acts, the new job for each; nothing where the image is gone or no case is open.
+    pub made: Vec<Option<Uuid>>,
+    /// Where the next one goes on; nothing when all were looked at.
+    pub next: Option<JobPlace>,
+}
+
+/// Finds the failed or cancelled jobs of this filter, newest first, from its place on, and with `act` tries them again. Those that were
+/// tried again since are left alone.
+pub async fn redrive(ctx: &Ctx, user: &User, filter: Filter, act: bool) -> Result<RedrivePage> {
+    let mut filter = Filter { last_word: true, ..filter };
     let mut found: Vec<JobRecord> = Vec::new();
-    loop {
+    for _ in 0..REDRIVE_PAGES {
         let most = REDRIVE_MAX - found.len() as i64;
         let page = ctx.db.run(async |db| jobs::list(db, &asker(user), &filter, most).await).await?;
         found.extend(page.jobs);
@@ -277,5 +285,5 @@ pub async fn redrive(
             announce::moved(ctx, &moved.into_iter().flatten().collect::<Vec<_>>()).await;
         }
     }
-    Ok((found, made))
+    Ok(RedrivePage { found, made, next: filter.after })
 }

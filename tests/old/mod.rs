@@ -54,6 +54,7 @@ async fn what_a_page_costs_does_not_grow_with_history() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     past::twenty_at_once(&meter).await;
     past::hints_of_ended_jobs_go(&app, large).await;
+    past::a_great_redrive_goes_on_where_it_was(&app, large).await;
     past::answers_outlive_their_jobs(&app).await;
     past::a_great_submission_is_cancelled(&app, &meter).await;
 }

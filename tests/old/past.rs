@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use darkroom::maintenance;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
@@ -54,6 +54,25 @@ pub async fn hints_of_ended_jobs_go(app: &TestApp, images: u32) {
     assert_eq!(depth(&mut redis).await, living + stale);
     app.sweep().await;
     assert_eq!(depth(&mut redis).await, living, "of {stale} hints some are still there");
+}
+
+/// A redrive among many looks at some at once, and one after the other they meet all that failed.
+pub async fn a_great_redrive_goes_on_where_it_was(app: &TestApp, images: u32) {
+    let root = app.log_in("root", PASSWORD).await;
+    let mut ask = json!({"state": "failed", "submission": WHOLE});
+    let (mut met, mut asked) = (0, 0);
+    loop {
+        let told = root.post("/jobs/redrive", ask.clone()).await.ok(200);
+        met += told["items"].as_array().map_or(0, Vec::len) as u32;
+        asked += 1;
+        ask["cursor"] = told["next_cursor"].clone();
+        if ask["cursor"].is_null() {
+            break;
+        }
+    }
+    println!("a redrive of {met} jobs among those of {images} images took {asked} requests");
+    // One in a thousand failed.
+    assert_eq!((met, asked > 1), (images / 1000, true));
 }
 
 /// A submission tells how its jobs ended when retention has let them go.

@@ -173,5 +173,6 @@ async fn jobs(calls: &mut Calls<'_>, [ines, mary, rosa, root]: [(&str, &Client);
     ] {
         calls.post(root, "/jobs/redrive", &filter, Some(1000 * SHOWN_JOB + MONTHS)).await;
     }
-    calls.post(root, "/jobs/redrive", &json!({"state": "failed", "submission": WHOLE}), None).await;
+    let whole = json!({"state": "failed", "submission": WHOLE});
+    calls.post(root, "/jobs/redrive", &whole, Some(3 * (LOOKED + LOOKED / 2) + page)).await;
 }

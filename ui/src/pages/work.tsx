@@ -86,13 +86,18 @@ function One({ id }: { id: string }) {
   );
 }
 
-/** Administrators by filter, in one request; others one by one. */
+/** Administrators by filter, some at once; others one by one. */
 function Redrive({ submission, failed, close }: { submission: string; failed: number; close: () => void }) {
   const [done, setDone] = useState(0);
   const run = async () => {
     if (may.govern.value) {
-      const said = await redrive({ state: 'failed', submission, dry_run: false });
-      return announce(`${many(said.matched, 'job')} tried again`);
+      let tried = 0;
+      for (let cursor: string | null | undefined; cursor !== null;) {
+        const said = await redrive({ state: 'failed', submission, dry_run: false, cursor });
+        cursor = said.next_cursor ?? null;
+        setDone(tried += said.matched);
+      }
+      return announce(`${many(tried, 'job')} tried again`);
     }
     const all = await everyJob({ submission, state: 'failed' });
     for (const [at, job] of all.entries()) {
