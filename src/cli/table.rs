@@ -113,10 +113,13 @@ pub(super) fn of_rows(rows: &[TableRow]) -> String {
     })
 }
 
-/// Lines with columns as wide as their content, two blanks apart; `paint` may colour a padded cell of a line and column.
+/// Lines with columns as wide as their content, two blanks apart; a column that only its title fills is left out. `paint` may colour a
+/// padded cell of a line and column.
 pub(super) fn aligned<const N: usize>(lines: &[[String; N]], paint: impl Fn(usize, usize, String) -> String) -> String {
     let widths: [usize; N] =
         std::array::from_fn(|column| lines.iter().map(|l| measure_text_width(&l[column])).max().unwrap_or(0));
+    let filled = |column: &usize| lines.len() < 2 || lines[1..].iter().any(|cells| !cells[*column].is_empty());
+    let shown: Vec<usize> = (0..N).filter(filled).collect();
     let mut out = String::new();
     for (number, cells) in lines.iter().enumerate() {
         let cell = |column: usize| {
@@ -124,7 +127,7 @@ pub(super) fn aligned<const N: usize>(lines: &[[String; N]], paint: impl Fn(usiz
             // Padded before it is coloured, and not behind the last one.
             paint(number, column, padded)
         };
-        let line = (0..N).map(cell).collect::<Vec<_>>().join("  ");
+        let line = shown.iter().copied().map(cell).collect::<Vec<_>>().join("  ");
         out.push_str(line.trim_end());
         out.push('\n');
     }
@@ -151,5 +154,7 @@ a.jpg     m      succeeded  s
 ";
         assert_eq!(of_rows(&rows), expected);
         assert_eq!(of_rows(&[]), "");
+        let lines = [["NAME", "TAGS", "SIZE"], ["a", "", "1"], ["b", "", ""]].map(|line| line.map(str::to_owned));
+        assert_eq!(aligned(&lines, |_, _, cell| cell), "NAME  SIZE\na     1\nb\n", "no row has a tag");
     }
 }
