@@ -303,12 +303,23 @@ pub fn setup(folder: &Path, microservices: &[(Service, String)], owners: Owners)
     Ok(made)
 }
 
+/// Listens there.
+///
+/// # Errors
+/// The address is no place of this machine's, or somebody else listens there.
+pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        anyhow::anyhow!(
+            "cannot listen on {address}: {error}; set DARKROOM_LISTEN to a free address, as DARKROOM_LISTEN=127.0.0.1:8081"
+        )
+    })
+}
+
 /// Runs the server until SIGINT or SIGTERM.
 pub async fn serve(config: &Serve) -> anyhow::Result<()> {
     telemetry::init_logs(config.log, config.log_json);
     let app = App::new(config).await?;
-    let listener =
-        TcpListener::bind(&config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = listen(&config.listen).await?;
     let address = listener.local_addr()?;
     let scheme = if app.tls.is_some() { "https" } else { "http" };
     tracing::info!(%address, "darkroom listens; Swagger UI is at {scheme}://{address}/docs");

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::kit::app::{PASSWORD, TestApp, until};
 use crate::kit::desk::Desk;
-use crate::kit::images::photo;
+use crate::kit::images::{md5_of, photo};
 use crate::kit::process::DARKROOM;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,6 +33,7 @@ async fn what_is_there_is_listed_and_taken_back() {
     assert_eq!((&listed["items"][0]["id"], &listed["items"][1]), (&id.as_str().into(), &Value::Null));
     let found = desk.says(0, &["search", "-label:x name:a.png", "--limit", "5"]);
     assert!(found.starts_with("NAME") && found.contains("a.png") && found.contains("40x30"), "{found}");
+    assert!(!found.contains("TAGS") && !found.contains("DISTANCE"), "no row has any: {found}");
     assert_eq!(desk.json(0, &["search", "type:png", "--json"])["items"][0]["by"], "ada");
     assert!(desk.says(0, &["search", "label:nobody"]).contains("No image fits"));
     assert!(desk.complains(2, &["search", "--case", "Harbour"]).contains("no case of yours is named"));
@@ -60,8 +61,14 @@ async fn what_is_there_is_listed_and_taken_back() {
     let listed = desk.json(0, &["user", "list", "--json"]);
     assert!(listed["items"][1]["disabled_at"].is_string(), "{listed}");
     desk.complains(0, &["user", "enable", "ines"]);
+    assert!(
+        desk.complains(0, &["user", "roles", "ines", "investigator,researcher"]).contains("investigator,researcher")
+    );
+    desk.complains(2, &["user", "roles", "ines", "king"]);
+    desk.complains(2, &["user", "roles", "ines"]);
+    desk.complains(0, &["user", "roles", "ines", "investigator"]);
     desk.log_in("ines");
-    desk.complains(3, &["user", "list"]);
+    assert!(desk.complains(3, &["user", "list"]).contains("with `darkroom user roles`"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,7 +84,8 @@ async fn a_case_is_made_filled_shared_closed_and_deleted() {
     assert!(desk.says(0, &["case", "delete", "Pier 5", "--yes"]).contains("0 images"));
     let id = desk.says(0, &["case", "make", "Pier 4", "--description", "21 November"]);
     let id = id.trim();
-    let photo = desk.write("a.png", &photo(1));
+    let bytes = photo(1);
+    let photo = desk.write("a.png", &bytes);
     desk.says(0, &["submit", "-m", "ocr", &photo, "--case", "Pier 4", "--no-wait"]);
     desk.says(0, &["submit", "-m", "ocr", &photo, "--case", id, "--no-wait"]);
     assert!(
@@ -88,7 +96,26 @@ async fn a_case_is_made_filled_shared_closed_and_deleted() {
     let listed = desk.says(0, &["cases"]);
     assert!(listed.starts_with("CASE") && listed.contains(id) && listed.contains("own"), "{listed}");
     assert_eq!(desk.json(0, &["cases", "--json"])["items"][0]["members"][1]["user"], "jo");
+    assert!(
+        desk.says(0, &["case", "tags", "Pier 4"]).contains("No tag")
+            && desk.says(0, &["case", "notes", id]).contains("No note")
+    );
+    let ines = app.log_in("ines", PASSWORD).await;
+    ines.post(&format!("/cases/{id}/tags"), json!({"images": [md5_of(&bytes)], "add": ["beach"]})).await.ok(200);
+    ines.post(&format!("/cases/{id}/notes"), json!({"text": "ask\nagain"})).await.ok(201);
+    assert!(desk.says(0, &["case", "tags", "Pier 4"]).contains("beach  1"));
+    let notes = desk.says(0, &["case", "notes", "Pier 4"]);
+    assert!(notes.contains("ines  ask again") && !notes.contains("IMAGE"), "of the case alone: {notes}");
+    assert_eq!(desk.json(0, &["case", "notes", id, "--json"])["items"][0]["text"], "ask\nagain");
+    assert!(desk.says(0, &["search", "--case", id]).contains("beach"));
+    let edited = desk.says(0, &["case", "edit", "Pier 4", "--name", "Pier 7", "--description", "22 November"]);
+    assert!(edited.contains("Pier 7") && edited.contains("22 November") && edited.contains("editor  jo"), "{edited}");
+    desk.says(0, &["case", "edit", "Pier 7", "--name", "Pier 4"]);
+    let edited = desk.json(0, &["case", "edit", "Pier 4", "--description", "21 November", "--json"]);
+    assert_eq!((&edited["name"], &edited["description"]), (&json!("Pier 4"), &json!("21 November")));
+    desk.complains(2, &["case", "edit", "Pier 4"]);
     assert!(desk.says(0, &["case", "close", "Pier 4"]).contains("closed"));
+    assert!(desk.complains(2, &["case", "edit", "Pier 4", "--name", "Pier 8"]).contains("`darkroom case reopen`"));
     let refused = desk.complains(2, &["submit", "-m", "ocr", &photo, "--case", id, "--no-wait"]);
     assert!(refused.contains("`darkroom case reopen`") && refused.matches("is closed").count() == 1, "{refused}");
     assert!(desk.says(0, &["case", "reopen", "Pier 4"]).contains("open"));
@@ -198,6 +225,26 @@ fn a_second_demo_finds_the_first() {
     let second = Command::new(DARKROOM).arg("demo").current_dir(folder.path()).output().expect("darkroom");
     let told = String::from_utf8_lossy(&second.stderr);
     assert!(!second.status.success() && told.contains("runs here already: http://127.0.0.1:1"), "{told}");
+}
+
+#[test]
+fn who_finds_the_address_taken_is_told_what_to_set() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(folder.path().join("examples/photos")).expect("a folder");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let place = taken.local_addr().expect("its address").to_string();
+    for command in ["demo", "dev"] {
+        let mut said = Command::new(DARKROOM);
+        said.arg(command).env("DARKROOM_LISTEN", &place);
+        let mut flag = Command::new(DARKROOM);
+        flag.args([command, "--listen", &place]).env("DARKROOM_LISTEN", "127.0.0.1:1");
+        for mut run in [said, flag] {
+            let ended = run.current_dir(folder.path()).output().expect("darkroom");
+            let told = String::from_utf8_lossy(&ended.stderr);
+            assert!(!ended.status.success() && told.contains(&format!("cannot listen on {place}")), "{told}");
+            assert!(told.contains("set DARKROOM_LISTEN to a free address"), "{told}");
+        }
+    }
 }
 
 #[test]

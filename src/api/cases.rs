@@ -120,7 +120,7 @@ pub struct CaseReceipt {
 }
 
 /// A tag, and how many images have it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"tag": "beach", "images": 12, "at_least": false}))]
 pub struct TagCount {
     pub tag: String,
@@ -179,7 +179,7 @@ pub struct NotesQuery {
 }
 
 /// A note.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Note, example = json!({"id": "019aac9e-4e3b-7c11-9d5f-2b7f0a5f3a11", "image": "9e107d9d372bb6826bd81d3542a419d6", "user": "ines",
     "text": "The same jacket as in 0412.jpg", "created_at": "2026-11-22T09:00:00Z"}))]
 pub struct NoteOut {

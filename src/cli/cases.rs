@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::listing::{Listing, Question, minute};
 use super::session::Connection;
-use crate::api::cases::{CaseOut, CaseReceipt, CreateCase, UpdateCase};
+use crate::api::cases::{CaseOut, CaseReceipt, CreateCase, NoteOut, TagCount, UpdateCase};
 use crate::client::error::ClientFault;
 use crate::client::{cases, text};
 use crate::domain::case::CaseRole;
@@ -20,7 +20,7 @@ pub struct CasesArgs {
     listing: Listing,
 }
 
-/// Make a case, show, close, reopen or delete it, and say who sees it
+/// Make a case, show, edit, close, reopen or delete it, read its tags and notes, and say who sees it
 #[derive(Debug, Args)]
 pub struct CaseArgs {
     #[command(subcommand)]
@@ -33,6 +33,12 @@ enum CaseAct {
     Make(MakeArgs),
     /// Show a case and its members
     Show(CaseArg),
+    /// Give it another name or description
+    Edit(EditArgs),
+    /// List the tags of its images
+    Tags(ListArgs),
+    /// List its notes, newest first
+    Notes(ListArgs),
     /// Make it read-only
     Close(CaseArg),
     /// Let it take changes again
@@ -65,6 +71,34 @@ struct CaseArg {
     json: bool,
     #[command(flatten)]
     connection: Connection,
+}
+
+#[derive(Debug, Args)]
+struct EditArgs {
+    #[command(flatten)]
+    case: CaseArg,
+    #[command(flatten)]
+    change: EditedCase,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct EditedCase {
+    /// What it is called from now on
+    #[arg(long)]
+    name: Option<String>,
+    /// What it is about
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Its name or id, as `darkroom cases` lists them
+    #[arg(value_name = "CASE")]
+    case: String,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 #[derive(Debug, Args)]
@@ -138,8 +172,13 @@ impl CaseArgs {
                 let case = cases::find(&args.connection.api()?, &args.case).await?;
                 print(&case, args.json, shown)?;
             }
-            CaseAct::Close(args) => close(args, true).await?,
-            CaseAct::Reopen(args) => close(args, false).await?,
+            CaseAct::Edit(EditArgs { case, change: EditedCase { name, description } }) => {
+                change(case, &UpdateCase { name, description, closed: None }, shown).await?;
+            }
+            CaseAct::Tags(args) => return tags(args).await,
+            CaseAct::Notes(args) => return notes(args).await,
+            CaseAct::Close(args) => change(args, &closed(true), line).await?,
+            CaseAct::Reopen(args) => change(args, &closed(false), line).await?,
             CaseAct::Delete(args) => delete(args).await?,
             CaseAct::Add(args) => add(args).await?,
             CaseAct::Remove(args) => remove(args).await?,
@@ -162,12 +201,33 @@ async fn make(args: MakeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn close(args: CaseArg, closed: bool) -> anyhow::Result<()> {
+fn closed(closed: bool) -> UpdateCase {
+    UpdateCase { closed: Some(closed), ..UpdateCase::default() }
+}
+
+async fn change(args: CaseArg, change: &UpdateCase, tell: fn(&CaseOut) -> String) -> anyhow::Result<()> {
     let api = args.connection.api()?;
     let case = cases::find(&api, &args.case).await?;
-    let change = UpdateCase { closed: Some(closed), ..UpdateCase::default() };
-    print(&cases::change(&api, case.id, &change).await?, args.json, line)?;
-    Ok(())
+    print(&cases::change(&api, case.id, change).await?, args.json, tell)
+}
+
+async fn tags(args: ListArgs) -> anyhow::Result<Exit> {
+    let case = cases::find(&args.listing.api()?, &args.case).await?.id.to_string();
+    let question = Question { path: &["cases", &case, "tags"], query: Vec::new(), most: None, nothing: "No tag." };
+    let row = |tag: &TagCount| {
+        [text::one_line(&tag.tag, 64), format!("{}{}", tag.images, if tag.at_least { "+" } else { "" })]
+    };
+    args.listing.show(question, ["TAG", "IMAGES"], row).await
+}
+
+async fn notes(args: ListArgs) -> anyhow::Result<Exit> {
+    let case = cases::find(&args.listing.api()?, &args.case).await?.id.to_string();
+    let question = Question { path: &["cases", &case, "notes"], query: Vec::new(), most: None, nothing: "No note." };
+    let row = |note: &NoteOut| {
+        let image = note.image.clone().unwrap_or_default();
+        [minute(note.created_at), text::clean(&note.user), image, text::one_line(&note.text, 400)]
+    };
+    args.listing.show(question, ["WRITTEN (UTC)", "BY", "IMAGE", "NOTE"], row).await
 }
 
 async fn delete(args: DeleteArgs) -> anyhow::Result<()> {

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use walkdir::WalkDir;
 
 use super::exit::Exit;
-use crate::app::stop_signal;
+use crate::app::{listen, stop_signal};
 use crate::dev::postgres::{APPLICATION, AUDITOR};
 use crate::dev::{FOLDER, Postgres, Redis, data_folder, own_folder, private_file, process};
 use crate::service::accounts::made_up_password;
@@ -19,7 +19,7 @@ use crate::service::accounts::made_up_password;
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Where the server listens when nothing is said, as `serve` does.
-const LISTEN: &str = "127.0.0.1:8080";
+pub(super) const LISTEN: &str = "127.0.0.1:8080";
 /// The account that a private database begins with.
 const ADMIN: &str = "admin";
 /// What the server is made of.
@@ -31,16 +31,29 @@ pub struct DevArgs {
     /// A model to serve: a .py file that is watched, as examples/image_stats/image_stats.py; may be repeated
     #[arg(long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
+    #[command(flatten)]
+    place: ListenArgs,
+}
+
+/// Where the server of `dev` or `demo` listens.
+#[derive(Debug, Args)]
+pub(super) struct ListenArgs {
+    /// Address to listen on, in place of 127.0.0.1:8080
+    #[arg(long, env = "DARKROOM_LISTEN", value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+impl ListenArgs {
+    /// What was said, if anything was.
+    pub(super) fn said(&self) -> Option<&str> {
+        self.listen.as_deref().filter(|address| !address.is_empty())
+    }
 }
 
 /// Runs until SIGINT or SIGTERM. With `DATABASE_URL` or `REDIS_URL` set, those are used.
 pub async fn run(args: DevArgs) -> anyhow::Result<Exit> {
-    let listen = given("DARKROOM_LISTEN").unwrap_or_else(|| LISTEN.to_owned());
-    if let Err(error) = tokio::net::TcpListener::bind(&listen).await {
-        bail!(
-            "cannot listen on {listen}: {error}; set DARKROOM_LISTEN to a free address, as DARKROOM_LISTEN=127.0.0.1:8081 make dev"
-        );
-    }
+    let place = args.place.said().unwrap_or(LISTEN);
+    drop(listen(place).await?);
     let folder = || anyhow::Ok(data_folder()?.join("dev"));
     let (mut postgres, mut redis) = (None, None);
     // One that is given is taken as it is, with the roles that are given.
@@ -65,6 +78,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<Exit> {
         ("DATABASE_URL", database_url.clone()),
         ("REDIS_URL", redis_url),
         ("DARKROOM_DATA", data.display().to_string()),
+        ("DARKROOM_LISTEN", place.to_owned()),
     ];
     for (name, url) in &roles {
         eprintln!("{name}='{url}'");
@@ -83,7 +97,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<Exit> {
             restart(&mut server, &program, &settings, admin.as_ref())?;
             if server.is_some() && workers.is_empty() && !args.models.is_empty() {
                 // They outlive the servers that come after this one.
-                workers = models::start(&args.models, &listen, &database_url).await?;
+                workers = models::start(&args.models, place, &database_url).await?;
             }
         }
         tokio::select! {

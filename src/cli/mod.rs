@@ -80,7 +80,7 @@ enum Command {
     Watch(watch::WatchArgs),
     /// List one's cases: where photographs go, and who sees them
     Cases(cases::CasesArgs),
-    /// Make, show, close, reopen or delete a case, and say who is a member
+    /// Make, show, edit, close, reopen or delete a case, read its tags and notes, and say who is a member
     Case(cases::CaseArgs),
     /// Take a case away, or what of it fits a filter, as a file
     Export(export::ExportArgs),

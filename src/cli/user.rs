@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{ConnectOptions, PgConnection};
 
 use super::exit::Exit;
@@ -35,12 +35,19 @@ enum Act {
     Disable(Named),
     /// Let a disabled account work again; for administrators
     Enable(Named),
+    /// Give an account these roles, in place of those that it has; for administrators
+    Roles {
+        #[command(flatten)]
+        named: Named,
+        /// What it may do from now on, as investigator,researcher
+        #[arg(required = true, value_delimiter = ',', value_parser = roles())]
+        roles: Vec<Role>,
+    },
     /// Make an account; without a password file one is made up and printed, once
     Create {
         name: String,
         /// What it may do
-        #[arg(long, value_delimiter = ',', required = true,
-              value_parser = PossibleValuesParser::new(["admin", "investigator", "researcher"]).try_map(Role::try_from))]
+        #[arg(long, value_delimiter = ',', required = true, value_parser = roles())]
         roles: Vec<Role>,
         #[arg(long)]
         email: Option<String>,
@@ -75,8 +82,9 @@ impl UserArgs {
     pub async fn run(self) -> anyhow::Result<Exit> {
         match self.act {
             Act::List(listing) => return list(listing).await,
-            Act::Disable(named) => named.set(true).await?,
-            Act::Enable(named) => named.set(false).await?,
+            Act::Disable(named) => named.set(&json!({ "disabled": true })).await?,
+            Act::Enable(named) => named.set(&json!({ "disabled": false })).await?,
+            Act::Roles { named, roles } => named.set(&json!({ "roles": roles })).await?,
             Act::Create { name, roles, email, password } => {
                 let name = Name::parse(&name).map_err(anyhow::Error::msg)?;
                 email.as_deref().map_or(Ok(()), check_email)?;
@@ -109,11 +117,10 @@ async fn list(listing: Listing) -> anyhow::Result<Exit> {
     let question =
         Question { path: &["auth", "users"], query: Vec::new(), most: None, nothing: "There is no account." };
     let row = |user: &UserOut| {
-        let roles: Vec<&str> = user.roles.iter().map(|role| role.as_str()).collect();
         [
             text::clean(&user.name),
-            roles.join(","),
-            if user.disabled_at.is_some() { "disabled" } else { "active" }.to_owned(),
+            roles_of(user),
+            state(user).to_owned(),
             text::one_line(user.email.as_deref().unwrap_or("-"), 40),
             minute(user.created_at),
         ]
@@ -122,12 +129,24 @@ async fn list(listing: Listing) -> anyhow::Result<Exit> {
 }
 
 impl Named {
-    async fn set(&self, disabled: bool) -> anyhow::Result<()> {
-        let change = json!({ "disabled": disabled });
-        let user: UserOut = self.connection.api()?.patch(&["auth", "users", &self.name], &change).await?;
-        text::say(&format!("{} is {}.", text::clean(&user.name), if disabled { "disabled" } else { "active" }));
+    async fn set(&self, change: &Value) -> anyhow::Result<()> {
+        let user: UserOut = self.connection.api()?.patch(&["auth", "users", &self.name], change).await?;
+        text::say(&format!("{} is {}: {}.", text::clean(&user.name), state(&user), roles_of(&user)));
         Ok(())
     }
+}
+
+/// Takes the name of a role.
+fn roles() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(["admin", "investigator", "researcher"]).try_map(Role::try_from)
+}
+
+fn roles_of(user: &UserOut) -> String {
+    user.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(",")
+}
+
+fn state(user: &UserOut) -> &'static str {
+    if user.disabled_at.is_some() { "disabled" } else { "active" }
 }
 
 impl Password {

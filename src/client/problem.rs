@@ -8,11 +8,14 @@ use super::error::ApiError;
 use crate::api::problem::Problem;
 
 /// Commands for the routes that mends name.
-const COMMANDS: [(&str, &str); 8] = [
+const COMMANDS: [(&str, &str); 11] = [
     ("GET /training/datasets", "`darkroom training datasets`"),
-    ("GET /models", "`darkroom models`"),
+    ("GET /training/results/{id} with `wait_s`", "`darkroom training show`"),
+    ("GET /models lists", "`darkroom models` lists"),
     ("a token of POST /auth/login", "a token of `darkroom login`"),
     ("with PATCH /auth/users/{name}, and sees there", "(`darkroom user`), and sees there"),
+    ("grant the role with PATCH /auth/users/{name}", "grant the role with `darkroom user roles`"),
+    ("with DELETE /exports/{id}", "with `darkroom exports --remove`"),
     ("with PATCH /cases/{id} and `closed` false", "with `darkroom case reopen`"),
     ("with PUT /cases/{id}/members/{user}", "with `darkroom case add`"),
     ("with POST /cases:", "with `darkroom case make`:"),
@@ -90,6 +93,14 @@ impl fmt::Display for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::fault::Code;
+
+    #[test]
+    fn what_is_called_by_its_command_is_what_mends_name() {
+        for (route, _) in COMMANDS {
+            assert!(Code::ALL.iter().any(|code| code.help().contains(route)), "no mend says {route:?}");
+        }
+    }
 
     #[test]
     fn a_problem_reads_as_prose_whatever_a_newer_server_adds() {

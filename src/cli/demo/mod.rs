@@ -16,6 +16,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 
 use self::cast::{RESEARCHER, account, say, worker};
+use super::dev::{LISTEN, ListenArgs};
 use super::exit::Exit;
 use super::table;
 use crate::app::{self, App};
@@ -40,15 +41,14 @@ const MODELS: [&str; 3] = ["face_detect", "image_stats", "image_hash"];
 const PHOTOS: &str = "examples/photos";
 const INVESTIGATOR: &str = "demo-investigator";
 const ADMIN: &str = "demo-admin";
-/// Where the server listens if nobody else does.
-const LISTEN: &str = "127.0.0.1:8080";
-
 /// What is shown.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Train instead: a run on digits, its model promoted, and all that was held out predicted and compared with scikit-learn
     #[arg(long)]
     train: bool,
+    #[command(flatten)]
+    place: ListenArgs,
 }
 
 /// Runs the demo; stays up until SIGINT or SIGTERM, or, with `DEMO_EXIT=1`, ends with 0 only if every photograph
@@ -63,6 +63,7 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
         Ok(alone) => alone,
         Err(said) => bail!("a demo runs here already{said}; stop it with Ctrl-C first, or use it"),
     };
+    let listener = listen(args.place.said(), start).await?;
     let folder = data_folder()?.join("demo");
     say(start, "starting a PostgreSQL and a Redis of its own");
     let postgres = Postgres::start(&folder.join("postgres"), &[], false).await?;
@@ -80,7 +81,6 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     migrate::settle_rights(&database, &Logins { application: login(APPLICATION), auditor: login(AUDITOR) }).await?;
     let app = App::new(&settings(&postgres, &redis)).await?;
     let ctx = Arc::clone(&app.ctx);
-    let listener = listen(start).await?;
     let base = format!("http://{}", listener.local_addr()?);
     alone.say(&format!(": {base}, its passwords were printed where it was started"))?;
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
@@ -132,7 +132,11 @@ fn settings(postgres: &Postgres, redis: &Redis) -> Serve {
     serve
 }
 
-async fn listen(start: Instant) -> anyhow::Result<TcpListener> {
+/// Where it was said to; else where the pages say, if nobody else listens there.
+async fn listen(said: Option<&str>, start: Instant) -> anyhow::Result<TcpListener> {
+    if let Some(place) = said {
+        return app::listen(place).await;
+    }
     if let Ok(listener) = TcpListener::bind(LISTEN).await {
         return Ok(listener);
     }
