@@ -19,11 +19,13 @@ demo:
 demo-train:
 	cargo run --quiet -- demo --train
 
+# Tests at once: most wait rather than compute.
+TEST_THREADS ?= 4
 # Checks format and lints, runs every test on private servers, then two minutes of chaos.
 test:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo test
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test
 	@cat target/postman.txt target/crates.txt target/requests.txt target/python.txt target/page.txt
 	DURATION=120 LEASE_S=2 cargo test --test chaos
 

@@ -16,6 +16,7 @@ mod kit {
     pub mod scratch;
     pub mod servers;
     pub mod settings;
+    pub mod shim;
     pub mod wait;
 }
 

@@ -13,12 +13,12 @@ use crate::kit::client::Client;
 use crate::kit::form::Form;
 use crate::kit::images::{md5_of, photo, png};
 use crate::kit::process::Process;
-use crate::kit::{faults, form};
+use crate::kit::{faults, form, shim};
 
 /// The library that puts faults under a process, compiled once.
 fn library() -> &'static str {
     static BUILT: OnceLock<String> = OnceLock::new();
-    BUILT.get_or_init(|| faults::library(Path::new(env!("CARGO_TARGET_TMPDIR"))).expect("a C compiler"))
+    BUILT.get_or_init(|| shim::compile("faults", Path::new(env!("CARGO_TARGET_TMPDIR"))).expect("a C compiler"))
 }
 
 /// A server process whose storage can be told to fail, beside the in-process one on the same data.

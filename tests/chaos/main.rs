@@ -18,6 +18,7 @@ mod kit {
     pub mod proxy;
     pub mod scratch;
     pub mod settings;
+    pub mod shim;
     pub mod wait;
 }
 mod run;

@@ -15,10 +15,10 @@ use crate::cast::api::{Api, Body};
 use crate::cast::part::Part;
 use crate::cast::servers::{Cache, Database};
 use crate::judge::ledger::Ledger;
-use crate::kit::faults;
 use crate::kit::proxy::Proxy;
 use crate::kit::settings::settings;
 use crate::kit::wait::holds_within;
+use crate::kit::{faults, shim};
 use crate::site::{DATASETS, Doors, Hand, MODELS, REPLICAS, Replica, Scratch, Settings, Site};
 
 const DARKROOM: &str = env!("CARGO_BIN_EXE_darkroom");
@@ -37,7 +37,7 @@ const START_WAIT: Duration = Duration::from_secs(60);
 pub async fn start(asked: Settings) -> anyhow::Result<Site> {
     let scratch = Scratch::make(asked.keep)?;
     println!("chaos: scratch {}", scratch.display());
-    let shim = faults::library(&scratch)?;
+    let shim = shim::compile("faults", &scratch)?;
     let database = Database::start(scratch.join("postgres"), &shim).await?;
     let cache = Cache::start(scratch.join("redis")).await?;
     let url = database.url()?;

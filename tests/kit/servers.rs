@@ -10,7 +10,7 @@ use darkroom::store::rights::{Login, Logins};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
-use super::scratch;
+use super::{scratch, shim};
 
 /// The servers, and the migrated database that every test's own is copied from.
 pub struct Servers {
@@ -40,7 +40,10 @@ pub fn servers() -> &'static Servers {
 
 async fn start() -> anyhow::Result<Servers> {
     let settings = ["shared_buffers=128MB", "max_wal_size=2GB", "autovacuum=off"];
-    let postgres = Postgres::start(&scratch::make("test-postgres")?, &settings, true).await?;
+    let folder = scratch::make("test-postgres")?;
+    // A large file of one test would else hold up the COMMITs of all others for seconds.
+    let unsynced = ["env".to_owned(), format!("LD_PRELOAD={}", shim::compile("unsynced", &folder)?)];
+    let postgres = Postgres::start_under(&folder, &unsynced, &settings, true).await?;
     let redis = Redis::start(&scratch::make("test-redis")?, true).await?;
     execute(&postgres.url("postgres"), &format!("CREATE ROLE {OWNER} LOGIN CREATEROLE")).await?;
     execute(&postgres.url("postgres"), &format!("CREATE DATABASE {TEMPLATE} OWNER {OWNER}")).await?;

@@ -186,7 +186,7 @@ test('a case: made, filled, shared with somebody who only looks, tagged and note
   await page.goto(`${BASE}/#/gallery?case=${id}`);
   await page.locator('.tile').first().waitFor();
   assert.equal(await page.locator('.tile').count(), 1);
-  await page.locator('.pick').first().click({ force: true });
+  await page.locator('.pick').first().click();
   await page.getByRole('button', { name: 'Tag…' }).click();
   await page.getByLabel('Tag', { exact: true }).fill('pier');
   await page.getByRole('button', { name: 'Add the tag' }).click();
@@ -199,7 +199,7 @@ test('a case: made, filled, shared with somebody who only looks, tagged and note
   await ines.close();
   const vera = await visit('vera', { at: `#/gallery?case=${id}` });
   await vera.page.locator('.tile').first().waitFor();
-  await vera.page.locator('.pick').first().click({ force: true });
+  await vera.page.locator('.pick').first().click();
   await vera.page.getByText('1 photograph selected').waitFor();
   assert.equal(await vera.page.getByRole('button', { name: /Tag|Run a model/ }).count(), 0);
   await vera.page.locator('.tile a').click();
@@ -234,7 +234,7 @@ test('models run where the photographs are; into one’s own case they are copie
   const [harbour, own] = [items.find((one) => one.name.startsWith('Harbour')).id, items.find((one) => one.own).id];
   assert.ok((await fetch(`${BASE}/cases/${harbour}/members/ivo`, { method: 'PUT', headers, body: '{"role":"viewer"}' })).ok);
   await page.locator('.tile').nth(2).waitFor();
-  await page.locator('.pick').first().click({ force: true });
+  await page.locator('.pick').first().click();
   await page.getByRole('button', { name: /^Select all/ }).click();
   await page.getByRole('button', { name: 'Run a model…' }).click();
   await chooseFaces(page);
@@ -252,7 +252,7 @@ test('models run where the photographs are; into one’s own case they are copie
   watch(ivo.page);
   await ivo.page.locator('.tile').first().waitFor();
   assert.equal(await ivo.page.locator('.tile').count(), 1);
-  await ivo.page.locator('.pick').first().click({ force: true });
+  await ivo.page.locator('.pick').first().click();
   await ivo.page.getByRole('button', { name: 'Run a model…' }).click();
   await chooseFaces(ivo.page);
   await ivo.page.getByText('not run models there').waitFor();

@@ -20,7 +20,8 @@ after(() => browser?.close());
 /** A page of somebody's own, which must ask nobody but the server, name no token in an address, and break nothing. */
 export async function visit(user, { at = '', base = BASE, size = { width: 1280, height: 860 }, scheme = 'light' } = {}) {
   const context = await browser.newContext({ viewport: size, colorScheme: scheme });
-  context.setDefaultTimeout(15_000);
+  // So long may a busy machine take: nothing is judged by it.
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const wrong = [];
   page.on('pageerror', (error) => wrong.push(String(error)));
