@@ -35,12 +35,12 @@ LEASE_S ?= 6
 chaos:
 	DURATION=$(DURATION) LEASE_S=$(LEASE_S) cargo test --test chaos
 
-# ONLY=lifecycle,lookup measures some of it; PROFILE=1 shows the costliest statements; SHORT=1 only shows that everything runs.
 # What each page costs on a history of three years: OLD images, six requests for each. Takes some minutes and 5 GB under /var/tmp.
 OLD ?= 1000000
 old:
 	OLD=$(OLD) cargo test --test it -- old:: --nocapture
 
+# ONLY=lifecycle,lookup measures some of it; PROFILE=1 shows the costliest statements; SHORT=1 only shows that everything runs.
 # Measures everything in turns, and writes target/bench/latest.json; ONLY=page writes docs/benchmarks.md from it.
 bench:
 	cargo bench --bench load $(if $(SHORT),--profile dev) -- $(ONLY)

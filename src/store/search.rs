@@ -228,6 +228,28 @@ pub async fn results(
     results.bind(from.id).bind(to.id).fetch_all(db).await
 }
 
+/// What a job said of an image.
+#[derive(Debug, FromRow)]
+pub struct ResultOfJob {
+    pub job_id: Uuid,
+    /// Its model.
+    pub queue_id: i32,
+    /// As JSON text.
+    pub document: String,
+}
+
+/// What these jobs said of an image, in no order; nothing of one that said nothing of it, or whose result another took the place of.
+pub async fn results_of(db: &mut PgConnection, image_id: i64, jobs: &[Uuid]) -> sqlx::Result<Vec<ResultOfJob>> {
+    sqlx::query_as(
+        "SELECT job_id, queue_id, document::text AS document FROM outcome
+         WHERE image_id = $1 AND version_id > 0 AND job_id = ANY($2)",
+    )
+    .bind(image_id)
+    .bind(jobs)
+    .fetch_all(db)
+    .await
+}
+
 /// The cases of a name or an id among these, or among all.
 pub async fn cases(db: &mut PgConnection, among: Option<&[Uuid]>, called: &str) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(include_str!("sql/search/cases.sql")).bind(among).bind(called).fetch_all(db).await

@@ -123,7 +123,7 @@ pub async fn of_image(ctx: &Ctx, user: &User, md5: ContentMd5, [from, to]: [Uuid
         .db
         .run(async |db| {
             let found = images::find(db, md5, scope.as_deref()).await?.ok_or_else(|| Fault::not_found("image"))?;
-            Ok::<_, Error>(images::results_of(db, found.image.known.id, &[from, to]).await?)
+            Ok::<_, Error>(search::results_of(db, found.image.known.id, &[from, to]).await?)
         })
         .await?;
     let of = |job: Uuid, pointer: &str| {
